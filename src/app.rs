@@ -157,8 +157,8 @@ impl Application {
             inherited: sockets,
             ..listen(&config, n_files)
         };
-        let gate =
-            Arc::new(Gate::new(tokens, listen.admin.ip()).with_hosts(config.admin.hosts.clone()));
+        let gate = Gate::new(tokens, listen.admin.ip()).with_hosts(config.admin.hosts.clone());
+        let gate = Arc::new(gate.with_sessions(config.admin.sessions(), core.clock.steady()));
         let path = path.to_owned();
         let cluster =
             cluster.map(|cluster| Arc::new(move || cluster.view()) as cluster::ClusterSource);

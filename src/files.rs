@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where what is to stand at `path` is made before it is renamed.
@@ -33,6 +33,16 @@ pub fn replace_durably(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()>
         Some(folder) => File::open(folder)?.sync_all(),
         None => Ok(()),
     }
+}
+
+/// [`replace`] by a file that its owner only can read.
+pub fn replace_privately(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
+    let staging = staging(path);
+    // What was left there may be open to others.
+    remove(&staging)?;
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&staging)?;
+    file.write_all(content.as_ref())?;
+    std::fs::rename(&staging, path)
 }
 
 /// The user's name, else `#` and the number, as sudo takes it.

@@ -214,7 +214,7 @@ impl Control for Server {
         }
         let tokens = parts::admin_tokens(&config).map_err(bad)?;
         let mut reloaded = self.changes_by(&config, &warnings);
-        self.gate.set_tokens(tokens);
+        self.gate.set_tokens(tokens, self.core.clock.steady());
         self.gate.set_hosts(config.admin.hosts.clone());
         self.ingest.replace_sources(sources);
         self.ingest.set_limits(limits::limits(&config));

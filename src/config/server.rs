@@ -86,6 +86,11 @@ impl AdminSettings {
         self.token.with_file_name("rollouts")
     }
 
+    /// The file that sessions of the dashboard are kept in over a restart.
+    pub fn sessions(&self) -> PathBuf {
+        self.token.with_file_name("sessions")
+    }
+
     /// The file that says which handlers are paused.
     pub fn paused(&self) -> PathBuf {
         self.token.with_file_name("paused")

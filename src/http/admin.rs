@@ -40,6 +40,7 @@ mod rights;
 mod route;
 mod scrape;
 mod session;
+mod session_file;
 mod site;
 mod standby;
 mod stream;

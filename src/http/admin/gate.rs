@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use arc_swap::ArcSwap;
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tracing::warn;
 
@@ -59,9 +61,15 @@ impl Tokens {
         self.standby.as_ref().is_some_and(|secret| bool::from(given.ct_eq(secret.expose())))
     }
 
-    fn is_same(&self, other: &Self) -> bool {
-        let secret = |tokens: &Self| tokens.reader.as_ref().map(|one| one.expose().to_vec());
-        bool::from(self.owner.expose().ct_eq(other.owner.expose())) && secret(self) == secret(other)
+    /// What sessions are bound to: the tokens that begin them, by a hash of both.
+    fn fingerprint(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(b"gatepost sessions");
+        for token in [Some(&self.owner), self.reader.as_ref()] {
+            let token = token.map(|token| Sha256::digest(token.expose()));
+            hash.update(token.unwrap_or_default());
+        }
+        hash.finalize().into()
     }
 }
 
@@ -99,15 +107,23 @@ impl Gate {
         self
     }
 
+    /// The same, with sessions that outlive the process in the file at `path`.
+    #[must_use]
+    pub fn with_sessions(self, path: PathBuf, steady: Timestamp) -> Self {
+        self.sessions.keep_in(path, self.tokens.load().fingerprint(), steady);
+        self
+    }
+
     /// Answers to these names from now on.
     pub fn set_hosts(&self, hosts: Vec<String>) {
         self.hosts.store(Arc::new(hosts));
     }
 
     /// Opens to `tokens` from now on, and to no other. Where they are others, every session ends.
-    pub fn set_tokens(&self, tokens: Tokens) {
-        if !self.tokens.load().is_same(&tokens) {
-            self.sessions.clear();
+    pub fn set_tokens(&self, tokens: Tokens, steady: Timestamp) {
+        let fingerprint = tokens.fingerprint();
+        if self.tokens.load().fingerprint() != fingerprint {
+            self.sessions.set_tokens(fingerprint, steady);
         }
         self.tokens.store(Arc::new(tokens));
     }
@@ -137,9 +153,9 @@ impl Gate {
     }
 
     /// Ends the session that the request belongs to; gives the cookie that takes it away.
-    pub(super) fn log_out(&self, request: &HttpRequest) -> String {
+    pub(super) fn log_out(&self, request: &HttpRequest, steady: Timestamp) -> String {
         if let Some(id) = session::id_of(request.headers()) {
-            self.sessions.end(id);
+            self.sessions.end(id, steady);
         }
         session::no_cookie()
     }
@@ -346,7 +362,7 @@ mod tests {
         assert_eq!(caller(&format!("a=b; {reader}")), Ok(Caller::Reader));
         assert_eq!(cookie("wrong"), None);
         assert!(caller(&format!("{owner}0")).is_err());
-        gate.set_tokens(Tokens { owner: Secret::new("right"), reader: None, standby: None });
+        gate.set_tokens(Tokens { owner: Secret::new("right"), reader: None, standby: None }, NOW);
         assert!(caller(&owner).is_err(), "other tokens end all sessions");
     }
 

@@ -1,58 +1,77 @@
-//! Sessions of browsers: in memory, so that a restart ends them, and bounded.
+//! Sessions of browsers: bounded, and kept over a restart by the hashes of their ids.
 
-use std::collections::HashMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use actix_web::http::header::{self, HeaderMap};
 use sha2::{Digest, Sha256};
 
+use super::session_file::{LONGEST, Session, SessionFile, SessionMap};
 use crate::clock::Timestamp;
 use crate::secret;
 use crate::sync::lock;
 
+pub(super) use super::session_file::Role;
+
 /// The cookie's name.
 const NAME: &str = "gatepost_session";
-/// How long a session lasts that is not used.
-const IDLE: Duration = Duration::from_hours(12);
-/// How long one lasts at all.
-const LONGEST: Duration = Duration::from_hours(7 * 24);
 /// The most sessions; the one that was used the longest ago makes room.
 const SESSIONS_MAX: usize = 64;
 
-/// What a session may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    /// Everything.
-    Owner,
-    /// Look.
-    Reader,
-}
+/// How much older the file's word of when a session was used may be: it is not written for each request.
+const NOTED_EVERY: Duration = Duration::from_mins(10);
 
-/// By the hash of the id, so that a lookup takes the same time for each wrong one.
 #[derive(Debug, Default)]
-pub(super) struct Sessions(Mutex<HashMap<[u8; 32], Session>>);
+pub(super) struct Sessions(Mutex<KeptSessions>);
 
-/// Times are by the steady clock.
-#[derive(Clone, Copy, Debug)]
-struct Session {
-    role: Role,
-    began_at: Timestamp,
-    used_at: Timestamp,
+#[derive(Debug, Default)]
+struct KeptSessions {
+    all: SessionMap,
+    /// `None` = they end with the process.
+    file: Option<SessionFile>,
+    noted_at: Timestamp,
 }
 
-impl Session {
-    fn is_over(&self, now: Timestamp) -> bool {
-        now.since(self.used_at) > IDLE || now.since(self.began_at) > LONGEST
+impl KeptSessions {
+    /// Writes them down; without a file they end with the process, which loses nothing else.
+    fn note(&mut self, now: Timestamp) {
+        self.noted_at = now;
+        if let Some(file) = &self.file {
+            file.write(&self.all);
+        }
     }
 }
 
 impl Sessions {
+    /// Goes on with those of the last run, where they were begun by tokens with this fingerprint, and keeps
+    /// them in the file at `path` from now on.
+    pub(super) fn keep_in(&self, path: PathBuf, tokens: [u8; 32], now: Timestamp) {
+        let file = SessionFile::new(path, tokens);
+        let mut kept = self.sessions();
+        kept.all = file.read();
+        // After a clock was set back nothing says how old they are.
+        kept.all.retain(|_, session| !session.is_over(now) && session.used_at <= now);
+        kept.file = Some(file);
+        kept.note(now);
+    }
+
+    /// Other tokens open the listener from now on: every session ends.
+    pub(super) fn set_tokens(&self, tokens: [u8; 32], now: Timestamp) {
+        let mut kept = self.sessions();
+        kept.all.clear();
+        if let Some(file) = &mut kept.file {
+            file.set_tokens(tokens);
+        }
+        kept.note(now);
+    }
+
     /// Begins one; gives the cookie to set.
     pub(super) fn begin(&self, role: Role, now: Timestamp) -> io::Result<String> {
         let id = secret::random_hex()?;
-        let mut sessions = self.sessions();
+        let mut kept = self.sessions();
+        let sessions = &mut kept.all;
         sessions.retain(|_, session| !session.is_over(now));
         if sessions.len() >= SESSIONS_MAX {
             let oldest = sessions.iter().min_by_key(|(_, session)| session.used_at);
@@ -61,27 +80,30 @@ impl Sessions {
             }
         }
         sessions.insert(key(&id), Session { role, began_at: now, used_at: now });
+        kept.note(now);
         let seconds = LONGEST.as_secs();
         Ok(format!("{NAME}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}", *id))
     }
 
     /// What the session of this id may do; `None` = there is none, or it is over.
     pub(super) fn role_of(&self, id: &str, now: Timestamp) -> Option<Role> {
-        let mut sessions = self.sessions();
-        let session = sessions.get_mut(&key(id)).filter(|session| !session.is_over(now))?;
+        let mut kept = self.sessions();
+        let session = kept.all.get_mut(&key(id)).filter(|session| !session.is_over(now))?;
         session.used_at = now;
-        Some(session.role)
+        let role = session.role;
+        if now.since(kept.noted_at) >= NOTED_EVERY {
+            kept.note(now);
+        }
+        Some(role)
     }
 
-    pub(super) fn end(&self, id: &str) {
-        self.sessions().remove(&key(id));
+    pub(super) fn end(&self, id: &str, now: Timestamp) {
+        let mut kept = self.sessions();
+        kept.all.remove(&key(id));
+        kept.note(now);
     }
 
-    pub(super) fn clear(&self) {
-        self.sessions().clear();
-    }
-
-    fn sessions(&self) -> MutexGuard<'_, HashMap<[u8; 32], Session>> {
+    fn sessions(&self) -> MutexGuard<'_, KeptSessions> {
         // A panic elsewhere leaves the map whole.
         lock(&self.0)
     }
@@ -106,6 +128,8 @@ pub(super) fn no_cookie() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn id(cookie: &str) -> String {
@@ -124,7 +148,7 @@ mod tests {
         assert_eq!(sessions.role_of(&used, at(169)), None, "the longest time");
         assert_eq!(sessions.role_of(&idle, at(13)), None, "not used");
         let ended = id(&sessions.begin(Role::Owner, at(200)).unwrap());
-        sessions.end(&ended);
+        sessions.end(&ended, at(200));
         assert_eq!(sessions.role_of(&ended, at(200)), None);
     }
 
@@ -136,7 +160,55 @@ mod tests {
         for n in 1..=SESSIONS_MAX as u64 {
             sessions.begin(Role::Owner, at(n)).unwrap();
         }
-        assert_eq!(sessions.sessions().len(), SESSIONS_MAX);
+        assert_eq!(sessions.sessions().all.len(), SESSIONS_MAX);
         assert_eq!(sessions.role_of(&first, at(99)), None);
+    }
+
+    #[test]
+    fn sessions_go_on_after_a_restart_until_their_end_or_other_tokens() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions");
+        let at = |hours| Timestamp::from_millis(0).after(Duration::from_hours(hours));
+        let open = |tokens: u8, hours| {
+            let sessions = Sessions::default();
+            sessions.keep_in(path.clone(), [tokens; 32], at(hours));
+            sessions
+        };
+        let first = open(1, 10);
+        let owner = id(&first.begin(Role::Owner, at(10)).unwrap());
+        let ended = id(&first.begin(Role::Owner, at(10)).unwrap());
+        first.end(&ended, at(10));
+        assert_eq!(first.role_of(&owner, at(11)), Some(Role::Owner));
+        let kept = std::fs::read_to_string(&path).unwrap();
+        assert!(!kept.contains(&owner), "only its hash is kept");
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+
+        let second = open(1, 22);
+        assert_eq!(second.role_of(&owner, at(22)), Some(Role::Owner));
+        assert_eq!(second.role_of(&ended, at(22)), None);
+        assert_eq!(open(1, 9).role_of(&owner, at(9)), None, "the clock was set back");
+        let third = open(1, 22);
+        assert_eq!(third.role_of(&owner, at(22)), None, "and they are gone for good");
+
+        let owner = id(&third.begin(Role::Owner, at(30)).unwrap());
+        assert_eq!(open(2, 30).role_of(&owner, at(30)), None, "other tokens");
+        let owner = id(&third.begin(Role::Owner, at(30)).unwrap());
+        third.set_tokens([3; 32], at(30));
+        assert_eq!(open(3, 30).role_of(&owner, at(30)), None);
+        let owner = id(&third.begin(Role::Owner, at(30)).unwrap());
+        assert_eq!(open(3, 43).role_of(&owner, at(43)), None, "not used for long");
+    }
+
+    #[test]
+    fn what_is_no_file_of_sessions_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions");
+        for text in ["", "{}", "[1", "{\"tokens\":\"00\",\"sessions\":[{}]}"] {
+            std::fs::write(&path, text).unwrap();
+            let sessions = Sessions::default();
+            sessions.keep_in(path.clone(), [0; 32], Timestamp::from_millis(0));
+            assert!(sessions.sessions().all.is_empty(), "{text}");
+        }
     }
 }

@@ -65,7 +65,7 @@ pub(super) async fn answer(
             match place {
                 Place::LogIn => log_in(request, &body, admin).await,
                 Place::LogOut | Place::Page(_) | Place::Asset(_) => {
-                    let cookie = admin.gate.log_out(request);
+                    let cookie = admin.gate.log_out(request, admin.clock.steady());
                     Ok(see_other("/login", Some(&cookie)))
                 }
             }
