@@ -14,6 +14,7 @@ mod configured;
 mod dead;
 mod error;
 mod events;
+mod fitted;
 mod fixtures;
 mod handlers;
 mod human;

@@ -112,7 +112,7 @@ pub(super) fn prompt(text: &str) -> Result<(), CliError> {
     Ok(err.flush()?)
 }
 
-fn aligned(lines: &[Vec<String>]) -> String {
+pub(super) fn aligned(lines: &[Vec<String>]) -> String {
     let n_columns = lines.iter().map(Vec::len).max().unwrap_or(0);
     let width = |index: usize| {
         let widths = lines.iter().filter_map(|line| line.get(index));

@@ -55,13 +55,18 @@ impl Drop for Screen {
     }
 }
 
+/// How many lines and columns there are.
+pub(super) fn size() -> (usize, usize) {
+    match tcgetwinsize(io::stdout()) {
+        Ok(size) if size.ws_row > 1 && size.ws_col > 0 => (size.ws_row.into(), size.ws_col.into()),
+        Ok(_) | Err(_) => (24, 80),
+    }
+}
+
 /// Shows `text`, cut off to what there is room for, and `last` as the last line.
 pub(super) fn draw(text: &str, last: &str) -> io::Result<()> {
-    let (rows, columns) = match tcgetwinsize(io::stdout()) {
-        Ok(size) if size.ws_row > 1 && size.ws_col > 0 => (size.ws_row, size.ws_col),
-        Ok(_) | Err(_) => (24, 80),
-    };
-    write_out(&frame(text, last, rows.into(), columns.into()))
+    let (rows, columns) = size();
+    write_out(&frame(text, last, rows, columns))
 }
 
 /// Waits for a key that means something, for so long at most.

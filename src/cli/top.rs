@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::text::{bytes, count, counted, latency, span};
 
 use super::args::Top;
+use super::fitted::{FitRules, fitted, wrapped};
 use super::human::ago;
 use super::output::{Column, Output, Page, plain, table};
 use super::screen::{Key, Screen};
@@ -47,7 +48,7 @@ pub(super) async fn run(options: &Top, config: &Config, output: Output) -> Resul
     let server = Server::require(config).await?;
     let is_watched = io::stdin().is_terminal() && io::stdout().is_terminal();
     if options.once || output.is_json() || !is_watched {
-        return output.one(&TopView::of(&server).await?, |view| page(view, None));
+        return output.one(&TopView::of(&server).await?, |view| page(view, None, None));
     }
     live(&server, Duration::from_secs(options.every.into())).await
 }
@@ -66,7 +67,8 @@ async fn live(server: &Server, every: Duration) -> Result<(), CliError> {
                     accepted.saturating_sub(*seen).saturating_mul(10_000) / millis.max(1)
                 });
                 before = Some((Stopwatch::start(), accepted));
-                page(&view, per_second)
+                let (_, columns) = screen::size();
+                page(&view, per_second, Some(columns))
             }
             Err(err) => {
                 before = None;
@@ -119,6 +121,26 @@ const SOURCES: &[Column<SourceRow>] = &[
     ("SINCE THE START", |(one, ..)| count(one.accepted)),
 ];
 
+/// What a narrow terminal shows least of all; the line above says who fails.
+const OF_HANDLERS: FitRules = FitRules {
+    least_needed: &[
+        "BUSY",
+        "CALL 99 %",
+        "DONE/MIN",
+        "FAILED/MIN",
+        "OLDEST",
+        "LAST ERROR",
+        "WAITING",
+        "BACKLOG",
+        "DEAD",
+    ],
+    text: Some("LAST ERROR"),
+};
+const OF_SOURCES: FitRules = FitRules {
+    least_needed: &["PROVIDER", "SINCE THE START", "REJECTED, HOUR", "LAST HOUR", "EVENTS/MIN"],
+    text: None,
+};
+
 /// The last minute that is over.
 fn last_minute(minutes: &[u32]) -> u64 {
     minutes.iter().rev().nth(1).copied().unwrap_or(0).into()
@@ -136,10 +158,8 @@ fn error(handler: &HandlerView) -> String {
     text.map_or_else(|| "-".to_owned(), |text| plain(text).chars().take(ERROR_CHARS_MAX).collect())
 }
 
-/// `per_second` in tenths, as it was seen; by the last full minute else.
-fn page(view: &TopView, per_second: Option<u64>) -> String {
-    let TopView { status, rates } = view;
-    let mut text = Page::default();
+/// What is said above the tables.
+fn head(TopView { status, rates }: &TopView, per_second: Option<u64>) -> [String; 3] {
     let started = status.started_at.map(|at| format!(", started {}", ago(at))).unwrap_or_default();
     let by_minute: u64 = rates.sources.iter().map(|one| last_minute(&one.accepted.minutes)).sum();
     let tenths = per_second.unwrap_or(by_minute * 10 / 60);
@@ -147,21 +167,40 @@ fn page(view: &TopView, per_second: Option<u64>) -> String {
         let (half, most) = (latency(ack.p50_micros), latency(ack.p99_micros));
         format!(", acknowledged in {half} (99 % in {most})")
     });
-    text.line(format_args!(
+    let speed = format!(
         "gatepost {}{started}; {}.{} events a second{}",
         status.version,
         count(tenths / 10),
         tenths % 10,
         took.unwrap_or_default()
-    ));
-    text.line(format_args!("{}", verdict(status)));
-    text.line(format_args!(
+    );
+    let queue = format!(
         "queue: {} retained, {} on disk, index {} behind, {} kept",
         counted(status.queue.events, "event", "events"),
         bytes(status.queue.bytes),
         bytes(status.queue.lag_bytes),
         counted(status.rejected as u64, "rejected request", "rejected requests"),
-    ));
+    );
+    [speed, verdict(status), queue]
+}
+
+/// The rows as a table, no wider than `width` where there is one.
+fn table_in<T>(
+    rows: &[T],
+    columns: &[Column<T>],
+    rules: &FitRules,
+    width: Option<usize>,
+) -> String {
+    width.map_or_else(|| table(rows, columns), |width| fitted(rows, columns, rules, width))
+}
+
+/// `per_second` in tenths, as it was seen; by the last full minute else. `width` = that of the screen.
+fn page(view: &TopView, per_second: Option<u64>, width: Option<usize>) -> String {
+    let TopView { status, rates } = view;
+    let mut text = Page::default();
+    for line in head(view, per_second) {
+        text.text(&wrapped(&line, width.unwrap_or(usize::MAX)));
+    }
     let mut handlers: Vec<HandlerRow> = status
         .handlers
         .iter()
@@ -183,11 +222,11 @@ fn page(view: &TopView, per_second: Option<u64>) -> String {
         .collect();
     if !handlers.is_empty() {
         text.line(format_args!(""));
-        text.text(&table(&handlers, HANDLERS));
+        text.text(&table_in(&handlers, HANDLERS, &OF_HANDLERS, width));
     }
     if !sources.is_empty() {
         text.line(format_args!(""));
-        text.text(&table(&sources, SOURCES));
+        text.text(&table_in(&sources, SOURCES, &OF_SOURCES, width));
     }
     text.finish()
 }
