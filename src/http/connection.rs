@@ -29,12 +29,15 @@ use super::control::{Control, Phase};
 use super::offer;
 
 mod allowance;
+mod refusal;
 mod request_end;
 mod seen;
 mod step;
 
 use allowance::{Allowance, HeadRefusal};
+use refusal::Telling;
 use request_end::RequestEnd;
+use seen::Stage;
 use step::{Step, poll_read_piece};
 
 /// The longest head. Together with what may be handed on before it is known to be one
@@ -72,19 +75,9 @@ pub(super) struct Connection<T> {
     /// The client sends nothing more: it has hung up. (It may also have closed its sending side
     /// alone, as no HTTP client does that waits for an answer.)
     is_hung_up: bool,
+    /// What is written in place of a bare answer of actix.
+    telling: Telling,
     stage: Stage,
-}
-
-/// How far a connection is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Nothing was read yet, so that it may be TLS.
-    Fresh,
-    Served,
-    /// It began with what is no HTTP, and that was told.
-    Told,
-    /// What it sent was refused as no request: whatever comes is thrown away.
-    Over,
 }
 
 impl<T> Connection<T> {
@@ -100,6 +93,7 @@ impl<T> Connection<T> {
             is_blocked: false,
             is_refused: false,
             is_hung_up: false,
+            telling: Telling::default(),
             stage: Stage::Fresh,
         }
     }
@@ -346,20 +340,29 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        bytes: &[u8],
+        mut bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.check_open(context)?;
-        // Before it is written: the client that has the answer finds its log line.
         if this.stage != Stage::Over
-            && let Some(seen) = seen::in_answer(bytes)
+            && let Some(bare) = seen::in_answer(bytes)
         {
-            // A client that said nothing at all has asked for nothing.
-            let is_silent = seen == Seen::SlowHead && this.begins_request();
-            if this.stage != Stage::Told && !is_silent {
-                this.registration.report(seen);
+            if bare.at == 0 {
+                // Before it is written: the client that has the answer finds its log line. A client
+                // that said nothing at all has asked for nothing.
+                let is_silent = bare.seen == Seen::SlowHead && this.begins_request();
+                if this.stage != Stage::Told && !is_silent {
+                    this.registration.report(bare.seen);
+                }
+                this.stage = Stage::Over;
+                this.telling = Telling::of(bare.told);
+            } else {
+                // What stands before it is written by itself.
+                bytes = bytes.get(..bare.at).unwrap_or(bytes);
             }
-            this.stage = Stage::Over;
+        }
+        if this.telling.is_under_way() {
+            return this.telling.poll(&mut this.io, context, bytes.len());
         }
         if this.is_hung_up {
             // Before it is written: a repeat that comes behind it is then known as one.

@@ -1,5 +1,6 @@
 //! How much of what comes is handed on, and what is told of a head that is not.
 
+use super::refusal::HEAD_TOO_LARGE;
 use crate::http::connections::{NO_ROOM, Seen};
 
 /// How much may be handed on.
@@ -33,10 +34,7 @@ impl HeadRefusal {
 
     pub(super) fn answer(self) -> &'static [u8] {
         match self {
-            Self::TooLarge => {
-                b"HTTP/1.1 431 Request Header Fields Too Large\r\n\
-                  content-length: 0\r\nconnection: close\r\n\r\n"
-            }
+            Self::TooLarge => HEAD_TOO_LARGE,
             Self::NoRoom => NO_ROOM,
         }
     }

@@ -1,6 +1,19 @@
 //! What the bytes of a connection tell that never becomes a request.
 
+use super::refusal::{BAD_REQUEST, HEAD_TOO_LARGE, TOO_SLOW};
 use crate::http::connections::Seen;
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nothing was read yet, so that it may be TLS.
+    Fresh,
+    Served,
+    /// It began with what is no HTTP, and that was told.
+    Told,
+    /// What it sent was refused as no request: whatever comes is thrown away.
+    Over,
+}
 
 /// How a TLS client begins: a handshake record of version 3.
 const TLS_BEGINNING: &[u8] = b"\x16\x03";
@@ -17,17 +30,31 @@ pub(super) fn at_beginning(bytes: &[u8]) -> Option<Seen> {
     speaks_proxy.then_some(Seen::ProxyProtocol)
 }
 
-/// What actix refuses by itself, without asking our service: its answer to that has no body, and
-/// ours have one.
-pub(super) fn in_answer(written: &[u8]) -> Option<Seen> {
+/// What actix refuses by itself, without asking our service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BareAnswer {
+    /// Where its answer begins in what is written; it is the last of that.
+    pub(super) at: usize,
+    /// How it is counted.
+    pub(super) seen: Seen,
+    /// What is written in its place.
+    pub(super) told: &'static [u8],
+}
+
+/// The answer that actix gives by itself, at the end of what is written: it has no body, and ours have one.
+pub(super) fn in_answer(written: &[u8]) -> Option<BareAnswer> {
     if !written.ends_with(b"\r\n\r\n") {
         return None;
     }
-    let last = memchr::memmem::rfind(written, b"HTTP/1.1 ")?;
-    match written.get(last + 9..last + 12)? {
-        b"400" => Some(Seen::Malformed),
-        b"408" => Some(Seen::SlowHead),
-        b"431" => Some(Seen::HeadTooLarge),
-        _ => None,
-    }
+    let at = memchr::memmem::rfind(written, b"HTTP/1.1 ")?;
+    let head = written.get(at..)?;
+    // One to HEAD has the length of the body that it lacks.
+    let is_bare = memchr::memmem::find(head, b"content-length: 0\r\n").is_some();
+    let (seen, told) = match head.get(9..12).filter(|_| is_bare)? {
+        b"400" => (Seen::Malformed, BAD_REQUEST),
+        b"408" => (Seen::SlowHead, TOO_SLOW),
+        b"431" => (Seen::HeadTooLarge, HEAD_TOO_LARGE),
+        _ => return None,
+    };
+    Some(BareAnswer { at, seen, told })
 }

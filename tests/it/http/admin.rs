@@ -174,3 +174,50 @@ fn a_strangers_body_is_never_shown_as_a_page() {
     assert_eq!(answer.header("content-type"), Some("application/octet-stream"));
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
 }
+
+/// What the HTTP library refuses by itself, and paths, escapes and methods that make no sense.
+#[test]
+fn every_error_is_a_problem_that_says_its_status() {
+    let gateway = Gateway::start();
+    let token = std::fs::read_to_string(gateway.folder.path().join("data/admin-token")).unwrap();
+    let headers = format!("Host: {}\r\nAuthorization: Bearer {}\r\n", gateway.admin, token.trim());
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\n{headers}\r\n");
+    let with = |more: &str| format!("POST /api/v1/reload HTTP/1.1\r\n{headers}{more}\r\n");
+    for (request, status) in [
+        (with(&format!("X-Long: {}\r\n", "x".repeat(60_000))), 431),
+        (with(&"X-Many: 1\r\n".repeat(120)), 431),
+        (get(&format!("/api/v1/{}", "x".repeat(70_000))), 431),
+        (with("Content-Length: many\r\n"), 400),
+        (with("Transfer-Encoding: none\r\n"), 400),
+        (with("no header\r\n"), 400),
+        (get("/api/v1/a b"), 400),
+        ("no request\r\n\r\n".to_owned(), 400),
+        (get("/api/v1/events/%00"), 404),
+        (get("/api/v1/handlers/%00"), 404),
+        (get("/api/v1/events/%zz"), 404),
+        (get("/api/v1/%ff%"), 404),
+        (get("/api/v1/events?limit=%zz"), 400),
+        (get("/api/v1/events?since=%00"), 400),
+        (format!("BREW /api/v1/events HTTP/1.1\r\n{headers}\r\n"), 405),
+        (format!("CONNECT a.b:80 HTTP/1.1\r\n{headers}\r\n"), 404),
+    ] {
+        let line = request.lines().next().unwrap().chars().take(60).collect::<String>();
+        let answer = wire::raw(gateway.admin, request.as_bytes()).unwrap();
+        assert_eq!(answer.status, status, "{line}");
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{line}");
+        assert_eq!(answer.json()["status"], status, "{line}");
+        assert!(answer.json()["detail"].is_string(), "{line}");
+    }
+}
+
+#[test]
+fn bare_refusal_of_a_head_request_has_no_body() {
+    let gateway = Gateway::start();
+    let bytes = format!("HEAD /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", gateway.admin);
+    let mut wire = wire::Wire::to(gateway.admin);
+    wire.write(bytes.as_bytes());
+    let mut answered = [0; 4096];
+    let n_read = std::io::Read::read(wire.stream_mut(), &mut answered).unwrap();
+    let text = String::from_utf8_lossy(&answered[..n_read]);
+    assert!(text.starts_with("HTTP/1.1 401") && text.ends_with("\r\n\r\n"), "{text}");
+}
