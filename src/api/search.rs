@@ -1,8 +1,8 @@
 //! What is written into a search field: words, and qualifiers as in `source:hyvor has:dead
-//! data.comment.id:5 "two words"`.
+//! data.comment.id:5 customer:cus_9 "two words"`.
 
 use crate::clock::Timestamp;
-use crate::queue::{DeliveryFilter, DeliveryState, EventQuery};
+use crate::queue::{BodyFilter, DeliveryFilter, DeliveryState, EventQuery};
 use crate::settings::parse_duration;
 
 use super::ApiError;
@@ -31,24 +31,25 @@ pub(super) fn narrow(
             Some(("since", value)) => query.since = Some(moment(value, now)?),
             Some(("before" | "until", value)) => query.until = Some(moment(value, now)?),
             Some((path, value)) if is_path(path) => query.body.push(json_equals(path, value)),
+            // It may as well be a text with a colon in it.
+            Some((name, value)) if is_field(name, value) => {
+                let either = vec![json_equals(name, value), contains(&word.text)];
+                query.body.push(BodyFilter::Any(either));
+            }
             Some(_) | None => query.body.push(contains(&word.text)),
         }
     }
     Ok(query)
 }
 
-/// Words that look like qualifiers and are none: they are looked for as texts. An address is none.
+/// Words that look like qualifiers and are none: they are looked for as fields of the body and as texts. An
+/// address is none.
 pub fn unknown_qualifiers(text: &str) -> Vec<String> {
     let known =
         ["source", "-source", "type", "handler", "has", "state", "since", "before", "until"];
     let is_unknown = |word: &Word| {
         word.text.split_once(':').is_some_and(|(key, value)| {
-            let is_name = |c: char| c.is_ascii_lowercase() || matches!(c, '-' | '_');
-            !value.is_empty()
-                && !value.starts_with("//")
-                && key.len() > 1
-                && key.chars().all(is_name)
-                && !known.contains(&key)
+            is_field(key, value) && key.len() > 1 && !known.contains(&key)
         })
     };
     let found = words(text).into_iter().filter(|word| !word.is_quoted).filter(is_unknown);
@@ -67,6 +68,15 @@ fn is_path(text: &str) -> bool {
     text.starts_with("$.")
         || text.starts_with("$[")
         || text.contains(['.', '[']) && text.split('.').all(is_name)
+}
+
+/// Whether a word with a colon may be a field at the top of the body and its value. An address is none, nor
+/// is a time of day.
+fn is_field(name: &str, value: &str) -> bool {
+    let is_sign = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+    !value.starts_with("//")
+        && name.starts_with(|c: char| c.is_alphabetic() || c == '_')
+        && name.chars().all(is_sign)
 }
 
 /// A delivery's state as the API and people call it.
@@ -133,7 +143,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::queue::BodyFilter;
 
     const NOW: Timestamp = Timestamp::from_millis(10_000_000);
 
@@ -164,6 +173,20 @@ mod tests {
         assert_eq!(query.except.unwrap().as_str(), "gatepost");
         let text = "foo:bar has:dead https://a.example x: data.id:5 \"one:two\" a:b";
         assert_eq!(unknown_qualifiers(text), ["foo:bar"]);
+    }
+
+    #[test]
+    fn name_before_a_colon_is_a_field_at_the_top_of_the_body_or_a_text() {
+        let query = narrow(EventQuery::default(), "customer:cus_9 $.type:x 12:30", NOW).unwrap();
+        let equals = |pointer: &str, value: &str| BodyFilter::JsonEquals {
+            pointer: pointer.to_owned(),
+            value: value.to_owned(),
+        };
+        let either = vec![equals("/customer", "cus_9"), contains("customer:cus_9")];
+        assert_eq!(query.body, [BodyFilter::Any(either), equals("/type", "x"), contains("12:30")]);
+        // Quoted it is a text only.
+        let query = narrow(EventQuery::default(), "\"customer:cus_9\"", NOW).unwrap();
+        assert_eq!(query.body, [contains("customer:cus_9")]);
     }
 
     #[test]

@@ -225,10 +225,10 @@ pub(super) struct EventsFilter {
     /// Only events whose body contains this text.
     #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(super) contains: Option<String>,
-    /// Only events with this value in their JSON body: `data.comment.id=5`.
+    /// Only events with this value in their JSON body: `customer=cus_9`, `data.comment.id=5`.
     #[arg(long, value_name = "PATH=VALUE")]
     pub(super) field: Option<String>,
-    /// Words as the dashboard takes them: text, `data.comment.id:5`, `handler:mail`, `has:dead`, `since:2h`.
+    /// Words as the dashboard takes them: text, `customer:cus_9`, `data.comment.id:5`, `handler:mail`, `has:dead`, `since:2h`.
     #[arg(long, value_name = "WORDS", value_parser = said_words, allow_hyphen_values = true)]
     pub(super) search: Option<String>,
 }

@@ -39,7 +39,7 @@ struct EventsPage {
     older: Option<String>,
     newer: Option<String>,
     is_filtered: bool,
-    /// Words of the search that look as if they said more than they do.
+    /// Words of the search that may be a mistyped qualifier.
     plain_words: Vec<String>,
     /// The fields of the filter, for forms that lead back to this list.
     kept: Vec<(&'static str, String)>,
@@ -284,7 +284,7 @@ fn not_come_to(fields: &Fields, status: &StatusView) -> String {
     }
 }
 
-/// Words like `foo:bar`, which are looked for as they stand.
+/// Words like `foo:bar`, which are looked for as a field and as they stand.
 fn plain_words(q: &str) -> Vec<String> {
     let found = unknown_qualifiers(q).into_iter().take(4);
     found.map(|word| words::shown(&word, 60)).collect()

@@ -104,6 +104,8 @@ pub enum BodyFilter {
         /// What.
         value: String,
     },
+    /// At least one of these.
+    Any(Vec<Self>),
 }
 
 impl EventQuery {

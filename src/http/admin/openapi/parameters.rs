@@ -16,11 +16,15 @@ const LEFT_OUT: &[(&str, &str)] =
 /// What they say, by the question or for any.
 const WORDS: &[(&str, &str, &str)] = &[
     ("EventsAsk", "contains", "Only events whose body has this text in it, as people read it."),
-    ("EventsAsk", "field", "Only events with this value in their body: `data.comment.id=5`."),
+    (
+        "EventsAsk",
+        "field",
+        "Only events with this value at a path into their body: `customer=cus_9`, `data.comment.id=5`.",
+    ),
     (
         "EventsAsk",
         "q",
-        "Words, at most 8, each of which must fit: text, `data.comment.id:5`, `source:`, `-source:`, `type:`, `handler:`, `has:dead`, `since:`, `before:`.",
+        "Words, at most 8, each of which must fit: a text; a field of the body and its value, at its top (`customer:cus_9`, found as a text too) or at a path (`data.comment.id:5`, `$.data.items[0].id:5`, `$.type:x`); `source:`, `-source:`, `type:`, `handler:`, `has:dead`, `since:`, `before:`. In quotation marks it is a text: `\"a:b c\"`.",
     ),
     (
         "EventsAsk",

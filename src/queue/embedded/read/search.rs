@@ -68,6 +68,7 @@ impl BodyFilter {
                 (may_differ || contains(&event.body, value.as_bytes()))
                     && equals(event, pointer, value)
             }
+            Self::Any(filters) => filters.iter().any(|filter| filter.matches(event)),
         }
     }
 }
