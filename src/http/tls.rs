@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use actix_web::rt::net::TcpStream;
-use rustls::{InvalidMessage, ServerConfig};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -57,7 +57,7 @@ impl Handshake {
         io: TcpStream,
         registration: &Registration,
     ) -> io::Result<Socket> {
-        let accept = tokio::time::timeout(self.timeout, self.acceptor.accept(io));
+        let accept = tokio::time::timeout(self.timeout, self.accept(io));
         let accepted = tokio::select! {
             accepted = accept => accepted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
             () = registration.control().closed() => {
@@ -82,7 +82,42 @@ impl Handshake {
             }
         }
     }
+
+    async fn accept(&self, io: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let mut first = [0];
+        // rustls would answer with an alert, which a client in the clear takes for rubbish.
+        if io.peek(&mut first).await? == 1 && first[0].is_ascii_uppercase() {
+            let told = tokio::time::timeout(TELL_TIMEOUT, tell(io)).await;
+            told.unwrap_or(Ok(()))?;
+            return Err(io::Error::new(io::ErrorKind::InvalidData, InClear));
+        }
+        self.acceptor.accept(io).await
+    }
 }
+
+/// A request came without TLS.
+#[derive(Debug, thiserror::Error)]
+#[error("the client speaks HTTP without TLS")]
+struct InClear;
+
+/// A client that asks a TLS port in the clear can read this, and nothing else.
+const SPEAKS_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n\
+    content-length: 82\r\nconnection: close\r\n\r\n\
+    {\"title\":\"Bad Request\",\"status\":400,\"detail\":\"this port speaks TLS: use https://\"}";
+
+/// How long such a client may take to read it.
+const TELL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Tells a client to use https, and takes what it has sent: unread it would take the answer back.
+async fn tell(mut io: TcpStream) -> io::Result<()> {
+    io.write_all(SPEAKS_TLS).await?;
+    io.shutdown().await?;
+    tokio::io::copy(&mut (&mut io).take(TOLD_BYTES_MAX), &mut tokio::io::sink()).await?;
+    Ok(())
+}
+
+/// How much of what it has sent.
+const TOLD_BYTES_MAX: u64 = 1 << 20;
 
 /// How a failed handshake is counted. A client that hangs up without a byte is a monitor that looks
 /// whether the port is open.
@@ -91,10 +126,10 @@ fn failure(err: &io::Error) -> Option<Seen> {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => return None,
         _ => {}
     }
-    let cause = err.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
-    let is_plain =
-        matches!(cause, Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)));
-    Some(if is_plain { Seen::PlainHttp } else { Seen::TlsHandshake })
+    Some(match err.get_ref() {
+        Some(cause) if cause.is::<InClear>() => Seen::PlainHttp,
+        Some(_) | None => Seen::TlsHandshake,
+    })
 }
 
 impl AsyncRead for Socket {

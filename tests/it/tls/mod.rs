@@ -82,7 +82,10 @@ fn failed_handshakes_are_counted_with_what_helps() {
     // Plain HTTP, a client that does not trust the certificate, and one that only looks in.
     let mut plain = wire::connect(gateway.public);
     std::io::Write::write_all(&mut plain, b"GET /healthz HTTP/1.1\r\n\r\n").unwrap();
-    plain.read_to_end(&mut Vec::new()).ok();
+    let mut told = String::new();
+    plain.read_to_string(&mut told).unwrap();
+    assert!(told.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{told}");
+    assert!(told.ends_with("\"detail\":\"this port speaks TLS: use https://\"}"), "{told}");
     let other = Pair::until(FAR);
     let mut distrustful = connect_believing(gateway.public, &other.cert, &[]);
     assert!(distrustful.handshake().is_err());
