@@ -36,12 +36,15 @@ pub enum QueueError {
     /// The data folder belongs to another user: what is made there by this one would keep the
     /// service from starting.
     #[error(
-        "`{folder}` belongs to the user `{owner}`; run this as that user: sudo -u '{owner}' gatepost …"
+        "`{folder}` belongs to the user `{owner}`, and this runs as `{user}`: run it as that user \
+         (sudo -u '{owner}' gatepost …), or give the folder to this one (chown -R '{user}' '{folder}')"
     )]
     ForeignOwner {
         /// The data folder.
         folder: String,
         owner: String,
+        /// Who runs this.
+        user: String,
     },
     /// A newer version wrote the data folder, and nothing in it was changed.
     #[error("`{folder}` was written by a newer version of gatepost ({found}); use that version")]

@@ -1,7 +1,7 @@
 //! One process has the folder, and it is its owner.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -11,15 +11,22 @@ use crate::queue::QueueError;
 /// Refuses a folder that belongs to another user, before anything is made in it: files that
 /// another user makes there keep the service from starting.
 pub(crate) fn check_owner(folder: &Path) -> Result<(), QueueError> {
-    let Ok(found) = std::fs::metadata(folder) else { return Ok(()) };
     let us = rustix::process::geteuid().as_raw();
-    if found.uid() == us {
+    let (folder, owner) = match std::fs::metadata(folder) {
+        Ok(found) => (folder, found.uid()),
+        // It stands in a folder that another user keeps for itself: the nearest that can be looked at.
+        Err(err) if err.kind() == io::ErrorKind::PermissionDenied => {
+            let seen = |folder| Some((folder, std::fs::metadata(folder).ok()?.uid()));
+            let Some(nearest) = folder.ancestors().find_map(seen) else { return Ok(()) };
+            nearest
+        }
+        Err(_) => return Ok(()),
+    };
+    if owner == us {
         return Ok(());
     }
-    Err(QueueError::ForeignOwner {
-        folder: folder.display().to_string(),
-        owner: files::user_name(found.uid()),
-    })
+    let (owner, user) = (files::user_name(owner), files::user_name(us));
+    Err(QueueError::ForeignOwner { folder: folder.display().to_string(), owner, user })
 }
 
 /// Takes hold of the folder; the lock ends with the process, whatever becomes of it.
