@@ -192,17 +192,42 @@ fn check_names_what_is_wrong_with_acme() {
     printed(&output, 3);
     assert!(String::from_utf8(output.stderr).unwrap().contains("certificate.pem` cannot be used"));
     // A name that leads nowhere.
-    let folder = Folder::new("[server.acme]\ndomains = [\"hooks.invalid\"]", "");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let acme = format!(
+        "[server.acme]\ndomains = [\"hooks.invalid\"]\ndirectory = \"https://{address}/dir\"\n\
+         http = \"{address}\""
+    );
+    let folder = Folder::new(&acme, "");
+    // It hangs up on whoever asks it for a directory.
+    let hangs_up = taken.try_clone().unwrap();
+    std::thread::spawn(move || hangs_up.accept().map(drop));
     let output = run(&folder, &["check", "--online"]);
     printed(&output, 1);
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("`hooks.invalid` of `[server.acme]` cannot be resolved"), "{told}");
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap();
+    assert!(
+        told.contains(&format!("the authority at `https://{address}/dir` cannot be")),
+        "{told}"
+    );
+    assert!(told.contains(&format!("an authority cannot look at {address} (HTTP-01)")), "{told}");
     let acme = format!("[server.acme]\ndomains = [\"a.example\"]\nhttp = \"{address}\"");
     let output = run(&Folder::new(&acme, ""), &["serve"]);
     printed(&output, 1);
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains(&format!("cannot listen on {address}")), "{told}");
     assert!(told.contains("tls-alpn-01"), "{told}");
+}
+
+#[test]
+fn authority_that_answers_and_a_port_that_is_free_are_no_problems() {
+    let ports = Ports::new();
+    let folder = folder(&ports, "\"127.0.0.1\"", "http-01");
+    let Some(_pebble) = Pebble::start(&ports, folder.path(), LONG) else { return };
+    let output = run(&folder, &["check", "--online"]);
+    printed(&output, 0);
+    // With a server that has the port.
+    let gateway = Gateway::serve(folder);
+    wait_until_ready(&gateway);
+    printed(&run(&gateway.folder, &["check", "--online"]), 0);
 }
