@@ -1,5 +1,7 @@
 //! `standby` and `restore`: a second copy of a gateway's queue.
 
+use std::fs::DirEntry;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,6 +10,7 @@ use serde_json::json;
 use crate::app;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{LogFormat, LogLevel, LogSettings};
+use crate::files;
 use crate::secret::SecretRef;
 use crate::standby::{
     self, BucketCopy, CopyFollower, FollowOptions, HeldCopy, LocalCopy, Progress, Promoted,
@@ -46,6 +49,7 @@ async fn follow(options: Standby, output: Output) -> Result<(), CliError> {
     let token = token.resolve().map_err(|err| CliError::failed(&err))?;
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let made = MadeFolders::before(&data);
     let copy: Box<dyn HeldCopy> = if let Some(address) = to {
         let place = bucket.access().open(&address).map_err(|err| CliError::failed(&err))?;
         let copy = BucketCopy::open(place, Arc::clone(&clock)).await;
@@ -68,7 +72,47 @@ async fn follow(options: Standby, output: Output) -> Result<(), CliError> {
         }
     };
     let ended = follower.run(tell).await;
+    made.remove_if_unused();
     Err(CliError::Failed(error_chain(&ended)))
+}
+
+/// What a copy begins with, folders first.
+const COPY_BEGUN: [&str; 5] = ["log", "kept", "keys", "FORMAT", "lock"];
+
+/// The folders of a copy that were not there when this began.
+struct MadeFolders(Vec<PathBuf>);
+
+impl MadeFolders {
+    fn before(data: &Path) -> Self {
+        let folders = [queue_folder(data), data.to_owned()];
+        Self(folders.into_iter().filter(|folder| !folder.exists()).collect())
+    }
+
+    /// Takes them away where there is nothing in them but what every copy begins with: a gateway that never let this standby in
+    /// leaves no half-made copy.
+    fn remove_if_unused(self) {
+        let Some(queue) = self.0.first() else { return };
+        let is_own = |entry: io::Result<DirEntry>| {
+            entry.is_ok_and(|entry| COPY_BEGUN.iter().any(|name| entry.file_name() == *name))
+        };
+        if !std::fs::read_dir(queue).is_ok_and(|mut entries| entries.all(is_own)) {
+            return;
+        }
+        // A folder in which something is stays, and then so do those that it is in.
+        for name in COPY_BEGUN {
+            let path = queue.join(name);
+            let removed =
+                if path.is_dir() { std::fs::remove_dir(&path) } else { files::remove(&path) };
+            if removed.is_err() {
+                return;
+            }
+        }
+        for folder in &self.0 {
+            if std::fs::remove_dir(folder).is_err() {
+                return;
+            }
+        }
+    }
 }
 
 fn promote(options: &Promote, output: Output) -> Result<(), CliError> {

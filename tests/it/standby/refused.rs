@@ -25,6 +25,7 @@ fn a_wrong_token_is_told_at_once() {
     std::fs::write(wrong.path().join("data/standby-token"), "wrong").unwrap();
     let told = told(command(&wrong, served.admin(), &wrong.path().join("copy")));
     assert!(told.contains("does not know the token"), "{told}");
+    assert!(!wrong.path().join("copy").exists(), "a half-made copy");
     assert_eq!(served.stop(), Some(0));
 }
 
