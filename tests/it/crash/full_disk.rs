@@ -1,5 +1,6 @@
 //! A disk that is full: senders are told to come back, deliveries go on, and it heals by itself.
 
+use gatepost::clock::Stopwatch;
 use sqlx::Connection;
 
 use super::disk::Disk;
@@ -47,6 +48,49 @@ fn a_full_disk_answers_503_and_200_again_once_there_is_room() {
     };
     assert!(!answer.id().is_empty());
     assert_eq!(served.ask("GET", "/readyz").status, 200);
+    assert_eq!(served.stop(), Some(0));
+}
+
+#[test]
+fn gateway_is_not_ready_while_there_is_no_room_for_another_segment() {
+    let Some(disk) = Disk::new(160) else { return };
+    let folder = Folder::new_in(&disk.path(), "", "");
+    let served = Served::start(&folder);
+    let ballast = disk.path().join("ballast");
+    fill(&ballast);
+    let file = std::fs::File::options().write(true).open(&ballast).unwrap();
+    let (mut n_stored, mut n_rounds) = (0, 0);
+    let told = loop {
+        while send(&served, n_stored).status == 200 {
+            n_stored += 1;
+            assert!(n_stored < 10_000, "an endless disk");
+        }
+        let ready = served.ask("GET", "/readyz");
+        assert_eq!(ready.status, 503, "{}", ready.text());
+        if ready.text().contains("must stay so") {
+            break ready.text();
+        }
+        // More than `disk_reserve` (48 MiB), and less than that and a segment (16 MiB).
+        let disk = rustix::fs::statvfs(disk.path()).unwrap();
+        let free = disk.f_bavail * disk.f_frsize;
+        let length = file.metadata().unwrap().len();
+        file.set_len(length.saturating_sub((56_u64 << 20).saturating_sub(free))).unwrap();
+        file.sync_all().unwrap();
+        // The cleaner looks once a second.
+        std::thread::sleep(std::time::Duration::from_millis(1_500));
+        n_rounds += 1;
+        assert!(n_rounds < 10, "{}", ready.text());
+    };
+    assert!(told.contains("no room for another segment"), "{told}");
+    drop(file);
+    std::fs::remove_file(&ballast).unwrap();
+    // It heals without another event.
+    let began = Stopwatch::start();
+    while served.ask("GET", "/readyz").status != 200 {
+        assert!(began.elapsed() < std::time::Duration::from_secs(20));
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert_eq!(send(&served, n_stored).status, 200);
     assert_eq!(served.stop(), Some(0));
 }
 

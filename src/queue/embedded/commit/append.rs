@@ -44,15 +44,23 @@ impl Committer {
         // Room for those that follow as well: a group is stored by one write.
         let needed = record_bytes(&append.event) + append.group.more_bytes;
         match self.make_room(unit, needed, RoomFor::Events) {
+            // A small one may find room where a larger one did not.
+            Ok(()) if needed >= self.inbox.refused_bytes => self.inbox.refused_bytes = 0,
             Ok(()) => {}
             Err(NoRoom::Wait) => return Some(append),
             Err(why) => {
+                self.inbox.refused_bytes = needed.min(self.segment_room());
                 self.refuse_group(append, &why);
                 return None;
             }
         }
         self.store(unit, append);
         None
+    }
+
+    /// What one segment can hold.
+    fn segment_room(&self) -> usize {
+        usize::try_from(self.segment_bytes).unwrap_or(usize::MAX) / 2
     }
 
     fn store(&mut self, unit: &mut Unit, append: AppendRequest) {

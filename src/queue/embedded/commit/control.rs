@@ -184,7 +184,9 @@ impl Committer {
             return Err(NoRoom::Full(why));
         }
         let mut unit = self.begin();
-        self.make_room(&mut unit, HEADER_BYTES, RoomFor::Events)?;
+        // As much as the event wanted that was refused: what is smaller may still fit.
+        self.make_room(&mut unit, self.inbox.refused_bytes.max(HEADER_BYTES), RoomFor::Events)?;
+        self.inbox.refused_bytes = 0;
         self.records(&mut unit).push(Kind::Filler, |_| {});
         self.finish(unit)
     }

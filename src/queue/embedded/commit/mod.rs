@@ -88,6 +88,8 @@ pub(crate) struct Inbox {
     pub(crate) others: VecDeque<Request>,
     /// When the first outbox came to hold something that is not recorded.
     pub(crate) settles_since: Option<Duration>,
+    /// The room that the last event wanted that there was none for; 0 = there was for one since.
+    pub(crate) refused_bytes: usize,
 }
 
 /// The segment behind the live one.
