@@ -12,10 +12,10 @@ use gatepost::cluster::{
 use gatepost::event::{Delivery, EventId, NewEvent, Outcome};
 use gatepost::queue::embedded::Settings;
 use gatepost::queue::{Queue, QueueError, Start, Subscription};
-use tempfile::TempDir;
 
 use crate::support::clock::BEGINNING;
 use crate::support::events::{handler, new_event, settlement, tried};
+use crate::support::folder::TestFolder;
 
 mod engine_faults;
 mod ownership;
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Cluster {
     lease: Duration,
     engine: MemoryEngine,
-    folder: TempDir,
+    folder: TestFolder,
 }
 
 impl Cluster {
@@ -40,7 +40,7 @@ impl Cluster {
     }
 
     fn on(engine: MemoryEngine) -> Self {
-        Self { lease: LEASE, engine, folder: TempDir::new().unwrap() }
+        Self { lease: LEASE, engine, folder: TestFolder::new() }
     }
 
     async fn node(&self, name: &str) -> Arc<ClusterQueue> {

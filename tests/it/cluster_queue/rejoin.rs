@@ -8,7 +8,8 @@ use gatepost::clock::SystemClock;
 use gatepost::cluster::{LogEngine as _, Sequence};
 use gatepost::event::EventId;
 use gatepost::queue::Queue;
-use tempfile::TempDir;
+
+use crate::support::folder::TestFolder;
 
 use super::{Cluster, append, deliver, subscribe, take, types, until, until_stored};
 
@@ -208,7 +209,7 @@ async fn what_a_log_without_its_beginning_lost_goes_into_a_new_one_from_a_copy()
     drop((at_a, a));
     cluster.released("a").await;
 
-    let new = Cluster { folder: TempDir::new().unwrap(), ..Cluster::new() };
+    let new = Cluster { folder: TestFolder::new(), ..Cluster::new() };
     std::fs::rename(cluster.path("a"), new.path("a")).unwrap();
     remove_copy(&new.path("a"));
     let a = new.node("a").await;

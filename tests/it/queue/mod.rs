@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use gatepost::clock::{Clock, ManualClock, Timestamp};
 use gatepost::event::{Delivery, EventId, Outcome};
 use gatepost::queue::{Backlog, DeadFilter, Queue, Start, Subscription};
-use tempfile::TempDir;
 
 use crate::support::clock::BEGINNING;
 use crate::support::events::{End, handler, new_event, settlement, tried, untried};
+use crate::support::folder::TestFolder;
 
 mod append;
 mod closing;
@@ -38,18 +38,18 @@ pub(crate) trait Backend: Send + Sync + 'static {
 /// A queue under test, with a clock that stands.
 pub(crate) struct World<B> {
     backend: B,
-    folder: TempDir,
     clock: Arc<ManualClock>,
     queue: Arc<dyn Queue>,
+    folder: TestFolder,
 }
 
 impl<B: Backend> World<B> {
     async fn new() -> Self {
         let clock = Arc::new(ManualClock::new(BEGINNING));
         let backend = B::new();
-        let folder = TempDir::new().unwrap();
+        let folder = TestFolder::new();
         let queue = backend.open(folder.path(), clock.clone()).await;
-        Self { backend, folder, clock, queue }
+        Self { backend, clock, queue, folder }
     }
 
     /// Closes the queue and opens it again. Subscriptions must be gone by then.

@@ -2,16 +2,23 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use gatepost::clock::Stopwatch;
 use rustix::fs::{CWD, Mode};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::servers::{find, skip};
+
+/// How long its helpers may take to end.
+const ENDED_WITHIN: Duration = Duration::from_secs(5);
 
 /// A browser with one tab. Whatever a page complains of is kept.
 pub(crate) struct Browser {
@@ -46,7 +53,10 @@ impl Browser {
             .args(["--disable-background-networking", "--disable-component-update"])
             .args(["--remote-debugging-pipe", "--user-data-dir=profile", "about:blank"])
             .current_dir(folder.path())
+            .process_group(0)
             .env("HOME", folder.path())
+            // Chromium leaves folders of its own behind.
+            .env("TMPDIR", folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -219,7 +229,13 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        drop(self.child.kill());
+        // Its helpers write into the profile, also once it is gone.
+        let Some(group) = Pid::from_raw(self.child.id().try_into().unwrap()) else { return };
+        kill_process_group(group, Signal::KILL).ok();
         drop(self.child.wait());
+        let began = Stopwatch::start();
+        while test_kill_process_group(group).is_ok() && began.elapsed() < ENDED_WITHIN {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod bare;
 pub(crate) mod browser;
 pub(crate) mod clock;
 pub(crate) mod events;
+pub(crate) mod folder;
 pub(crate) mod gateway;
 pub(crate) mod http2;
 pub(crate) mod key_host;
