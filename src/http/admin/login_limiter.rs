@@ -4,7 +4,7 @@
 //! - A client has few such answers under way at once. Until one of them is given, no token is taken from
 //!   there, not even the right one: what is not looked at cannot be guessed. Sessions go on.
 //! - A client is an address, of IPv6 a /64; its /48 has 16 times as much. On private networks, where it may
-//!   be a proxy that all come through, it has more answers under way.
+//!   be a proxy that all come through, it has more answers under way, and none is later than the first.
 //! - Memory is bounded: the client that is forgotten first makes room.
 
 use std::collections::HashMap;
@@ -30,7 +30,7 @@ const FAILURES_MAX: u32 = 30;
 /// Late answers of one client at once: with them it has at most one guess in two seconds.
 const WAITING_MAX: u32 = 4;
 /// The same on private networks.
-const WAITING_MAX_PRIVATE: u32 = 64;
+const WAITING_MAX_PRIVATE: u32 = 32;
 /// How many times as much a /48 may do as one /64 in it.
 const SITE_FACTOR: u32 = 16;
 
@@ -92,7 +92,7 @@ impl LoginLimiter {
             clients.get(&network).is_some_and(|known| known.n_waiting >= of_one * factor)
         };
         if networks(address).into_iter().flatten().any(is_full) {
-            return Err(LONGEST_DELAY);
+            return Err(longest_delay(address));
         }
         Ok(())
     }
@@ -108,7 +108,7 @@ impl LoginLimiter {
             failures.count = (failures.count + 1).min(FAILURES_MAX * factor);
             failures.n_waiting += 1;
             let n_doubled = (failures.count / factor).saturating_sub(FIRST_FAILURES).min(16);
-            delay = delay.max((FIRST_DELAY * 2_u32.pow(n_doubled)).min(LONGEST_DELAY));
+            delay = delay.max((FIRST_DELAY * 2_u32.pow(n_doubled)).min(longest_delay(address)));
             Some(network)
         });
         LateAnswer { limiter: self, networks, delay }
@@ -118,6 +118,11 @@ impl LoginLimiter {
         // A panic elsewhere leaves the map whole.
         lock(&self.0)
     }
+}
+
+/// How late wrong tokens from `address` are answered at most.
+fn longest_delay(address: IpAddr) -> Duration {
+    if is_private(address) { FIRST_DELAY } else { LONGEST_DELAY }
 }
 
 /// The networks that an address is in, each with how many times as much it may do.
