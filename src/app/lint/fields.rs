@@ -16,117 +16,174 @@ const EVENT: [&str; 5] = ["id", "source", "type", "received_at", "headers"];
 /// The most names that are told.
 const NAMES_MAX: usize = 12;
 
+/// The most items of a list, and values of a map, that are looked at.
+const ITEMS_MAX: usize = 50;
+
 /// How much of a path a value has.
 #[derive(Debug, PartialEq, Eq)]
 enum Depth {
-    /// All of it, or what is there does not say: `null`, an empty list.
+    /// All of it, or what is there does not say: an empty list.
     All,
+    /// So many steps, to a `null`: it may be anything in a real event.
+    Null(usize),
     /// So many steps; then there are only these names.
     Only(usize, Vec<String>),
+}
+
+impl Depth {
+    /// What is known of a field where either value may be the one that is meant.
+    fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::All, _) | (_, Self::All) => Self::All,
+            (Self::Null(one), Self::Null(other)) => Self::Null(one.max(other)),
+            // The other says which names there are.
+            (Self::Null(_), only) | (only, Self::Null(_)) => only,
+            (Self::Only(one, mut names), Self::Only(other, more)) if one == other => {
+                names.extend(more);
+                names.sort();
+                names.dedup();
+                Self::Only(one, names)
+            }
+            (Self::Only(one, names), Self::Only(other, more)) => {
+                if one > other {
+                    Self::Only(one, names)
+                } else {
+                    Self::Only(other, more)
+                }
+            }
+        }
+    }
 }
 
 impl Lint<'_> {
     pub(super) fn fields(&mut self) {
         let has_samples = !self.samples.is_empty() && self.has_all_samples();
+        let mut nulls: Vec<(String, String)> = Vec::new();
         for text in self.trial.texts() {
             for field in text.words.fields() {
                 // What `event` has is the same of every sender.
                 let is_of_event =
                     matches!(field.path.first(), Some(Part::Name(root)) if root == "event");
-                let missing = match field.path.get(1..) {
-                    Some(rest) if is_of_event => missing_of_event(rest),
-                    _ if has_samples => missing(&field, &self.samples),
-                    _ => None,
-                };
-                let Some((path, known)) = missing else { continue };
-                if path.len() <= field.n_given {
-                    continue;
-                }
-                let last = path.last().cloned().unwrap_or_default();
-                let near = nearest(&last, known.iter().map(String::as_str));
-                // Without a near name it may be a field that only some events have.
-                let is_complete = is_of_event || self.is_complete();
-                if near.is_none() && (field.may_be_missing || !is_complete) {
-                    continue;
-                }
-                let (_, parents) = path
-                    .split_last()
-                    .map_or((None, &[][..]), |(last, parents)| (Some(last), parents));
-                let shown = path.join(".");
-                let help = match near {
-                    _ if last == "length" => format!("write `{} | length`", parents.join(".")),
-                    None if known.is_empty() => "there it is a text or a number".to_owned(),
-                    Some(near) => format!("did you mean `{}.{near}`?", parents.join(".")),
-                    None => format!("`{}` has {}", parents.join("."), some_of(&known, NAMES_MAX)),
-                };
-                let message = if is_of_event {
-                    format!("there is no `{shown}`")
-                } else {
-                    format!("no sample of {} has `{shown}`", names(&self.samples))
+                let depth = match field.path.get(1..) {
+                    Some(rest) if is_of_event => depth_of_event(rest),
+                    _ if has_samples => depth(&field, &self.samples),
+                    _ => Depth::All,
                 };
                 let words = text.words.source().get(field.range.clone()).unwrap_or_default();
-                self.warn(&text.key, words, message, help);
+                match depth {
+                    Depth::All => {}
+                    Depth::Null(n_steps) => {
+                        let told = (text.key.clone(), shown(&field, n_steps + 1));
+                        let is_wanted = !field.may_be_missing && n_steps + 2 > field.n_given;
+                        if is_wanted && !nulls.contains(&told) {
+                            self.note_null(&text.key, words, &told.1);
+                            nulls.push(told);
+                        }
+                    }
+                    Depth::Only(n_steps, known) if n_steps + 2 > field.n_given => {
+                        self.missing(&text.key, words, &field, n_steps, &known);
+                    }
+                    Depth::Only(..) => {}
+                }
             }
         }
+    }
+
+    /// A field that is asked for, and that no sample has: they have `known` there.
+    fn missing(&mut self, key: &str, words: &str, field: &Field, n_steps: usize, known: &[String]) {
+        let is_of_event = matches!(field.path.first(), Some(Part::Name(root)) if root == "event");
+        let Some(Part::Name(last)) = field.path.get(n_steps + 1) else { return };
+        let near = nearest(last, known.iter().map(String::as_str));
+        // Without a near name it may be a field that only some events have.
+        let is_complete = is_of_event || self.is_complete();
+        if near.is_none() && (field.may_be_missing || !is_complete) {
+            return;
+        }
+        let (parent, path) = (shown(field, n_steps + 1), shown(field, n_steps + 2));
+        let help = match near {
+            _ if last == "length" => format!("write `{parent} | length`"),
+            None if known.is_empty() => "there it is a text or a number".to_owned(),
+            Some(near) => format!("did you mean `{parent}.{near}`?"),
+            None => format!("`{parent}` has {}", some_of(known, NAMES_MAX)),
+        };
+        let message = if is_of_event {
+            format!("there is no `{path}`")
+        } else {
+            format!("no sample of {} has `{path}`", names(&self.samples))
+        };
+        self.warn(key, words, message, help);
+    }
+
+    /// A field of what is `null`: whether there ever is one, no sample says.
+    fn note_null(&mut self, key: &str, words: &str, parent: &str) {
+        let message = format!(
+            "`{parent}` is null in every sample of {}: what is asked for of it is not looked at",
+            names(&self.samples)
+        );
+        let help = format!(
+            "try it with an event that has it: `gatepost handlers try {} --event ID`",
+            self.name
+        );
+        self.report.note(key, self.config.place_of(key), words, message, help);
     }
 }
 
-/// The path up to the first name that none of the samples has, and the names that they have there.
-fn missing(field: &Field, samples: &[Arc<Event>]) -> Option<(Vec<String>, Vec<String>)> {
-    let Some(Part::Name(root)) = field.path.first() else { return None };
-    let rest = field.path.get(1..).unwrap_or_default();
-    let mut deepest: Option<(usize, Vec<String>)> = None;
-    for event in samples {
-        let depth = match root.as_str() {
-            "payload" => event.payload().map_or(Depth::All, |payload| walk(payload.value(), rest)),
-            _ => event.data().map_or(Depth::All, |data| walk(&data, rest)),
-        };
-        let Depth::Only(n_steps, names) = depth else { return None };
-        match &mut deepest {
-            Some((most, known)) if *most == n_steps => {
-                known.extend(names);
-                known.sort();
-                known.dedup();
-            }
-            Some((most, _)) if *most > n_steps => {}
-            _ => deepest = Some((n_steps, names)),
+/// The first steps of the path, as they are told.
+fn shown(field: &Field, n_parts: usize) -> String {
+    let mut shown = String::new();
+    for part in field.path.iter().take(n_parts) {
+        match part {
+            Part::Name(name) if shown.is_empty() => shown.push_str(name),
+            Part::Name(name) => shown.extend([".", name.as_str()]),
+            Part::Item | Part::Entry => shown.push_str("[]"),
         }
     }
-    let (n_steps, known) = deepest?;
-    let shown = field.path.iter().take(n_steps + 2).map(|part| match part {
-        Part::Name(name) => name.clone(),
-        Part::Item => "[]".to_owned(),
+    shown
+}
+
+/// How much of the field the samples have.
+fn depth(field: &Field, samples: &[Arc<Event>]) -> Depth {
+    let Some(Part::Name(root)) = field.path.first() else { return Depth::All };
+    let rest = field.path.get(1..).unwrap_or_default();
+    let depths = samples.iter().map(|event| match root.as_str() {
+        "payload" => event.payload().map_or(Depth::All, |payload| walk(payload.value(), rest, 0)),
+        _ => event.data().map_or(Depth::All, |data| walk(&data, rest, 0)),
     });
-    Some((shown.collect(), known))
+    depths.reduce(Depth::or).unwrap_or(Depth::All)
 }
 
 /// The same below `event`.
-fn missing_of_event(rest: &[Part]) -> Option<(Vec<String>, Vec<String>)> {
+fn depth_of_event(rest: &[Part]) -> Depth {
     match rest.first() {
         Some(Part::Name(name)) if !EVENT.contains(&name.as_str()) => {
-            Some((vec!["event".to_owned(), name.clone()], EVENT.map(str::to_owned).to_vec()))
+            Depth::Only(0, EVENT.map(str::to_owned).to_vec())
         }
-        _ => None,
+        _ => Depth::All,
     }
 }
 
-fn walk(value: &Value, path: &[Part]) -> Depth {
-    let mut value = value.clone();
-    for (index, part) in path.iter().enumerate() {
-        value = match part {
-            Part::Item => match value.get_item_by_index(0) {
-                Ok(item) if !item.is_undefined() => item,
-                _ => return Depth::All,
-            },
-            Part::Name(name) => match value.get_attr(name) {
-                Ok(field) if !field.is_undefined() => field,
-                // What a sample has as `null` may be anything in a real event.
-                _ if value.is_none() => return Depth::All,
-                _ => return Depth::Only(index, names_of(&value)),
-            },
-        };
+/// How much of a path `value` has, which is so many steps from the root.
+fn walk(value: &Value, path: &[Part], n_steps: usize) -> Depth {
+    let Some((part, rest)) = path.split_first() else { return Depth::All };
+    let each = |values: &mut dyn Iterator<Item = Value>| {
+        let depths = values.take(ITEMS_MAX).map(|value| walk(&value, rest, n_steps + 1));
+        depths.reduce(Depth::or).unwrap_or(Depth::All)
+    };
+    match part {
+        Part::Item if value.kind() == ValueKind::Seq => {
+            value.try_iter().map_or(Depth::All, |mut items| each(&mut items))
+        }
+        Part::Entry if value.kind() == ValueKind::Map => {
+            let names = value.try_iter().into_iter().flatten();
+            each(&mut names.filter_map(|name| value.get_item(&name).ok()))
+        }
+        Part::Item | Part::Entry => Depth::All,
+        Part::Name(name) => match value.get_attr(name) {
+            Ok(field) if !field.is_undefined() => walk(&field, rest, n_steps + 1),
+            _ if value.is_none() => Depth::Null(n_steps),
+            _ => Depth::Only(n_steps, names_of(value)),
+        },
     }
-    Depth::All
 }
 
 /// The names of a map; a text or a number has none.

@@ -3,6 +3,7 @@ use std::path::Path;
 use super::lint;
 use crate::config::{self, Checked};
 
+mod fields;
 mod patterns;
 
 const SOURCES: &str = "
