@@ -76,9 +76,9 @@ fn add_builtin(environment: &mut Environment<'_>) {
     add!(Number:
         "round" = filters::round,
         "abs" = filters::abs,
-        "int" = filters::int,
-        "float" = filters::float,
     );
+    add_converting(environment, "int", Value::from_function(filters::int));
+    add_converting(environment, "float", Value::from_function(filters::float));
     add!(Numbers:
         "sort" = filters::sort,
         "unique" = filters::unique,
@@ -139,14 +139,32 @@ fn add_guarded(
         if args.first().is_none_or(is_missing) {
             return Ok(Value::UNDEFINED);
         }
-        // A form's field that was left empty.
-        let is_blank = |value: &Value| value.as_str().is_some_and(|text| text.trim().is_empty());
         if as_given == Given::Number && args.first().is_some_and(is_blank) {
             return Ok(Value::UNDEFINED);
         }
         let args = given(state, as_given, args)?;
         filter.call(state, &args)
     });
+}
+
+/// `int` and `float`: their default stands for what is missing, as for what is no number.
+fn add_converting(environment: &mut Environment<'_>, name: &'static str, filter: Value) {
+    environment.add_filter(name, move |state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>| {
+        let values = args.into_values();
+        let copy = values.iter().cloned().map(ValueOrKwargs::from).collect();
+        let args = Arguments::of(Rest(copy))?;
+        let value = args.value();
+        if is_missing(&value) || is_blank(&value) {
+            return Ok(args.get(1, "default")?.unwrap_or(Value::UNDEFINED));
+        }
+        let values = given(state, Given::Number, values)?;
+        filter.call(state, &values)
+    });
+}
+
+/// A form's field that was left empty.
+fn is_blank(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.trim().is_empty())
 }
 
 fn given(

@@ -192,6 +192,20 @@ fn empty_texts_are_no_numbers_and_no_mistake() {
     check("data.missing | sum(attribute='a')", "0");
 }
 
+/// As Jinja has it: what is no number becomes the default, and so does what is missing.
+#[test]
+fn int_and_float_give_their_default_for_what_is_missing() {
+    for nothing in ["data.missing", "data.none", "none", "''", "' '", "'abc'"] {
+        check(&format!("{nothing} | int(0)"), "0");
+        check(&format!("{nothing} | int(default=-1) + 1"), "0");
+        check(&format!("{nothing} | float(0.5)"), "0.5");
+        check(&format!("({nothing} | float(0.0)) == 0"), "true");
+    }
+    check("data.missing | int(data.none) | default('x')", "x");
+    check("'7' | int(0)", "7");
+    check("'ff' | int(0, 16)", "255");
+}
+
 #[test]
 fn numbers_are_texts_to_methods_and_slices() {
     check("data.id.upper() ~ (1234.5)[:3]", "7123");
