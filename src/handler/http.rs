@@ -35,6 +35,7 @@ use crate::settings::{RateLimit, Table, TextOrSecret, show_duration, written_sec
 use crate::trace;
 
 mod chosen;
+mod claims;
 mod draft;
 mod headers;
 mod sign;

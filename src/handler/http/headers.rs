@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
+use super::claims::is_claim;
 use crate::event::Headers;
 use crate::expr::{Escape, Template};
 use crate::handler::BuildError;
@@ -39,27 +40,8 @@ const RESERVED: &[&str] = &[
 /// Meant for Gatepost, or of no concern behind it. Passed on only where they are named.
 const PRIVATE: &[&str] = &["authorization", "cookie", "from", "proxy-authorization", "via"];
 /// The beginnings of names of that sort.
-const PRIVATE_BEGINNINGS: &[&str] = &["cf-", "fastly-client-", "x-amzn-", "x-envoy-"];
-
-/// What a proxy says of who sent a request and of what it asked for. No signature covers it, and a
-/// receiver that believes its proxy would believe a stranger: never passed on.
-const CLAIMS: &[&str] = &[
-    "cf-connecting-ip",
-    "cf-connecting-ipv6",
-    "fastly-client-ip",
-    "forwarded",
-    "remote-user",
-    "true-client-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-original-url",
-    "x-real-ip",
-    "x-remote-user",
-    "x-rewrite-url",
-];
-/// The beginnings of names of that sort.
-const CLAIM_BEGINNINGS: &[&str] =
-    &["ssl-client-", "x-auth-", "x-authenticated-", "x-client-cert", "x-forwarded-", "x-ssl-"];
+const PRIVATE_BEGINNINGS: &[&str] =
+    &["cf-", "fastly-client-", "fly-", "x-amzn-", "x-envoy-", "x-vercel-"];
 
 pub(super) fn read(mut table: Table<'_>) -> Vec<(HeaderName, Header)> {
     let mut headers = Vec::new();
@@ -163,10 +145,6 @@ fn is_for_all(name: &str) -> bool {
 
 fn is_private(name: &str) -> bool {
     PRIVATE.contains(&name) || PRIVATE_BEGINNINGS.iter().any(|begin| name.starts_with(begin))
-}
-
-fn is_claim(name: &str) -> bool {
-    CLAIMS.contains(&name) || CLAIM_BEGINNINGS.iter().any(|begin| name.starts_with(begin))
 }
 
 impl Forward {
