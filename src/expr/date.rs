@@ -20,7 +20,8 @@ const FORMAT: &str = "%Y-%m-%d %H:%M";
 /// Forms that are neither ISO 8601 nor RFC 2822, each with an offset behind it or without one:
 /// Rails, GitLab and git; with slashes; ctime, with the year at the end or before the offset, as
 /// JavaScript has it; web servers' logs; names of months, with the time behind or, as `PayPal` has
-/// it, before the date.
+/// it, before the date; points between day, month and year. With slashes the month is first, and only
+/// before AM or PM: by itself `01/02/2026 15:04` is February with some and January with others.
 const FORMS: &[&str] = &[
     "%Y-%m-%d %H:%M:%S%.f",
     "%Y-%m-%d %H:%M",
@@ -49,14 +50,26 @@ const FORMS: &[&str] = &[
     "%d %B %Y %H:%M:%S",
     "%d %B %Y %H:%M",
     "%H:%M:%S %b %d, %Y",
+    "%d.%m.%Y %H:%M:%S%.f",
+    "%d.%m.%Y %H:%M",
+    "%d.%m.%Y, %H:%M:%S",
+    "%d.%m.%Y, %H:%M",
+    "%m/%d/%Y %I:%M:%S %p",
+    "%m/%d/%Y %I:%M %p",
+    "%m/%d/%Y, %I:%M:%S %p",
+    "%m/%d/%Y, %I:%M %p",
+    "%Y-%m-%d %I:%M:%S %p",
+    "%Y-%m-%d %I:%M %p",
 ];
 /// The same for a day.
-const DAYS: &[&str] = &["%Y/%m/%d", "%b %d, %Y", "%d %b %Y", "%d-%b-%Y", "%B %d, %Y", "%d %B %Y"];
+const DAYS: &[&str] =
+    &["%Y/%m/%d", "%b %d, %Y", "%d %b %Y", "%d-%b-%Y", "%B %d, %Y", "%d %B %Y", "%d.%m.%Y"];
 /// With the offset in the middle: `date(1)`, Ruby and Twitter.
 const OFFSET_WITHIN: &str = "%a %b %d %H:%M:%S %z %Y";
 
-/// The names of zones that RFC 2822 knows, and what `PayPal` and Go write.
-const ZONES: [(&str, &str); 12] = [
+/// The names of zones that RFC 2822 knows, what `PayPal` and Go write, and those of the rest of the
+/// world that mean one offset only: `IST` is India's, Ireland's and Israel's.
+const ZONES: [(&str, &str); 26] = [
     ("UTC", "+0000"),
     ("GMT", "+0000"),
     ("UT", "+0000"),
@@ -69,6 +82,20 @@ const ZONES: [(&str, &str); 12] = [
     ("MDT", "-0600"),
     ("PST", "-0800"),
     ("PDT", "-0700"),
+    ("WET", "+0000"),
+    ("WEST", "+0100"),
+    ("CET", "+0100"),
+    ("CEST", "+0200"),
+    ("EET", "+0200"),
+    ("EEST", "+0300"),
+    ("MSK", "+0300"),
+    ("SAST", "+0200"),
+    ("JST", "+0900"),
+    ("KST", "+0900"),
+    ("AEST", "+1000"),
+    ("AEDT", "+1100"),
+    ("NZST", "+1200"),
+    ("NZDT", "+1300"),
 ];
 
 /// The first years of databases and languages, which stand for no date: MySQL's zero date, the zero
@@ -173,10 +200,10 @@ pub fn moment(value: &Value) -> Option<CalendarTime> {
         ValueKind::Plain => unix(&number::plain(value.clone())),
         ValueKind::String => {
             let text = value.as_str()?.trim();
-            iso(text)
-                .or_else(|| rfc2822(text))
-                .or_else(|| other(text))
-                .or_else(|| unix(&text.parse::<f64>().ok().map(Value::from)?))
+            if let Some((local, zone)) = with_named_zone(text) {
+                return in_zone(written(local)?, &TimeZone::get(zone).ok()?);
+            }
+            written(text).or_else(|| unix(&text.parse::<f64>().ok().map(Value::from)?))
         }
         ValueKind::Map => within(value),
         _ => None,
@@ -189,9 +216,51 @@ pub fn is_zero_date(value: &Value) -> bool {
     value.as_str().is_some_and(is_zero)
 }
 
-/// A moment as `MongoDB` and Firestore write it: `{"$date": …}`, `{"seconds": 1, "nanos": 0}`.
+/// A moment in text.
+fn written(text: &str) -> Option<CalendarTime> {
+    iso(text).or_else(|| rfc2822(text)).or_else(|| other(text))
+}
+
+/// Text and the zone behind it that is named by its place, as in `2026-01-02 03:04:05 Europe/Berlin` or in
+/// brackets. `None` where there is an offset, which counts for more.
+fn with_named_zone(text: &str) -> Option<(&str, &str)> {
+    let (local, zone) = match text.strip_suffix(']') {
+        Some(text) => text.rsplit_once('[')?,
+        None => text.rsplit_once(' ').filter(|(_, zone)| {
+            zone.contains('/') && zone.starts_with(|c: char| c.is_ascii_alphabetic())
+        })?,
+    };
+    let local = local.trim_end();
+    let is_plain = match Pieces::parse(local) {
+        Ok(pieces) => pieces.offset().is_none(),
+        Err(_) => with_offset(local).1.is_empty(),
+    };
+    is_plain.then_some((local, zone.trim_start_matches('!')))
+}
+
+/// What clocks of the zone show as what was read as UTC.
+fn in_zone(local: CalendarTime, zone: &TimeZone) -> Option<CalendarTime> {
+    let local = local.utc();
+    let timestamp = zone.to_ambiguous_timestamp(local).compatible().ok()?;
+    Some(CalendarTime::at(local, zone.to_offset(timestamp)))
+}
+
+/// PHP's date object, as `json_encode` writes it: its zone is an offset, a short name or a place.
+fn of_php(date: &str, zone: &str) -> Option<CalendarTime> {
+    let text = format!("{date} {zone}");
+    if with_offset(&text).1.is_empty() {
+        return in_zone(written(date)?, &TimeZone::get(zone).ok()?);
+    }
+    written(&text)
+}
+
+/// A moment as `MongoDB`, Firestore and PHP write it: `{"$date": …}`, `{"seconds": 1, "nanos": 0}`,
+/// `{"date": …, "timezone": …}`.
 fn within(value: &Value) -> Option<CalendarTime> {
     let field = |name: &str| value.get_attr(name).ok().filter(|field| !is_missing(field));
+    if let (Some(date), Some(zone)) = (field("date"), field("timezone")) {
+        return of_php(date.as_str()?.trim(), zone.as_str()?.trim());
+    }
     if let Some(date) = field("$date").filter(|date| date.kind() != ValueKind::Map) {
         return moment(&date);
     }
@@ -218,7 +287,9 @@ fn rfc2822(text: &str) -> Option<CalendarTime> {
 
 fn broken_down(form: &str, text: &str) -> Option<CalendarTime> {
     let parsed = jiff::fmt::strtime::parse(form, text).ok()?;
-    Some(CalendarTime::at(parsed.to_datetime().ok()?, parsed.offset()?))
+    // The `13` of a year is no year of the first century.
+    let local = parsed.to_datetime().ok().filter(|local| local.year() >= 100)?;
+    Some(CalendarTime::at(local, parsed.offset()?))
 }
 
 fn other(text: &str) -> Option<CalendarTime> {

@@ -174,10 +174,64 @@ fn every_form_of_senders_is_a_timestamp() {
         r#"{"$date": 1386091414000}"#,
         r#"{"seconds": 1386091414, "nanos": 0}"#,
         r#"{"_seconds": 1386091414, "_nanoseconds": 0}"#,
+        r#"{"date": "2013-12-03 18:23:34.000000", "timezone_type": 3, "timezone": "Europe/Berlin"}"#,
+        r#"{"date": "2013-12-03 18:23:34.000000", "timezone_type": 2, "timezone": "CET"}"#,
+        r#"{"date": "2013-12-03 18:23:34.000000", "timezone_type": 1, "timezone": "+01:00"}"#,
+        r#"{"date": "2013-12-03 17:23:34.000000", "timezone_type": 3, "timezone": "UTC"}"#,
     ] {
         check(map(json), ColumnType::Timestamp, moment.clone());
     }
-    check(map(r#"{"a": 1}"#), ColumnType::Timestamp, None);
+    for none in [
+        r#"{"a": 1}"#,
+        r#"{"date": "2013-12-03"}"#,
+        r#"{"date": "2013-12-03", "timezone": "Europe/Nowhere"}"#,
+        r#"{"date": 1386091414, "timezone": "UTC"}"#,
+    ] {
+        check(map(none), ColumnType::Timestamp, None);
+    }
+}
+
+/// Zones by their names, points and slashes, AM and PM.
+#[test]
+fn a_timestamp_comes_as_clocks_of_its_country_show_it() {
+    for (text, expected) in [
+        ("2013-12-03 18:23:34 CET", "2013-12-03T17:23:34Z"),
+        ("2013-07-03 18:23:34 CEST", "2013-07-03T16:23:34Z"),
+        ("2013-12-03 18:23:34 Europe/Berlin", "2013-12-03T17:23:34Z"),
+        ("2013-07-03T18:23:34 Europe/Berlin", "2013-07-03T16:23:34Z"),
+        ("2013-07-03T18:23:34[Europe/Berlin]", "2013-07-03T16:23:34Z"),
+        ("2013-07-03 18:23:34.5 [Europe/Berlin]", "2013-07-03T16:23:34.5Z"),
+        // An offset counts for more than a name.
+        ("2013-07-03T18:23:34+00:00[Europe/Berlin]", "2013-07-03T18:23:34Z"),
+        ("2013-07-03 18:23:34 UTC [Europe/Berlin]", "2013-07-03T18:23:34Z"),
+        ("2013-07-03T18:23:34Z[Europe/Berlin]", "2013-07-03T18:23:34Z"),
+        ("3.7.2013 18:23", "2013-07-03T18:23:00Z"),
+        ("03.07.2013 18:23:34", "2013-07-03T18:23:34Z"),
+        ("3.7.2013, 18:23:34", "2013-07-03T18:23:34Z"),
+        ("03.07.2013 18:23 Europe/Berlin", "2013-07-03T16:23:00Z"),
+        ("03.07.2013", "2013-07-03T00:00:00Z"),
+        ("01/02/2026 3:04 PM", "2026-01-02T15:04:00Z"),
+        ("1/2/2026, 3:04:05\u{202f}pm", "2026-01-02T15:04:05Z"),
+        ("01/02/2026 12:04 AM UTC", "2026-01-02T00:04:00Z"),
+        ("2026-01-02 3:04 PM", "2026-01-02T15:04:00Z"),
+    ] {
+        check(text, ColumnType::Timestamp, at(expected));
+    }
+    // Either may be the month; and these names mean several zones, or none.
+    for text in [
+        "01/02/2026 15:04",
+        "01/02/2026",
+        "25/12/2026 3:04 PM",
+        "2013-12-03 18:23:34 IST",
+        "2013-12-03 18:23:34 Europe/Nowhere",
+        "2013-12-03 18:23:34 [Nowhere]",
+        "3.7.13 18:23",
+    ] {
+        check(text, ColumnType::Timestamp, None);
+    }
+    for text in ["1386091414123456", "1386091414123456.0"] {
+        check(text, ColumnType::Timestamp, at("2013-12-03T17:23:34.123456Z"));
+    }
 }
 
 #[test]
