@@ -122,21 +122,38 @@ impl Cell {
         Some(Self::Decimal(number.to_string()))
     }
 
-    /// `value` as an array of `column`s, each item as a `wanted`. What is no list is the only item.
+    /// `value` as an array of `column`s, each item as a `wanted`. What is no list is the only item. At
+    /// most so many lists are within each other that are arrays.
     pub(super) fn list(
         value: &Value,
         wanted: ColumnType,
         column: ColumnType,
+        depth_max: usize,
     ) -> Result<Self, TypeMismatch> {
-        let item = |value: &Value| Self::of(value, wanted).and_then(|cell| cell.fit(column));
+        let is_list = |value: &Value| matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable);
+        let item = |value: &Value| match depth_max {
+            2.. if is_list(value) => Self::list(value, wanted, column, depth_max - 1),
+            _ => Self::of(value, wanted).and_then(|cell| cell.fit(column)),
+        };
         match value.kind() {
             ValueKind::Undefined | ValueKind::None => Ok(Self::Null),
-            ValueKind::Seq | ValueKind::Iterable => {
+            _ if is_list(value) => {
                 let items = value.try_iter().into_iter().flatten();
                 items.map(|value| item(&value)).collect::<Result<_, _>>().map(Self::List)
             }
             _ => item(value).map(|cell| Self::List(vec![cell])),
         }
+    }
+
+    /// The texts of a list with commas between them, as a `set` of MySQL takes them; `None` where it is no
+    /// list of texts.
+    pub(super) fn joined(value: &Value) -> Option<Self> {
+        if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
+            return None;
+        }
+        let items = value.try_iter().ok()?;
+        let words = items.map(|item| text(&item)).collect::<Option<Vec<_>>>()?;
+        Some(Self::Text(words.join(",")))
     }
 
     /// The same in a column that is really a `column`, whatever it was declared as.
@@ -280,8 +297,8 @@ fn boolean(value: &Value) -> Option<bool> {
     match value.kind() {
         ValueKind::Bool => Some(value.is_true()),
         ValueKind::String => match value.as_str()?.trim().to_ascii_lowercase().as_str() {
-            "true" | "1" | "yes" | "on" => Some(true),
-            "false" | "0" | "no" | "off" => Some(false),
+            "true" | "1" | "yes" | "on" | "t" | "y" => Some(true),
+            "false" | "0" | "no" | "off" | "f" | "n" => Some(false),
             _ => None,
         },
         _ => match number::plain(value.clone()).as_i64()? {

@@ -81,31 +81,39 @@ impl Engine {
         }
     }
 
-    /// What a column of this real type holds.
+    /// What a column of this real type holds. The owner's own types, and the words of an `enum`, may be
+    /// called like any other.
     pub(super) fn class_of(self, real_type: &str) -> ColumnType {
         let lower = real_type.to_ascii_lowercase();
-        let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-        let is_one_bit = ["tinyint(1)", "bit(1)"].iter().any(|one| lower.starts_with(one));
-        if self == Self::MySql && is_one_bit || has(&["bool"]) {
-            ColumnType::Bool
-        } else if self == Self::MySql && lower.starts_with("bit") {
-            // As text MySQL would take the codes of the digits for the bits.
-            ColumnType::Integer
-        } else if lower == "date" && self != Self::Sqlite {
-            ColumnType::Date
-        } else if has(&["timestamp", "datetime"]) || lower == "date" {
-            // SQLite has no days: what is called so there holds whatever it gets.
-            ColumnType::Timestamp
-        } else if has(&["json"]) {
-            ColumnType::Json
-        } else if has(&["char", "text", "clob", "enum", "set(", "[]"]) {
-            ColumnType::Text
-        } else if has(&["serial"]) || (has(&["int"]) && !has(&["interval", "point"])) {
-            ColumnType::Integer
-        } else if has(&["real", "floa", "doub", "dec", "numeric"]) {
-            ColumnType::Real
-        } else {
-            ColumnType::Text
+        let first = lower.split(['(', ' ']).next().unwrap_or_default();
+        match self {
+            Self::Sqlite => class_by_affinity(&lower),
+            Self::MySql => match first {
+                "tinyint" | "bit" if lower.contains("(1)") => ColumnType::Bool,
+                "bool" | "boolean" => ColumnType::Bool,
+                // Of bits, too: as text MySQL would take the codes of the digits for them.
+                "int" | "integer" | "tinyint" | "smallint" | "mediumint" | "bigint" | "bit" => {
+                    ColumnType::Integer
+                }
+                "real" | "float" | "double" | "decimal" | "dec" | "numeric" | "fixed" => {
+                    ColumnType::Real
+                }
+                "json" => ColumnType::Json,
+                "date" => ColumnType::Date,
+                "datetime" | "timestamp" => ColumnType::Timestamp,
+                _ => ColumnType::Text,
+            },
+            Self::Postgres => match lower.as_str() {
+                "boolean" | "bool" => ColumnType::Bool,
+                "smallint" | "integer" | "bigint" => ColumnType::Integer,
+                "real" | "double precision" | "numeric" => ColumnType::Real,
+                "json" | "jsonb" => ColumnType::Json,
+                "date" => ColumnType::Date,
+                "timestamp" | "timestamp with time zone" | "timestamp without time zone" => {
+                    ColumnType::Timestamp
+                }
+                _ => ColumnType::Text,
+            },
         }
     }
 
@@ -178,6 +186,27 @@ impl Engine {
     }
 }
 
+/// SQLite takes any word for a type, and goes by what is in it.
+fn class_by_affinity(lower: &str) -> ColumnType {
+    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    if has(&["bool"]) {
+        ColumnType::Bool
+    } else if has(&["timestamp", "datetime"]) || lower == "date" {
+        // It has no days: what is called so holds whatever it gets.
+        ColumnType::Timestamp
+    } else if has(&["json"]) {
+        ColumnType::Json
+    } else if has(&["char", "text", "clob", "enum", "set("]) {
+        ColumnType::Text
+    } else if has(&["serial"]) || (has(&["int"]) && !has(&["interval", "point"])) {
+        ColumnType::Integer
+    } else if has(&["real", "floa", "doub", "dec", "numeric"]) {
+        ColumnType::Real
+    } else {
+        ColumnType::Text
+    }
+}
+
 /// What a column is to its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
@@ -218,6 +247,12 @@ mod tests {
             ("uuid", ColumnType::Text),
             ("interval", ColumnType::Text),
             ("text[]", ColumnType::Text),
+            ("int4range", ColumnType::Text),
+            ("int8multirange", ColumnType::Text),
+            // Types of the owner's own.
+            ("sprint_state", ColumnType::Text),
+            ("decision", ColumnType::Text),
+            ("bool_word", ColumnType::Text),
         ] {
             check(Engine::Postgres, real_type, expected);
         }
@@ -228,6 +263,11 @@ mod tests {
         check(Engine::MySql, "bit(8)", ColumnType::Integer);
         check(Engine::MySql, "int(11) unsigned", ColumnType::Integer);
         check(Engine::MySql, "enum('a','b')", ColumnType::Text);
+        check(Engine::MySql, "enum('bool','json','timestamp')", ColumnType::Text);
+        check(Engine::MySql, "set('date','int')", ColumnType::Text);
+        check(Engine::MySql, "year(4)", ColumnType::Text);
+        check(Engine::MySql, "decimal(10,2) unsigned", ColumnType::Real);
+        check(Engine::MySql, "point", ColumnType::Text);
         check(Engine::Sqlite, "", ColumnType::Text);
         for engine in [Engine::Sqlite, Engine::Postgres, Engine::MySql] {
             for (_, made) in ColumnType::NAMES {

@@ -241,7 +241,7 @@ const fn columns_sql(engine: Engine) -> &'static str {
         Engine::Postgres => {
             "SELECT attname::text, format_type(atttypid, -1)::text, (attnotnull AND NOT \
              atthasdef AND attidentity = '')::int::text, '0', format_type(atttypid, \
-             atttypmod)::text FROM pg_catalog.pg_attribute WHERE \
+             atttypmod)::text || repeat('[]', greatest(attndims - 1, 0)) FROM pg_catalog.pg_attribute WHERE \
              attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
         }
         Engine::MySql => {

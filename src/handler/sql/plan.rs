@@ -7,14 +7,17 @@ use minijinja::value::ValueKind;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::cell::Cell;
+use super::cell::{Cell, ColumnType};
 use super::engine::Engine;
 use super::ledger::RowVersion;
-use super::target::{Shape, Target};
+use super::target::{Shape, Target, TargetColumn};
 use super::{Column, OnConflict, Settings};
 use crate::body::number;
 use crate::event::{Delivery, EventId, Failure};
 use crate::expr::{Expression, Scope, Value, moment};
+
+/// The most dimensions of an array of PostgreSQL.
+const DIMENSIONS_MAX: usize = 6;
 
 /// What one event asks for.
 #[derive(Debug)]
@@ -107,20 +110,43 @@ fn cell_of(
         |err: &dyn std::fmt::Display| Failure::permanent(format_args!("column `{name}`: {err}"));
     let value = value.eval(scope).map_err(|err| in_column(&err))?;
     let wanted = declared.unwrap_or(real.holds);
+    if let Some(cell) = own_form(&value, real) {
+        return Ok(cell);
+    }
     let cell = match real.shape {
         Shape::One => {
             let cell = Cell::of(&value, wanted).and_then(|cell| cell.fit(real.holds));
             let unsigned = || Cell::unsigned(&value).filter(|_| real.is_unsigned());
             cell.or_else(|mismatch| unsigned().ok_or(mismatch))
         }
-        Shape::List => Cell::list(&value, wanted, real.holds),
+        Shape::List => {
+            let depth_max = if real.nests() { DIMENSIONS_MAX } else { 1 };
+            Cell::list(&value, wanted, real.holds, depth_max)
+        }
     };
     let cell = match cell.map_err(|err| in_column(&err))? {
         Cell::Text(text) if real.refuses_blank() && text.trim().is_empty() => Cell::Null,
+        Cell::Text(text) if real.takes_for_place(text.trim()) => {
+            return Err(in_column(&"a number is none of its words"));
+        }
         Cell::Bool(yes) => real.bit(yes).map_or(Cell::Bool(yes), |bit| Cell::Text(bit.to_owned())),
         cell => cell,
     };
     Ok(if target.engine == Engine::Postgres { cell.without_nul() } else { cell })
+}
+
+/// What some types of columns take in a form of their own: the bits of a number, the words of a list.
+fn own_form(value: &Value, real: &TargetColumn) -> Option<Cell> {
+    if real.shape == Shape::One && real.is_set() {
+        return Cell::joined(value);
+    }
+    // Text says which bits are meant.
+    let number = match value.kind() {
+        ValueKind::Bool => Some(value.is_true().into()),
+        _ if value.as_str().is_none() => number::json(value)?.parse().ok(),
+        _ => None,
+    };
+    real.bits(number?).filter(|_| real.holds == ColumnType::Text).map(Cell::Text)
 }
 
 fn key_text(key: &[Cell]) -> String {

@@ -211,9 +211,10 @@ fn postgres_text(cell: &Cell) -> Option<String> {
 
 /// `{"a","b",NULL}`.
 fn array_literal(items: &[Cell]) -> String {
-    let item = |cell: &Cell| match postgres_text(cell) {
-        None => "NULL".to_owned(),
-        Some(text) => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
+    let item = |cell: &Cell| match (cell, postgres_text(cell)) {
+        (_, None) => "NULL".to_owned(),
+        (Cell::List(_), Some(array)) => array,
+        (_, Some(text)) => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
     };
     format!("{{{}}}", items.iter().map(item).collect::<Vec<_>>().join(","))
 }

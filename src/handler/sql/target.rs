@@ -56,14 +56,58 @@ impl TargetColumn {
         (is_written_as_text && self.full_type == ONE_BIT).then_some(bit)
     }
 
+    /// The bits of a whole number, for a column of several bits of PostgreSQL.
+    pub(super) fn bits(&self, number: u64) -> Option<String> {
+        let (name, length) = self.full_type.split_once('(').unwrap_or((&self.full_type, ""));
+        let length: Option<usize> = length.trim_end_matches(')').parse().ok();
+        let bits = match name {
+            "bit" => format!("{number:0>width$b}", width = length?),
+            "bit varying" => format!("{number:b}"),
+            _ => return None,
+        };
+        length.is_none_or(|length| bits.len() <= length).then_some(bits)
+    }
+
+    /// The words that a `set` or an `enum` of MySQL knows; `None` = it is of another type.
+    fn words(&self) -> Option<Vec<String>> {
+        let (name, words) = self.real_type.split_once('(')?;
+        let is_of_words = ["set", "enum"].iter().any(|one| name.eq_ignore_ascii_case(one));
+        let words = words.strip_suffix(')').filter(|_| is_of_words)?;
+        let words = words.trim_matches('\'').split("','");
+        Some(words.map(|word| word.replace("''", "'")).collect())
+    }
+
+    /// Whether it is a `set` of MySQL, which takes the words of a list with commas between them.
+    pub(super) fn is_set(&self) -> bool {
+        self.words().is_some() && self.real_type.to_ascii_lowercase().starts_with("set")
+    }
+
+    /// Whether MySQL would take a number that is none of the words for the place of one.
+    pub(super) fn takes_for_place(&self, text: &str) -> bool {
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        is_number && self.words().is_some_and(|words| !words.iter().any(|word| word == text))
+    }
+
     /// Whether it is written as text, and the empty text is none of its values.
     pub(super) fn refuses_blank(&self) -> bool {
-        const TYPES: [&str; 10] = [
+        const TYPES: [&str; 19] = [
             "uuid", "interval", "inet", "inet4", "inet6", "cidr", "macaddr", "macaddr8", "year",
-            "money",
+            "money", "point", "line", "lseg", "box", "path", "polygon", "circle", "oid", "\"bit\"",
         ];
-        let name = self.real_type.to_ascii_lowercase();
-        TYPES.contains(&name.as_str()) || name == "time" || name.starts_with("time with")
+        let lower = self.real_type.to_ascii_lowercase();
+        let name = lower.split('(').next().unwrap_or_default();
+        let is_time = name == "time" || name.starts_with("time with");
+        let is_range = lower.ends_with("range");
+        let is_enum =
+            name == "enum" && self.words().is_some_and(|words| !words.contains(&String::new()));
+        TYPES.contains(&name) || is_time || is_range || is_enum
+    }
+
+    /// Whether a list within its list is an array as well. In an array of texts or JSON it may be one
+    /// of the values, unless the column was made for arrays of arrays.
+    pub(super) fn nests(&self) -> bool {
+        let is_value = matches!(self.holds, ColumnType::Text | ColumnType::Json);
+        !is_value || self.full_type.ends_with("[][]")
     }
 
     /// The most characters that PostgreSQL takes here: `character varying(20)`. A cast would cut

@@ -51,3 +51,30 @@ async fn single_bit_of_postgresql_takes_truth_values() {
     let refused = delivery(9, "x", &json!({"id": 9, "yes": "perhaps"}));
     assert_permanent(&sql.handle(&[refused]).await.unwrap_err());
 }
+
+#[tokio::test]
+async fn several_bits_of_postgresql_take_numbers_and_digits() {
+    let Some(database) = Database::start(Engine::Postgres).await else { return };
+    database
+        .run("CREATE TABLE t (id int PRIMARY KEY, yes bit(8), n bit varying(4), free bit varying)")
+        .await;
+    let columns =
+        "columns = { id = \"data.id\", yes = \"data.yes\", n = \"data.n\", free = \"data.n\" }";
+    let sql = database.handler(&format!("table = \"t\"\nkey = \"id\"\n{columns}"));
+    for (number, data) in [
+        (1, json!({"id": 1, "yes": 5, "n": 5})),
+        (2, json!({"id": 2, "yes": "00000101", "n": "0101"})),
+        (3, json!({"id": 3, "yes": true, "n": false})),
+        (4, json!({"id": 4, "yes": "", "n": null})),
+    ] {
+        sql.handle(&[delivery(number, "x", &data)]).await.unwrap();
+    }
+    let rows = "SELECT concat_ws(' ', id, yes::text, n::text, free::text) FROM t ORDER BY id";
+    let expected = ["1 00000101 101 101", "2 00000101 0101 0101", "3 00000001 0 0", "4"];
+    assert_eq!(database.texts(rows).await, expected);
+    // No bit is cut off, and none is added where the text says which there are.
+    for yes in [json!(256), json!("101"), json!(-1), json!("five")] {
+        let refused = delivery(9, "x", &json!({"id": 9, "yes": yes}));
+        assert_permanent(&sql.handle(&[refused]).await.unwrap_err());
+    }
+}

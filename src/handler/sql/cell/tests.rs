@@ -66,7 +66,12 @@ fn numbers_and_truth_come_also_as_text() {
     check(7, ColumnType::Real, Cell::Integer(7));
     check(f64::NAN, ColumnType::Real, None);
     check(1, ColumnType::Bool, Cell::Bool(true));
-    check("False", ColumnType::Bool, Cell::Bool(false));
+    for (yes, no) in
+        [("true", "False"), ("t", "f"), ("Y", "N"), ("yes", "no"), ("ON", "off"), ("1", "0")]
+    {
+        check(yes, ColumnType::Bool, Cell::Bool(true));
+        check(no, ColumnType::Bool, Cell::Bool(false));
+    }
     check("maybe", ColumnType::Bool, None);
     check("a", ColumnType::Json, Cell::Json("\"a\"".into()));
 }
@@ -308,7 +313,7 @@ fn no_date_is_null() {
 
 #[test]
 fn lists_are_arrays_of_what_the_column_holds() {
-    let list = |value: Value, column| Cell::list(&value, column, column).ok();
+    let list = |value: Value, column| Cell::list(&value, column, column, 1).ok();
     let numbers = Cell::List(vec![Cell::Integer(1), Cell::Integer(2), Cell::Null]);
     let value = Value::from(vec![Value::from(1), Value::from("2"), Value::from(())]);
     assert_eq!(list(value, ColumnType::Integer), Some(numbers));
