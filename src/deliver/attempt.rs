@@ -110,7 +110,7 @@ fn delivered(batch: CallBatch, attempt: &Attempt) -> Vec<Settlement> {
 
 /// The handler is done with it: it has the event, or the event had nothing for it.
 fn done(delivery: Delivery, attempt: Attempt) -> Settlement {
-    match attempt.output.why_skipped() {
+    match attempt.output.why_skipped(delivery.event.id) {
         None => Settlement { delivery, outcome: Outcome::Delivered, attempt: Some(attempt) },
         Some(why) => {
             let attempt = Attempt { error: ErrorText::new(why), ..attempt };
@@ -178,7 +178,9 @@ async fn call(context: &Context, deliveries: &[Delivery]) -> (Attempt, Result<()
     let attempt = Attempt { started_at, duration, ..Attempt::default() };
     match result {
         // For each of a large batch it would be the same words again.
-        Ok(_) if deliveries.len() > 1 => (attempt, Ok(())),
+        Ok(output) if deliveries.len() > 1 => {
+            (Attempt { output: output.without_excerpts(), ..attempt }, Ok(()))
+        }
         Ok(output) => (Attempt { output, ..attempt }, Ok(())),
         Err(failure) => {
             log_failure(context, deliveries, &failure, duration);

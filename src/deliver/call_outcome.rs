@@ -80,5 +80,6 @@ pub(super) fn attempt_of(failure: &Failure, attempt: &Attempt) -> Attempt {
 /// When a call took place, and nothing of what was said in it.
 pub(super) fn without_words(attempt: &Attempt) -> Attempt {
     let Attempt { started_at, duration, .. } = *attempt;
-    Attempt { started_at, duration, ..Attempt::default() }
+    let output = attempt.output.without_excerpts();
+    Attempt { started_at, duration, output, ..Attempt::default() }
 }

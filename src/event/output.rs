@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde::{Deserialize, Deserializer};
 
+use super::EventId;
 use crate::text;
 
 /// Where an excerpt comes from.
@@ -117,6 +118,8 @@ pub struct Output(Option<Arc<OutputParts>>);
 struct OutputParts {
     excerpts: Vec<Excerpt>,
     skipped: Option<&'static str>,
+    /// The same of single events of a batch.
+    skipped_of: Vec<(EventId, &'static str)>,
 }
 
 impl Output {
@@ -125,18 +128,36 @@ impl Output {
         let mut excerpts =
             excerpts.into_iter().filter(|excerpt| !excerpt.text.is_empty()).peekable();
         let has_some = excerpts.peek().is_some();
-        let parts = || OutputParts { excerpts: excerpts.collect(), skipped: None };
+        let parts = || OutputParts { excerpts: excerpts.collect(), ..OutputParts::default() };
         Self(has_some.then(|| Arc::new(parts())))
     }
 
     /// Of a try in which the event had nothing for the handler, and why.
     pub fn skipped(why: &'static str) -> Self {
-        Self(Some(Arc::new(OutputParts { excerpts: Vec::new(), skipped: Some(why) })))
+        Self(Some(Arc::new(OutputParts { skipped: Some(why), ..OutputParts::default() })))
     }
 
-    /// Why nothing was done; `None` = the handler has the event.
-    pub fn why_skipped(&self) -> Option<&'static str> {
-        self.0.as_ref()?.skipped
+    /// Of a try in which these of its events had nothing for the handler, each with why.
+    pub fn skipped_of(events: Vec<(EventId, &'static str)>) -> Self {
+        let parts = OutputParts { skipped_of: events, ..OutputParts::default() };
+        Self((!parts.skipped_of.is_empty()).then(|| Arc::new(parts)))
+    }
+
+    /// Why nothing was done with this event; `None` = the handler has it.
+    pub fn why_skipped(&self, event: EventId) -> Option<&'static str> {
+        let parts = self.0.as_ref()?;
+        let own = parts.skipped_of.iter().find(|(id, _)| *id == event);
+        own.map(|(_, why)| *why).or(parts.skipped)
+    }
+
+    /// What it says of events that were skipped, and nothing else.
+    #[must_use]
+    pub fn without_excerpts(&self) -> Self {
+        let Some(parts) = self.0.as_ref() else { return Self::default() };
+        let (skipped, skipped_of) = (parts.skipped, parts.skipped_of.clone());
+        let says_more = skipped.is_some() || !skipped_of.is_empty();
+        let parts = || OutputParts { excerpts: Vec::new(), skipped, skipped_of };
+        Self(says_more.then(|| Arc::new(parts())))
     }
 
     /// Whether nothing was said.

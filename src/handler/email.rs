@@ -37,6 +37,7 @@ use crate::sync::lock;
 
 mod attach;
 mod dialog;
+mod encoded;
 mod known;
 mod message;
 mod quota;
@@ -149,7 +150,8 @@ impl Handler for EmailHandler {
         let progress = Progress::new();
         // Of those whose mail some readers do not have.
         let mut each = Vec::new();
-        let sending = self.send(deliveries, &progress, &mut each);
+        let mut skipped = Vec::new();
+        let sending = self.send(deliveries, &progress, &mut each, &mut skipped);
         let result = match tokio::time::timeout(self.limit, sending).await {
             Ok(result) => result,
             Err(_) => Err(self.gave_up(&progress)),
@@ -161,9 +163,11 @@ impl Handler for EmailHandler {
             Some((_, first)) => result.and(Err(first.clone())),
             None => result,
         };
-        result
-            .map(|()| Output::default())
-            .map_err(|failure| failure.with_done(done).with_each(each))
+        let output = Output::skipped_of(skipped);
+        match result {
+            Ok(()) => Ok(output),
+            Err(failure) => Err(failure.with_done(done).with_each(each).with_output(output)),
+        }
     }
 
     fn batch_max(&self) -> usize {
@@ -193,6 +197,8 @@ struct Plan<'a> {
     unfit: Unfit,
     /// The events of which there is no mail to make, because of what they give as addresses.
     failed: Vec<(EventId, Failure)>,
+    /// The events that ask for none, and why.
+    skipped: Vec<(EventId, &'static str)>,
 }
 
 impl EmailHandler {
@@ -201,9 +207,11 @@ impl EmailHandler {
         deliveries: &[Delivery],
         progress: &Progress,
         each: &mut Vec<(EventId, Failure)>,
+        skipped: &mut Vec<(EventId, &'static str)>,
     ) -> Result<(), Failure> {
         let mut plan = self.plan(deliveries)?;
         each.append(&mut plan.failed);
+        skipped.append(&mut plan.skipped);
         for mail in &plan.mails {
             let refused = self.smtp.send(mail, progress).await?;
             let readers = mail.envelope.to();
@@ -240,11 +248,13 @@ impl EmailHandler {
             split(&unsent, reserved.n_mails(), &known.waiting)
         };
         let is_missing = |event, reader: &_| known.is_missing(event, reader);
-        let Composed { mut mails, mut unfit } = compose(&writer, &together, &is_missing)?;
+        let composed = compose(&writer, &together, &is_missing)?;
+        let Composed { mut mails, mut unfit, mut skipped } = composed;
         for delivery in &alone {
             let mut own = compose(&writer, std::slice::from_ref(delivery), &is_missing)?;
             mails.append(&mut own.mails);
             unfit.append(&mut own.unfit);
+            skipped.append(&mut own.skipped);
         }
         // An event whose `to` gives no recipient needs no mail: it counts as sent.
         let for_nobody = [alone, together].concat().into_iter().map(|delivery| delivery.event.id);
@@ -260,7 +270,7 @@ impl EmailHandler {
         let n_mails = mails.len().min(reserved.n_mails()).min(AT_ONCE_MAX);
         let left = mails.split_off(n_mails).into_iter().flat_map(|mail| mail.events).collect();
         reserved.keep(n_mails);
-        Ok(Plan { mails, reserved, left, unfit, failed })
+        Ok(Plan { mails, reserved, left, unfit, failed, skipped })
     }
 
     /// Nothing failed: what is left is to come when there is room.

@@ -201,10 +201,10 @@ async fn an_empty_text_is_nothing_to_tell_and_no_failure() {
     let text = "text = '{% if data.spam %}spam{% endif %} '\nslack = { url = { file = 'key' } }";
     let handler = handler("chat", text, folder.path());
     let output = handler.handle(&[delivery(BODY)]).await.unwrap();
-    assert_eq!(output.why_skipped(), Some("the text is empty"));
+    assert_eq!(output.why_skipped(delivery(BODY).event.id), Some("the text is empty"));
     assert!(server.requests().is_empty());
     let output = handler.handle(&[delivery(r#"{"data":{"spam":true}}"#)]).await.unwrap();
-    assert_eq!(output.why_skipped(), None);
+    assert_eq!(output.why_skipped(delivery(BODY).event.id), None);
     assert_eq!(server.requests().len(), 1);
 }
 

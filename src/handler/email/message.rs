@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use lettre::Address;
 use lettre::address::Envelope;
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::header::{ContentType, HeaderName};
 use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
 use sha2::{Digest, Sha256};
 
 use super::attach::{self, Attached};
+use super::encoded::header;
 use super::readers::{self, NoAddress, Readers};
 use super::settings::{Settings, Words};
 use crate::clock::Timestamp;
@@ -24,9 +23,6 @@ use crate::handler::{Plan, Step};
 const SUBJECT_CHARS_MAX: usize = 250;
 /// The longest header of the owner's own, in characters: a line has at most 998 (RFC 5322).
 const HEADER_CHARS_MAX: usize = 900;
-/// The most text in one encoded word: as base64, with what is around it and the header's name, less
-/// than 76 bytes.
-const ENCODED_BYTES_MAX: usize = 39;
 /// The most text of a digest: about what mail servers take.
 const DIGEST_BYTES_MAX: usize = 5 << 20;
 /// Separates the events of a digest whose template was written for one event.
@@ -61,23 +57,32 @@ pub(super) struct Composed {
     pub(super) mails: Vec<Mail>,
     /// What single events give in place of readers.
     pub(super) unfit: Unfit,
+    /// The events of which there is no mail to make, and why.
+    pub(super) skipped: Vec<(EventId, &'static str)>,
 }
+
+/// Why there is no mail: what a template or an expression leaves out.
+const NO_READER: &str = "`to` gives no address";
+const NO_WORD: &str = "subject and text are empty";
 
 /// What an event gives in its readers' place that is no address.
 pub(super) type Unfit = BTreeMap<EventId, Vec<NoAddress>>;
 
-/// One mail for each set of readers, in no order. None where an event names no reader, where no reader
-/// `is_missing` its mail, and where there is not a word in it.
+/// One mail for each set of readers, in no order. None where no reader `is_missing` its mail; and an event
+/// that names no reader, or of which there is not a word, is skipped.
 pub(super) fn compose(
     writer: &Writer<'_>,
     deliveries: &[&Delivery],
     is_missing: &dyn Fn(EventId, &Address) -> bool,
 ) -> Result<Composed, Failure> {
-    let (groups, unfit) = groups(writer.settings, deliveries, is_missing)?;
-    let mut composed = Composed { mails: Vec::new(), unfit };
+    let (groups, unfit, without) = groups(writer.settings, deliveries, is_missing)?;
+    let skipped = without.into_iter().map(|id| (id, NO_READER)).collect();
+    let mut composed = Composed { mails: Vec::new(), unfit, skipped };
     for ((readers, missing), group) in &groups {
         let draft = Draft::of(writer, group)?;
-        if !draft.is_empty() {
+        if draft.is_empty() {
+            composed.skipped.extend(group.iter().map(|delivery| (delivery.event.id, NO_WORD)));
+        } else {
             composed.mails.push(draft.into_mail(writer, readers, missing.clone(), group)?);
         }
     }
@@ -88,33 +93,35 @@ fn groups<'a>(
     settings: &Settings,
     deliveries: &[&'a Delivery],
     is_missing: &dyn Fn(EventId, &Address) -> bool,
-) -> Result<(Groups<'a>, Unfit), Failure> {
-    let (mut groups, mut all_unfit) = (Groups::new(), Unfit::new());
+) -> Result<(Groups<'a>, Unfit, Vec<EventId>), Failure> {
+    let (mut groups, mut all_unfit, mut without) = (Groups::new(), Unfit::new(), Vec::new());
     for &delivery in deliveries {
         let (readers, unfit) = Readers::of(settings, delivery)?;
         let mut missing = readers.addresses();
         missing.retain(|reader| is_missing(delivery.event.id, reader));
         // Where nothing stands in `to`, nothing is to be sent. An address that is none is no such word.
         let has_to = !readers.to.is_empty() || unfit.iter().any(NoAddress::is_of_to);
-        if has_to && !missing.is_empty() {
+        if !has_to && unfit.is_empty() {
+            without.push(delivery.event.id);
+        } else if has_to && !missing.is_empty() {
             groups.entry((readers, missing)).or_default().push(delivery);
         }
         if !unfit.is_empty() {
             all_unfit.insert(delivery.event.id, unfit);
         }
     }
-    Ok((groups, all_unfit))
+    Ok((groups, all_unfit, without))
 }
 
 /// What [`compose`] would make, as it is read rather than as it is sent.
 pub(super) fn plan(writer: &Writer<'_>, deliveries: &[Delivery]) -> Result<Plan, Failure> {
     let all: Vec<&Delivery> = deliveries.iter().collect();
-    let (groups, unfit) = groups(writer.settings, &all, &|_, _| true)?;
+    let (groups, unfit, _) = groups(writer.settings, &all, &|_, _| true)?;
     if groups.is_empty() && !all.is_empty() {
         let unfit: Vec<&NoAddress> = unfit.values().flatten().collect();
         return match readers::not_reached(&unfit) {
             Some(why) => Err(Failure::permanent(why)),
-            None => Ok(Step::Skip { why: "`to` gives no address".to_owned() }.into()),
+            None => Ok(Step::Skip { why: NO_READER.to_owned() }.into()),
         };
     }
     let unfit = unfit.values().flatten().map(|unfit| Step::Skip { why: unfit.why() });
@@ -122,7 +129,7 @@ pub(super) fn plan(writer: &Writer<'_>, deliveries: &[Delivery]) -> Result<Plan,
     let steps = groups.iter().map(|((readers, _), group)| {
         let draft = Draft::of(writer, group)?;
         if draft.is_empty() {
-            return Ok(Step::Skip { why: "subject and text are empty".to_owned() });
+            return Ok(Step::Skip { why: NO_WORD.to_owned() });
         }
         let joined = |name: &str, mailboxes: &[Mailbox]| {
             let list: Vec<String> = list(mailboxes);
@@ -259,17 +266,6 @@ impl Draft {
     }
 }
 
-/// A header line. A text that already looks like encoded words is encoded itself, or a mail program
-/// would decode it and show what was not written.
-fn header(name: HeaderName, text: String) -> HeaderValue {
-    if text.contains("=?") {
-        let encoded = encoded_words(&text);
-        HeaderValue::dangerous_new_pre_encoded(name, text, encoded)
-    } else {
-        HeaderValue::new(name, text)
-    }
-}
-
 /// Those that every mail of the handler has, and the owner's own, which replace them.
 fn headers(
     writer: &Writer<'_>,
@@ -349,19 +345,6 @@ fn subject(words: &Words, deliveries: &[&Delivery]) -> Result<String, Failure> {
     let mark = deliveries.first().map_or("", |delivery| mark(delivery));
     let subject = format!("{mark}{subject}");
     Ok(subject.trim_end().chars().take(SUBJECT_CHARS_MAX).collect())
-}
-
-/// A header's text as encoded words (RFC 2047): for one that already looks like such words, which a
-/// mail program would decode and show as another text.
-fn encoded_words(text: &str) -> String {
-    let mut words: Vec<String> = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (word, behind) = rest.split_at(rest.floor_char_boundary(ENCODED_BYTES_MAX));
-        words.push(format!("=?utf-8?b?{}?=", STANDARD.encode(word)));
-        rest = behind;
-    }
-    words.join("\r\n ")
 }
 
 /// Line ends of one kind, and no control characters: a lone CR is a line end to some programs and

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost::clock::ManualClock;
-use gatepost::event::{Delivery, EventId, Failure, FailureClass, FailureKind};
+use gatepost::event::{Delivery, EventId, Failure, FailureClass, FailureKind, Output};
 use gatepost::handler::{BuildContext, Handler};
 use mail_parser::MessageParser;
 use serde_json::json;

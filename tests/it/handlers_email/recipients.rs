@@ -290,3 +290,39 @@ async fn mail_goes_to_its_copies_where_to_gives_no_address() {
     let told = failure.text.as_str();
     assert!(told.contains("`nonsense` (in `to`") && told.contains("`?` (in `cc`"), "{told}");
 }
+
+/// As an empty message of a chat: it had nothing for the handler.
+#[tokio::test]
+async fn event_that_gives_no_reader_or_no_word_is_skipped_and_says_so() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let words = "from = \"gatepost@example.com\"\nto = \"data.to\"\nsubject = \"{{ data.say }}\"\n\
+                 text = \"{{ data.say }}\"";
+    let smtp = format!("smtp = \"{}\"\n{words}", plain_url(&server));
+    let mail = build("email", &smtp, tempfile::tempdir().unwrap().path());
+    let event = |number: u64, to: &str, say: &str| {
+        delivery(number, "comment.create", &json!({"to": to, "say": say}))
+    };
+    let (no_reader, no_word) = (event(1, " ", "hello"), event(2, "a@example.com", ""));
+    let good = event(3, "a@example.com", "hello");
+    for (one, why) in [
+        (&no_reader, Some("`to` gives no address")),
+        (&no_word, Some("subject and text are empty")),
+        (&good, None),
+    ] {
+        let output = mail.handle(std::slice::from_ref(one)).await.unwrap();
+        assert_eq!(output.why_skipped(one.event.id), why);
+    }
+    // In a batch each for itself, and also where another one's mail fails.
+    let why = |output: &Output, batch: &[Delivery; 2]| {
+        batch.each_ref().map(|one| output.why_skipped(one.event.id))
+    };
+    let batch = [event(4, "", "x"), event(5, "a@example.com", "x")];
+    let output = mail.handle(&batch).await.unwrap();
+    assert_eq!(why(&output, &batch), [Some("`to` gives no address"), None]);
+    server.refuse("b@example.com", "550 5.1.1 User unknown");
+    let batch = [event(6, "", "x"), event(7, "b@example.com", "x")];
+    let failure = mail.handle(&batch).await.unwrap_err();
+    assert_eq!(why(&failure.output, &batch), [Some("`to` gives no address"), None]);
+    assert_eq!(failure.done, [batch[0].event.id]);
+    assert_eq!(server.stored().len(), 2);
+}
