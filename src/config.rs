@@ -24,6 +24,7 @@ mod queue;
 mod reference;
 mod schema;
 mod server;
+mod shared_files;
 mod standby;
 mod traces;
 
@@ -274,6 +275,7 @@ pub fn check_text(text: &str, file: &str, folder: &Path, probe: Option<Probe>) -
     let (entries, secrets) = (reading.entries, reading.secrets);
     let ReadTables { config, unread, is_whole, is_broken } = reading.value;
     let config = Config { entries, secrets, ..config };
+    shared_files::warn(&config, &mut report);
     if probe.is_some() {
         folders::warn(&config, &mut report);
     }

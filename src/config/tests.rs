@@ -8,6 +8,7 @@ use crate::settings::ReportStyle;
 mod proxies;
 mod queue;
 mod renamed;
+mod retry;
 mod schema_keys;
 mod secrets;
 

@@ -20,7 +20,7 @@ pub fn misleading_parts(text: &str) -> Vec<MisleadingPart> {
     let tokens = tokenize(text, true, SyntaxConfig::default());
     let Ok(tokens) = tokens.collect::<Result<Vec<_>, _>>() else { return Vec::new() };
     let condition = Condition { text, tokens: &tokens };
-    (0..tokens.len()).filter_map(|at| condition.text_alone(at).or(condition.list(at))).collect()
+    (0..tokens.len()).filter_map(|at| condition.misled_at(at)).collect()
 }
 
 struct Condition<'t> {
@@ -42,6 +42,44 @@ impl Condition<'_> {
 
     fn words(&self, first: usize, last: usize) -> &str {
         self.text.get(self.range(first, last)).unwrap_or_default()
+    }
+
+    fn misled_at(&self, at: usize) -> Option<MisleadingPart> {
+        self.text_alone(at).or_else(|| self.list(at)).or_else(|| self.constants(at))
+    }
+
+    /// A comparison of two values that are both written out.
+    fn constants(&self, at: usize) -> Option<MisleadingPart> {
+        let is_comparison = matches!(
+            self.token(Some(at))?,
+            Token::Eq | Token::Ne | Token::Lt | Token::Lte | Token::Gt | Token::Gte
+        );
+        let is_constant = |at: usize| match self.token(Some(at)) {
+            Some(Token::Ident(name)) => ["true", "false", "none"].contains(name),
+            Some(token) => matches!(
+                token,
+                Token::Str(_)
+                    | Token::String(_)
+                    | Token::Int(_)
+                    | Token::Int128(_)
+                    | Token::Float(_)
+            ),
+            None => false,
+        };
+        let (first, last) = (at.checked_sub(1)?, at + 1);
+        let before = self.token(first.checked_sub(1));
+        let starts = first == 0
+            || matches!(before, Some(Token::ParenOpen | Token::Ident("and" | "or" | "not" | "if")));
+        let ends = matches!(
+            self.token(Some(last + 1)),
+            None | Some(Token::ParenClose | Token::Ident("and" | "or" | "else"))
+        );
+        let is_whole = starts && ends && is_constant(first) && is_constant(last);
+        (is_comparison && is_whole).then(|| MisleadingPart {
+            range: self.range(first, last),
+            message: "both sides are written here: this is the same for every event".to_owned(),
+            help: format!("compare a field, as in `data.status {}`", self.words(at, last)),
+        })
     }
 
     /// A text that is all of the condition, or a side of `and` or `or`: it is always true.
@@ -152,6 +190,12 @@ mod tests {
                 r#"== ["a", "b"]"#,
                 r#"write `in ["a", "b"]`: whether it is one of them"#,
             ),
+            (r#""5" == 5"#, r#""5" == 5"#, "compare a field, as in `data.status == 5`"),
+            (
+                r#"data.a and (1 < 2 or data.b)"#,
+                "1 < 2",
+                "compare a field, as in `data.status < 2`",
+            ),
         ] {
             let [found] = &misleading_parts(text)[..] else { panic!("{text}") };
             assert_eq!((text.get(found.range.clone()), found.help.as_str()), (Some(part), help));
@@ -168,6 +212,7 @@ mod tests {
             r#"data.name.startswith("a") or data.b"#,
             r#""a" in data.tags or data.b"#,
             "data.tags == [1, 2]",
+            "data.n + 1 == 5 and 5 == data.n and (1 == 2 | int) == data.b",
             "data.a == data.b",
         ] {
             assert_eq!(misleading_parts(text), [], "{text}");

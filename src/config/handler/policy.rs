@@ -48,6 +48,13 @@ pub(super) fn read_retry(handler: &mut Table<'_>) -> Retry {
         table.problem(key, "`max` is less than `min`", "the wait grows from `min` to `max`");
         is_good = false;
     }
+    if table.has("total") && retry.total < retry.min && is_good {
+        let min = show_duration(retry.min);
+        let message = format_args!(
+            "this is over before the first wait of {min} is: there is one more try, at its end"
+        );
+        table.warning("total", message, "write a longer `total`, or a shorter `min`");
+    }
     // Who names tries alone wants so many, however soon they are over.
     let spread = table.has("attempts") && table.has("total") && is_good;
     let retry = if spread { spread_over_total(&table, retry) } else { retry };
