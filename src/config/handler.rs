@@ -75,13 +75,16 @@ fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings
     }
     let starts = [("now", Start::Now), ("oldest", Start::Oldest)];
     let start = table.choice("start", &starts).unwrap_or(Start::Now);
-    let concurrency =
-        table.checked("concurrency", check_concurrency).unwrap_or(Policy::CONCURRENCY);
+    let concurrency = table
+        .checked_or("concurrency", "for example `concurrency = 4`", check_concurrency)
+        .unwrap_or(Policy::CONCURRENCY);
     table.limit("concurrency", CONCURRENCY_MAX);
     let retry = policy::read_retry(table);
     let (retry_on, dead_on) = policy::read_judgement(table);
     let breaker = policy::read_breaker(table);
-    let timeout = table.checked("timeout", check_timeout).unwrap_or(Policy::TIMEOUT);
+    let timeout = table
+        .checked_or("timeout", "for example `timeout = \"30s\"`", check_timeout)
+        .unwrap_or(Policy::TIMEOUT);
     let batch = policy::read_batch(table);
     let (kind, settings) = kind::read(table, sources)?;
     policy::check_batch(table, batch.as_ref(), kind, settings.as_deref());

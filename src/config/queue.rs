@@ -67,7 +67,9 @@ pub(super) fn read(root: &mut Table<'_>) -> QueueSettings {
     queue.path = table.take_or("path", queue.path);
     queue.retention = table.take_or("retention", queue.retention);
     queue.orphan_retention = table.take_or("orphan_retention", queue.orphan_retention);
-    queue.disk_max = table.checked("disk_max", check_disk_max).unwrap_or(queue.disk_max);
+    queue.disk_max = table
+        .checked_or("disk_max", "for example `disk_max = \"10GiB\"`", check_disk_max)
+        .unwrap_or(queue.disk_max);
     queue.disk_reserve = read_disk_reserve(&mut table).unwrap_or(queue.disk_reserve);
     queue.dead_retention = table.take("dead_retention");
     queue.dedupe_memory = table.take_or("dedupe_memory", queue.dedupe_memory);

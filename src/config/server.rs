@@ -176,9 +176,12 @@ pub(super) fn read_server(root: &mut Table<'_>) -> ServerSettings {
         }
         server.listen = listen;
     }
-    server.body_max = table.checked("body_max", ByteSize::of_body).unwrap_or(server.body_max);
-    server.request_timeout =
-        table.checked("request_timeout", check_timeout).unwrap_or(server.request_timeout);
+    server.body_max = table
+        .checked_or("body_max", "for example `body_max = \"1MiB\"`", ByteSize::of_body)
+        .unwrap_or(server.body_max);
+    server.request_timeout = table
+        .checked_or("request_timeout", "for example `request_timeout = \"10s\"`", check_timeout)
+        .unwrap_or(server.request_timeout);
     server.trusted_proxies = table.take_or("trusted_proxies", server.trusted_proxies);
     check_proxies(&table, &server.trusted_proxies);
     let help = "for example `failed_verification_limit = \"300/m\"`";

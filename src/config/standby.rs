@@ -33,9 +33,11 @@ pub(super) fn read(root: &mut Table<'_>) -> Option<StandbySettings> {
     let mut table = root.table("standby")?;
     let settings = StandbySettings {
         token: table.take_or("token", token),
-        lag_max: table.checked("lag_max", check_lag_max).unwrap_or(StandbySettings::LAG_MAX),
+        lag_max: table
+            .checked_or("lag_max", "for example `lag_max = \"30s\"`", check_lag_max)
+            .unwrap_or(StandbySettings::LAG_MAX),
         ack_timeout: table
-            .checked("ack_timeout", check_ack_timeout)
+            .checked_or("ack_timeout", "for example `ack_timeout = \"5s\"`", check_ack_timeout)
             .unwrap_or(StandbySettings::ACK_TIMEOUT),
     };
     table.finish();

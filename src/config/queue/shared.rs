@@ -72,7 +72,8 @@ pub(super) fn read(table: &mut Table<'_>) -> (Acknowledge, Option<SharedLogSetti
     ];
     let ack = table.choice("ack", &acks);
     let node = table.checked("node", |name: String| NodeName::parse(&name));
-    let lease = table.checked("lease", check_lease).unwrap_or(LEASE);
+    let lease =
+        table.checked_or("lease", "for example `lease = \"10s\"`", check_lease).unwrap_or(LEASE);
     let postgres = engine(table, "postgres", PostgresSettings::read).map(EngineSettings::Postgres);
     let nats = engine(table, "nats", NatsSettings::read).map(EngineSettings::Nats);
     // What a word that is not known meant cannot be said.

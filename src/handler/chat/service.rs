@@ -184,7 +184,7 @@ impl Service {
                 let url = format!("bot{token}/sendMessage");
                 // `./`: before the colon of the token stands no scheme.
                 let url = server.join(&format!("./{url}")).ok().filter(|_| is_token);
-                let unfit = || BuildError::Unfit("the secret is not a bot's token".to_owned());
+                let unfit = || BuildError::Unfit(NO_BOT.to_owned());
                 Ok(Endpoint { url: url.ok_or_else(unfit)?, authorization: None })
             }
             Self::Ntfy { server, token, .. } => {
@@ -211,8 +211,8 @@ impl Service {
     fn bearer(&self, token: &SecretRef) -> Result<HeaderValue, BuildError> {
         let token = secret_text(&token.resolve()?, self.name())?;
         let value = HeaderValue::from_str(&format!("Bearer {}", token.trim()));
-        let mut value =
-            value.map_err(|_| BuildError::Unfit("the secret is no token".to_owned()))?;
+        let mut value = value
+            .map_err(|_| BuildError::Unfit("the secret is no token: it is one line".to_owned()))?;
         value.set_sensitive(true);
         Ok(value)
     }
@@ -374,6 +374,8 @@ fn read_server(table: &mut Table<'_>, default: &str) -> Option<Url> {
     }
     url
 }
+
+const NO_BOT: &str = "the secret is not a bot's token: @BotFather gives one as in `123456:ABC-DEF`";
 
 fn is_http(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https") && url.has_host()

@@ -87,9 +87,9 @@ pub(super) fn secrets(
         let Header::Secret(header) = header else { continue };
         let value = header.value().map_err(|err| match err {
             SecretHeaderError::Secret(err) => err.into(),
-            SecretHeaderError::Unfit(_) => {
-                BuildError::Unfit(format!("the secret of header `{name}` has a line break"))
-            }
+            SecretHeaderError::Unfit(_) => BuildError::Unfit(format!(
+                "the secret of header `{name}` has a line break: write it on one line"
+            )),
         })?;
         ready.push((name.clone(), value));
     }

@@ -27,7 +27,10 @@ impl Signer {
     pub(super) fn new(secret: &Secret) -> Result<Self, BuildError> {
         let text = secret.expose();
         let text = text.strip_prefix(b"whsec_").unwrap_or(text);
-        let unfit = || BuildError::Unfit("the secret is not base64".to_owned());
+        let unfit = || {
+            let text = "the secret is not base64: `openssl rand -base64 32` makes one";
+            BuildError::Unfit(text.to_owned())
+        };
         let key = LENIENT.decode(text).map(Secret::new).map_err(|_| unfit())?;
         let mac = Hmac::new_from_slice(key.expose()).map_err(|_| unfit())?;
         Ok(Self { mac })

@@ -19,7 +19,11 @@ pub(super) fn read_envelope(
     let jwt = table.table("jwt").map(read_jwt);
     let message = table.table("message_signature").map(read_message);
     if jwt.is_some() && message.is_some() {
-        table.problem("message_signature", "a signature comes in one of the two, not both", "");
+        table.problem(
+            "message_signature",
+            "a signature comes in one of the two, not both",
+            "leave one out",
+        );
         return None;
     }
     let (key, names, envelope): (_, fn(Algorithm) -> Option<&'static str>, _) = match (jwt, message)

@@ -132,7 +132,11 @@ fn read_signature(table: &mut Table<'_>, algorithm: Option<Algorithm>) -> Option
         return None;
     }
     if table.has("prefix") && table.has("list") {
-        table.problem("list", "a signature has a prefix or stands in a list, not both", "");
+        table.problem(
+            "list",
+            "a signature has a prefix or stands in a list, not both",
+            "leave one of the two out",
+        );
         return None;
     }
     headers.iter().flatten().for_each(|name| check_header(table, name));
