@@ -4,19 +4,19 @@ use std::ops::Range;
 
 use super::Part;
 use super::finder::Finder;
-use super::terms::{Known, Shape};
+use super::terms::{KnownTerm, TermShape};
 
 impl Finder<'_> {
     pub(super) fn method(
         &mut self,
         name: &str,
-        base: Known,
+        base: KnownTerm,
         arguments: &[Range<usize>],
-    ) -> Option<Known> {
+    ) -> Option<KnownTerm> {
         match name {
             "items" => base.pairs(),
             "values" => base.values(),
-            "get" if base.shape == Shape::Itself => {
+            "get" if base.shape == TermShape::Itself => {
                 let at = arguments.first()?.start;
                 let field = self.tokens.text(at)?.to_owned();
                 let n_given = base.path.len();
@@ -31,9 +31,9 @@ impl Finder<'_> {
     pub(super) fn filter(
         &mut self,
         name: &str,
-        base: Known,
+        base: KnownTerm,
         arguments: &[Range<usize>],
-    ) -> Option<Known> {
+    ) -> Option<KnownTerm> {
         match name {
             "items" | "dictsort" => base.pairs(),
             "first" | "last" => base.item(),
@@ -59,7 +59,7 @@ impl Finder<'_> {
                     |part: &Range<usize>| self.tokens.name(part.start) == Some("default");
                 let may_be_missing = arguments.iter().any(is_default);
                 let path = self.attribute(&base, arguments, None, may_be_missing)?;
-                Some(Known { path, shape: Shape::Items })
+                Some(KnownTerm { path, shape: TermShape::Items })
             }
             "sum" | "groupby" => {
                 self.attribute(&base, arguments, Some(0), false);
@@ -76,7 +76,7 @@ impl Finder<'_> {
     /// The field of each item that a filter's `attribute` names; gives its path.
     fn attribute(
         &mut self,
-        base: &Known,
+        base: &KnownTerm,
         arguments: &[Range<usize>],
         position: Option<usize>,
         may_be_missing: bool,

@@ -4,16 +4,16 @@ use std::ops::Range;
 
 use minijinja::machinery::{Span, Token};
 
-use super::terms::{Known, Tokens};
+use super::terms::{KnownTerm, TextTokens};
 use super::{Field, Part};
 
 /// How often macros are looked at with what they are called with. They may call each other.
 const CALLS_MAX: usize = 32;
 
 pub(super) struct Finder<'t> {
-    pub(super) tokens: Tokens<'t>,
+    pub(super) tokens: TextTokens<'t>,
     /// What the text's own names stand for; the last of a name counts.
-    given: Vec<(&'t str, Option<Known>)>,
+    given: Vec<(&'t str, Option<KnownTerm>)>,
     /// How many names there were where each open block began.
     blocks: Vec<usize>,
     macros: Vec<Macro<'t>>,
@@ -31,7 +31,7 @@ struct Macro<'t> {
 impl<'t> Finder<'t> {
     pub(super) fn new(tokens: &'t [(Token<'t>, Span)]) -> Self {
         Self {
-            tokens: Tokens(tokens),
+            tokens: TextTokens(tokens),
             given: Vec::new(),
             blocks: Vec::new(),
             macros: Vec::new(),
@@ -137,10 +137,10 @@ impl<'t> Finder<'t> {
         let known = self.value(place + 1..end).filter(|_| !has_else);
         self.blocks.push(self.given.len());
         match (&names[..], known) {
-            ([name], known) => self.given.push((name, known.and_then(Known::item))),
+            ([name], known) => self.given.push((name, known.and_then(KnownTerm::item))),
             ([key, value], known) => {
                 self.given.push((key, None));
-                self.given.push((value, known.and_then(Known::value_of_pair)));
+                self.given.push((value, known.and_then(KnownTerm::value_of_pair)));
             }
             (names, _) => self.given.extend(names.iter().map(|name| (*name, None))),
         }
@@ -197,7 +197,7 @@ impl<'t> Finder<'t> {
     }
 
     /// What all of a range stands for.
-    fn value(&mut self, range: Range<usize>) -> Option<Known> {
+    fn value(&mut self, range: Range<usize>) -> Option<KnownTerm> {
         if self.tokens.name(range.start).is_none() {
             self.code(range);
             return None;
@@ -214,7 +214,7 @@ impl<'t> Finder<'t> {
 
     /// A name with the fields and filters behind it. Gives the place behind it, and what it stands
     /// for.
-    fn term(&mut self, at: usize) -> (usize, Option<Known>) {
+    fn term(&mut self, at: usize) -> (usize, Option<KnownTerm>) {
         let (mut behind, mut known) = self.chain(at);
         loop {
             let is_filter = matches!(self.tokens.at(behind), Some(Token::Pipe));
@@ -246,13 +246,13 @@ impl<'t> Finder<'t> {
 
     pub(super) fn add(
         &mut self,
-        known: &Known,
+        known: &KnownTerm,
         range: Range<usize>,
         n_given: usize,
         may_be_missing: bool,
     ) {
         let n_before = known.path.len();
-        let Some(Known { path, .. }) = known.clone().of_event() else { return };
+        let Some(KnownTerm { path, .. }) = known.clone().of_event() else { return };
         if path.len() > 1 {
             let n_given = n_given.saturating_sub(n_before - path.len());
             self.found.push(Field { path, range, n_given, may_be_missing });
@@ -260,7 +260,7 @@ impl<'t> Finder<'t> {
     }
 
     /// A name with the fields behind it. Gives the place behind it, and what it stands for.
-    fn chain(&mut self, at: usize) -> (usize, Option<Known>) {
+    fn chain(&mut self, at: usize) -> (usize, Option<KnownTerm>) {
         let is_own =
             !matches!(self.tokens.before(at), Some(Token::Dot | Token::Pipe | Token::Ident("is")));
         let is_argument = matches!(self.tokens.at(at + 1), Some(Token::Assign));
@@ -271,7 +271,7 @@ impl<'t> Finder<'t> {
         let root = match given {
             Some((_, known)) => known.clone(),
             None => matches!(name, "event" | "payload" | "data" | "events")
-                .then(|| Known::new(vec![Part::Name(name.to_owned())])),
+                .then(|| KnownTerm::new(vec![Part::Name(name.to_owned())])),
         };
         if root.is_none() && self.tokens.is_paren(at + 1) {
             return (self.call(name, self.tokens.inside(at + 1)), None);

@@ -8,14 +8,14 @@ use super::Part;
 
 /// What a term is of the event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct KnownTerm {
     pub(super) path: Vec<Part>,
-    pub(super) shape: Shape,
+    pub(super) shape: TermShape,
 }
 
 /// How a value is made of what is at the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(super) enum TermShape {
     Itself,
     /// A list of which each item is one of what the path leads to.
     Items,
@@ -23,24 +23,24 @@ pub(super) enum Shape {
     Pairs,
 }
 
-impl Known {
+impl KnownTerm {
     pub(super) fn new(path: Vec<Part>) -> Self {
-        Self { path, shape: Shape::Itself }
+        Self { path, shape: TermShape::Itself }
     }
 
     /// An item of the list that it is.
     pub(super) fn item(mut self) -> Option<Self> {
         match self.shape {
-            Shape::Itself => self.path.push(Part::Item),
-            Shape::Items => self.shape = Shape::Itself,
-            Shape::Pairs => return None,
+            TermShape::Itself => self.path.push(Part::Item),
+            TermShape::Items => self.shape = TermShape::Itself,
+            TermShape::Pairs => return None,
         }
         Some(self)
     }
 
     /// A value of the map that it is a list of the pairs of.
     pub(super) fn value_of_pair(mut self) -> Option<Self> {
-        (self.shape == Shape::Pairs).then(|| {
+        (self.shape == TermShape::Pairs).then(|| {
             self.path.push(Part::Entry);
             Self::new(self.path)
         })
@@ -48,25 +48,25 @@ impl Known {
 
     /// The names and values of the map that it is.
     pub(super) fn pairs(self) -> Option<Self> {
-        (self.shape == Shape::Itself).then_some(Self { shape: Shape::Pairs, ..self })
+        (self.shape == TermShape::Itself).then_some(Self { shape: TermShape::Pairs, ..self })
     }
 
     /// The values of the map that it is.
     pub(super) fn values(mut self) -> Option<Self> {
-        (self.shape == Shape::Itself).then(|| {
+        (self.shape == TermShape::Itself).then(|| {
             self.path.push(Part::Entry);
-            Self { shape: Shape::Items, ..self }
+            Self { shape: TermShape::Items, ..self }
         })
     }
 
     /// A field or an item of it.
     pub(super) fn part(mut self, part: Part) -> Option<Self> {
         match (self.shape, &part) {
-            (Shape::Itself, _) => {
+            (TermShape::Itself, _) => {
                 self.path.push(part);
                 Some(self)
             }
-            (Shape::Items, Part::Item) => self.item(),
+            (TermShape::Items, Part::Item) => self.item(),
             _ => None,
         }
     }
@@ -87,9 +87,9 @@ impl Known {
 
 /// The tokens of a text.
 #[derive(Clone, Copy)]
-pub(super) struct Tokens<'t>(pub(super) &'t [(Token<'t>, Span)]);
+pub(super) struct TextTokens<'t>(pub(super) &'t [(Token<'t>, Span)]);
 
-impl<'t> Tokens<'t> {
+impl<'t> TextTokens<'t> {
     pub(super) fn len(self) -> usize {
         self.0.len()
     }
