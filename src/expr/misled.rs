@@ -191,11 +191,7 @@ mod tests {
                 r#"write `in ["a", "b"]`: whether it is one of them"#,
             ),
             (r#""5" == 5"#, r#""5" == 5"#, "compare a field, as in `data.status == 5`"),
-            (
-                r#"data.a and (1 < 2 or data.b)"#,
-                "1 < 2",
-                "compare a field, as in `data.status < 2`",
-            ),
+            ("data.a and (1 < 2 or data.b)", "1 < 2", "compare a field, as in `data.status < 2`"),
         ] {
             let [found] = &misleading_parts(text)[..] else { panic!("{text}") };
             assert_eq!((text.get(found.range.clone()), found.help.as_str()), (Some(part), help));

@@ -71,7 +71,6 @@ impl Lint<'_> {
                 };
                 let words = text.words.source().get(field.range.clone()).unwrap_or_default();
                 match depth {
-                    Depth::All => {}
                     Depth::Null(n_steps) => {
                         let told = (text.key.clone(), shown(&field, n_steps + 1));
                         let is_wanted = !field.may_be_missing && n_steps + 2 > field.n_given;
@@ -83,7 +82,8 @@ impl Lint<'_> {
                     Depth::Only(n_steps, known) if n_steps + 2 > field.n_given => {
                         self.missing(&text.key, words, &field, n_steps, &known);
                     }
-                    Depth::Only(..) => {}
+                    // All of it is there; or the missing part was told where its name was given.
+                    Depth::All | Depth::Only(..) => {}
                 }
             }
         }

@@ -43,9 +43,9 @@ impl<'t> Finder<'t> {
     pub(super) fn run(mut self, is_expression: bool) -> Vec<Field> {
         let all = 0..self.tokens.len();
         if is_expression {
-            self.code(all)
+            self.code(all);
         } else {
-            self.template(all)
+            self.template(all);
         }
         // A macro's body is looked at again for each of its calls.
         let mut found: Vec<Field> = Vec::new();
