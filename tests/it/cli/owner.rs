@@ -226,7 +226,7 @@ fn page_says_what_of_its_address_it_does_not_know() {
         ("/events?cursor=abc", 400, "there is no `cursor` here"),
         ("/events?before=abc", 400, "is a number"),
         ("/events?q=has:nothing", 400, "is no state"),
-        ("/events?q=foo:bar", 200, "is looked for as a text"),
+        ("/events?q=foo:bar", 200, "is looked for as a field of the body, and as a text"),
         ("/events/foo", 404, "no page is at this address"),
     ] {
         let page = served.ask("GET", path);

@@ -63,7 +63,7 @@ fn what_the_unit_advises_keeps_everything_in_its_state_folder() {
     let served = Served::start(&folder);
     assert_eq!(served.stop(), Some(0));
     assert_eq!(names(folder.path()), before, "nothing is written beside the configuration");
-    assert_eq!(names(state.path()), ["admin-token", "places", "queue", "secrets"]);
+    assert_eq!(names(state.path()), ["admin-token", "places", "queue", "secrets", "sessions"]);
 }
 
 /// What `systemd-analyze security` makes of the unit at most: 0 is a service that can do nothing, an
