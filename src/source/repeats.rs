@@ -23,9 +23,10 @@ impl SourceSettings {
         let is_of_body = |place: &FieldRef| matches!(place, FieldRef::Json(_) | FieldRef::Form(_));
         let is_of_own_body = profile.provider.is_none()
             && profile.schemes.iter().filter_map(|scheme| scheme.id.as_ref()).any(is_of_body);
-        let what = if has_id && profile.schemes.iter().all(is_signed) && is_of_own_body {
+        let is_id_enough = has_id && profile.schemes.iter().all(is_signed);
+        let what = if is_id_enough && is_of_own_body {
             "the same id in the body, whatever else it says (name a delivery's, not an order's),"
-        } else if has_id && profile.schemes.iter().all(is_signed) {
+        } else if is_id_enough {
             "the same delivery id"
         } else if has_id {
             "the same delivery id and the same body"

@@ -1,5 +1,6 @@
 //! Reads what comes in by which methods, and what is answered.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use serde::de::IgnoredAny;
@@ -35,13 +36,24 @@ pub(super) fn read_methods(
     Some(Some(found))
 }
 
+/// A status that its sender understands as yes, or as no; `why` says it where it is another. `None` = a problem.
+#[expect(clippy::option_option, reason = "absent, wrong and there are three different things")]
+pub(super) fn read_status(
+    table: &mut Table<'_>,
+    key: &str,
+    allowed: RangeInclusive<u16>,
+    why: &str,
+) -> Option<Option<u16>> {
+    let status = table.checked(key, |status: u32| {
+        u16::try_from(status).ok().filter(|status| allowed.contains(status)).ok_or(why)
+    });
+    if status.is_none() && table.has(key) { None } else { Some(status) }
+}
+
 /// `answer = { status = 200, type = "application/json", body = "…" }`; `None` = a problem.
 pub(super) fn read_answer(mut table: Table<'_>) -> Option<AnswerRule> {
-    let status = table.checked("status", |status: u32| match u16::try_from(status) {
-        Ok(status @ 200..=299) => Ok(status),
-        Ok(_) | Err(_) => Err("the sender would try again: a status of 200 to 299 is needed"),
-    });
-    let is_status_wrong = status.is_none() && table.has("status");
+    let why = "the sender would try again: a status of 200 to 299 is needed";
+    let status = read_status(&mut table, "status", 200..=299, why);
     let content_type = table.checked("type", |text: String| {
         let is_plain = |c: char| c == ' ' || c.is_ascii_graphic();
         let is_good = text.contains('/') && text.chars().all(is_plain);
@@ -64,7 +76,7 @@ pub(super) fn read_answer(mut table: Table<'_>) -> Option<AnswerRule> {
         table.warning("body", message, help);
     }
     let is_body_wrong = body.is_none() && table.has("body");
-    if let Some(bare @ (204 | 205)) = status
+    if let Some(Some(bare @ (204 | 205))) = status
         && table.has("body")
     {
         let help = "leave `body` out, or write `status = 200`";
@@ -75,8 +87,8 @@ pub(super) fn read_answer(mut table: Table<'_>) -> Option<AnswerRule> {
         );
     }
     table.finish();
-    let is_good = !is_status_wrong && !is_type_wrong && !is_body_wrong;
-    let status = status.unwrap_or(200);
+    let is_good = status.is_some() && !is_type_wrong && !is_body_wrong;
+    let status = status.flatten().unwrap_or(200);
     let body = body.map(Arc::new);
     is_good.then_some(AnswerRule::Body(AnswerBody { status, content_type, body }))
 }

@@ -1,7 +1,6 @@
 //! Reads `[source.NAME.handshake]`.
 
 use std::borrow::Cow;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::expr::{self, Escape};
@@ -14,7 +13,7 @@ use super::super::keys::Algorithm;
 use super::super::settings::SigningProfile;
 use super::super::signature::Encoding;
 use super::super::template::{BadTemplate, Part, Template};
-use super::answer::{NO_JSON, NO_JSON_HELP, read_methods, writes_json};
+use super::answer::{NO_JSON, NO_JSON_HELP, read_methods, read_status, writes_json};
 use super::field_ref::read_field_ref;
 use super::verify::ENCODINGS;
 
@@ -60,8 +59,9 @@ fn take_handshake(table: &mut Table<'_>) -> Option<Handshake> {
     let is_signed = table.take::<bool>("signed");
     let methods = read_methods(table, METHODS);
     let learns = table.take_or("learn", false);
-    let status = read_status(table, "status", 200..=299);
-    let refuse_status = read_status(table, "refuse_status", 400..=499);
+    let status = read_status(table, "status", 200..=299, "a status of 200 to 299 is needed here");
+    let refuse_status =
+        read_status(table, "refuse_status", 400..=499, "a status of 400 to 499 is needed here");
     // Everything is taken: from here on nothing new is asked.
     let (echo, hash, when) = (all(echo)?, all(hash)?, all(when)?);
     let answer = match (echo, hash, text) {
@@ -105,22 +105,6 @@ fn take_handshake(table: &mut Table<'_>) -> Option<Handshake> {
         ..Handshake::SIGNED
     };
     read_signing(table, is_signed, handshake)
-}
-
-/// A status that its sender understands as yes, or as no.
-#[expect(clippy::option_option, reason = "absent, wrong and there are three different things")]
-fn read_status(
-    table: &mut Table<'_>,
-    key: &'static str,
-    allowed: RangeInclusive<u16>,
-) -> Option<Option<u16>> {
-    let status = table.checked(key, |status: u32| match u16::try_from(status) {
-        Ok(status) if allowed.contains(&status) => Ok(status),
-        Ok(_) | Err(_) => {
-            Err(format!("a status of {} to {} is needed here", allowed.start(), allowed.end()))
-        }
-    });
-    if status.is_none() && table.has(key) { None } else { Some(status) }
 }
 
 /// What was found, where nothing was wrong with it.
