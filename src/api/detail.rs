@@ -132,13 +132,13 @@ impl Api {
         };
         let events = self.queue.search(query, SEARCH_TIME).await?.events;
         let gaps = events.windows(2).filter_map(|pair| match pair {
-            [newer, older] => Some(newer.received_at.since(older.received_at).as_secs()),
+            [(newer, _), (older, _)] => Some(newer.received_at.since(older.received_at).as_secs()),
             _ => None,
         });
         Ok(SourceDetail {
-            newest_at: events.first().map(|event| event.received_at),
+            newest_at: events.first().map(|(event, _)| event.received_at),
             longest_silence_seconds: gaps.max(),
-            types: counted(events.iter()),
+            types: counted(events.iter().map(|(event, _)| event)),
             looked_at: events.len() as u64,
             rejections: self.rejections(&source.name),
             source,
@@ -177,8 +177,7 @@ impl Api {
             ..EventQuery::default()
         };
         let found = self.queue.search(query, SEARCH_TIME).await?;
-        let first = found.events.first().filter(|event| event.position == position);
-        let first = first.zip(found.body_bytes.first());
+        let first = found.events.first().filter(|(event, _)| event.position == position);
         Ok(first.map(|(event, bytes)| EventSummary::sized(event, *bytes)))
     }
 
@@ -199,12 +198,12 @@ impl Api {
         };
         let events = self.queue.search(query, SEARCH_TIME).await?.events;
         let looked_at = events.len() as u64;
-        let positions: Vec<Position> = events.iter().map(|event| event.position).collect();
+        let positions: Vec<Position> = events.iter().map(|(event, _)| event.position).collect();
         let histories = self.queue.histories(&positions).await?;
         let taken = events.iter().zip(histories).filter(|(_, deliveries)| {
             deliveries.iter().any(|one| one.handler == *name && one.state != DeliveryState::Skipped)
         });
-        Ok((counted(taken.map(|(event, _)| event)), looked_at))
+        Ok((counted(taken.map(|((event, _), _)| event)), looked_at))
     }
 
     fn rejections(&self, source: &SourceName) -> Vec<ReasonCount> {

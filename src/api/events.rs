@@ -77,10 +77,9 @@ impl Api {
     /// Events as `ask` asks for them, within `LIST_TIME`.
     pub async fn events(&self, ask: EventsAsk) -> Result<ListedEvents, ApiError> {
         let query = EventQuery { bodies: WantedBodies::UpTo(0), ..self.question(ask)? };
-        let searched = self.queue.search(query, LIST_TIME).await?;
-        let Searched { events, body_bytes, next, looked_at } = searched;
-        let sized = events.iter().zip(body_bytes);
-        let events = sized.map(|(event, bytes)| EventSummary::sized(event, bytes)).collect();
+        let Searched { events, next, looked_at } = self.queue.search(query, LIST_TIME).await?;
+        let events =
+            events.iter().map(|(event, bytes)| EventSummary::sized(event, *bytes)).collect();
         Ok(ListedEvents { events, next: next.map(|next| next.0), looked_at })
     }
 
@@ -138,10 +137,9 @@ impl Api {
     /// name it is no delivery: the handler was not called.
     pub(super) async fn rows(
         &self,
-        events: Vec<Event>,
-        body_bytes: Vec<usize>,
+        events: Vec<(Event, usize)>,
     ) -> Result<Vec<EventRow>, ApiError> {
-        let positions: Vec<Position> = events.iter().map(|event| event.position).collect();
+        let positions: Vec<Position> = events.iter().map(|(event, _)| event.position).collect();
         let histories = self.queue.histories(&positions).await?;
         let credentials = self.credentials();
         let mut given: BTreeMap<HandlerName, Option<EventNames>> = BTreeMap::new();
@@ -149,8 +147,8 @@ impl Api {
             let names = given.entry(handler.clone()).or_insert_with(|| self.given(handler));
             names.as_ref().is_none_or(|names| names.contains(event))
         };
-        let sized = events.into_iter().zip(body_bytes);
-        let rows = sized.zip(histories).map(|((event, body_bytes), history)| EventRow {
+        let rows = events.into_iter().zip(histories);
+        let rows = rows.map(|((event, body_bytes), history)| EventRow {
             summary: EventSummary::sized(&event, body_bytes),
             deliveries: history
                 .into_iter()
@@ -181,7 +179,7 @@ impl Api {
     ) -> Result<Vec<ExportedEvent>, ApiError> {
         let query = EventQuery { bytes_max: Some(bytes_max), ..self.question(ask)? };
         let found = self.queue.search(query, EXPORT_TIME).await?.events;
-        Ok(found.iter().rev().map(ExportedEvent::new).collect())
+        Ok(found.iter().rev().map(|(event, _)| ExportedEvent::new(event)).collect())
     }
 
     /// The place of the event `id` in the log, for a [`crate::queue::DeadFilter`].

@@ -32,7 +32,7 @@ impl Api {
         let bodies = WantedBodies::UpTo(ROW_BODY_MAX);
         let query = EventQuery { bodies, ..self.question(ask)? };
         let searched = self.queue.search(query, SEARCH_TIME).await?;
-        let rows = self.rows(searched.events, searched.body_bytes).await?;
+        let rows = self.rows(searched.events).await?;
         let retained = self.queue.stats().events;
         let next = searched.next.map(|position| position.0);
         Ok(FoundEvents { rows, next, looked_at: searched.looked_at, retained })

@@ -81,8 +81,11 @@ pub trait Queue: Send + Sync {
     async fn search(&self, query: EventQuery, _most: Duration) -> Result<Searched, QueueError> {
         let events = self.list(query).await?;
         let looked_at = events.len() as u64;
-        let body_bytes = events.iter().map(|event| event.body.len()).collect();
-        Ok(Searched { events, body_bytes, next: None, looked_at })
+        let sized = events.into_iter().map(|event| {
+            let body_bytes = event.body.len();
+            (event, body_bytes)
+        });
+        Ok(Searched { events: sized.collect(), next: None, looked_at })
     }
 
     /// What each handler did with one event, in the order of the attempts.

@@ -81,10 +81,9 @@ impl EventNames {
 /// What a search found within its time.
 #[derive(Debug)]
 pub struct Searched {
-    /// What was found, in the order that was asked for.
-    pub events: Vec<Event>,
-    /// The length of each one's body, also where [`WantedBodies`] left that out.
-    pub body_bytes: Vec<usize>,
+    /// What was found, in the order that was asked for, each with the length of its body, also where
+    /// [`WantedBodies`] left that out.
+    pub events: Vec<(Event, usize)>,
     /// The cursor to go on with; `None` = everything was looked at.
     pub next: Option<Position>,
     /// How many positions were looked at or known not to match.

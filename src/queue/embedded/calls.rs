@@ -80,7 +80,8 @@ impl Queue for EmbeddedQueue {
     }
 
     async fn list(&self, query: EventQuery) -> Result<Vec<Event>, QueueError> {
-        self.search_until(query, None).await.map(|searched| searched.events)
+        let searched = self.search_until(query, None).await?;
+        Ok(searched.events.into_iter().map(|(event, _)| event).collect())
     }
 
     async fn search(&self, query: EventQuery, most: Duration) -> Result<Searched, QueueError> {

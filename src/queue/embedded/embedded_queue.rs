@@ -186,7 +186,7 @@ impl EmbeddedQueue {
             self.recorded_and_indexed().await?;
         }
         let mut search = Search::new(query);
-        let (mut events, mut body_bytes, mut looked_at) = (Vec::new(), Vec::new(), 0);
+        let (mut events, mut looked_at) = (Vec::new(), 0);
         loop {
             let (piece, clock) = (search.clone(), Arc::clone(&self.core.clock));
             let page = self
@@ -195,13 +195,10 @@ impl EmbeddedQueue {
             let n_bytes = page.events.iter().map(|(_, bytes)| bytes).sum();
             let n_found = page.events.len();
             looked_at += page.scanned_to.events_since(page.scanned_from);
-            for (event, bytes) in page.events {
-                events.push(event);
-                body_bytes.push(bytes);
-            }
+            events.extend(page.events);
             let is_late = until.is_some_and(|until| self.core.clock.steady() >= until);
             if page.is_complete || is_late {
-                return Ok(Searched { events, body_bytes, next: page.next, looked_at });
+                return Ok(Searched { events, next: page.next, looked_at });
             }
             search.go_on(page.next, n_found, n_bytes);
         }
