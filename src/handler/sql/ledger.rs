@@ -19,9 +19,15 @@ pub(super) fn known(
 ) -> Vec<Statement> {
     if engine == Engine::Postgres {
         let cast = if column == "event_id" { "uuid" } else { "text" };
+        // Row by row, and a LIMIT so that the planner leaves it at that: `= ANY` reads every row of the
+        // handler wherever the planner guesses that this is cheap, 20 to 30 ms a batch at 150,000 rows.
+        let row = format!(
+            "SELECT {column}, {with} FROM {table} WHERE handler = $1 AND {column} = k.key::{cast} \
+             LIMIT 1"
+        );
         let sql = format!(
-            "SELECT {column}::text, {with}::text FROM {table} WHERE handler = $1 AND {column} = \
-             ANY($2::text[]::{cast}[])"
+            "SELECT row.{column}::text, row.{with}::text FROM unnest($2::text[]) AS k(key), \
+             LATERAL ({row}) AS row"
         );
         let keys = keys.iter().cloned().map(Some).collect();
         return vec![Statement::new(

@@ -58,7 +58,8 @@ pub(super) fn head(
 
 /// The same for people, with the body's beginning.
 pub(super) fn output(head: &str, body: &[u8], secrets: &Secrets) -> Output {
-    Output::new([Excerpt::answer(head, &body_shown(body, secrets).unwrap_or_default())])
+    let body = if body.is_empty() { None } else { body_shown(body, secrets) };
+    Output::new([Excerpt::answer(head, &body.unwrap_or_default())])
 }
 
 /// A body's text without what is or echoes a secret; `None` = it is none, or what is a secret in it

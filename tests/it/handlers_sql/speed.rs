@@ -51,3 +51,29 @@ async fn batches_go_into_postgresql() {
 async fn batches_go_into_mariadb() {
     measure(Engine::MySql).await;
 }
+
+/// A batch looks its own events up, and does not read what went in before it: of a ledger of a million
+/// rows that took longer than everything else.
+#[tokio::test]
+async fn batches_read_no_rows_of_the_ledger_but_their_own() {
+    let Some(database) = Database::start(Engine::Postgres).await else { return };
+    let table = "table = \"numbers\"\ncreate_table = true\ncolumns = { n = \"data.n\" }";
+    let sql = database.handler(table);
+    let events: Vec<Delivery> = (1..=3_000).map(|n| delivery(n, "x", &json!({"n": n}))).collect();
+    for batch in events.chunks(100) {
+        sql.handle(batch).await.unwrap();
+    }
+    // A connection tells what it did at its end.
+    sql.close().await;
+    drop(sql);
+    let figures = "SELECT n_tup_ins || ' ' || seq_tup_read + coalesce(idx_tup_fetch, 0) FROM \
+                   pg_stat_user_tables WHERE relname = 'gatepost_ledger'";
+    let n_read = loop {
+        let rows = database.texts(figures).await;
+        if let Some(n_read) = rows.iter().find_map(|row| row.strip_prefix("3000 ")) {
+            break n_read.parse::<u64>().unwrap();
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(n_read <= 3_000, "{n_read} rows were read");
+}
