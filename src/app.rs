@@ -317,7 +317,7 @@ fn tasks(
     }
     if let Some(cluster) = server.cluster.clone() {
         let (server, own, stop) = (Arc::clone(server), Arc::clone(&own), stop.clone());
-        tasks.spawn(cluster::pauses::follow(Arc::clone(&server), stop.clone()));
+        tasks.spawn(cluster::steering::follow(Arc::clone(&server), stop.clone()));
         tasks.spawn(cluster::watch::run(cluster, server, own, stop));
     }
     tasks.spawn(standby::watch::run(Arc::clone(server), Arc::clone(&own), stop.clone()));

@@ -12,10 +12,10 @@
 //!
 //! - `engine`: the shared log itself, in PostgreSQL or NATS JetStream. It knows nothing of events.
 //! - `unit`: what one node appends at once. `members`: nodes and leases, as the units have made them.
-//! - `proposer` appends, `follower` applies, `duties` gives signs of life and takes leases; `local_node`
-//!   is what they share.
+//! - `proposer` appends, `follower` applies (`partial_units`: what comes in parts), `duties` gives signs of life
+//!   and takes leases; `local_node` is what they share.
 //! - `spool`: what was answered for and is not in the log yet. `cluster_queue` and `calls`: the queue;
-//!   `subscription`: a handler's, under its lease. `status` and
+//!   `subscription`: a handler's, under its lease; `steering`: pauses, and tries at once. `status` and
 //!   `view`: how it stands.
 //!
 //! Invariants:
@@ -39,11 +39,12 @@ mod identity;
 mod local_node;
 mod members;
 mod node;
-mod pauses;
+mod partial_units;
 mod proposer;
 mod rebuild;
 mod spool;
 mod status;
+mod steering;
 mod subscription;
 mod unit;
 mod view;

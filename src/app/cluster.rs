@@ -17,7 +17,7 @@ use crate::secret::SecretError;
 use super::error::AppError;
 use super::parts;
 
-pub(super) mod pauses;
+pub(super) mod steering;
 pub(super) mod watch;
 
 /// Says how the cluster stands. Called for each page and scrape.

@@ -194,7 +194,7 @@ impl Control for Server {
         if !self.handlers.retry_now(handler)? {
             self.retry_failed().await;
         }
-        Ok(())
+        self.handlers.retry_elsewhere(handler).await
     }
 
     async fn reload(&self) -> Result<Reloaded, ApiError> {

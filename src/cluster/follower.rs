@@ -1,11 +1,8 @@
 //! Applies the shared log, unit by unit, to this node's copy. What it does is decided by the units and
 //! by what was made of those before: every node comes to the same.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-
-use bytes::{Bytes, BytesMut};
 
 use super::engine::{EngineReadError, Sequence, StoredUnit};
 use super::event_batch::{EventAnswer, EventBatch, EventsReply};
@@ -13,7 +10,8 @@ use super::handlers::LocalHandlers;
 use super::history::{HistoryError, LogHistory};
 use super::local_node::{LocalNode, OperationOutcome, Reply};
 use super::node::NodeName;
-use super::unit::{Author, HandChange, Part, ProposedEvent, Unit, UnitFault, UnitOperation};
+use super::partial_units::PartialUnits;
+use super::unit::{HandChange, Part, ProposedEvent, Unit, UnitFault, UnitOperation};
 use crate::event::{HandlerName, Position};
 use crate::queue::embedded::SharedChange;
 use crate::queue::{DeadChange, Queue, QueueError};
@@ -25,8 +23,6 @@ const READ_BYTES: usize = 4 << 20;
 /// With so many events, or so many bytes of them, a commit is made.
 const BATCH_EVENTS: usize = 4_096;
 const BATCH_BYTES: usize = 4 << 20;
-/// So many units later the rest of one that was half sent is not waited for any more.
-const PARTIAL_UNITS: u64 = 10_000;
 /// How long what failed is left alone.
 const AGAIN: Duration = Duration::from_millis(500);
 /// How soon a subscription that is given back is looked at again.
@@ -54,19 +50,9 @@ pub(super) struct LogFollower {
     handlers: Arc<LocalHandlers>,
     /// The newest unit that was applied whole.
     applied: Sequence,
-    /// Units of which not all parts were read.
-    parts: BTreeMap<NodeName, PartialUnit>,
+    parts: PartialUnits,
     batch: EventBatch,
     history: LogHistory,
-}
-
-/// A large unit of which not all parts were read.
-#[derive(Debug)]
-struct PartialUnit {
-    author: Author,
-    first: Sequence,
-    n_parts: u64,
-    bytes: BytesMut,
 }
 
 impl LogFollower {
@@ -80,7 +66,7 @@ impl LogFollower {
             node,
             handlers,
             applied,
-            parts: BTreeMap::new(),
+            parts: PartialUnits::default(),
             batch: EventBatch::default(),
             history: LogHistory::default(),
         }
@@ -163,9 +149,10 @@ impl LogFollower {
     /// Applies units in their order, and makes durable how far that is.
     async fn apply(&mut self, units: Vec<StoredUnit>) -> Result<(), LogFollowerError> {
         for stored in units {
-            if let Some((author, body)) = self.gather(&stored)? {
-                let unit = Unit::decode(author, &body)
-                    .map_err(|why| LogFollowerError::UnitFault(stored.sequence, why))?;
+            let fault = |why| LogFollowerError::UnitFault(stored.sequence, why);
+            let part = Part::decode(&stored.bytes).map_err(fault)?;
+            if let Some((author, body)) = self.parts.gather(part, stored.sequence) {
+                let unit = Unit::decode(author, &body).map_err(fault)?;
                 self.apply_unit(unit, stored.sequence).await?;
             }
             self.applied = stored.sequence;
@@ -175,41 +162,6 @@ impl LogFollower {
             }
         }
         self.commit().await
-    }
-
-    /// Puts the parts of a unit together; `None` = more are to come.
-    fn gather(&mut self, stored: &StoredUnit) -> Result<Option<(Author, Bytes)>, LogFollowerError> {
-        let part = Part::decode(&stored.bytes)
-            .map_err(|why| LogFollowerError::UnitFault(stored.sequence, why))?;
-        if part.n_parts == 1 {
-            // A node appends one unit after the other: what it left half sent will not be whole.
-            self.parts.remove(&part.author.node);
-            return Ok(Some((part.author, part.bytes)));
-        }
-        if part.index == 0 {
-            let partial = PartialUnit {
-                author: part.author.clone(),
-                first: stored.sequence,
-                n_parts: part.n_parts,
-                bytes: BytesMut::from(&part.bytes[..]),
-            };
-            self.parts.insert(part.author.node, partial);
-            return Ok(None);
-        }
-        let Some(partial) = self.parts.get_mut(&part.author.node) else { return Ok(None) };
-        let is_next = partial.author.session == part.author.session
-            && partial.author.number + 1 == part.author.number;
-        if !is_next {
-            // A part that was sent twice, or the rest of what a process left half sent.
-            return Ok(None);
-        }
-        partial.author.number = part.author.number;
-        partial.bytes.extend_from_slice(&part.bytes);
-        if part.index + 1 < partial.n_parts {
-            return Ok(None);
-        }
-        let whole = self.parts.remove(&part.author.node);
-        Ok(whole.map(|whole| (whole.author, whole.bytes.freeze())))
     }
 
     async fn apply_unit(&mut self, unit: Unit, at: Sequence) -> Result<(), LogFollowerError> {
@@ -282,11 +234,7 @@ impl LogFollower {
         }
         let EventBatch { events, replies, .. } = std::mem::take(&mut self.batch);
         let note = lock(&self.node.members).encode();
-        // A unit of which parts are missing is read again after a start; not one whose node is gone.
-        let applied = self.applied.0;
-        self.parts.retain(|_, partial| applied < partial.first.0 + PARTIAL_UNITS);
-        let first_partial = self.parts.values().map(|partial| partial.first.0 - 1).min();
-        let sequence = first_partial.map_or(self.applied.0, |first| first.min(self.applied.0));
+        let sequence = self.parts.applied_whole(self.applied).0;
         let appended = loop {
             match self.node.copy.take_over(events.clone(), sequence, note.clone()).await {
                 Ok(appended) => break appended,
@@ -338,6 +286,10 @@ impl LogFollower {
             }
             UnitOperation::Pause { handler, of, pause } => {
                 OperationOutcome::Counted(members().set_pause(&handler, of.as_deref(), pause))
+            }
+            UnitOperation::TryNow { handler } => {
+                self.handlers.ask_try(&handler, self.node.clock.steady());
+                OperationOutcome::Counted(true)
             }
             UnitOperation::Claim { handler, before } => {
                 OperationOutcome::Counted(members().claim(from, &handler, before, at))

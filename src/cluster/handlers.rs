@@ -1,9 +1,11 @@
 //! The handlers that this node is configured for, and what is on its way for them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use super::local_node::OperationAnswer;
+use crate::clock::Timestamp;
 use crate::event::HandlerName;
 use crate::queue::embedded::SharedSession;
 use crate::sync::lock;
@@ -15,6 +17,8 @@ pub(super) struct LocalHandlers(Mutex<BTreeMap<HandlerName, LocalHandler>>);
 #[derive(Debug, Default)]
 struct LocalHandler {
     is_subscribed: bool,
+    /// Since when one delivery is to be tried at once, by the steady clock.
+    try_asked_at: Option<Timestamp>,
     shared: Arc<HandlerHold>,
 }
 
@@ -23,6 +27,8 @@ struct LocalHandler {
 pub(super) struct HandlerHold {
     pub(super) hold: Mutex<HoldState>,
     pub(super) settling: Settling,
+    /// The next hold begins with the delivery that is due next, at once.
+    pub(super) is_hasty: AtomicBool,
 }
 
 /// Whether deliveries may be given out and not settled.
@@ -59,7 +65,7 @@ impl LocalHandlers {
     /// Its subscription is gone.
     pub(super) fn unsubscribe(&self, handler: &HandlerName) {
         if let Some(local) = lock(&self.0).get_mut(handler) {
-            local.is_subscribed = false;
+            (local.is_subscribed, local.try_asked_at) = (false, None);
             *lock(&local.shared.hold) = HoldState::Free;
         }
     }
@@ -72,6 +78,29 @@ impl LocalHandlers {
 
     pub(super) fn is_wanted(&self, handler: &HandlerName) -> bool {
         lock(&self.0).get(handler).is_some_and(|local| local.is_subscribed)
+    }
+
+    /// One delivery of a handler is to be tried at once, if it is configured here.
+    pub(super) fn ask_try(&self, handler: &HandlerName, now: Timestamp) {
+        if let Some(local) = lock(&self.0).get_mut(handler).filter(|local| local.is_subscribed) {
+            local.try_asked_at = Some(now);
+        }
+    }
+
+    /// The handlers of which one delivery is to be tried at once, and which `is_ours` finds to be this node's
+    /// to try; each is given once. What was asked before `since` is not wanted any more.
+    pub(super) fn take_tries(
+        &self,
+        since: Timestamp,
+        is_ours: impl Fn(&HandlerName) -> bool,
+    ) -> Vec<HandlerName> {
+        let mut handlers = lock(&self.0);
+        let asked = handlers.iter_mut().filter_map(|(name, local)| {
+            local.try_asked_at = local.try_asked_at.filter(|at| *at >= since);
+            let is_taken = local.try_asked_at.is_some() && is_ours(name);
+            is_taken.then(|| local.try_asked_at = None).map(|()| name.clone())
+        });
+        asked.collect()
     }
 
     fn shared(&self, handler: &HandlerName) -> Option<Arc<HandlerHold>> {

@@ -214,6 +214,9 @@ impl Subscription for ClusterSubscription {
                 () = tokio::time::sleep(self.node.lease / 12) => {}
             }
         };
+        if self.shared.is_hasty.swap(false, Ordering::SeqCst) {
+            session.hasten().await?;
+        }
         tokio::select! {
             biased;
             () = self.node.closed.cancelled() => Err(QueueError::Closed),
@@ -278,10 +281,13 @@ impl Subscription for ClusterSubscription {
     }
 
     async fn hasten(&self) -> Result<bool, QueueError> {
-        match self.held() {
-            Some(Hold { session, .. }) => session.hasten().await,
-            None => Ok(false),
+        if let Some(Hold { session, .. }) = self.held() {
+            return session.hasten().await;
         }
+        // The lease may have been taken a moment ago, so that nothing was given out yet.
+        let is_next = self.node.holds(&self.handler).is_some();
+        self.shared.is_hasty.store(is_next, Ordering::SeqCst);
+        Ok(is_next)
     }
 
     fn is_over(&self) -> bool {

@@ -128,6 +128,11 @@ impl ClusterView {
         self.nodes.iter().filter(|node| !node.alive)
     }
 
+    /// Whether this node delivers to a handler: what its calls come to is known to that node alone.
+    pub fn delivers_to(&self, handler: &HandlerName) -> bool {
+        self.owned_by(&self.node).any(|owned| owned == handler)
+    }
+
     /// The handlers that `node` delivers to.
     pub fn owned_by(&self, node: &NodeName) -> impl Iterator<Item = &HandlerName> {
         let is_owned = move |one: &&OwnerView| one.owner.as_ref() == Some(node);

@@ -182,7 +182,10 @@ pub(super) async fn show(
     let view = status.handlers.iter().find(|handler| handler.name == *name);
     let view = view.ok_or_else(|| ApiError::NotFound(format!("there is no handler `{name}`")))?;
     let of = rates.handlers.iter().find(|one| one.handler == *name);
-    let handler = HandlerRow::new(view, of, now);
+    let mut handler = HandlerRow::new(view, of, now);
+    // Whether it is in trouble is known to the gateway that delivers to it.
+    let is_elsewhere = status.cluster.as_ref().is_some_and(|cluster| !cluster.delivers_to(name));
+    handler.may_retry |= is_elsewhere && view.waiting > 0;
     let part = format!("handler.{name}.");
     let keys = api.surroundings().map(|around| around.keys).unwrap_or_default();
     let keys = keys.into_iter().filter_map(|(key, value)| {

@@ -80,6 +80,17 @@ impl Handlers {
         }
     }
 
+    /// Has the gateway that delivers to a handler try one at once, where that is another than this.
+    pub(in crate::app) async fn retry_elsewhere(
+        &self,
+        handler: &HandlerName,
+    ) -> Result<(), ApiError> {
+        match self.pauses.shared() {
+            Some(log) => Ok(log.try_elsewhere(handler).await?),
+            None => Ok(()),
+        }
+    }
+
     /// Lets one delivery be tried at once; `false` = the handler could not be started.
     pub(in crate::app) fn retry_now(&self, handler: &HandlerName) -> Result<bool, ApiError> {
         let places = self.places();

@@ -26,6 +26,8 @@ pub(in crate::cluster) enum UnitOperation {
     /// Pauses a handler, with the words of a pause; `None` = it goes on. `of` = only while its pause says
     /// so: one that is over must not end the next one.
     Pause { handler: HandlerName, of: Option<String>, pause: Option<String> },
+    /// Has the node that holds a handler's lease try one delivery at once.
+    TryNow { handler: HandlerName },
     /// Changes deliveries by hand.
     ByHand { handler: HandlerName, change: HandChange, positions: Vec<Position> },
     /// Gives a handler a subscription; `None` = behind the newest event.
@@ -70,6 +72,7 @@ const BEAT: u8 = 8;
 const LEAVE: u8 = 9;
 const CARRY: u8 = 10;
 const PAUSE: u8 = 11;
+const TRY_NOW: u8 = 12;
 
 impl UnitOperation {
     /// About how many bytes it takes: enough to bound a unit.
@@ -88,18 +91,20 @@ impl UnitOperation {
             | Self::Forget { .. }
             | Self::Claim { .. }
             | Self::Release { .. }
+            | Self::TryNow { .. }
             | Self::Leave => 64,
         }
     }
 
-    /// Whether leases, pauses or signs of life change by it.
+    /// Whether leases, pauses or signs of life change by it, or a handler is to be tried.
     pub(in crate::cluster) const fn changes_members(&self) -> bool {
         match self {
             Self::Beat { .. }
             | Self::Claim { .. }
             | Self::Release { .. }
             | Self::Leave
-            | Self::Pause { .. } => true,
+            | Self::Pause { .. }
+            | Self::TryNow { .. } => true,
             Self::Events { .. }
             | Self::Settle { .. }
             | Self::CarryOver { .. }
@@ -151,6 +156,7 @@ impl UnitOperation {
                 out.put_varint(since.map_or(0, |since| since.0));
             }
             Self::Forget { handler } => put_name(FORGET, handler, out),
+            Self::TryNow { handler } => put_name(TRY_NOW, handler, out),
             Self::Claim { handler, before } => {
                 put_name(CLAIM, handler, out);
                 out.put_varint(*before);
@@ -216,6 +222,7 @@ impl UnitOperation {
                 Self::Subscribe { handler, since }
             }
             FORGET => Self::Forget { handler: take_name(take)? },
+            TRY_NOW => Self::TryNow { handler: take_name(take)? },
             CLAIM => Self::Claim { handler: take_name(take)?, before: take.varint()? },
             RELEASE => Self::Release { handler: take_name(take)?, epoch: take.varint()? },
             BEAT => {

@@ -5,6 +5,7 @@ mod cut_off;
 mod engine_faults;
 mod full_disk;
 mod receiver;
+mod retry;
 mod rig;
 mod senders;
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::senders::Acknowledged;
@@ -13,12 +13,22 @@ struct Received {
     /// Key and number of each call, in their order.
     calls: Vec<(String, u64)>,
     known: HashSet<(String, u64)>,
+    n_failed: usize,
 }
 
 pub(super) struct Receiver {
     address: SocketAddr,
     received: Arc<Mutex<Received>>,
-    refuses: Arc<AtomicBool>,
+    manner: Arc<AtomicU8>,
+}
+
+/// What calls are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Manner {
+    Takes,
+    Refuses,
+    Fails,
 }
 
 impl Receiver {
@@ -26,16 +36,16 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let received: Arc<Mutex<Received>> = Arc::default();
-        let refuses = Arc::new(AtomicBool::new(false));
-        let (shared, is_refusing) = (Arc::clone(&received), Arc::clone(&refuses));
+        let manner = Arc::new(AtomicU8::new(Manner::Takes as u8));
+        let (shared, asked) = (Arc::clone(&received), Arc::clone(&manner));
         // It ends with the test's process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (shared, is_refusing) = (Arc::clone(&shared), Arc::clone(&is_refusing));
-                std::thread::spawn(move || answer_all(stream, &shared, &is_refusing));
+                let (shared, asked) = (Arc::clone(&shared), Arc::clone(&asked));
+                std::thread::spawn(move || answer_all(stream, &shared, &asked));
             }
         });
-        Self { address, received, refuses }
+        Self { address, received, manner }
     }
 
     pub(super) fn url(&self) -> String {
@@ -44,7 +54,19 @@ impl Receiver {
 
     /// Whether calls are answered 422, which is for good.
     pub(super) fn refuse(&self, refuses: bool) {
-        self.refuses.store(refuses, Ordering::SeqCst);
+        let manner = if refuses { Manner::Refuses } else { Manner::Takes };
+        self.manner.store(manner as u8, Ordering::SeqCst);
+    }
+
+    /// Whether calls are answered 503, and wanted again in an hour.
+    pub(super) fn fail(&self, fails: bool) {
+        let manner = if fails { Manner::Fails } else { Manner::Takes };
+        self.manner.store(manner as u8, Ordering::SeqCst);
+    }
+
+    /// How many calls were answered 503.
+    pub(super) fn n_failed(&self) -> usize {
+        self.received().n_failed
     }
 
     pub(super) fn n_received(&self) -> usize {
@@ -57,13 +79,15 @@ impl Receiver {
         received.calls.len() - received.known.len()
     }
 
+    /// Whether all of this has come.
+    pub(super) fn has_all(&self, acknowledged: &[Acknowledged]) -> bool {
+        let received = self.received();
+        acknowledged.iter().all(|one| received.known.contains(&(one.key.clone(), one.number)))
+    }
+
     /// Waits until all of this has come.
     pub(super) fn wait_for(&self, acknowledged: &[Acknowledged]) {
-        let has_all = || {
-            let received = self.received();
-            acknowledged.iter().all(|one| received.known.contains(&(one.key.clone(), one.number)))
-        };
-        while !has_all() {
+        while !self.has_all(acknowledged) {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }
@@ -89,7 +113,7 @@ impl Receiver {
 }
 
 /// Answers the calls of one connection. An error means that the other side is gone.
-fn answer_all(stream: TcpStream, received: &Mutex<Received>, refuses: &AtomicBool) -> Option<()> {
+fn answer_all(stream: TcpStream, received: &Mutex<Received>, manner: &AtomicU8) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let mut writer = stream.try_clone().ok()?;
     let mut reader = BufReader::new(stream);
@@ -110,8 +134,12 @@ fn answer_all(stream: TcpStream, received: &Mutex<Received>, refuses: &AtomicBoo
         }
         let mut body = vec![0; n_bytes];
         reader.read_exact(&mut body).ok()?;
-        let status = if refuses.load(Ordering::SeqCst) {
+        let manner = manner.load(Ordering::SeqCst);
+        let status = if manner == Manner::Refuses as u8 {
             "422 Unprocessable Content"
+        } else if manner == Manner::Fails as u8 {
+            received.lock().unwrap().n_failed += 1;
+            "503 Service Unavailable\r\nRetry-After: 3600"
         } else {
             let json: serde_json::Value = serde_json::from_slice(&body).ok()?;
             let data = &json["data"];

@@ -1,4 +1,4 @@
-//! Pauses of handlers that any gateway of the cluster was told of.
+//! What any gateway of the cluster was told to do with a handler: to pause it, or to try it at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,16 +7,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::control::Server;
 
-/// How often is looked whether a pause is over.
+/// How often is looked whether a pause is over, or a lease was taken.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Has the handlers of this gateway follow what any has paused or resumed, until `stop`.
+/// Has the handlers of this gateway follow what any was told, until `stop`.
 pub(in super::super) async fn follow(server: Arc<Server>, stop: CancellationToken) {
     let Some(log) = server.handlers.pauses().shared() else { return };
-    let mut changed = log.watch_pauses();
+    let mut changed = log.watch_steering();
     loop {
         changed.borrow_and_update();
         server.handlers.follow_pauses();
+        for handler in log.take_tries() {
+            // One that was paused meanwhile is tried when it goes on.
+            if let Ok(false) = server.handlers.retry_now(&handler) {
+                server.retry_failed().await;
+            }
+        }
         let now = server.core.clock.now();
         tokio::select! {
             () = stop.cancelled() => return,

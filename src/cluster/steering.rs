@@ -1,4 +1,5 @@
-//! Which handlers are paused, on every node: whichever has a handler's lease gives out nothing of it.
+//! What people tell a handler to do, on every node: the one that has its lease gives out nothing while it is
+//! paused, and tries one delivery at once where that is asked for.
 
 use tokio::sync::watch;
 
@@ -9,6 +10,10 @@ use super::unit::UnitOperation;
 use crate::event::HandlerName;
 use crate::queue::QueueError;
 use crate::sync::lock;
+
+/// For how many times the lease a node remembers that a handler is to be tried which another one has: by then it
+/// was taken over where that one is gone.
+const TRY_LEASES: u32 = 3;
 
 impl ClusterQueue {
     /// The words of a handler's pause; `None` = it gets deliveries.
@@ -42,8 +47,29 @@ impl ClusterQueue {
         Ok(matches!(changed?, OperationOutcome::Counted(true)))
     }
 
-    /// Changes whenever a pause may have changed.
-    pub fn watch_pauses(&self) -> watch::Receiver<u64> {
+    /// Has another node try one delivery of a handler at once, unless this one has its lease. Where the shared
+    /// log does not have it in time that is an error, and it is done once the log has it.
+    pub async fn try_elsewhere(&self, handler: &HandlerName) -> Result<(), QueueError> {
+        if self.node.holds(handler).is_some() {
+            return Ok(());
+        }
+        let operation = UnitOperation::TryNow { handler: handler.clone() };
+        let asked = tokio::time::timeout(ENGINE_WAIT, self.node.propose(operation)).await;
+        let asked = asked.map_err(|_| {
+            QueueError::LogAway("one delivery is tried as soon as it is back, and none before")
+        })?;
+        asked.map(|_| ())
+    }
+
+    /// The handlers of which any node was told to try one delivery, and which this one has the lease of; each is
+    /// given once. Where the one that had it is gone, that is so when it was taken over.
+    pub fn take_tries(&self) -> Vec<HandlerName> {
+        let since = self.node.clock.steady().before(TRY_LEASES * self.node.lease);
+        self.handlers.take_tries(since, |handler| self.node.holds(handler).is_some())
+    }
+
+    /// Changes whenever a pause may have changed, or a handler may have to be tried.
+    pub fn watch_steering(&self) -> watch::Receiver<u64> {
         self.node.changed.subscribe()
     }
 }
