@@ -1,7 +1,8 @@
 //! A shared log in NATS JetStream: one message for each unit, in one stream.
 //!
-//! - `connection`: requests and answers. `api`: JetStream's API as JSON over them. `shape`: what the
-//!   stream must be. `read`: reading, whichever server answers. `failure`: what errors mean.
+//! - `connection`: requests and answers. `login`: what servers are shown. `api`: JetStream's API as JSON over
+//!   connections. `shape`: what the stream must be. `read`: reading, whichever server answers. `failure`: what
+//!   errors mean.
 //! - `report`: what `check` says. `settings`: `[queue.nats]`.
 //!
 //! Of the client library only connections, requests and subscriptions are used: publishing is a request
@@ -28,6 +29,7 @@ use crate::secret::SecretError;
 mod api;
 mod connection;
 mod failure;
+mod login;
 mod read;
 mod report;
 mod settings;
@@ -36,7 +38,7 @@ mod shape;
 pub use settings::{NatsLogin, NatsSettings};
 
 use api::{StreamApi, StreamInfo};
-use connection::{NatsConnection, NatsKeys};
+use connection::NatsConnection;
 use failure::NatsFailure;
 use read::FoundUnits;
 
@@ -58,7 +60,6 @@ const REST: Duration = Duration::from_millis(500);
 /// A shared log in NATS JetStream.
 pub struct NatsEngine {
     settings: NatsSettings,
-    keys: NatsKeys,
     api: StreamApi,
     connection: OnceCell<NatsConnection>,
     /// Whether the stream was looked at, and made where it was missing.
@@ -69,17 +70,17 @@ pub struct NatsEngine {
 }
 
 impl std::fmt::Debug for NatsEngine {
-    // Without the keys.
+    // Without the log-in.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("NatsEngine").field("api", &self.api).finish_non_exhaustive()
     }
 }
 
 impl NatsEngine {
-    /// Connects at the first call.
+    /// Connects at the first call. Whether there is something to log in with is looked at now.
     pub fn new(settings: NatsSettings) -> Result<Self, SecretError> {
+        settings.login.probe()?;
         Ok(Self {
-            keys: NatsKeys::resolve(&settings.login)?,
             api: StreamApi::new(&settings.stream),
             settings,
             connection: OnceCell::new(),
@@ -106,7 +107,7 @@ impl NatsEngine {
     }
 
     async fn open(&self) -> Result<NatsConnection, NatsFailure> {
-        NatsConnection::open(&self.settings, &self.keys, self.api.bell.clone()).await
+        NatsConnection::open(&self.settings, self.api.bell.clone()).await
     }
 
     async fn connection(&self) -> Result<&NatsConnection, NatsFailure> {

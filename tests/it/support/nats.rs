@@ -112,6 +112,15 @@ impl NatsServers {
         server.child = Some(start(&server.config));
     }
 
+    /// Changes the configuration of a server, which takes it over as it runs.
+    pub(crate) fn reconfigure(&self, index: usize, old: &str, new: &str) {
+        let NatsServer { config, child, .. } = &self.servers[index];
+        let text = std::fs::read_to_string(config).unwrap();
+        assert!(text.contains(old), "{text}");
+        std::fs::write(config, text.replace(old, new)).unwrap();
+        kill_process(Pid::from_child(child.as_ref().unwrap()), Signal::HUP).unwrap();
+    }
+
     /// Stops a server where it stands (SIGSTOP), or lets it go on.
     pub(crate) fn freeze(&self, index: usize, is_frozen: bool) {
         let child = self.servers[index].child.as_ref().unwrap();

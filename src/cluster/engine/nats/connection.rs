@@ -1,21 +1,21 @@
 //! A connection to the NATS servers: requests with answers, and what went wrong beside them.
 
 use std::fmt;
-use std::io;
 use std::time::Duration;
 
 use async_nats::client::RequestErrorKind;
 use async_nats::connection::State;
 use async_nats::{
-    Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, Message, ServerError, Subscriber,
+    AuthError, Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, Message, ServerError,
+    Subscriber,
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::{Mutex, watch};
 
 use super::failure::NatsFailure;
-use super::settings::{NatsLogin, NatsSettings};
-use crate::secret::{Secret, SecretError, SecretRef};
+use super::login;
+use super::settings::NatsSettings;
 
 /// How long one server may take to be connected to; there are others.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
@@ -27,37 +27,6 @@ const RECONNECT_POLL: Duration = Duration::from_millis(10);
 /// What is remembered of refusals.
 const DENIALS_MAX: usize = 16;
 
-/// The secrets of a log-in.
-#[derive(Clone)]
-pub(super) enum NatsKeys {
-    Nothing,
-    Credentials(Secret),
-    User(String, Secret),
-    Token(Secret),
-}
-
-impl NatsKeys {
-    pub(super) fn resolve(login: &NatsLogin) -> Result<Self, SecretError> {
-        Ok(match login {
-            NatsLogin::Nothing => Self::Nothing,
-            NatsLogin::Credentials(secret) => Self::Credentials(SecretRef::resolve(secret)?),
-            NatsLogin::User(user, password) => Self::User(user.clone(), password.resolve()?),
-            NatsLogin::Token(token) => Self::Token(token.resolve()?),
-        })
-    }
-
-    fn options(&self) -> io::Result<ConnectOptions> {
-        let options = ConnectOptions::new();
-        let text = |secret: &Secret| String::from_utf8_lossy(secret.expose()).into_owned();
-        Ok(match self {
-            Self::Nothing => options,
-            Self::Credentials(secret) => options.credentials(&text(secret))?,
-            Self::User(user, password) => options.user_and_password(user.clone(), text(password)),
-            Self::Token(token) => options.token(text(token)),
-        })
-    }
-}
-
 /// What the servers said beside answers.
 #[derive(Clone, Debug, Default)]
 struct SaidBeside {
@@ -65,6 +34,8 @@ struct SaidBeside {
     denials: Vec<String>,
     /// The newest error of the connection.
     error: Option<String>,
+    /// Why there is nothing to log in with.
+    login: Option<String>,
     /// How often the connection was lost.
     n_lost: u64,
 }
@@ -85,18 +56,15 @@ impl fmt::Debug for NatsConnection {
 }
 
 impl NatsConnection {
-    pub(super) async fn open(
-        settings: &NatsSettings,
-        keys: &NatsKeys,
-        bell: String,
-    ) -> Result<Self, NatsFailure> {
+    pub(super) async fn open(settings: &NatsSettings, bell: String) -> Result<Self, NatsFailure> {
         let said = watch::Sender::new(SaidBeside::default());
-        let options = keys.options().map_err(|_| {
-            // Its text may repeat what it could not read.
-            NatsFailure::Refused("the credentials are not as `nsc` writes them".to_owned())
-        })?;
-        let beside = said.clone();
-        let mut options = options
+        let (login, to_log_in, beside) = (settings.login.clone(), said.clone(), said.clone());
+        let mut options = ConnectOptions::with_auth_callback(move |nonce| {
+            let auth = login::auth(&login, &nonce);
+            to_log_in.send_modify(|said| said.login = auth.as_ref().err().cloned());
+            std::future::ready(auth.map_err(AuthError::new))
+        });
+        options = options
             .name("gatepost")
             .connection_timeout(CONNECT_TIMEOUT)
             .ping_interval(PING_INTERVAL)
@@ -118,7 +86,10 @@ impl NatsConnection {
             options = options.add_root_certificates(ca.clone());
         }
         let client = options.connect(settings.servers.as_slice()).await;
-        let client = client.map_err(|err| connect_failure(&err, settings.requires_tls))?;
+        let client = client.map_err(|err| match said.borrow().login.clone() {
+            Some(why) => NatsFailure::Refused(why),
+            None => connect_failure(&err, settings.requires_tls),
+        })?;
         let bells = client.subscribe(bell).await;
         let bells = bells.map_err(|err| NatsFailure::Unavailable(err.to_string()))?;
         Ok(Self { client, bells: Mutex::new(bells), said })
@@ -168,6 +139,9 @@ impl NatsConnection {
         let said = self.said.borrow();
         if let Some(denial) = said.denial_of(subject) {
             return NatsFailure::Refused(denial.to_owned());
+        }
+        if let Some(why) = &said.login {
+            return NatsFailure::Refused(why.clone());
         }
         let why = said.error.as_deref().map(|err| format!(": {err}")).unwrap_or_default();
         NatsFailure::Unavailable(match self.client.connection_state() {

@@ -9,6 +9,7 @@ use gatepost::cluster::{
 };
 use tokio::time::Instant;
 
+mod log_in;
 mod nats;
 mod postgres;
 mod promises;
