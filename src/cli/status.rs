@@ -18,7 +18,10 @@ use super::store::{self, Reached, Server};
 pub(super) async fn run(options: &Status, config: &Config, output: Output) -> Result<(), CliError> {
     if options.ready {
         let ready = Server::require(config).await?.ready().await?;
-        return output.one(&ready, |ready| plain(&ready.status));
+        return output.one(&ready, |ready| match &ready.note {
+            Some(note) => format!("{}: {}", plain(&ready.status), plain(note)),
+            None => plain(&ready.status),
+        });
     }
     let status: StatusView = match Server::reach(config).await? {
         Reached::Server(server) => server.get("status", &[]).await?,

@@ -185,6 +185,9 @@ impl Server {
 pub(super) struct Readiness {
     /// `ready`
     pub(super) status: String,
+    /// What is to be known all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) note: Option<String>,
 }
 
 /// What an answer without success says: RFC 9457's fields, or what is not ready.

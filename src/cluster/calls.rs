@@ -213,9 +213,14 @@ impl Queue for ClusterQueue {
         let (node, handlers) = (Arc::clone(&self.node), Arc::clone(&self.handlers));
         let subscription = ClusterSubscription::begin(node, handlers, (handler.clone(), start));
         let subscription = subscription.ok_or_else(|| QueueError::Busy(handler.clone()))?;
+        let mut engine = self.node.engine_state.subscribe();
         // A start does not wait for an engine that is away: the first delivery does.
-        if let Ok(ensured) = tokio::time::timeout(ENGINE_WAIT, subscription.ensure()).await {
-            ensured?;
+        tokio::select! {
+            // First: where it is away the place is asked for before anything that comes in is forwarded.
+            biased;
+            ensured = subscription.ensure() => ensured?,
+            _ = engine.wait_for(|state| state.error.is_some()) => {}
+            () = tokio::time::sleep(ENGINE_WAIT) => {}
         }
         Ok(Box::new(subscription))
     }
@@ -382,8 +387,10 @@ impl Queue for ClusterQueue {
 
     async fn close(&self) -> Result<(), QueueError> {
         self.node.leaving.cancel();
-        // So that others need not wait for the leases to end. An engine that is away is not waited for.
-        drop(tokio::time::timeout(ENGINE_WAIT, self.node.propose(UnitOperation::Leave)).await);
+        // So that others need not wait for the leases to end.
+        if self.node.is_engine_up() {
+            drop(tokio::time::timeout(ENGINE_WAIT, self.node.propose(UnitOperation::Leave)).await);
+        }
         self.end().await
     }
 }

@@ -106,6 +106,7 @@ impl ClusterQueue {
             tasks: TaskTracker::new(),
         });
         queue.start(inbox, applied);
+        node.first_contact().await;
         Ok(queue)
     }
 

@@ -21,6 +21,8 @@ use crate::sync::lock;
 
 /// How many operations may wait to be appended before those who ask wait too.
 const PROPOSALS_MAX: usize = 4_096;
+/// How long a start waits for the engine. Events are answered only behind that.
+const FIRST_CONTACT: Duration = Duration::from_millis(600);
 /// How often the log says that an engine which is away is so for another reason.
 const REASON_EVERY: Duration = Duration::from_secs(10);
 
@@ -224,6 +226,23 @@ impl LocalNode {
             }
             true
         });
+    }
+
+    /// Waits until it is known whether the engine can be reached. One that does not tell soon is away until it does:
+    /// what comes in meanwhile is kept here, and is not to wait for it.
+    pub(super) async fn first_contact(&self) {
+        let (mut engine, mut is_log_known) =
+            (self.engine_state.subscribe(), self.is_log_known.subscribe());
+        let mut failed = self.failed.subscribe();
+        // Errors mean that the node is gone.
+        tokio::select! {
+            known = is_log_known.wait_for(|is_known| *is_known) => drop(known),
+            away = engine.wait_for(|state| state.error.is_some()) => drop(away),
+            failed = failed.wait_for(Option::is_some) => drop(failed),
+            () = tokio::time::sleep(FIRST_CONTACT) => {
+                self.note_engine(Some("it has not answered since the start".to_owned()));
+            }
+        }
     }
 
     /// Whether the log is known to be the one that was applied, and no connection was lost since.

@@ -123,6 +123,16 @@ impl ClusterView {
         self.engine.error.as_deref().filter(|_| self.engine.up)
     }
 
+    /// What holds while the shared log cannot be reached and events are taken in all the same; `None` = neither.
+    pub fn outage(&self) -> Option<String> {
+        let is_outage = !self.engine.up && self.ack != ClusterAck::Engine;
+        let why = self.engine.error.as_deref().filter(|_| is_outage)?;
+        Some(format!(
+            "the shared log cannot be reached: events are kept on this machine, and nothing is delivered until it \
+             is back ({why})"
+        ))
+    }
+
     /// The nodes that give no sign of life.
     pub fn silent(&self) -> impl Iterator<Item = &NodeView> {
         self.nodes.iter().filter(|node| !node.alive)

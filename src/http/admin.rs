@@ -192,7 +192,7 @@ async fn read(
     let api = &admin.api;
     match route {
         Route::Health => Ok(health(request.method())),
-        Route::Ready => Ok(ready(&api.unready().await)),
+        Route::Ready => Ok(ready(&api.unready().await, api.cluster())),
         Route::Metrics => Ok(scrape::metrics(admin, request.headers().get(header::ACCEPT))),
         Route::Status => Ok(json(&api.status())),
         Route::Cluster => Ok(json(&ClusterAnswer { cluster: api.cluster() })),

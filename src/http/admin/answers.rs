@@ -6,6 +6,7 @@ use serde::Serialize;
 use tracing::error;
 
 use crate::api::{ChangeCount, StoredEvent};
+use crate::cluster::ClusterView;
 use crate::event::EventId;
 use crate::http::problem::Problem;
 use crate::http::public::JSON;
@@ -37,9 +38,13 @@ pub(super) fn raw(body: bytes::Bytes) -> HttpResponse {
         .body(body)
 }
 
-pub(super) fn ready(problems: &[String]) -> HttpResponse {
+/// One that takes events in while a shared log is away is ready, and says so.
+pub(super) fn ready(problems: &[String], cluster: Option<ClusterView>) -> HttpResponse {
     if problems.is_empty() {
-        return json(&serde_json::json!({ "status": "ready" }));
+        return json(&match cluster.and_then(|view| view.outage()) {
+            Some(note) => serde_json::json!({ "status": "ready", "note": note }),
+            None => serde_json::json!({ "status": "ready" }),
+        });
     }
     let body = serde_json::json!({ "status": "unready", "problems": problems });
     HttpResponse::ServiceUnavailable()

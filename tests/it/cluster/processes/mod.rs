@@ -8,6 +8,7 @@ mod receiver;
 mod retry;
 mod rig;
 mod senders;
+mod start;
 
 use std::net::SocketAddr;
 use std::time::Duration;
