@@ -107,8 +107,8 @@ impl LogFollower {
                     let applied = self.applied;
                     return self.node.fail(HistoryError::Trimmed { first, applied }.to_string());
                 }
-                Err(err @ EngineReadError::Damaged { .. }) => {
-                    return self.node.fail(err.to_string());
+                Err(EngineReadError::Damaged { from, to }) => {
+                    return self.node.fail(HistoryError::Missing { from, to }.to_string());
                 }
             }
         }

@@ -39,6 +39,13 @@ pub(super) enum HistoryError {
          and remove a gateway\"), and start it; what it takes in until then waits in its spool"
     )]
     Trimmed { first: Sequence, applied: Sequence },
+    #[error(
+        "units {from} up to and without {to} of the shared log are missing or cannot be read: they were removed by \
+         hand, or the engine lost them; stop this gateway, put a copy of the folder of one that has applied them \
+         in place of all but `spool` and `node.json` (docs/cluster.md, \"When units were removed by hand\"), and \
+         start it; what it takes in until then waits in its spool"
+    )]
+    Missing { from: Sequence, to: Sequence },
 }
 
 /// What is known of it.

@@ -148,6 +148,15 @@ pub struct EngineReport {
     pub problems: Vec<String>,
 }
 
+/// What is wrong with a log whose first units are gone though no node let them go.
+pub(super) fn removed_by_hand(from: u64, to: u64, place: &str) -> String {
+    format!(
+        "units {from} up to and without {to} of {place} were removed by hand, or the engine lost them: gateways \
+         that have applied them go on, and one that comes new has to begin with a copy of another's folder \
+         (docs/cluster.md, \"When units were removed by hand\")"
+    )
+}
+
 /// An ordered, durable sequence of units that several nodes append to and read.
 ///
 /// An engine connects at its first call, and again by itself whenever that is needed. What the log needs

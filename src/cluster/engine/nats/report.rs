@@ -4,7 +4,7 @@ use super::api::{AccountLimits, StreamApi, StreamInfo};
 use super::connection::NatsConnection;
 use super::failure::NatsFailure;
 use super::settings::NatsSettings;
-use crate::cluster::engine::contract::EngineReport;
+use crate::cluster::engine::contract::{EngineReport, removed_by_hand};
 
 /// The oldest version of a server that is used: those before it sync replicated streams wrongly (2.12.1
 /// lost 131,418 of 930,005 acknowledged messages in a power cut, Jepsen), and mend it step by step.
@@ -102,6 +102,11 @@ fn of_stream(info: &StreamInfo, api: &StreamApi, settings: &NatsSettings) -> Vec
     let mut problems = Vec::new();
     if let Err(NatsFailure::Refused(why)) = info.check(api) {
         problems.push(why);
+    }
+    let (first, trimmed) = (info.state.first_seq, info.trimmed());
+    if first > trimmed {
+        let stream = format!("stream `{}`", api.stream);
+        problems.push(removed_by_hand(trimmed, first, &stream));
     }
     let (has, wanted) = (info.replicas(), settings.replicas as u64);
     if has != wanted {

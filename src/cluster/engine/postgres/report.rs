@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::failure::PgFailure;
 use super::statements::{LAYOUT, Statements, VERSION_MIN, older};
-use crate::cluster::engine::contract::EngineReport;
+use crate::cluster::engine::contract::{EngineReport, removed_by_hand};
 
 /// What the server says of itself.
 #[expect(clippy::struct_excessive_bools, reason = "each is an answer of the server's own")]
@@ -45,7 +45,7 @@ pub(super) async fn read(
     let report = AssertSqlSafe(statements.report.clone());
     let facts = PgFacts::of(&sqlx::raw_sql(report).fetch_one(&mut *connection).await?)?;
     let head = AssertSqlSafe(statements.head.clone());
-    let head = match sqlx::raw_sql(head).fetch_optional(connection).await {
+    let head = match sqlx::raw_sql(head).fetch_optional(&mut *connection).await {
         Ok(Some(row)) => row.try_get(0).map_or(FoundHead::Unreadable, FoundHead::Layout),
         Ok(None) => FoundHead::Unreadable,
         Err(err) => {
@@ -57,11 +57,26 @@ pub(super) async fn read(
             }
         }
     };
-    Ok(EngineReport {
-        version: format!("PostgreSQL {}", facts.version),
-        durability: facts.durability(),
-        problems: facts.problems(head, schema),
-    })
+    let mut problems = facts.problems(head, schema);
+    if problems.is_empty() && head == FoundHead::Layout(LAYOUT) {
+        problems.extend(removed(connection, statements, schema).await?);
+    }
+    let version = format!("PostgreSQL {}", facts.version);
+    Ok(EngineReport { version, durability: facts.durability(), problems })
+}
+
+/// Which units are gone that no node let go.
+async fn removed(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    schema: &str,
+) -> Result<Option<String>, PgFailure> {
+    let front = AssertSqlSafe(statements.front.clone());
+    let Some(row) = sqlx::raw_sql(front).fetch_optional(connection).await? else { return Ok(None) };
+    let (first, there): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    let place = format!("schema `{schema}`");
+    let is_removed = there > first;
+    Ok(is_removed.then(|| removed_by_hand(first.unsigned_abs(), there.unsigned_abs(), &place)))
 }
 
 impl PgFacts {

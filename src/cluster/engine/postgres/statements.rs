@@ -28,6 +28,7 @@ pub(super) struct Statements {
     pub(super) read: String,
     pub(super) head: String,
     pub(super) next: String,
+    pub(super) front: String,
     pub(super) move_first: String,
     pub(super) remove: String,
     pub(super) report: String,
@@ -43,6 +44,7 @@ impl Statements {
             read: read(schema),
             head: format!("SELECT layout, id, first, next FROM {schema}.log_head"),
             next: format!("SELECT next FROM {schema}.log_head"),
+            front: front(schema),
             move_first: move_first(schema),
             remove: remove(schema),
             report: report(schema),
@@ -120,6 +122,14 @@ fn read(schema: &str) -> String {
 /// The most units of one read.
 pub(super) const fn read_max() -> i64 {
     READ_MAX as i64
+}
+
+/// Where the log begins by its head, and by its units.
+fn front(schema: &str) -> String {
+    format!(
+        "SELECT h.first, coalesce((SELECT min(sequence) FROM {schema}.log_units \
+         WHERE sequence >= h.first), h.next) FROM {schema}.log_head AS h"
+    )
 }
 
 /// What is before `first` counts as gone from here on.

@@ -189,6 +189,9 @@ async fn units_lost_at_the_front_are_damage_and_not_trimmed() {
     assert_eq!(engine.read(Sequence(3), ALL).await, damaged(3));
     assert_eq!(engine.read(Sequence(5), ALL).await, damaged(5));
     assert_eq!(read_texts(&engine, 6).await, ["6", "7", "8", "9"]);
+    let problems = engine.check().await.unwrap().problems;
+    let expected = "units 3 up to and without 6 of stream `gatepost` were removed by hand";
+    assert!(problems.iter().any(|problem| problem.contains(expected)), "{problems:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

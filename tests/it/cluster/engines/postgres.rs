@@ -354,3 +354,23 @@ async fn connection_that_is_new_and_leads_to_another_copy_of_the_log_takes_nothi
     append(&moved, "five").await;
     assert_eq!(moved.n_lost(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn units_deleted_at_the_front_are_told_and_trimmed_ones_are_not() {
+    let Some(server) = Server::postgres() else { return };
+    let engine = engine(&server);
+    for number in 1..=6 {
+        append(&engine, &number.to_string()).await;
+    }
+    once_available(|| engine.trim(Sequence(3))).await;
+    assert_eq!(engine.check().await.unwrap().problems, Vec::<String>::new());
+    for (units, end) in [("sequence < 5", 5), ("true", 7)] {
+        sql(&server, &format!("DELETE FROM gatepost.log_units WHERE {units}")).await;
+        let problems = engine.check().await.unwrap().problems;
+        let expected = format!("units 3 up to and without {end} of schema `gatepost` were removed");
+        assert!(problems.len() == 1 && problems[0].starts_with(&expected), "{problems:?}");
+        let to = Sequence(end);
+        let damaged = Err(EngineReadError::Damaged { from: Sequence(3), to });
+        assert_eq!(engine.read(Sequence(3), ALL).await, damaged);
+    }
+}

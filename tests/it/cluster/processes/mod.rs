@@ -4,6 +4,7 @@
 mod cut_off;
 mod engine_faults;
 mod full_disk;
+mod purge;
 mod receiver;
 mod retry;
 mod rig;

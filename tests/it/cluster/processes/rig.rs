@@ -1,6 +1,7 @@
 //! Several gateways of one configuration on one shared log.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -72,6 +73,11 @@ impl<S> Cluster<S> {
         let nodes = [self.start("a"), self.start("b")];
         Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some());
         nodes
+    }
+
+    /// Where a gateway has its queue.
+    pub(super) fn queue(&self, node: &str) -> PathBuf {
+        self.folders[node].path().join("data/queue")
     }
 
     /// Runs a command beside the gateway.
