@@ -197,6 +197,16 @@ impl Cell {
         }
     }
 
+    /// The same for a column of what a clock shows: a bare number is seconds. By the databases' own rules
+    /// `130` is a minute and a half.
+    pub(super) fn on_a_clock(self) -> Self {
+        match self {
+            Self::Text(text) => Self::Text(clock(text.trim()).unwrap_or(text)),
+            Self::List(items) => Self::List(items.into_iter().map(Self::on_a_clock).collect()),
+            cell => cell,
+        }
+    }
+
     /// Whether it, or one of its items, has more characters than a column of text takes; white space
     /// at the end does not count (SQL).
     pub(super) fn is_longer_than(&self, chars_max: Option<usize>) -> bool {
@@ -244,6 +254,20 @@ pub(super) fn iso(moment: CalendarTime) -> String {
 /// The day that was sent: in UTC it may be the one before or behind.
 fn day(moment: CalendarTime) -> Cell {
     Cell::Text(moment.day().to_string())
+}
+
+/// So many seconds as hours, minutes and seconds; `None` = it is no number. With zeros in front it is
+/// a time already, written without colons (ISO 8601).
+fn clock(number: &str) -> Option<String> {
+    let (sign, number) = number.strip_prefix('-').map_or(("", number), |number| ("-", number));
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let is_padded = whole.len() > 1 && whole.starts_with('0');
+    let is_number = [whole, fraction].iter().all(|part| part.bytes().all(|b| b.is_ascii_digit()));
+    let seconds: u64 = whole.parse().ok().filter(|_| is_number && !is_padded)?;
+    let point = if fraction.is_empty() { "" } else { "." };
+    let (minutes, second) = (seconds / 60, seconds % 60);
+    let (hour, minute) = (minutes / 60, minutes % 60);
+    Some(format!("{sign}{hour:02}:{minute:02}:{second:02}{point}{fraction}"))
 }
 
 fn text(value: &Value) -> Option<String> {

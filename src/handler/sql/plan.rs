@@ -132,6 +132,9 @@ fn cell_of(
         Cell::Bool(yes) => real.bit(yes).map_or(Cell::Bool(yes), |bit| Cell::Text(bit.to_owned())),
         cell => cell,
     };
+    // SQLite knows no times: what is called so holds what it gets.
+    let is_clock = target.engine != Engine::Sqlite && real.is_clock();
+    let cell = if is_clock { cell.on_a_clock() } else { cell };
     Ok(if target.engine == Engine::Postgres { cell.without_nul() } else { cell })
 }
 

@@ -88,6 +88,12 @@ impl TargetColumn {
         is_number && self.words().is_some_and(|words| !words.iter().any(|word| word == text))
     }
 
+    /// Whether it holds what a clock shows: `time`.
+    pub(super) fn is_clock(&self) -> bool {
+        let lower = self.real_type.to_ascii_lowercase();
+        lower.split('(').next() == Some("time") || lower.starts_with("time with")
+    }
+
     /// Whether it is written as text, and the empty text is none of its values.
     pub(super) fn refuses_blank(&self) -> bool {
         const TYPES: [&str; 19] = [
@@ -96,11 +102,10 @@ impl TargetColumn {
         ];
         let lower = self.real_type.to_ascii_lowercase();
         let name = lower.split('(').next().unwrap_or_default();
-        let is_time = name == "time" || name.starts_with("time with");
         let is_range = lower.ends_with("range");
         let is_enum =
             name == "enum" && self.words().is_some_and(|words| !words.contains(&String::new()));
-        TYPES.contains(&name) || is_time || is_range || is_enum
+        TYPES.contains(&name) || self.is_clock() || is_range || is_enum
     }
 
     /// Whether a list within its list is an array as well. In an array of texts or JSON it may be one

@@ -58,6 +58,12 @@ async fn ranges_and_types_of_the_owners_own_of_postgresql_take_their_texts() {
             ("point", json!(""), Some("NULL")),
             ("boolean", json!("y"), Some("true")),
             ("boolean", json!("f"), Some("false")),
+            ("time", json!("12:34"), Some("12:34:00")),
+            ("time", json!(130), Some("00:02:10")),
+            ("time with time zone", json!("90"), Some("00:01:30+00")),
+            ("time(3)[]", json!([130, "01:02:03", 1.25]), Some("{00:02:10,01:02:03,00:00:01.25}")),
+            ("time", json!(100_000), None),
+            ("interval", json!(130), Some("00:02:10")),
         ],
     )
     .await;
@@ -114,6 +120,13 @@ async fn sets_enums_years_and_times_of_mariadb_take_what_they_are() {
             ("YEAR", json!("2026"), Some("2026")),
             ("YEAR", json!(""), Some("NULL")),
             ("TIME", json!("12:34:56"), Some("12:34:56")),
+            ("TIME", json!("12:34"), Some("12:34:00")),
+            // A number is seconds; the server would read its digits as those of a clock.
+            ("TIME", json!(130), Some("00:02:10")),
+            ("TIME", json!("90"), Some("00:01:30")),
+            ("TIME", json!(-3600), Some("-01:00:00")),
+            ("TIME(3)", json!(1.25), Some("00:00:01.250")),
+            ("TIME", json!(10_000_000), None),
             ("TIME", json!(""), Some("NULL")),
             ("TIME(3)", json!(""), Some("NULL")),
             ("BOOLEAN", json!("t"), Some("1")),

@@ -324,6 +324,30 @@ fn lists_are_arrays_of_what_the_column_holds() {
 }
 
 #[test]
+fn a_number_is_seconds_where_a_clock_is_shown() {
+    let check = |text: &str, expected: &str| {
+        let cell = Cell::Text(text.to_owned()).on_a_clock();
+        assert_eq!(cell, Cell::Text(expected.to_owned()), "{text}");
+    };
+    for (text, expected) in [
+        ("0", "00:00:00"),
+        ("90", "00:01:30"),
+        ("130", "00:02:10"),
+        (" 3600 ", "01:00:00"),
+        ("100000", "27:46:40"),
+        ("1.5", "00:00:01.5"),
+        ("-90", "-00:01:30"),
+    ] {
+        check(text, expected);
+    }
+    for same in ["12:30", "093000", "00", "", "1e2", "-", "1.2.3", "+5", "99999999999999999999"] {
+        check(same, same);
+    }
+    let list = Cell::List(vec![Cell::Text("130".to_owned()), Cell::Null]).on_a_clock();
+    assert_eq!(list, Cell::List(vec![Cell::Text("00:02:10".to_owned()), Cell::Null]));
+}
+
+#[test]
 fn a_cell_fits_the_column_that_is_really_there() {
     let moment = Cell::of(&Value::from(1_398_399_458), ColumnType::Timestamp).unwrap();
     let fit = |cell: &Cell, column| cell.clone().fit(column).unwrap();
