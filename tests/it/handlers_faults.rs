@@ -59,6 +59,31 @@ fn an_http_server_that_misbehaves_has_every_event_in_the_end() {
     assert_eq!(came.into_iter().collect::<BTreeSet<_>>(), ids);
 }
 
+/// While an app is deployed its router answers for it: that costs no event, though nothing is set.
+#[test]
+fn events_outlast_a_deploy_that_answers_404() {
+    let answers = [404, 403, 401, 502].repeat(5);
+    let n_refused = answers.len();
+    let server = BadServer::start(answers.into_iter().map(status));
+    let policy = "retry = { min = \"5ms\", max = \"10ms\" }\n\
+                  breaker = { failures = 5, probe_interval = \"10ms\" }";
+    let table =
+        format!("[handler.test]\n{policy}\n[handler.test.http]\nurl = \"{}\"\n", server.url("/"));
+    let gateway = Gateway::with("", &table);
+    let ids = deliver(&gateway, 30);
+    gateway.stop();
+    assert_eq!(server.requests().len(), ids.len() + n_refused);
+    // What says that the event itself is wrong is not tried again.
+    let server = BadServer::start([status(410)]);
+    let table =
+        format!("[handler.test]\n{policy}\n[handler.test.http]\nurl = \"{}\"\n", server.url("/"));
+    let gateway = Gateway::with("", &table);
+    gateway.send(br#"{"event":"comment.create","data":{}}"#);
+    gateway.wait_for_outcomes("test", "dead", 1);
+    gateway.stop();
+    assert_eq!(server.requests().len(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_to_an_http_server_cut_at_any_byte_loses_no_event() {
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());

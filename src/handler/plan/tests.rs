@@ -99,6 +99,38 @@ async fn what_is_planned_is_what_is_sent() {
     }
 }
 
+#[tokio::test]
+async fn what_is_planned_is_what_other_kinds_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let both = async |kind: &str, text: &str| {
+        let plan = settings(kind, text, path).plan(&context(path), &[numbered(3, BODY)]).unwrap();
+        handler(kind, text, path).handle(&[numbered(3, BODY)]).await.unwrap();
+        serde_json::to_value(plan).unwrap()
+    };
+    let read = |name: &str| std::fs::read_to_string(path.join(name)).unwrap();
+
+    let file = both("file", "path = 'lines.jsonl'").await;
+    assert_eq!(read("lines.jsonl"), format!("{}\n", file[0]["line"].as_str().unwrap()));
+
+    let run = "run = ['sh', '-c', 'cat > input; echo $GATEPOST_EVENT_ID > id']";
+    let command = both("command", run).await;
+    assert_eq!(read("input"), command[0]["input"].as_str().unwrap());
+    let id = json!(["GATEPOST_EVENT_ID", read("id").trim()]);
+    assert!(command[0]["environment"].as_array().unwrap().contains(&id), "{command}");
+
+    let server = BadServer::start([]);
+    std::fs::write(path.join("key"), server.url("/hook")).unwrap();
+    for service in ["slack", "discord", "mattermost", "teams"] {
+        let text = format!(
+            "title = '{{{{ data.user }}}}'\ntext = '{{{{ data.text }}}}'\n{service} = {{ url = {{ file = 'key' }} }}"
+        );
+        let chat = both("chat", &text).await;
+        let sent: Value = serde_json::from_slice(&server.requests().pop().unwrap().body).unwrap();
+        assert_eq!(chat[0]["message"], sent, "{service}");
+    }
+}
+
 #[test]
 fn plan_that_fails_says_what_the_call_would_say() {
     let folder = Path::new(".");

@@ -4,11 +4,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gatepost::clock::Clock;
-use gatepost::deliver::{Batch, Policy, Wait};
-use gatepost::event::Delivery;
+use gatepost::deliver::{Batch, BreakerState, Policy, Wait};
+use gatepost::event::{Delivery, Failure, Output};
 use gatepost::queue::DeliveryState;
 
-use super::rig::{Rig, batches, delivered, policy, refused, secs, until, unwanted};
+use super::rig::{Rig, Step, batches, delivered, policy, refused, secs, until, unwanted};
 
 #[tokio::test(start_paused = true)]
 async fn a_full_batch_goes_at_once_and_the_rest_when_its_time_has_come() {
@@ -101,6 +101,59 @@ async fn one_bad_event_ends_alone_in_the_dead_letters() {
     for position in [1, 2, 4, 5] {
         let history = rig.history(position).await;
         assert_eq!((history.state, history.attempts.len()), (DeliveryState::Delivered, 1));
+    }
+}
+
+const EMPTY: &str = "the text is empty";
+
+/// An event that had nothing for the handler, among others: it alone is skipped, whatever becomes of
+/// those, and none of them is sent twice for it.
+#[tokio::test(start_paused = true)]
+async fn skip_within_a_batch_settles_its_own_event_only() {
+    type Answer = Box<dyn Fn(&[Delivery]) -> Step + Send + Sync>;
+    let skip = |one: &Delivery| Output::skipped_of(vec![(one.event.id, EMPTY)]);
+    let cases: [(Answer, &[&[u64]]); 3] = [
+        (Box::new(move |all| Step::Say(skip(&all[1]))), &[&[1, 2, 3, 4]]),
+        // The third fails for now.
+        (
+            Box::new(move |all| match all {
+                [one, two, _, four] => {
+                    let done = [one, two, four].map(|one| one.event.id).to_vec();
+                    let failure = Failure::transient("refused").with_done(done);
+                    Step::Answer(Err(failure.with_output(skip(two))))
+                }
+                _ => delivered(),
+            }),
+            &[&[1, 2, 3, 4], &[3]],
+        ),
+        // The batch is not wanted as a whole.
+        (
+            Box::new(|all| match all {
+                [one] if one.event.position.0 == 2 => Step::Say(Output::skipped(EMPTY)),
+                [_] => delivered(),
+                _ => unwanted(),
+            }),
+            &[&[1, 2, 3, 4], &[1], &[2], &[3], &[4]],
+        ),
+    ];
+    for (answer, calls) in cases {
+        let rig = Rig::new();
+        rig.append_n(4).await;
+        let ready = rig.ready(batches(4, Duration::ZERO), answer).await;
+        let control = ready.control.clone();
+        rig.settle_all(ready.deliverer).await;
+        assert_eq!(ready.handler.positions(), calls);
+        for position in 1..=4 {
+            let history = rig.history(position).await;
+            let (state, error) = match position {
+                2 => (DeliveryState::Skipped, EMPTY),
+                _ => (DeliveryState::Delivered, ""),
+            };
+            let last = history.attempts.last().unwrap();
+            assert_eq!((history.state, last.error.as_str()), (state, error), "{position}");
+        }
+        assert!(rig.dead().await.is_empty());
+        assert_eq!(control.status().breaker, BreakerState::Closed);
     }
 }
 

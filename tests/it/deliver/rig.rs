@@ -26,6 +26,8 @@ use crate::support::events::{handler, new_event};
 /// What a call of the handler does.
 pub(crate) enum Step {
     Answer(Result<(), Failure>),
+    /// It is done, and this is said of it.
+    Say(Output),
     AnswerAfter(Duration, Result<(), Failure>),
     Hang,
     Panic,
@@ -103,6 +105,7 @@ impl Handler for Scripted {
         });
         match (self.script)(deliveries) {
             Step::Answer(result) => result.map(|()| Output::default()),
+            Step::Say(output) => Ok(output),
             Step::AnswerAfter(time, result) => {
                 tokio::time::sleep(time).await;
                 result.map(|()| Output::default())
