@@ -328,6 +328,13 @@ fn read_multipart(content_type: &str, text: &[u8]) -> Result<Payload, Unreadable
     Ok(Payload::made(form_value(parts.collect())))
 }
 
+/// The parameters of a query, each as it was written: a map of their texts; a repeated one is a list.
+pub(crate) fn query<'a>(parameters: impl Iterator<Item = &'a str>) -> Value {
+    let text_of = |bytes: &[u8]| charset::text(bytes, None);
+    let fields = parameters.flat_map(|one| pairs(one.as_bytes()));
+    by_name(fields.map(|(name, value)| (text_of(&name), Value::from(text_of(&value)))).collect())
+}
+
 /// The fields by their names, or the JSON object that the form was made for.
 fn form_value(fields: Vec<(String, Value)>) -> Value {
     let mut texts = fields.iter().filter(|(_, value)| value.kind() == ValueKind::String);
@@ -339,6 +346,10 @@ fn form_value(fields: Vec<(String, Value)>) -> Value {
     {
         return document;
     }
+    by_name(fields)
+}
+
+fn by_name(fields: Vec<(String, Value)>) -> Value {
     let mut by_name: IndexMap<Box<str>, Vec<Value>> = IndexMap::new();
     for (name, value) in fields {
         by_name.entry(name.into_boxed_str()).or_default().push(value);

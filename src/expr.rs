@@ -4,7 +4,7 @@
 //!
 //! 1. It is compiled once, at start; a name, filter, test or function that does not exist is found
 //!    then, with its place in the text.
-//! 2. In scope are `event` (`id`, `source`, `type`, `received_at`, `headers`), `payload`, `data`,
+//! 2. In scope are `event` (`id`, `source`, `type`, `received_at`, `headers`, `query`), `payload`, `data`,
 //!    and for batches `events`, a list of the same three for each event.
 //! 3. A missing field is undefined, and so is every field of it; undefined and `null` print as
 //!    nothing, and no filter or operator makes the word "None" of them. A number prints as it was

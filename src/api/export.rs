@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{Timestamp, whole_millis};
 use crate::event::{
-    BadEventId, BadName, DataRoot, Dedupe, DedupeKey, ErrorText, Event, EventType, HandlerName,
-    Headers, NewEvent, OrderKey, Position, SourceName,
+    Arrival, BadEventId, BadName, DataRoot, Dedupe, DedupeKey, ErrorText, Event, EventType,
+    HandlerName, Headers, NewEvent, OrderKey, Position, SourceName,
 };
 use crate::queue::CarriedState;
 use crate::source::dedupe_key;
@@ -37,6 +37,9 @@ pub struct ExportedEvent {
     pub data_root: ExportedRoot,
     /// Name and value of each header.
     pub headers: Vec<(String, Exact)>,
+    /// The parameters of its query, as they were written.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub query: String,
     /// The raw body.
     pub body: Exact,
     /// What makes a repeat of it, where that is remembered; older exports have none.
@@ -169,6 +172,7 @@ impl ExportedEvent {
                 DataRoot::InnerPayload => ExportedRoot::InnerPayload,
             },
             headers: headers.map(|(name, value)| (name.to_owned(), Exact::new(value))).collect(),
+            query: event.headers.query().collect::<Vec<_>>().join("&"),
             body: Exact::new(&event.body),
             dedupe: None,
             deliveries: BTreeMap::new(),
@@ -239,7 +243,10 @@ impl ExportedEvent {
                 ExportedRoot::InnerPayload => DataRoot::InnerPayload,
             },
             is_json: false,
-            headers: headers.finish(),
+            headers: match self.query.as_str() {
+                "" => headers.finish(),
+                query => headers.finish().with_arrival(&Arrival::default()).with_query(query),
+            },
             body: self.body.into_bytes()?.into(),
         })
     }

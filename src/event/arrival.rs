@@ -17,6 +17,8 @@ const SECRET: u8 = 3;
 const KNOWN_BY: u8 = 4;
 const WINDOW: u8 = 5;
 const DELIVERY_ID: u8 = 6;
+/// One parameter of the query as it was written, once for each.
+const QUERY: u8 = 7;
 
 /// How a repeat of an event is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +90,45 @@ impl Headers {
         }
         text(&mut out, DELIVERY_ID, arrival.delivery_id);
         Self::from_encoded(out.freeze())
+    }
+
+    /// The most that is kept of a query, in bytes. A parameter that has no room in it or in a field of
+    /// its own (255 bytes) is left out.
+    pub const QUERY_BYTES_MAX: usize = 2_048;
+
+    /// The same behind [`Headers::with_arrival`], with the parameters of the request's query.
+    #[must_use]
+    pub fn with_query(self, query: &str) -> Self {
+        if query.is_empty() || self.tail().first() != Some(&ARRIVAL) {
+            return self;
+        }
+        let encoded = self.into_encoded();
+        let mut out = encoded.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
+        let mut room = Self::QUERY_BYTES_MAX;
+        for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+            if parameter.len() <= room.min(usize::from(u8::MAX)) {
+                room -= parameter.len();
+                put(&mut out, QUERY, parameter.as_bytes());
+            }
+        }
+        Self::from_encoded(out.freeze())
+    }
+
+    /// The parameters of the request's query as they were written (`order=42`), without passwords and
+    /// signatures.
+    pub fn query(&self) -> impl Iterator<Item = &str> {
+        let mut rest = self.tail().strip_prefix(&[ARRIVAL]).unwrap_or_default();
+        std::iter::from_fn(move || {
+            loop {
+                let (tag, value, tail) = split_first(rest)?;
+                rest = tail;
+                if tag == QUERY
+                    && let Ok(parameter) = std::str::from_utf8(value)
+                {
+                    return Some(parameter);
+                }
+            }
+        })
     }
 
     /// What else is known of the request; `None` = nothing was kept.
@@ -200,6 +241,27 @@ mod tests {
             assert_eq!(read(broken).arrival(), Some(Arrival::default()), "{broken:?}");
         }
         assert_eq!(read(b"\xfd\x03\x01a").arrival(), None);
+    }
+
+    #[test]
+    fn query_is_kept_parameter_by_parameter_and_within_bounds() {
+        let kept = |query: &str| headers().with_arrival(&FULL).with_query(query);
+        let all = |headers: &Headers| headers.query().map(str::to_owned).collect::<Vec<_>>();
+        let both = kept("order=42&&env=a%20b&flag");
+        assert_eq!(all(&both), ["order=42", "env=a%20b", "flag"]);
+        assert_eq!(both.arrival(), Some(FULL), "the rest is as it was");
+        assert_eq!(both.iter().count(), headers().iter().count());
+        assert_eq!(kept(""), headers().with_arrival(&FULL));
+        // An older event has none, nor has one of which nothing is known.
+        assert_eq!(all(&headers().with_arrival(&FULL)), [""; 0]);
+        assert_eq!(all(&headers().with_query("a=1")), [""; 0]);
+        let long = format!("a=1&b={}&c=2", "x".repeat(254));
+        assert_eq!(all(&kept(&long)), ["a=1", "c=2"]);
+        let many = vec![format!("k={}", "x".repeat(198)); 20].join("&");
+        assert_eq!(all(&kept(&many)).len(), 10);
+        // The form on the disk, which stays.
+        let known = Headers::default().with_arrival(&Arrival::default()).with_query("a=1&b");
+        assert_eq!(&**known.encoded(), b"\xfe\x07\x03a=1\x07\x01b");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Object};
 use minijinja::{Error, ErrorKind, Value};
 
-use crate::body::UnreadableBody;
+use crate::body::{self, UnreadableBody};
 use crate::event::{Delivery, Event, EventId, Headers};
 
 /// What an expression sees. Cheap to make and to clone; a body is parsed when an expression first
@@ -141,12 +141,13 @@ impl Object for Fields {
             "type" => Some(Value::from(event.event_type.as_str())),
             "received_at" => Some(Value::from(event.received_at.to_string())),
             "headers" => Some(Value::from_object(HeaderFields(event.headers.clone()))),
+            "query" => Some(body::query(event.headers.query())),
             _ => None,
         }
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Str(&["id", "source", "type", "received_at", "headers"])
+        Enumerator::Str(&["id", "source", "type", "received_at", "headers", "query"])
     }
 }
 

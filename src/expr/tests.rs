@@ -54,6 +54,29 @@ fn expressions_see_the_event_the_payload_and_the_data() {
 }
 
 #[test]
+fn parameters_of_the_requests_query_are_fields_of_the_event() {
+    let headers = event("{}").headers.clone().with_arrival(&crate::event::Arrival::default());
+    let headers = headers.with_query("order=4%202&tag=a&tag=b&n=5&empty=&data.id=7");
+    let mut with = Arc::into_inner(event("{}")).unwrap();
+    with.headers = headers;
+    let with = Arc::new(with);
+    for (expression, expected) in [
+        ("event.query.order", "4 2"),
+        ("event.query.tag | join('+')", "a+b"),
+        ("event.query.n > 4 and event.query.n == 5", "true"),
+        ("event.query['data.id'] ~ event.query.empty", "7"),
+        ("event.query.none is defined or event.query.none.deeper", "undefined"),
+        ("events[0].event.query | tojson | length > 10", "true"),
+        ("event.headers | list | join(',')", "user-agent,via"),
+    ] {
+        let value = Expression::compile(expression).unwrap().eval(&Scope::of(&with)).unwrap();
+        let shown = if value.is_undefined() { "undefined".to_owned() } else { plain(&value) };
+        assert_eq!(shown, expected, "{expression}");
+    }
+    check("event.query.order", "undefined");
+}
+
+#[test]
 fn a_missing_field_is_undefined_and_so_is_every_field_of_it() {
     check("data.nothing", "undefined");
     check("data.nothing.at.all[3].there", "undefined");

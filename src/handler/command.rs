@@ -22,7 +22,8 @@ use async_trait::async_trait;
 use super::{
     BuildContext, BuildError, Content, Handler, Kind, KindSettings, Plan, SECRET, Step, Unshown,
 };
-use crate::event::{Delivery, Failure, HandlerName};
+use crate::body;
+use crate::event::{Delivery, Event, Failure, HandlerName};
 use crate::secret::{Secret, SecretRef};
 use crate::settings::{Table, Value, names_secret, without_secret_arguments, without_secrets};
 
@@ -189,7 +190,6 @@ impl KindSettings for Settings {
             let (environment, input) = match self.mode {
                 Mode::Once => {
                     let told = variables(&context.handler, delivery);
-                    let told = told.map(|(name, value)| (name.to_owned(), value));
                     let environment = told.into_iter().chain(own.iter().cloned()).collect();
                     (environment, delivery.event.body.to_vec())
                 }
@@ -266,16 +266,33 @@ impl Settings {
 }
 
 /// The variables that tell a program which event it runs for.
-fn variables(handler: &HandlerName, delivery: &Delivery) -> [(&'static str, String); 6] {
+fn variables(handler: &HandlerName, delivery: &Delivery) -> Vec<(String, String)> {
     let event = &delivery.event;
-    [
+    let of_event = [
         ("GATEPOST_HANDLER", handler.to_string()),
         ("GATEPOST_ATTEMPT", delivery.attempt.to_string()),
         ("GATEPOST_EVENT_ID", event.id.to_string()),
         ("GATEPOST_EVENT_SOURCE", event.source.to_string()),
         ("GATEPOST_EVENT_TYPE", event.event_type.to_string()),
         ("GATEPOST_EVENT_RECEIVED_AT", event.received_at.to_string()),
-    ]
+    ];
+    let of_event = of_event.map(|(name, value)| (name.to_owned(), value));
+    of_event.into_iter().chain(query_variables(event)).collect()
+}
+
+/// `GATEPOST_QUERY_order` for the parameter `order`. What is no name of a variable is none, and of
+/// repeated ones the first counts.
+fn query_variables(event: &Event) -> Vec<(String, String)> {
+    let mut variables: Vec<(String, String)> = Vec::new();
+    for (name, value) in event.headers.query().flat_map(|one| body::pairs(one.as_bytes())) {
+        let is_name = name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+        let name = format!("GATEPOST_QUERY_{}", String::from_utf8_lossy(&name));
+        if is_name && variables.iter().all(|(other, _)| *other != name) {
+            // No variable can have a NUL in it.
+            variables.push((name, String::from_utf8_lossy(&value).replace('\0', "\u{fffd}")));
+        }
+    }
+    variables
 }
 
 /// A program, ready to be run.

@@ -11,6 +11,9 @@
 //! reader of bodies makes of it, and the body itself is `body_base64`; where it makes nothing of
 //! it, `unreadable` says why in the place of `payload`.
 //!
+//! Behind `headers` stands `query`, the parameters of the request's query by their names, where there are
+//! some.
+//!
 //! A header's value is a string; a list of strings where the header is repeated; and
 //! `{"base64":"…"}` in place of a string where the bytes are not UTF-8.
 
@@ -21,6 +24,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
+use crate::body;
+use crate::body::json::{self, Layout};
 use crate::event::{Event, Headers};
 
 /// About as many headers as a request has.
@@ -40,8 +45,19 @@ pub(super) fn write_event(out: &mut Vec<u8>, event: &Event, attempt: Option<u32>
     }
     out.extend_from_slice(b",\"headers\":");
     write_headers(out, &event.headers);
+    write_query(out, &event.headers);
     write_body(out, event);
     out.push(b'}');
+}
+
+/// What the request's query said, where it said something.
+fn write_query(out: &mut Vec<u8>, headers: &Headers) {
+    if headers.query().next().is_none() {
+        return;
+    }
+    if let Ok(query) = json::write(&body::query(headers.query()), Layout::Compact) {
+        write_fmt(out, format_args!(",\"query\":{query}"));
+    }
 }
 
 fn write_headers(out: &mut Vec<u8>, headers: &Headers) {
@@ -157,6 +173,16 @@ mod tests {
             id(1)
         );
         assert_eq!(line(&delivery(body).event, None), expected);
+    }
+
+    #[test]
+    fn query_stands_behind_the_headers_where_there_is_one() {
+        let headers: Headers = [("via", &b"a"[..])].into_iter().collect();
+        let arrived = headers.with_arrival(&crate::event::Arrival::default());
+        let event = with_headers(1, "1", arrived.with_query("order=4%202&tag=a&tag=b&x")).event;
+        let expected =
+            r#""headers":{"via":"a"},"query":{"order":"4 2","tag":["a","b"],"x":""},"payload":1}"#;
+        assert!(line(&event, None).ends_with(expected), "{}", line(&event, None));
     }
 
     #[test]

@@ -1,14 +1,26 @@
 //! What an event tells of its request.
 
-use crate::event::{Arrival, Dedupe};
+use crate::event::{Arrival, Dedupe, Headers};
 
 use super::algorithm::Algorithm;
 use super::configured::{Source, Verified};
 use super::identity::Identity;
 
 impl Source {
+    /// The headers of an event with what is told of its request beside them.
+    pub(super) fn arrived(
+        &self,
+        headers: Headers,
+        verified: &Verified,
+        identity: &Identity,
+        dedupe: Dedupe,
+    ) -> Headers {
+        let arrival = self.arrival(verified, identity, dedupe);
+        headers.with_arrival(&arrival).with_query(&verified.query)
+    }
+
     /// What is told of a request beside what came.
-    pub(super) fn arrival<'a>(
+    fn arrival<'a>(
         &'a self,
         verified: &Verified,
         identity: &'a Identity,

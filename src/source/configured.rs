@@ -353,8 +353,7 @@ impl Source {
         let key = self.request_key(&verified, identity);
         let dedupe = identity::dedupe(self.settings.dedupe, key, &body);
         let source = self.name.clone();
-        let arrival = self.arrival(&verified, identity, dedupe);
-        let headers = self.credentials.strip(headers).with_arrival(&arrival);
+        let headers = self.arrived(self.credentials.strip(headers), &verified, identity, dedupe);
         let Verified { event_type, data_root, is_json, .. } = verified;
         NewEvent { source, event_type, received_at, data_root, is_json, headers, body, dedupe }
     }
@@ -383,14 +382,13 @@ impl Source {
             let body = body.slice(item.bytes.clone());
             let key = self.request_key(verified, &item.identity);
             let dedupe = identity::dedupe(self.settings.dedupe, key, &body);
-            let arrival = self.arrival(verified, &item.identity, dedupe);
             NewEvent {
                 source: self.name.clone(),
                 event_type: item.event_type.clone(),
                 received_at,
                 data_root: verified.data_root,
                 is_json: item.is_json,
-                headers: headers.clone().with_arrival(&arrival),
+                headers: self.arrived(headers.clone(), verified, &item.identity, dedupe),
                 dedupe,
                 body,
             }

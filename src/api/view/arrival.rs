@@ -36,6 +36,9 @@ pub struct ArrivalView {
     /// What its sender calls it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery_id: Option<String>,
+    /// The parameters of its query, without passwords and signatures, as they were written.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub query: String,
     /// When it came again, as far as that is known: of the newest 4,096 repeats since the start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub repeated_at: Vec<Timestamp>,
@@ -63,6 +66,7 @@ impl ArrivalView {
             known_by,
             window_seconds: window.map(|window| window.as_secs()),
             delivery_id: delivery_id.map(str::to_owned),
+            query: event.headers.query().collect::<Vec<_>>().join("&"),
             repeated_at,
         })
     }
@@ -82,6 +86,7 @@ impl ArrivalView {
         let facts = [
             ("Answered", answered),
             ("From", self.client.map(|client| client.to_string())),
+            ("Query", Some(self.query.clone()).filter(|query| !query.is_empty())),
             ("Signed with", signed),
             ("Known by", self.known_by.map(|known_by| self.known_by_text(known_by))),
             ("Repeated", self.repeats_text()),

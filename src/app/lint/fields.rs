@@ -11,7 +11,7 @@ use crate::settings::nearest;
 use super::{Lint, names, some_of};
 
 /// What an event has under `event`.
-const EVENT: [&str; 5] = ["id", "source", "type", "received_at", "headers"];
+const EVENT: [&str; 6] = ["id", "source", "type", "received_at", "headers", "query"];
 
 /// The most names that are told.
 const NAMES_MAX: usize = 12;

@@ -45,9 +45,7 @@ impl Parameter {
         match self.source.as_str() {
             "payload" => Ok(payload_field(&self.name)),
             "header" => Ok(format!("event.headers[{}]", quoted(&self.name.to_ascii_lowercase()))),
-            "url" | "query" => {
-                Err(format!("the address's parameter `{}` is not kept with an event", self.name))
-            }
+            "url" | "query" => Ok(format!("event.query[{}]", quoted(&self.name))),
             other => Err(format!("a value from `{other}` cannot be asked for")),
         }
     }

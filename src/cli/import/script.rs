@@ -61,12 +61,18 @@ impl HookCommand {
             "header" if TYPE_HEADERS.contains(&&*name.to_ascii_lowercase()) => {
                 "\"$GATEPOST_EVENT_TYPE\"".to_owned()
             }
+            "url" | "query" if is_variable(name) => format!("\"$GATEPOST_QUERY_{name}\""),
             source => {
                 self.lost.push(format!("the argument from `{source}` `{name}` is empty"));
                 "''".to_owned()
             }
         }
     }
+}
+
+/// Whether a parameter of the address of this name is a variable of the program.
+fn is_variable(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// Where the presets find the event's type.

@@ -1,4 +1,4 @@
-//! Bodies that are forms: their fields are there for filters and templates.
+//! Bodies that are forms, and queries: their fields are there for filters and templates.
 
 use super::super::support::gateway::Folder;
 use super::super::support::program::{Served, printed, run};
@@ -84,4 +84,81 @@ fn form_fields_reach_filter_mail_and_file() {
     let listed = json(&folder, &["events", "list", "--source", "twilio"]);
     assert_eq!(listed[0]["id"], stored.last().unwrap()["id"]);
     assert_eq!(served.stop(), Some(0));
+}
+
+const QUERY: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+[admin]
+listen = "127.0.0.1:0"
+[source.own]
+secrets = [{ file = "secret" }]
+[source.own.verify]
+algorithm = "token"
+query = "key"
+type = { query = "kind" }
+[handler.texts]
+when = 'event.query.env == "prod" and payload.status'
+[handler.texts.file]
+path = "texts.jsonl"
+[handler.program.command]
+run = ["sh", "-c", "echo $GATEPOST_QUERY_order/$GATEPOST_QUERY_key > order"]
+[handler.mail]
+enabled = false
+[handler.mail.email]
+smtp = "smtp://127.0.0.1:9"
+from = "gatepost@example.com"
+to = ["owner@example.com"]
+subject = "Order {{ event.query.order }}"
+text = "{{ payload.status }}"
+"#;
+
+/// What its owner wrote into the address of a callback is kept with the event, and no password.
+#[test]
+fn query_of_the_address_reaches_filter_mail_program_and_export() {
+    let folder = Folder::of_text(QUERY);
+    let secret = std::fs::read_to_string(folder.path().join("secret")).unwrap();
+    let secret = secret.trim();
+    let served = Served::start(&folder);
+    let send = |env: &str| {
+        let path =
+            format!("/hooks/own?order=4%202&env={env}&key={secret}&kind=paid&to=ann%40site.com");
+        let json = [("Content-Type", "application/json")];
+        wire::post(served.public(), &path, &json, br#"{"status":"delivered"}"#).id()
+    };
+    let (test, id) = (send("test"), send("prod"));
+    let stored = lines(&folder, "texts.jsonl", 1);
+    assert_eq!((&stored[0]["id"], &stored[0]["type"]), (&id.as_str().into(), &"paid".into()));
+    let expected =
+        serde_json::json!({ "order": "4 2", "env": "prod", "kind": "paid", "to": "ann@site.com" });
+    assert_eq!(stored[0]["query"], expected);
+    served.wait_until_delivered("program");
+    let order = || std::fs::read_to_string(folder.path().join("order")).unwrap_or_default();
+    while order() != "4 2/\n" {
+        std::thread::yield_now();
+    }
+    let plan = json(&folder, &["handlers", "try", "mail", "--event", &id]);
+    assert_eq!(plan["plan"][0]["subject"], "[try] Order 4 2", "{plan:#}");
+    let why = json(&folder, &["handlers", "try", "texts", "--event", &test]);
+    assert_eq!(why["wanted"], "no", "{why:#}");
+    let saved = json(&folder, &["events", "save", &id]);
+    let saved = std::fs::read_to_string(saved["file"].as_str().unwrap()).unwrap();
+    assert!(saved.contains("\"order=4+2&env=prod&kind=paid&to=person%40example.com\""), "{saved}");
+    assert_eq!(served.stop(), Some(0));
+
+    printed(&run(&folder, &["test", "--update"]), 0);
+    printed(&run(&folder, &["test"]), 0);
+
+    // Over a restart, and into another queue.
+    let shown = printed(&run(&folder, &["events", "show", &id]), 0);
+    assert!(shown.contains("order=4%202&env=prod&kind=paid&to=ann%40site.com"), "{shown}");
+    assert!(!shown.contains(secret), "{shown}");
+    let exported = printed(&run(&folder, &["queue", "export"]), 0);
+    assert!(exported.contains("\"query\":\"order=4%202&env=prod&"), "{exported}");
+    assert!(!exported.contains(secret), "{exported}");
+    let other = Folder::of_text(QUERY);
+    std::fs::write(other.path().join("events"), &exported).unwrap();
+    printed(&run(&other, &["queue", "import", "events"]), 0);
+    let shown = printed(&run(&other, &["events", "show", &id]), 0);
+    assert!(shown.contains("order=4%202&env=prod"), "{shown}");
 }

@@ -82,7 +82,7 @@ fn imported_hook_runs_its_program_with_the_arguments_that_it_had() {
     std::fs::write(folder.config(), format!("{config}{ports}")).unwrap();
     checked(&folder);
     let served = Served::start(&folder);
-    let url = format!("{}/hooks/deploy", served.url);
+    let url = format!("{}/hooks/deploy?env=prod%20eu", served.url);
     let body = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     body("other.json", r#"{"ref": "refs/heads/other"}"#);
     body(
@@ -97,8 +97,7 @@ fn imported_hook_runs_its_program_with_the_arguments_that_it_had() {
     while read(&folder, "got").is_empty() {
         std::thread::yield_now();
     }
-    let expected =
-        "abc $(x) 'y'|Zoë \"Z\"|it's fixed|push|{\"id\":17}|HOOK_pusher={\"name\":\"ann\"}\n";
+    let expected = "abc $(x) 'y'|Zoë \"Z\"|it's fixed|push|prod eu|{\"id\":17}|HOOK_pusher={\"name\":\"ann\"}\n";
     assert_eq!(read(&folder, "got"), expected);
     served.wait_until_delivered("deploy");
     assert_eq!(json(&folder, &["dead", "list"]), serde_json::json!([]));

@@ -297,6 +297,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("known_by", "string?"),
             ("window_seconds", "integer?"),
             ("delivery_id", "string?"),
+            ("query", "string?"),
             ("repeated_at", "[time]?"),
         ],
     ),
