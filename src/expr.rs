@@ -81,7 +81,7 @@ pub struct Expression {
 impl Expression {
     /// Compiles `text`. A wrong name or filter is an error here, not with the first event.
     pub fn compile(text: &str) -> Result<Self, ExprError> {
-        Self::try_compile(text).map_err(|err| err.with_slip(slips::in_expression(text)))
+        Self::try_compile(text).map_err(|err| err.with_slip(slips::in_expression(text), false))
     }
 
     fn try_compile(text: &str) -> Result<Self, ExprError> {
@@ -153,7 +153,7 @@ impl Template {
     /// The same over other names than those of an event: see [`Template::render_value`].
     pub fn compile_for(text: &str, escape: Escape, names: &[&str]) -> Result<Self, ExprError> {
         Self::try_compile(text, escape, names)
-            .map_err(|err| err.with_slip(slips::in_template(text)))
+            .map_err(|err| err.with_slip(slips::in_template(text), true))
     }
 
     fn try_compile(text: &str, escape: Escape, names: &[&str]) -> Result<Self, ExprError> {

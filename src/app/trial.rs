@@ -93,8 +93,9 @@ impl<'a> Trial<'a> {
     /// The key that a failure comes from, and the words there.
     pub fn key_of(&self, failure: &str) -> Option<(String, String)> {
         let texts = self.texts();
-        let quoted = failure.rsplit_once("(at `").and_then(|(_, rest)| rest.strip_suffix("`)"));
-        let quoted = quoted.and_then(|words| {
+        // What to write instead may stand behind it.
+        let quoted = failure.rsplit_once("(at `").and_then(|(_, rest)| rest.split_once("`)"));
+        let quoted = quoted.and_then(|(words, _)| {
             let text = texts.iter().find(|text| text.words.source().contains(words))?;
             Some((text.key.clone(), words.to_owned()))
         });

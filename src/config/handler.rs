@@ -120,7 +120,7 @@ fn read_expression(table: &mut Table<'_>, key: &str) -> Option<Arc<Expression>> 
     match Expression::compile(&text) {
         Ok(expression) => Some(Arc::new(expression)),
         Err(err) => {
-            table.problem_within(key, err.range.clone(), &err, &err.help);
+            table.problem_within(key, err.range.clone(), &err.message, &err.help);
             None
         }
     }

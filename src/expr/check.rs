@@ -46,16 +46,27 @@ pub(super) fn check_named(text: &str, named: &[Named]) -> Result<(), ExprError> 
         return named.iter().try_for_each(|filter| check_arguments(text, filter));
     };
     let Named { name, kind, range, .. } = first;
-    let (kind, help) = match kind {
-        NameKind::Filter => ("filter", slips::near_filter(name)),
-        NameKind::Test => ("test", slips::near_test(name)),
-        NameKind::Method => ("method", slips::near_method(name)),
+    let mut help = near(first);
+    let kind = match kind {
+        NameKind::Filter => "filter",
+        NameKind::Test => "test",
+        NameKind::Method => "method",
     };
     let mut message = format!("unknown {kind}: {kind} {name} is unknown");
-    for Named { name, .. } in unknown {
-        message = format!("{message}, and so is {name}");
+    for other in unknown {
+        message = format!("{message}, and so is {}", other.name);
+        help = format!("{help}; `{}`: {}", other.name, near(other));
     }
     Err(ExprError { message, help, ..at(text, range) })
+}
+
+/// What was probably meant by a name that there is not.
+fn near(Named { name, kind, .. }: &Named) -> String {
+    match kind {
+        NameKind::Filter => slips::near_filter(name),
+        NameKind::Test => slips::near_test(name),
+        NameKind::Method => slips::near_method(name),
+    }
 }
 
 /// An error of nothing yet, at a place of the text.

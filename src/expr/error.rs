@@ -1,5 +1,6 @@
 //! What is wrong with a text, said with its own words.
 
+use std::fmt;
 use std::ops::Range;
 
 use minijinja::ErrorKind;
@@ -9,11 +10,10 @@ use super::slips;
 
 /// Why a text does not compile, or fails on an event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
 pub struct ExprError {
     /// What is wrong, as a lower-case fragment.
     pub message: String,
-    /// What to write instead; empty where there is nothing to say.
+    /// What to write instead; empty where there is nothing to say, which is only with an event.
     pub help: String,
     /// Where in the text, in bytes, where that is known.
     pub range: Option<Range<usize>>,
@@ -21,10 +21,21 @@ pub struct ExprError {
     pub line: Option<usize>,
 }
 
+/// For a text of one line: the message, and what to write.
+impl fmt::Display for ExprError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if self.help.is_empty() { Ok(()) } else { write!(f, "; {}", self.help) }
+    }
+}
+
 impl ExprError {
-    /// The same, told as the slip that it comes from where there is one.
-    pub(super) fn with_slip(self, slip: Option<slips::Slip>) -> Self {
+    /// The same of a text that does not compile, told as the slip that it comes from where there is one.
+    pub(super) fn with_slip(self, slip: Option<slips::Slip>, is_template: bool) -> Self {
         match slip {
+            None if self.help.is_empty() => {
+                Self { help: slips::example(is_template).to_owned(), ..self }
+            }
             None => self,
             Some(slip) => {
                 Self { message: slip.message, help: slip.help, range: Some(slip.range), ..self }
@@ -60,7 +71,10 @@ impl ExprError {
             message = format!("{message} (at `{words}`)");
         }
         let words = range.clone().and_then(|range| text.get(range)).unwrap_or_default();
-        let help = slips::remedy(err.kind(), err.detail().unwrap_or_default(), words);
+        // An expression with these does not compile, and says so in words of its own.
+        let is_template = ["{{", "{%", "{#"].iter().any(|open| text.contains(open));
+        let detail = err.detail().unwrap_or_default();
+        let help = slips::remedy(err.kind(), detail, words, is_template);
         Self { message, help, range, line: err.line() }
     }
 }

@@ -211,6 +211,61 @@ mod tests {
         assert_eq!(fields(text, false), ["data.list", "data.list[].user", "data.list[].user.name"]);
     }
 
+    #[test]
+    fn fields_behind_filters_groups_and_methods_are_followed() {
+        let list = &["data.list", "data.list[].a"][..];
+        let mut wrong = Vec::new();
+        for (text, expected) in [
+            ("(data.list | first).a", list),
+            ("((data.list | last)).a == 1", list),
+            (
+                "(data.list | sort(attribute=\"b\") | first).a",
+                &["data.list", "data.list[].b", "data.list[].a"],
+            ),
+            ("(data.list | list)[0].a", list),
+            ("(data.list[1:])[0].a", list),
+            ("data.list[-1].a", list),
+            ("data.list[:3][0].a", list),
+            ("data.list.0.a", &["data.list[].a"]),
+            (
+                "(data.list | map(attribute=\"b\") | first).a",
+                &["data.list", "data.list[].b", "data.list[].b.a"],
+            ),
+            ("(events | first).data.a", &["data.a"]),
+            ("(data.list | first or {}).a", list),
+            ("(data.list | first).a or 1", &["data.list", "data.list[].a?"]),
+            ("not (data.list | first).a", &["data.list", "data.list[].a?"]),
+            ("data.a.get(\"b\").c", &["data.a", "data.a.b?", "data.a.b.c"]),
+            ("(data.m.values() | first).a", &["data.m", "data.m{}.a"]),
+            ("data.b and (data.list | first).a", &["data.b?", "data.list", "data.list[].a?"]),
+            // What it is of is not known.
+            ("(data.a or data.b).c", &["data.a?", "data.b?"]),
+            ("(data.a if data.b else data.c).d", &["data.a?", "data.b?", "data.c?"]),
+            ("data.list[data.n].a", &["data.list", "data.n"]),
+            ("(data.s | from_json).a", &["data.s"]),
+            ("(data.a ~ data.b).c", &["data.a", "data.b"]),
+            ("data.s.split(\",\")[0].a", &["data.s"]),
+        ] {
+            let mut found = fields(text, true);
+            let mut expected = expected.to_vec();
+            found.sort();
+            expected.sort_unstable();
+            if found != expected {
+                wrong.push((text, found));
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        let text = "{% for c in (data.list | first).all[:5] %}{{ c.name }}{% endfor %}";
+        let expected = ["data.list", "data.list[].all", "data.list[].all[].name"];
+        let mut found = fields(text, false);
+        found.sort();
+        assert_eq!(found, expected);
+        let text = "by {{ (data.list | first).name | upper }}";
+        let found = find(text, false);
+        let told = found.iter().map(|field| text.get(field.range.clone()).unwrap());
+        assert!(told.eq(["(data.list | first).name", "data.list"]), "{found:?}");
+    }
+
     /// Macros that call each other, or themselves, end.
     #[test]
     fn macros_without_end_are_followed_for_a_while() {

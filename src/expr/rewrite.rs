@@ -11,7 +11,7 @@
 //! | `a < b + 1` | `a in (((b\|_number) + 1)\|_lt)` |
 //! | `a in b` | `a in (b\|_container)` |
 //! | `a[1:2]` | `(a\|_slice(1,2))` |
-//! | `payload.a`, `data[0]` | `payload_fields.a`, `data_fields[0]`: a text has none |
+//! | `payload.a`, `data[0]` | `payload_fields.a`, `data_fields[0]`: a text has none, but methods |
 //!
 //! The places of errors are those of the written text: see [`Rewritten::original`].
 

@@ -3,19 +3,19 @@
 
 use std::ops::Range;
 
-use minijinja::ErrorKind;
-
 use super::methods::METHODS;
 use crate::settings::nearest;
 
 mod hyphens;
 mod placeholders;
+mod remedies;
 #[cfg(test)]
 mod tests;
 mod words;
 
 pub(super) use hyphens::hyphened;
 pub use placeholders::foreign_placeholder;
+pub(super) use remedies::remedy;
 
 use words::{
     FILTERS, NOTHING, OPERATORS, OTHER_FILTERS, OTHER_METHODS, OTHER_TEMPLATES, TESTS, WORDS,
@@ -92,6 +92,10 @@ fn in_code(text: &str, code: &str) -> Option<Slip> {
         let word = code.get(range.clone()).unwrap_or_default();
         Some(Slip { message: format!("`{word}` means nothing here"), help, range })
     };
+    if let Some((start, sign)) = code.char_indices().find(|(_, c)| "“”„‘’".contains(*c)) {
+        let help = "write straight quotation marks: `\"text\"`".to_owned();
+        return slip(start..start + sign.len_utf8(), help);
+    }
     for (word, ours) in OPERATORS {
         if let Some(start) = code.find(word) {
             return slip(start..start + word.len(), format!("write {ours}"));
@@ -197,37 +201,13 @@ fn without_strings(text: &str) -> String {
     code
 }
 
-/// What to write instead of what MiniJinja refused: its reason, and the words that it refused.
-pub(super) fn remedy(kind: ErrorKind, detail: &str, words: &str) -> String {
-    let fixed = match kind {
-        ErrorKind::SyntaxError if detail.contains("end of variable block") => {
-            "`{{` is closed by `}}`"
-        }
-        ErrorKind::SyntaxError if detail.contains("unexpected end of input") => {
-            "every `{{` is closed by `}}`, `{% if … %}` by `{% endif %}`, `{% for … %}` by \
-             `{% endfor %}`"
-        }
-        ErrorKind::SyntaxError if detail.ends_with("statement end") => {
-            "write `{% endif %}` or `{% endfor %}`"
-        }
-        ErrorKind::SyntaxError if is_else_if(detail, words) => "write `{% elif … %}`",
-        ErrorKind::TemplateNotFound => {
-            "write its text here, or in a `{% macro … %}` of this template"
-        }
-        ErrorKind::UnknownMethod => {
-            let called = words.split('(').next().unwrap_or_default();
-            return near_method(called.rsplit('.').next().unwrap_or_default().trim());
-        }
-        _ => "",
-    };
-    fixed.to_owned()
-}
-
-/// `{% elseif … %}` and the like.
-fn is_else_if(detail: &str, words: &str) -> bool {
-    let statement = detail.strip_prefix("unknown statement ").unwrap_or_default();
-    ["elseif", "elsif"].contains(&statement)
-        || (words == "if" && detail.ends_with("expected end of block"))
+/// What to write where nothing better is known: what such a text looks like.
+pub(super) fn example(is_template: bool) -> &'static str {
+    if is_template {
+        "as in `{{ data.name | upper }}` and `{% if data.spam %}spam{% endif %}`"
+    } else {
+        "as in `data.status == \"published\" and data.count > 3`"
+    }
 }
 
 /// What to write in place of a name at `start` of `text` that stands for nothing.

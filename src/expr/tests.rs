@@ -10,6 +10,7 @@ use crate::event::{
     DataRoot, Dedupe, Delivery, Event, EventId, EventType, NewEvent, Origin, Position, SourceName,
 };
 
+mod bodies;
 mod filters;
 mod values;
 

@@ -71,7 +71,7 @@ pub(super) fn template(table: &mut Table<'_>, key: &str, escape: Escape) -> Opti
         table.warning(key, message, help);
     }
     keep(Template::compile(&text, escape), |err| {
-        table.problem_within(key, err.range.clone(), &err, &err.help);
+        table.problem_within(key, err.range.clone(), &err.message, &err.help);
     })
 }
 
@@ -82,7 +82,7 @@ pub(super) fn template_of(value: &Value<'_>, escape: Escape) -> Option<Arc<Templ
         value.warning(message, help);
     }
     keep(Template::compile(&text, escape), |err| {
-        value.problem_within(err.range.clone(), &err, &err.help);
+        value.problem_within(err.range.clone(), &err.message, &err.help);
     })
 }
 
@@ -90,7 +90,7 @@ pub(super) fn template_of(value: &Value<'_>, escape: Escape) -> Option<Arc<Templ
 pub(super) fn expression(table: &mut Table<'_>, key: &str) -> Option<Arc<Expression>> {
     let text = table.take::<String>(key)?;
     keep(Expression::compile(&text), |err| {
-        table.problem_within(key, err.range.clone(), &err, &err.help);
+        table.problem_within(key, err.range.clone(), &err.message, &err.help);
     })
 }
 

@@ -100,10 +100,12 @@ impl Lint<'_> {
             return;
         }
         let (parent, path) = (shown(field, n_steps + 1), shown(field, n_steps + 2));
+        let is_method = ["items", "keys", "values"].contains(&last.as_str());
         let help = match near {
             _ if last == "length" => format!("write `{parent} | length`"),
+            _ if is_method && !known.is_empty() => format!("write `{parent}.{last}()`"),
             None if known.is_empty() => "there it is a text or a number".to_owned(),
-            Some(near) => format!("did you mean `{parent}.{near}`?"),
+            Some(near) => format!("did you mean `{parent}{}`?", written(near)),
             None => format!("`{parent}` has {}", some_of(known, NAMES_MAX)),
         };
         let message = if is_of_event {
@@ -134,11 +136,18 @@ fn shown(field: &Field, n_parts: usize) -> String {
     for part in field.path.iter().take(n_parts) {
         match part {
             Part::Name(name) if shown.is_empty() => shown.push_str(name),
-            Part::Name(name) => shown.extend([".", name.as_str()]),
+            Part::Name(name) => shown.push_str(&written(name)),
             Part::Item | Part::Entry => shown.push_str("[]"),
         }
     }
     shown
+}
+
+/// A step to a field as a text has to write it.
+fn written(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_word = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if is_word && name.chars().all(is_plain) { format!(".{name}") } else { format!("[{name:?}]") }
 }
 
 /// How much of the field the samples have.

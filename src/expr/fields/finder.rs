@@ -10,6 +10,9 @@ use super::{Field, Part};
 /// How often macros are looked at with what they are called with. They may call each other.
 const CALLS_MAX: usize = 32;
 
+/// What may stand before a group and calls nothing.
+const WORDS: [&str; 8] = ["and", "or", "not", "in", "is", "if", "elif", "else"];
+
 pub(super) struct Finder<'t> {
     pub(super) tokens: TextTokens<'t>,
     /// What the text's own names stand for; the last of a name counts.
@@ -82,10 +85,7 @@ impl<'t> Finder<'t> {
     fn code(&mut self, range: Range<usize>) {
         let mut at = range.start;
         while at < range.end {
-            at = match self.tokens.name(at) {
-                Some(_) => self.term(at).0,
-                None => at + 1,
-            };
+            at = if self.tokens.begins_term(at) { self.term(at).0 } else { at + 1 };
         }
     }
 
@@ -198,7 +198,7 @@ impl<'t> Finder<'t> {
 
     /// What all of a range stands for.
     fn value(&mut self, range: Range<usize>) -> Option<KnownTerm> {
-        if self.tokens.name(range.start).is_none() {
+        if range.is_empty() || !self.tokens.begins_term(range.start) {
             self.code(range);
             return None;
         }
@@ -212,36 +212,85 @@ impl<'t> Finder<'t> {
         known.filter(|_| is_all)
     }
 
-    /// A name with the fields and filters behind it. Gives the place behind it, and what it stands
-    /// for.
+    /// A name or a group with the fields and filters behind it. Gives the place behind it, and what
+    /// it stands for.
     fn term(&mut self, at: usize) -> (usize, Option<KnownTerm>) {
-        let (mut behind, mut known) = self.chain(at);
-        loop {
-            let is_filter = matches!(self.tokens.at(behind), Some(Token::Pipe));
-            let is_method = matches!(self.tokens.at(behind), Some(Token::Dot));
-            let Some(name) = self.tokens.name(behind + 1).filter(|_| is_filter || is_method) else {
-                return (behind, known);
-            };
-            let base = known.take();
-            behind += 2;
-            let arguments = if self.tokens.is_paren(behind) {
-                self.tokens.inside(behind)
-            } else {
-                behind..behind
-            };
-            let parts = self.tokens.split(arguments.clone());
-            known = base.and_then(|base| {
-                if is_method {
-                    self.method(name, base, &parts)
-                } else {
-                    self.filter(name, base, &parts)
-                }
-            });
-            self.code(arguments.clone());
-            if self.tokens.is_paren(behind) {
-                behind = arguments.end + 1;
-            }
+        let (mut behind, mut known) = if self.tokens.is_paren(at) {
+            let inside = self.tokens.inside(at);
+            (inside.end + 1, self.value(inside))
+        } else {
+            self.chain(at)
+        };
+        while let Some((next, now)) = self.step(at, behind, known.clone()) {
+            (behind, known) = (next, now);
         }
+        (behind, known)
+    }
+
+    /// What stands at `at` behind a term that began at `start`: a filter, a method, or a field of what
+    /// that gives. `None` where the term ends.
+    fn step(
+        &mut self,
+        start: usize,
+        at: usize,
+        base: Option<KnownTerm>,
+    ) -> Option<(usize, Option<KnownTerm>)> {
+        let is_called = self.tokens.is_paren(at + 2);
+        let is_filter = matches!(self.tokens.at(at), Some(Token::Pipe));
+        let is_method = matches!(self.tokens.at(at), Some(Token::Dot)) && is_called;
+        let Some(name) = self.tokens.name(at + 1).filter(|_| is_filter || is_method) else {
+            return self.fields_behind(start, at, base);
+        };
+        let arguments = if is_called { self.tokens.inside(at + 2) } else { at + 2..at + 2 };
+        let parts = self.tokens.split(arguments.clone());
+        let known = base.and_then(|base| {
+            if is_method {
+                self.method(name, base, &parts)
+            } else {
+                self.filter(name, base, &parts)
+            }
+        });
+        self.code(arguments.clone());
+        Some((if is_called { arguments.end + 1 } else { at + 2 }, known))
+    }
+
+    /// The fields and items at `at` of a group, a call or the like.
+    fn fields_behind(
+        &mut self,
+        start: usize,
+        at: usize,
+        base: Option<KnownTerm>,
+    ) -> Option<(usize, Option<KnownTerm>)> {
+        let n_given = base.as_ref().map_or(0, |base| base.path.len());
+        let (behind, known) = self.parts(at, base);
+        if behind > at {
+            if let Some(known) = &known {
+                let range = self.tokens.range(start).start..self.tokens.range(behind - 1).end;
+                self.add(known, range, n_given, self.may_be_missing(start, behind));
+            }
+            return Some((behind, known));
+        }
+        if !matches!(self.tokens.at(at), Some(Token::BracketOpen)) {
+            return None;
+        }
+        let inside = self.tokens.inside(at);
+        let known = known.and_then(|known| self.tokens.subscript(inside.clone(), known));
+        self.code(inside.clone());
+        Some((inside.end + 1, known))
+    }
+
+    /// The fields behind a term, up to a method. Gives the place behind them, and what they stand for.
+    fn parts(&self, at: usize, mut known: Option<KnownTerm>) -> (usize, Option<KnownTerm>) {
+        let mut behind = at;
+        while let Some((part, next)) = self.part(behind) {
+            // A method: its result is no field.
+            if self.tokens.is_paren(next) {
+                break;
+            }
+            known = known.and_then(|known| known.part(part));
+            behind = next;
+        }
+        (behind, known)
     }
 
     pub(super) fn add(
@@ -273,20 +322,11 @@ impl<'t> Finder<'t> {
             None => matches!(name, "event" | "payload" | "data" | "events")
                 .then(|| KnownTerm::new(vec![Part::Name(name.to_owned())])),
         };
-        if root.is_none() && self.tokens.is_paren(at + 1) {
+        if root.is_none() && self.tokens.is_paren(at + 1) && !WORDS.contains(&name) {
             return (self.call(name, self.tokens.inside(at + 1)), None);
         }
         let n_given = root.as_ref().filter(|_| given.is_some()).map_or(0, |known| known.path.len());
-        let mut known = root;
-        let mut behind = at + 1;
-        while let Some((part, next)) = self.part(behind) {
-            // A method: its result is no field.
-            if self.tokens.is_paren(next) {
-                break;
-            }
-            known = known.and_then(|known| known.part(part));
-            behind = next;
-        }
+        let (behind, known) = self.parts(at + 1, root);
         let Some(known) = known else { return (behind, None) };
         let range = self.tokens.range(at).start..self.tokens.range(behind - 1).end;
         // What the name itself stands for was asked for where it was given.
@@ -327,6 +367,7 @@ impl<'t> Finder<'t> {
     fn part(&self, at: usize) -> Option<(Part, usize)> {
         match (self.tokens.at(at)?, self.tokens.at(at + 1)?) {
             (Token::Dot, Token::Ident(name)) => Some((Part::Name((*name).to_owned()), at + 2)),
+            (Token::Dot, Token::Int(_)) => Some((Part::Item, at + 2)),
             (Token::BracketOpen, inner) => {
                 let part = match inner {
                     Token::Str(name) => Part::Name((*name).to_owned()),

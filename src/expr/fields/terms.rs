@@ -128,6 +128,23 @@ impl<'t> TextTokens<'t> {
         matches!(self.at(at), Some(Token::ParenOpen))
     }
 
+    /// Whether a name or a group begins there.
+    pub(super) fn begins_term(self, at: usize) -> bool {
+        self.name(at).is_some() || self.is_paren(at)
+    }
+
+    /// What of `base` a place is that is no plain one: some of its items, or one from the end.
+    pub(super) fn subscript(self, inside: Range<usize>, base: KnownTerm) -> Option<KnownTerm> {
+        let is_colon = |at| matches!(self.at(at), Some(Token::Colon));
+        if inside.clone().any(is_colon) {
+            return Some(base);
+        }
+        let is_from_end = matches!(self.at(inside.start), Some(Token::Minus))
+            && matches!(self.at(inside.start + 1), Some(Token::Int(_)))
+            && inside.len() == 2;
+        if is_from_end { base.item() } else { None }
+    }
+
     /// The end of the code that begins at `at`.
     pub(super) fn end_of_code(self, at: usize) -> usize {
         let is_end =

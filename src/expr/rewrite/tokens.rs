@@ -87,6 +87,16 @@ pub(super) fn close(tokens: &[(Token<'_>, Span)], open: usize, end: usize) -> us
     end
 }
 
+/// Whether the point at `dot` calls a method that a text has, too: it has no fields, but those.
+pub(super) fn calls_text(tokens: &[(Token<'_>, Span)], dot: usize) -> bool {
+    const OF_MAPS: [&str; 4] = ["get", "items", "keys", "values"];
+    let is_called = matches!(token(tokens, dot + 2), Some(Token::ParenOpen));
+    match token(tokens, dot + 1) {
+        Some(Token::Ident(name)) => is_called && !OF_MAPS.contains(name),
+        _ => false,
+    }
+}
+
 /// The arguments of a call, with `none` in place of those that are worked out from an event.
 pub(in crate::expr) fn literal_arguments(written: &str) -> Option<String> {
     let tokens = tokenize(written, true, SyntaxConfig::default());

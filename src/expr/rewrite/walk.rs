@@ -293,7 +293,7 @@ impl<'t> Walk<'t> {
         while behind < end {
             match self.token(behind) {
                 Some(Token::Dot) => {
-                    self.rename(at, is_first);
+                    self.rename(at, is_first && !tokens::calls_text(self.tokens, behind));
                     let is_called = matches!(self.token(behind + 2), Some(Token::ParenOpen));
                     // These two have methods of their own.
                     let is_own = matches!(self.token(at), Some(Token::Ident("loop" | "self")));

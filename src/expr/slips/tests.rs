@@ -1,5 +1,7 @@
+use minijinja::ErrorKind;
+
 use super::*;
-use crate::expr::{Escape, Expression, Template};
+use crate::expr::{Escape, ExprError, Expression, Template};
 
 #[track_caller]
 fn check(text: &str, words: &str, help: &str) {
@@ -94,7 +96,7 @@ fn templates_have_the_same_remedies_in_their_code_only() {
 fn all_unknown_filters_are_told_with_the_nearest() {
     let err = Template::compile("{{ data.a | uper | truncat(5) }}", Escape::None).unwrap_err();
     assert_eq!(err.message, "unknown filter: filter uper is unknown, and so is truncat");
-    assert_eq!(err.help, "did you mean `upper`?");
+    assert_eq!(err.help, "did you mean `upper`?; `truncat`: did you mean `truncate`?");
 }
 
 #[test]
@@ -171,6 +173,113 @@ fn statements_of_other_languages_have_their_remedy() {
         assert!(help(other).starts_with("write its text here"), "{other}");
     }
     assert!(help("{{ lipsum() }}").contains("filter behind `|`"));
+}
+
+const AT_END: &str = "something is missing at its end";
+const JOIN: &str = "join conditions by `and` or `or`, texts by `~`";
+const VALUE: &str = "a value is missing there, such as `data.name`";
+const NAME: &str =
+    "a name stands there; a field of another name stands in brackets: `data[\"first name\"]`";
+const CLOSED: &str = "every `{{` is closed by `}}`";
+
+fn untold(compiled: Result<(), ExprError>, text: &str, expected: &str) -> Option<String> {
+    match compiled {
+        Err(err) if err.help.starts_with(expected) => None,
+        other => Some(format!("{text}: {other:?}")),
+    }
+}
+
+/// No text that does not compile leaves its owner without a word of what to write.
+#[test]
+fn every_expression_that_does_not_compile_is_told_what_to_write() {
+    let mut wrong = Vec::new();
+    for (text, expected) in [
+        ("data.a ==", AT_END),
+        ("data.a |", AT_END),
+        ("data.", AT_END),
+        ("data.a is", AT_END),
+        ("(data.a", "close the bracket: `)`"),
+        ("data.a and", AT_END),
+        ("data[0", "close the bracket: `]`"),
+        ("", AT_END),
+        ("data.a data.b", JOIN),
+        ("data.a == 5 6", JOIN),
+        ("lambda x: x", JOIN),
+        ("data.a)", "leave it out: it closes no bracket"),
+        ("data.a, data.b", "write one value, or a list in `[…]`"),
+        ("(data.a data.b)", "close the bracket: `)`"),
+        ("data[0 1]", "close the bracket: `]`"),
+        ("[data.a data.b]", "write `,` between two values, or close the bracket"),
+        ("{'a' 1}.a", "a map is written `{\"name\": data.name}`"),
+        ("data.a == == 5", VALUE),
+        ("and data.a", JOIN),
+        ("data..a", NAME),
+        ("data.'a b'", NAME),
+        ("data.a | 5", NAME),
+        ("data.a == 'x", "close the text by the quotation mark that it begins with"),
+        ("data.a == “x”", "write straight quotation marks: `\"text\"`"),
+        ("@data.a", "it means nothing here; a text stands in quotation marks"),
+        ("data.a;", "it means nothing here; a text stands in quotation marks"),
+        ("1_", "write the number without `_` at its end"),
+        (
+            "99999999999999999999999999999999999999999999",
+            "write so long a number as a text in quotation marks",
+        ),
+        (
+            "data.a | truncate(end='…', 5)",
+            "what has no name stands first, as in `truncate(80, end=\"…\")`",
+        ),
+        ("data.a | date(data.x ~ 'DD')", "as in `date("),
+    ] {
+        wrong.extend(untold(Expression::compile(text).map(drop), text, expected));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_template_that_does_not_compile_is_told_what_to_write() {
+    let mut wrong = Vec::new();
+    for (text, expected) in [
+        ("{{ }}", VALUE),
+        ("{{ data.a data.b }}", "join texts by `~`, or write each value in `{{ … }}` of its own"),
+        ("{{ data.a } }", "`{{` is closed by `}}`"),
+        ("{{ data.a", "`{{` is closed by `}}`"),
+        ("{% if data.a", CLOSED),
+        ("{% if %}a{% endif %}", VALUE),
+        ("{% if data.a data.b %}a{% endif %}", JOIN),
+        ("{% for x data.list %}a{% endfor %}", "a loop is written `{% for x in data.list %}`"),
+        ("{% for x in data.list %}a", CLOSED),
+        ("{% for 5 in data.list %}a{% endfor %}", NAME),
+        ("{% set x data.a %}", "write `{% set x = data.name %}`"),
+        ("{% set none = 1 %}", "give it another name"),
+        ("{% else %}", "it belongs behind `{% if … %}`, before `{% endif %}`"),
+        ("a{% endif %}", "leave it out, or write `{% if … %}` before it"),
+        ("{% fro x in data.list %}a{% endfor %}", "did you mean `{% for … %}`?"),
+        ("{% payload.a %}", "a value stands in `{{ … }}`; statements are "),
+        ("{% 5 %}", "behind `{%` stands a statement such as `if`; a value stands in `{{ … }}`"),
+        ("{# a", "`{#` is closed by `#}`"),
+        ("{% raw %}a", "`{% raw %}` is closed by `{% endraw %}`"),
+        (
+            "{% block a %}{% endblock %}{% block a %}{% endblock %}",
+            "leave it out: there are no other",
+        ),
+        ("{% call data.a %}x{% endcall %}", "write `{% call name(…) %}`"),
+    ] {
+        wrong.extend(untold(Template::compile(text, Escape::None).map(drop), text, expected));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    // What no list has.
+    for text in [
+        "{% do data.a %}",
+        "{% break %}",
+        "{% autoescape 'x' %}a{% endautoescape %}",
+        "{{ super() }}",
+        "{{ loop() }}",
+    ] {
+        let help =
+            Template::compile(text, Escape::None).map_or_else(|err| err.help, |_| "-".into());
+        assert!(!help.is_empty(), "{text}");
+    }
 }
 
 #[test]

@@ -87,6 +87,21 @@ pub(super) const FILTERS: [&str; 54] = [
     "zip",
 ];
 
+/// What may stand behind `{%`.
+pub(super) const STATEMENTS: [&str; 11] = [
+    "autoescape",
+    "break",
+    "call",
+    "continue",
+    "do",
+    "filter",
+    "for",
+    "if",
+    "macro",
+    "set",
+    "with",
+];
+
 /// How templates of other languages begin.
 pub(super) const OTHER_TEMPLATES: [(&str, &str); 5] = [
     ("{{{", "two braces are enough: `{{ … }}`"),
@@ -97,7 +112,7 @@ pub(super) const OTHER_TEMPLATES: [(&str, &str); 5] = [
 ];
 
 /// Other languages' filters.
-pub(super) const OTHER_FILTERS: [(&str, &str); 20] = [
+pub(super) const OTHER_FILTERS: [(&str, &str); 22] = [
     ("upcase", "upper"),
     ("uppercase", "upper"),
     ("downcase", "lower"),
@@ -110,6 +125,8 @@ pub(super) const OTHER_FILTERS: [(&str, &str); 20] = [
     ("size", "length"),
     ("truncatechars", "truncate(…)"),
     ("ellipsis", "truncate(…)"),
+    ("shorten", "truncate(…)"),
+    ("excerpt", "truncate(…)"),
     ("strftime", "date(…)"),
     ("dateformat", "date(…)"),
     ("datetimeformat", "date(…)"),

@@ -1,4 +1,4 @@
-//! What is missing, numbers, and bodies without fields.
+//! What is missing, and numbers.
 
 use super::*;
 
@@ -362,36 +362,4 @@ fn numbers_are_numbers_in_json() {
         Template::compile("{\"p\":{{ data.price }},\"d\":{{ data.prices }}}", Escape::Json);
     let text = template.unwrap().render(&Scope::of(&event(NUMBERS))).unwrap();
     assert_eq!(text, r#"{"p":1.10,"d":[1.10,2,0.50]}"#);
-}
-
-#[test]
-fn unreadable_body_fails_where_it_is_asked_for() {
-    let scope = |body: &str| Scope::of(&event(body));
-    let broken = scope("{\"data\":");
-    let expected = "invalid operation: the body is not JSON: it ends too early: a value expected";
-    for text in ["data.x", "payload", "data.x == 1", "payload.a or 1", "events[0].data.x"] {
-        let err = Expression::compile(text).unwrap().eval(&broken).unwrap_err();
-        assert!(err.message.starts_with(expected), "{text}: {err}");
-    }
-    let untouched = Expression::compile("event.type").unwrap();
-    assert_eq!(untouched.text(&broken).unwrap().as_deref(), Some("comment.create"));
-    let template =
-        Template::compile("{{ event.id }}{% if false %}{{ data }}{% endif %}", Escape::None);
-    template.unwrap().render(&broken).unwrap();
-}
-
-#[test]
-fn text_has_no_fields() {
-    let text = Scope::of(&event("<a>1</a>"));
-    let eval = |expression: &str| Expression::compile(expression).unwrap().eval(&text);
-    for expression in ["payload.a", "data['a']", "payload.a == 1", "(data.a or 1) | upper"] {
-        let err = eval(expression).unwrap_err();
-        assert!(err.message.contains("the body is text, which has no fields"), "{err}");
-    }
-    assert_eq!(eval("payload ~ '!'").unwrap(), Value::from("<a>1</a>!"));
-    assert_eq!(eval("'<a>' in data").unwrap(), Value::from(true));
-    assert_eq!(eval("payload[:3]").unwrap(), Value::from("<a>"));
-    // An empty body has nothing at all.
-    let empty = Scope::of(&event(""));
-    assert!(Expression::compile("data.a").unwrap().eval(&empty).unwrap().is_undefined());
 }

@@ -236,8 +236,10 @@ fn recipients(value: &Value<'_>, key: &str) -> Option<Recipients> {
                     value.problem("several recipients are a list, here one within the text", help);
                 } else {
                     let help = "write an address, or an expression such as `data.user.email`";
-                    let help = if err.help.is_empty() { help } else { &err.help };
-                    value.problem_within(err.range.clone(), &err, help);
+                    let begins = |root: &&str| text.trim_start().starts_with(*root);
+                    let is_expression = ["data", "payload", "event", "{{", "["].iter().any(begins);
+                    let help = if is_expression { &err.help } else { help };
+                    value.problem_within(err.range.clone(), &err.message, help);
                 }
                 None
             }

@@ -282,7 +282,7 @@ fn read_column(name: &str, value: &Value<'_>) -> Option<Column> {
     if !value.is_table() {
         let text = value.clone().read::<String>()?;
         let compiled = Expression::compile(&text).map_err(|err| {
-            value.problem_within(err.range.clone(), &err, &err.help);
+            value.problem_within(err.range.clone(), &err.message, &err.help);
         });
         return compiled.ok().map(|value| Column { name, value: Arc::new(value), declared: None });
     }

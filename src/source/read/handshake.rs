@@ -167,7 +167,7 @@ fn read_template(table: &Table<'_>, text: &str, hash: Option<HashRule>) -> Optio
     match expr::Template::compile_for(text, escape, &NAMES) {
         Ok(text) => Some(AnswerTemplate { text: Arc::new(text), content_type, hash }),
         Err(err) => {
-            table.problem("answer", err, "");
+            table.problem("answer", &err.message, &err.help);
             None
         }
     }

@@ -23,6 +23,11 @@ fn slips_behind_names_of_a_template_are_found() {
         "{% for c in events | map(attribute=\"data.comment\") %}{{ c.boddy }}{% endfor %}",
         "{{ events | map(attribute=\"data.comment.boddy\") | join }}",
         "{{ events | selectattr(\"data.comment.boddy\", \"eq\", 1) | list }}",
+        "{{ (events | first).data.comment.boddy }}",
+        "{{ (data.comment or {}).boddy | upper }}",
+        "{{ data.get(\"comment\").boddy }}",
+        "{{ events[:1][0].data.comment.boddy }}",
+        "{{ data[\"comment\"][\"boddy\"] }}",
     ] {
         check(&log(text), &[&body]);
     }
@@ -38,6 +43,30 @@ fn slips_behind_names_of_a_template_are_found() {
     }
 }
 
+/// As `check` writes it, it can be pasted into the text.
+#[test]
+fn odd_names_and_methods_without_brackets_are_told_as_they_are_written() {
+    let no = |field: &str, help: &str| {
+        format!("no sample of hyvor:comment.create has `{field}` | {help}")
+    };
+    let has = |found: &[String], part: &str| {
+        assert!(found.iter().any(|one| one.starts_with(part)), "{found:?}");
+    };
+    let odd = found(&log("{{ data.comment[\"a b\"].c }}"));
+    has(&odd, &no("data.comment[\"a b\"]", "`data.comment` has "));
+    let odd = found(&log("{{ data.comment[\"bo-dy\"] }}"));
+    has(&odd, &no("data.comment[\"bo-dy\"]", "did you mean `data.comment.body`?"));
+    for method in ["items", "keys", "values"] {
+        let told =
+            no(&format!("data.comment.{method}"), &format!("write `data.comment.{method}()`"));
+        check(
+            &log(&format!("{{% for x in data.comment.{method} %}}{{{{ x }}}}{{% endfor %}}")),
+            &[&told],
+        );
+        check(&log(&format!("{{{{ data.comment.{method}() | list | length }}}}")), &[]);
+    }
+}
+
 #[test]
 fn fields_of_what_is_null_in_every_sample_are_told() {
     let of_null = "`data.comment.parent` is null in every sample of hyvor:comment.create: what is asked for of it \
@@ -48,4 +77,23 @@ fn fields_of_what_is_null_in_every_sample_are_told() {
     let counted = "{{ data.comment.parent.body or 1 }}{{ data.comment.parent.body | default(1) }}";
     check(&log(counted), &[]);
     check(&log("{% if data.comment.parent.body %}x{% endif %}{{ data.comment.parent }}"), &[]);
+}
+
+/// Also where what to write instead stands behind the words.
+#[test]
+fn expression_that_fails_with_a_sample_is_shown_where_it_stands() {
+    let text = format!(
+        "{SOURCES}[handler.a]\non = ['hyvor:comment.create']\n[handler.a.log]\n\
+         level = 'info'\nmessage = 'a {{{{ data.comment + 1 }}}}'"
+    );
+    let Checked { config, mut report, .. } =
+        config::check_text(&text, "x.toml", Path::new("/"), None);
+    lint(&config.unwrap(), &mut report);
+    let [problem] = &report.problems[..] else { panic!("{report}") };
+    assert!(
+        problem.message.ends_with("; numbers are calculated with, and texts are joined by `~`"),
+        "{report}"
+    );
+    let shown = problem.span.clone().and_then(|span| text.get(span));
+    assert_eq!(shown, Some("data.comment + 1"), "{report}");
 }
