@@ -302,30 +302,33 @@ fn read_form(text: &[u8], charset: Option<&'static Encoding>) -> Payload {
 
 fn read_multipart(content_type: &str, text: &[u8]) -> Result<Payload, UnreadableBody> {
     let parts = multipart::parts(content_type, text)?;
-    let content_of =
-        |name: &str| parts.iter().find(|part| part.name == name).map(multipart::Part::decoded);
+    let texts: Vec<_> =
+        parts.iter().map(|part| part.filename.is_none().then(|| part.decoded())).collect();
+    let text_of = |name: &str| {
+        let at = parts.iter().position(|part| part.name == name)?;
+        texts.get(at)?.as_deref()
+    };
     // RFC 7578, section 4.6; and SendGrid's `{"subject": "iso-8859-1"}`.
-    let of_all = content_of("_charset_").and_then(|name| charset::known(&name));
-    let of_fields = content_of("charsets").and_then(|text| serde_json::from_slice(&text).ok());
+    let of_all = text_of("_charset_").and_then(charset::known);
+    let of_fields = text_of("charsets").and_then(|text| serde_json::from_slice(text).ok());
     let of_fields: BTreeMap<String, String> = of_fields.unwrap_or_default();
-    let parts = parts.iter().map(|part| {
+    let fields = parts.iter().zip(&texts).map(|(part, text)| {
         let own = part.content_type.as_deref().and_then(charset::named);
         let of_field = || charset::known(of_fields.get(part.name.as_ref())?.as_bytes());
-        let value = match &part.filename {
-            None => Value::from(charset::text(&part.decoded(), own.or_else(of_field).or(of_all))),
-            Some(filename) => {
-                let content_type = part.content_type.as_deref();
-                let fields = [
-                    ("filename", Value::from(filename.as_ref())),
-                    ("content_type", content_type.map_or(Value::from(()), Value::from)),
-                    ("size", Value::from(part.decoded().len())),
-                ];
-                json::map(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
-            }
+        let value = if let Some(text) = text {
+            Value::from(charset::text(text, own.or_else(of_field).or(of_all)))
+        } else {
+            let content_type = part.content_type.as_deref();
+            let fields = [
+                ("filename", part.filename.as_deref().map_or(Value::from(()), Value::from)),
+                ("content_type", content_type.map_or(Value::from(()), Value::from)),
+                ("size", Value::from(part.decoded_len())),
+            ];
+            json::map(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
         };
         (part.name.to_string(), value)
     });
-    Ok(Payload::made(form_value(parts.collect())))
+    Ok(Payload::made(form_value(fields.collect())))
 }
 
 /// The parameters of a query, each as it was written: a map of their texts; a repeated one is a list.

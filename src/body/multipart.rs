@@ -24,6 +24,11 @@ impl<'a> Part<'a> {
             None => self.content.into(),
         }
     }
+
+    /// How long that is.
+    pub(crate) fn decoded_len(&self) -> usize {
+        self.encoding.map_or(self.content.len(), |encoding| encoding.decoded_len(self.content))
+    }
 }
 
 /// What is wrong with a multipart body.

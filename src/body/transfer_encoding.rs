@@ -39,6 +39,28 @@ impl TransferEncoding {
             }
         }
     }
+
+    /// How long [`Self::decode`] is. Base64, in which files of many MiB come, is counted and not decoded.
+    pub(super) fn decoded_len(self, text: &[u8]) -> usize {
+        if self == Self::QuotedPrintable {
+            return self.decode(text).len();
+        }
+        let (mut n_signs, mut n_padding) = (0, 0);
+        for byte in text.iter().filter(|byte| !byte.is_ascii_whitespace()) {
+            match byte {
+                b'=' => n_padding += 1,
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' if n_padding == 0 => {
+                    n_signs += 1;
+                }
+                _ => return text.len(),
+            }
+        }
+        // Padding fills the last four signs up, of which one alone is no byte.
+        match (n_signs % 4, n_padding) {
+            (0, 0) | (2, 0..=2) | (3, 0..=1) => n_signs * 3 / 4,
+            _ => text.len(),
+        }
+    }
 }
 
 /// Without the escapes and the soft line breaks of quoted-printable. What is no escape stays.
@@ -76,6 +98,7 @@ mod tests {
     fn check(name: &str, text: &str, expected: &str) {
         let encoding = TransferEncoding::of(name).unwrap();
         assert_eq!(encoding.decode(text.as_bytes()), expected.as_bytes(), "{text}");
+        assert_eq!(encoding.decoded_len(text.as_bytes()), expected.len(), "{text}");
     }
 
     #[test]
@@ -84,7 +107,14 @@ mod tests {
         check("quoted-printable", "a=b=", "a=b=");
         check("base64", "R3LDvMOf\r\nZQ==\r\n", "Grüße");
         check("BASE64", "R3LDvMOfZQ", "Grüße");
-        check("base64", "no base64!", "no base64!");
+        for text in ["no base64!", "QQ=Q", "QUJDR", "QUJD=", "Q===", "QQ===", "="] {
+            check("base64", text, text);
+        }
+        for (text, expected) in
+            [("", ""), ("QQ", "A"), ("Q Q=", "A"), ("QUI=", "AB"), ("QUJD", "ABC")]
+        {
+            check("base64", text, expected);
+        }
         assert_eq!(TransferEncoding::of("8bit"), None);
     }
 }
