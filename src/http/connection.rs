@@ -24,9 +24,10 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connections::{Registration, Seen};
+use super::connections::Registration;
 use super::control::{Control, Phase};
 use super::offer;
+use crate::ingest::RefusedFor;
 
 mod allowance;
 mod refusal;
@@ -254,8 +255,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     fn look_at_beginning(&mut self, bytes: &[u8]) {
         if self.stage == Stage::Fresh {
             self.stage = Stage::Served;
-            if let Some(seen) = seen::at_beginning(bytes) {
-                self.registration.report(seen);
+            if let Some(reason) = seen::at_beginning(bytes) {
+                self.registration.report(reason);
                 self.stage = Stage::Told;
             }
         }
@@ -268,7 +269,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         why: HeadRefusal,
     ) -> Poll<io::Result<()>> {
         self.stage = Stage::Over;
-        self.registration.report(why.seen());
+        self.registration.report(why.reason());
         self.registration.set(Phase::Discard);
         if let Poll::Ready(Err(err)) = Pin::new(&mut self.io).poll_write(context, why.answer()) {
             return Poll::Ready(Err(err));
@@ -350,9 +351,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
             if bare.at == 0 {
                 // Before it is written: the client that has the answer finds its log line. A client
                 // that said nothing at all has asked for nothing.
-                let is_silent = bare.seen == Seen::SlowHead && this.begins_request();
+                let is_silent = bare.reason == RefusedFor::SlowHead && this.begins_request();
                 if this.stage != Stage::Told && !is_silent {
-                    this.registration.report(bare.seen);
+                    this.registration.report(bare.reason);
                 }
                 this.stage = Stage::Over;
                 this.telling = Telling::of(bare.told);

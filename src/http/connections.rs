@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::control::{Control, Phase};
 use crate::clock::whole_millis;
-use crate::ingest::UnconfirmedAnswer;
+use crate::ingest::{RefusedFor, UnconfirmedAnswer};
 use crate::sync::lock;
 use open::{Entry, Open, network};
 
@@ -44,31 +44,8 @@ struct Registry {
     long_heads: Arc<Semaphore>,
 }
 
-/// What a connection sees that never becomes a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
-    /// A head over the limit.
-    HeadTooLarge,
-    /// What is not HTTP.
-    Malformed,
-    /// A head that did not come to its end in time.
-    SlowHead,
-    /// A TLS handshake on a plain port.
-    Tls,
-    /// A proxy that speaks the PROXY protocol.
-    ProxyProtocol,
-    /// A TLS handshake that failed, or took too long.
-    TlsHandshake,
-    /// Plain HTTP on a TLS port.
-    PlainHttp,
-    /// It had to make room for another one.
-    Shed,
-    /// There was no room for it, or for its long head.
-    NoConnection,
-}
-
-/// Is told what was seen, and of which address.
-pub(super) type Report = Box<dyn Fn(Seen, Option<IpAddr>) + Send + Sync>;
+/// Is told why what came never becomes a request, and of which address.
+pub(super) type Report = Box<dyn Fn(RefusedFor, Option<IpAddr>) + Send + Sync>;
 
 /// How many connections there may be, and how long each may do what it does.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +93,7 @@ impl Connections {
         let shed = if is_full { open.shed(client, now) } else { None };
         if is_full && shed.is_none() {
             drop(open);
-            (self.0.report)(Seen::NoConnection, Some(address));
+            (self.0.report)(RefusedFor::NoConnection, Some(address));
             return None;
         }
         let number = open.next;
@@ -124,7 +101,7 @@ impl Connections {
         open.add(number, Entry { control: Arc::clone(&control), client });
         drop(open);
         if let Some(client) = shed {
-            (self.0.report)(Seen::Shed, Some(client));
+            (self.0.report)(RefusedFor::Shed, Some(client));
         }
         let registry = Arc::clone(&self.0);
         Some(Registration { registry, number, control, address, long_head: OnceLock::new() })
@@ -188,9 +165,9 @@ impl Registration {
         self.registry.millis()
     }
 
-    /// Tells what was seen on the connection.
-    pub(super) fn report(&self, seen: Seen) {
-        (self.registry.report)(seen, Some(self.address));
+    /// Tells why what came on the connection never becomes a request.
+    pub(super) fn report(&self, reason: RefusedFor) {
+        (self.registry.report)(reason, Some(self.address));
     }
 
     /// A place for a stream of the connection, as if it were a connection of its own.

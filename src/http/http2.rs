@@ -29,10 +29,11 @@ use h2::{Reason, RecvStream};
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::connections::{Connections, Registration, Seen};
+use super::connections::{Connections, Registration};
 use super::control::Phase;
 use super::public::Public;
 use super::tls::Socket;
+use crate::ingest::RefusedFor;
 
 mod exchange;
 mod frame_budget;
@@ -90,7 +91,7 @@ impl Http2 {
             Ok(Ok(connection)) => connection,
             Ok(Err(err)) if err.is_io() => return Ok(()),
             Ok(Err(_)) => {
-                registration.report(Seen::Malformed);
+                registration.report(RefusedFor::Malformed);
                 return Ok(());
             }
             Err(_) => return Err(io::ErrorKind::TimedOut.into()),
@@ -138,7 +139,7 @@ impl Open<'_> {
                 // Tells the client which requests were not begun, where it still listens.
                 let is_flooded = self.wire.is_flooded.get();
                 if is_flooded {
-                    self.registration.report(Seen::Malformed);
+                    self.registration.report(RefusedFor::Malformed);
                 }
                 let calm = if is_flooded { Reason::ENHANCE_YOUR_CALM } else { Reason::NO_ERROR };
                 self.connection.abrupt_shutdown(calm);
@@ -174,7 +175,7 @@ impl Open<'_> {
                 Poll::Ready(Some(Ok((request, respond)))) => self.begin(request, respond),
                 Poll::Ready(Some(Err(err))) => {
                     if err.is_library() {
-                        self.registration.report(Seen::Malformed);
+                        self.registration.report(RefusedFor::Malformed);
                     }
                     return Poll::Ready(());
                 }

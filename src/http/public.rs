@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::body;
 use super::client::{self, ClientInfo};
-use super::connections::{self, Requests, Seen, Watched};
+use super::connections::{self, Requests, Watched};
 use super::problem::Problem;
 use crate::clock::Timestamp;
 use crate::ingest::{
@@ -212,19 +212,8 @@ impl Public {
         self.ingest.refuse(RefusedRequest { reason, path: Some(path), source: None, client });
     }
 
-    /// Counts what a connection saw that never became a request.
-    pub(super) fn saw(&self, seen: Seen, client: Option<IpAddr>) {
-        let reason = match seen {
-            Seen::HeadTooLarge => RefusedFor::HeadTooLarge,
-            Seen::Malformed => RefusedFor::Malformed,
-            Seen::SlowHead => RefusedFor::SlowHead,
-            Seen::Tls => RefusedFor::Tls,
-            Seen::ProxyProtocol => RefusedFor::ProxyProtocol,
-            Seen::TlsHandshake => RefusedFor::TlsHandshake,
-            Seen::PlainHttp => RefusedFor::PlainHttp,
-            Seen::Shed => RefusedFor::Shed,
-            Seen::NoConnection => RefusedFor::NoConnection,
-        };
+    /// Counts what never became a request.
+    pub(super) fn refuse_connection(&self, reason: RefusedFor, client: Option<IpAddr>) {
         self.ingest.refuse(RefusedRequest { reason, path: None, source: None, client });
     }
 }

@@ -124,8 +124,10 @@ fn bind(
         discard: DISCARD_TIMEOUT,
     };
     let reporter = Arc::clone(public);
-    let of_public =
-        Connections::new(limits, Box::new(move |seen, client| reporter.saw(seen, client)));
+    let of_public = Connections::new(
+        limits,
+        Box::new(move |why, client| reporter.refuse_connection(why, client)),
+    );
     let limits = Limits {
         n_connections: ADMIN_CONNECTIONS_MAX,
         idle: listen.keep_alive + ADMIN_HEAD_TIMEOUT,

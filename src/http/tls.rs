@@ -12,9 +12,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::ingest::RefusedFor;
 use crate::tls::{ACME_TLS, HTTP_2};
 
-use super::connections::{Registration, Seen};
+use super::connections::Registration;
 use super::control::Phase;
 
 /// The longest handshake, where a request may take longer: two round trips take a second even by
@@ -75,8 +76,8 @@ impl Handshake {
                 Ok(Socket::Tls(Box::new(stream)))
             }
             Err(err) => {
-                if let Some(seen) = failure(&err) {
-                    registration.report(seen);
+                if let Some(reason) = failure(&err) {
+                    registration.report(reason);
                 }
                 Err(err)
             }
@@ -121,14 +122,14 @@ const TOLD_BYTES_MAX: u64 = 1 << 20;
 
 /// How a failed handshake is counted. A client that hangs up without a byte is a monitor that looks
 /// whether the port is open.
-fn failure(err: &io::Error) -> Option<Seen> {
+fn failure(err: &io::Error) -> Option<RefusedFor> {
     match err.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => return None,
         _ => {}
     }
     Some(match err.get_ref() {
-        Some(cause) if cause.is::<InClear>() => Seen::PlainHttp,
-        Some(_) | None => Seen::TlsHandshake,
+        Some(cause) if cause.is::<InClear>() => RefusedFor::PlainHttp,
+        Some(_) | None => RefusedFor::TlsHandshake,
     })
 }
 

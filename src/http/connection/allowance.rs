@@ -1,7 +1,8 @@
 //! How much of what comes is handed on, and what is told of a head that is not.
 
 use super::refusal::HEAD_TOO_LARGE;
-use crate::http::connections::{NO_ROOM, Seen};
+use crate::http::connections::NO_ROOM;
+use crate::ingest::RefusedFor;
 
 /// How much may be handed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +26,10 @@ pub(super) enum HeadRefusal {
 }
 
 impl HeadRefusal {
-    pub(super) fn seen(self) -> Seen {
+    pub(super) fn reason(self) -> RefusedFor {
         match self {
-            Self::TooLarge => Seen::HeadTooLarge,
-            Self::NoRoom => Seen::NoConnection,
+            Self::TooLarge => RefusedFor::HeadTooLarge,
+            Self::NoRoom => RefusedFor::NoConnection,
         }
     }
 

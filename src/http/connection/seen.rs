@@ -1,7 +1,7 @@
 //! What the bytes of a connection tell that never becomes a request.
 
 use super::refusal::{BAD_REQUEST, HEAD_TOO_LARGE, TOO_SLOW};
-use crate::http::connections::Seen;
+use crate::ingest::RefusedFor;
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,12 +22,12 @@ const TLS_BEGINNING: &[u8] = b"\x16\x03";
 const PROXY_BEGINNINGS: [&[u8]; 2] = [b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n"];
 
 /// What a client sends that speaks no HTTP.
-pub(super) fn at_beginning(bytes: &[u8]) -> Option<Seen> {
+pub(super) fn at_beginning(bytes: &[u8]) -> Option<RefusedFor> {
     if bytes.starts_with(TLS_BEGINNING) {
-        return Some(Seen::Tls);
+        return Some(RefusedFor::Tls);
     }
     let speaks_proxy = PROXY_BEGINNINGS.iter().any(|beginning| bytes.starts_with(beginning));
-    speaks_proxy.then_some(Seen::ProxyProtocol)
+    speaks_proxy.then_some(RefusedFor::ProxyProtocol)
 }
 
 /// What actix refuses by itself, without asking our service.
@@ -36,7 +36,7 @@ pub(super) struct BareAnswer {
     /// Where its answer begins in what is written; it is the last of that.
     pub(super) at: usize,
     /// How it is counted.
-    pub(super) seen: Seen,
+    pub(super) reason: RefusedFor,
     /// What is written in its place.
     pub(super) told: &'static [u8],
 }
@@ -50,11 +50,11 @@ pub(super) fn in_answer(written: &[u8]) -> Option<BareAnswer> {
     let head = written.get(at..)?;
     // One to HEAD has the length of the body that it lacks.
     let is_bare = memchr::memmem::find(head, b"content-length: 0\r\n").is_some();
-    let (seen, told) = match head.get(9..12).filter(|_| is_bare)? {
-        b"400" => (Seen::Malformed, BAD_REQUEST),
-        b"408" => (Seen::SlowHead, TOO_SLOW),
-        b"431" => (Seen::HeadTooLarge, HEAD_TOO_LARGE),
+    let (reason, told) = match head.get(9..12).filter(|_| is_bare)? {
+        b"400" => (RefusedFor::Malformed, BAD_REQUEST),
+        b"408" => (RefusedFor::SlowHead, TOO_SLOW),
+        b"431" => (RefusedFor::HeadTooLarge, HEAD_TOO_LARGE),
         _ => return None,
     };
-    Some(BareAnswer { at, seen, told })
+    Some(BareAnswer { at, reason, told })
 }

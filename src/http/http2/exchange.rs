@@ -17,10 +17,11 @@ use h2::{Reason, RecvStream, SendStream};
 
 use super::head;
 use crate::clock::Timestamp;
-use crate::http::connections::{Registration, Seen};
+use crate::http::connections::Registration;
 use crate::http::control::Phase;
 use crate::http::problem::Problem;
 use crate::http::public::{self, Public};
+use crate::ingest::RefusedFor;
 
 /// What became of a request.
 pub(super) struct Exchange {
@@ -124,11 +125,11 @@ async fn response(
             public::serve(request, public, Some(&place.requests())).await
         }
         Err(head::Refused::TooLarge) => {
-            place.report(Seen::HeadTooLarge);
+            place.report(RefusedFor::HeadTooLarge);
             Response::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).set_body(BoxBody::new(()))
         }
         Err(head::Refused::Malformed) => {
-            place.report(Seen::Malformed);
+            place.report(RefusedFor::Malformed);
             Problem::BadRequest.response().into()
         }
     }
