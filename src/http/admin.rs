@@ -24,7 +24,7 @@ use crate::api::{
 use crate::cluster::ClusterAnswer;
 
 use super::body;
-use super::connections::Watched;
+use super::connections::ConnectionHandle;
 use super::problem::Problem;
 use super::public::health;
 
@@ -80,9 +80,9 @@ async fn entry(
     admin: web::Data<Admin>,
 ) -> HttpResponse {
     let payload = payload.into_inner();
-    let connection = Watched(request.conn_data());
+    let connection = ConnectionHandle(request.conn_data());
     let started = Instant::now();
-    connection.begin(body::announced(&payload, body::length(request.headers())), started);
+    connection.begin(&payload, body::length(request.headers()), started);
     let answered = answer(&request, payload, &admin, || connection.has_body(started)).await;
     let mut response = match answered {
         Ok(response) => response,

@@ -2,7 +2,7 @@
 //! over what was sent.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -12,7 +12,6 @@ use actix_web::error::PayloadError;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 
-use super::connections::Body;
 use crate::ingest::{BodyError, BodyRoom};
 
 /// In what pieces a body is kept whose length is not known, at most: the first ones are smaller. As
@@ -23,15 +22,6 @@ const FIRST_BLOCK_BYTES: usize = 4 << 10;
 /// What actix holds while a body comes: its read buffer, the one that the head was read into, whose
 /// headers point there, and the one that the answer is written into.
 const CONNECTION_BYTES: usize = 24 << 10;
-
-/// What the head says of the body.
-pub(super) fn announced(payload: &Payload, length: Option<u64>) -> Body {
-    match (payload, length) {
-        (Payload::None, _) => Body::None,
-        (_, Some(length)) => Body::Length(length),
-        (_, None) => Body::Unknown,
-    }
-}
 
 /// `Content-Length`.
 pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
@@ -88,7 +78,20 @@ pub(super) async fn read_soon(
     time: Duration,
 ) -> Result<Bytes, BodyError> {
     let mut body = pin!(collect.all(payload));
-    match at_once(body.as_mut()).await {
+    // actix begins with a request before it has looked behind its head, and goes on with it as soon
+    // as it has, or else when more comes. A waker left behind at the beginning would only have it go
+    // through the whole connection once more.
+    let mut is_beginning = true;
+    let at_once = poll_fn(|context| {
+        if std::mem::take(&mut is_beginning) {
+            return body.as_mut().poll(&mut Context::from_waker(Waker::noop())).map(Some);
+        }
+        match body.as_mut().poll(context) {
+            Poll::Ready(body) => Poll::Ready(Some(body)),
+            Poll::Pending => Poll::Ready(None),
+        }
+    });
+    match at_once.await {
         Some(body) => body,
         None => in_time(body, time).await,
     }
@@ -100,26 +103,6 @@ async fn in_time(
     time: Duration,
 ) -> Result<Bytes, BodyError> {
     tokio::time::timeout(time, body).await.unwrap_or(Err(BodyError::TooSlow))
-}
-
-/// What is there without waiting.
-///
-/// actix begins with a request before it has looked behind its head, and goes on with it as soon
-/// as it has, or else when more comes. A waker left behind at the beginning would only have it go
-/// through the whole connection once more.
-async fn at_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
-    let mut is_beginning = true;
-    poll_fn(move |context| {
-        if std::mem::take(&mut is_beginning) {
-            let mut unheard = Context::from_waker(Waker::noop());
-            return future.as_mut().poll(&mut unheard).map(Some);
-        }
-        match future.as_mut().poll(context) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending => Poll::Ready(None),
-        }
-    })
-    .await
 }
 
 impl Collect<'_, '_> {

@@ -38,9 +38,8 @@ pub(super) fn service(
 
 fn answer(mut request: HttpRequest, store: &CertificateStore) -> Response<BoxBody> {
     let payload = request.take_payload();
-    let connection = connections::of(&request);
-    connection
-        .begin(body::announced(&payload, body::length(&request.head().headers)), Instant::now());
+    let connection = connections::handle_of(&request);
+    connection.begin(&payload, body::length(&request.head().headers), Instant::now());
     let token = request.path().strip_prefix(WELL_KNOWN);
     let token = token.filter(|_| request.method() == Method::GET);
     let mut response = match token.and_then(|token| store.token(token)) {

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
-use actix_http::Request;
+use actix_http::{Payload, Request};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -188,8 +188,8 @@ impl Registration {
     }
 
     /// For the connection's own requests.
-    pub(super) fn requests(&self) -> Requests {
-        Requests { control: Arc::clone(&self.control), registry: Arc::clone(&self.registry) }
+    pub(super) fn data(&self) -> ConnectionData {
+        ConnectionData { control: Arc::clone(&self.control), registry: Arc::clone(&self.registry) }
     }
 }
 
@@ -200,37 +200,31 @@ impl Drop for Registration {
     }
 }
 
-/// In a connection's data: what its requests say of it.
+/// What the HTTP library keeps with a connection, so that its requests can say what it does.
 #[derive(Debug)]
-pub(super) struct Requests {
+pub(super) struct ConnectionData {
     control: Arc<Control>,
     registry: Arc<Registry>,
 }
 
 /// The connection of `request`.
-pub(super) fn of(request: &Request) -> Watched<'_> {
-    Watched(request.conn_data::<Requests>())
+pub(super) fn handle_of(request: &Request) -> ConnectionHandle<'_> {
+    ConnectionHandle(request.conn_data::<ConnectionData>())
 }
 
-/// A connection, seen by its own requests. Tests have requests without one.
+/// By which a request says what its connection does. Tests have requests without one.
 #[derive(Clone, Copy)]
-pub(super) struct Watched<'a>(pub(super) Option<&'a Requests>);
+pub(super) struct ConnectionHandle<'a>(pub(super) Option<&'a ConnectionData>);
 
-impl Watched<'_> {
-    /// A request begins; `body_bytes` as far as its length is known, nothing = it has no body.
-    pub(super) fn begin(self, body: Body, now: Instant) {
-        let Some(requests) = self.0 else { return };
-        match body {
-            Body::None => self.set(Phase::Answer, now),
-            Body::Length(bytes) => {
-                requests.control.set_body(Some(bytes));
-                self.set(Phase::Body, now);
-            }
-            Body::Unknown => {
-                requests.control.set_body(None);
-                self.set(Phase::Body, now);
-            }
+impl ConnectionHandle<'_> {
+    /// A request begins. `length` is what its head says of the body, where it says that.
+    pub(super) fn begin(self, body: &Payload, length: Option<u64>, now: Instant) {
+        let Some(data) = self.0 else { return };
+        if matches!(body, Payload::None) {
+            return self.set(Phase::Answer, now);
         }
+        data.control.set_body(length);
+        self.set(Phase::Body, now);
     }
 
     /// All of the body is there.
@@ -241,10 +235,10 @@ impl Watched<'_> {
     /// What the request brought is stored; its answer is given, and will be written.
     pub(super) fn answers(self, answer: UnconfirmedAnswer) {
         // A test's request has no connection that it could be lost on.
-        let Some(requests) = self.0 else { return answer.confirm() };
-        requests.control.note_event();
+        let Some(data) = self.0 else { return answer.confirm() };
+        data.control.note_event();
         if !answer.is_empty() {
-            requests.control.add_answer(answer);
+            data.control.add_answer(answer);
         }
     }
 
@@ -256,20 +250,11 @@ impl Watched<'_> {
     }
 
     fn set(self, phase: Phase, now: Instant) {
-        if let Some(requests) = self.0 {
-            let millis = now.duration_since(requests.registry.began).as_millis();
-            requests.control.set(phase, u64::try_from(millis).unwrap_or(u64::MAX));
+        if let Some(data) = self.0 {
+            let millis = now.duration_since(data.registry.began).as_millis();
+            data.control.set(phase, u64::try_from(millis).unwrap_or(u64::MAX));
         }
     }
-}
-
-/// What a request's head says of its body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Body {
-    None,
-    Length(u64),
-    /// In chunks, or until the client is done.
-    Unknown,
 }
 
 #[cfg(test)]

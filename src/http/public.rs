@@ -10,14 +10,13 @@ use actix_http::{ConnectionType, Method, Request as HttpRequest};
 use actix_web::Error;
 use actix_web::body::BoxBody;
 use actix_web::dev::{Response, ServiceFactory, fn_service};
-use actix_web::http::header::{HeaderName, HeaderValue};
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::time::Instant;
 
 use super::body;
 use super::client::{self, ClientInfo};
-use super::connections::{self, Requests, Watched};
+use super::connections::{self, ConnectionData, ConnectionHandle};
 use super::problem::Problem;
 use crate::clock::Timestamp;
 use crate::ingest::{
@@ -33,8 +32,8 @@ use unread::Unread;
 /// Where hooks live: the source's name follows.
 pub const HOOKS: &str = "/hooks/";
 
-/// So much sooner than others a connection ends whose body has no room: it takes some itself.
-const SOONER: Duration = Duration::from_secs(1);
+/// How much sooner than others a connection is closed whose body found no room: it holds memory, too.
+const CLOSED_SOONER: Duration = Duration::from_secs(1);
 
 /// What the public listener needs.
 #[derive(Debug)]
@@ -92,14 +91,15 @@ pub(super) fn expect(
 pub(super) async fn serve(
     mut request: HttpRequest,
     public: &Public,
-    stream: Option<&Requests>,
+    stream: Option<&ConnectionData>,
 ) -> Response<BoxBody> {
     let began = Instant::now();
     let payload = request.take_payload();
-    let connection =
-        stream.map_or_else(|| connections::of(&request), |stream| Watched(Some(stream)));
+    let of_request = || connections::handle_of(&request);
+    let connection = stream.map_or_else(of_request, |stream| ConnectionHandle(Some(stream)));
     let headers = &request.head().headers;
-    connection.begin(body::announced(&payload, body::length(headers)), began);
+    let length = body::length(headers);
+    connection.begin(&payload, length, began);
     let mut answered_before = Duration::ZERO;
     let mut response = match source_name(request.path()) {
         Some(source) => {
@@ -107,15 +107,14 @@ pub(super) async fn serve(
             if !info.forwarding.is_empty() {
                 public.note_proxy(&request, &info);
             }
-            let head = request_head(source, &request, &info, began);
-            let length = head.content_length;
-            let is_stream = stream.is_some();
+            let head = request_head(source, &request, &info, length, began);
+            let (length, is_stream) = (head.content_length, stream.is_some());
             let unread = Unread { payload, headers, length, connection, began, is_stream };
             match public.ingest.receive(head, unread).await {
                 Ok(accepted) => response::of_accepted(accepted, connection),
                 Err(err) => {
                     if err == IngestError::Body(BodyError::NoRoom) {
-                        answered_before = SOONER;
+                        answered_before = CLOSED_SOONER;
                     }
                     response::of_error(&err)
                 }
@@ -165,7 +164,8 @@ impl Public {
     /// Whether a request's head alone is no reason to refuse it.
     pub(super) fn is_welcome(&self, request: &HttpRequest) -> bool {
         source_name(request.path()).is_some_and(|source| {
-            let head = request_head(source, request, &self.client_of(request), Instant::now());
+            let (info, length) = (self.client_of(request), body::length(&request.head().headers));
+            let head = request_head(source, request, &info, length, Instant::now());
             self.ingest.is_welcome(&head)
         })
     }
@@ -218,27 +218,23 @@ impl Public {
     }
 }
 
-/// As HTTP/2 counts it (RFC 9113, section 6.5.2): with 32 bytes for what holds them.
-fn header_bytes(name: &HeaderName, value: &HeaderValue) -> usize {
-    name.as_str().len() + value.len() + 32
-}
-
 /// What the way in looks at before the body is read.
 fn request_head<'a>(
     source: &'a str,
     request: &'a HttpRequest,
     info: &ClientInfo,
+    length: Option<u64>,
     began: Instant,
 ) -> RequestHead<'a> {
     let head = request.head();
-    let length = body::length(&head.headers);
     RequestHead {
         source,
         method: head.method.as_str(),
         path_and_query: head.uri.path_and_query().map_or("/", |path| path.as_str()),
         // A length that no address space holds is over every limit.
         content_length: length.map(|length| usize::try_from(length).unwrap_or(usize::MAX)),
-        header_bytes: head.headers.iter().map(|(name, value)| header_bytes(name, value)).sum(),
+        // As HTTP/2 counts it (RFC 9113, section 6.5.2): with 32 bytes for what holds them.
+        header_bytes: head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum(),
         client: info.client,
         is_behind_unnamed_proxy: info.is_behind_unnamed_proxy(),
         began,

@@ -7,7 +7,7 @@ use actix_web::body::BoxBody;
 use actix_web::dev::Response;
 
 use crate::event::EventId;
-use crate::http::connections::Watched;
+use crate::http::connections::ConnectionHandle;
 use crate::http::problem::Problem;
 use crate::ingest::{Accepted, Ack, BodyError, IngestError, Stored};
 use crate::source::Reply;
@@ -15,7 +15,7 @@ use crate::source::Reply;
 pub(in crate::http) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The answer to what was taken in. `connection` confirms one to an event once it was written.
-pub(super) fn of_accepted(accepted: Accepted, connection: Watched<'_>) -> Response<BoxBody> {
+pub(super) fn of_accepted(accepted: Accepted, connection: ConnectionHandle<'_>) -> Response<BoxBody> {
     match accepted {
         Accepted::Stored(Stored { appended, ack, answer, .. }) => {
             connection.answers(answer);
@@ -33,61 +33,49 @@ pub(super) fn of_accepted(accepted: Accepted, connection: Watched<'_>) -> Respon
 
 /// The answer to what was not taken in.
 pub(super) fn of_error(err: &IngestError) -> Response<BoxBody> {
-    let mut response = match err {
+    let retry_after = err.retry_after().unwrap_or_default();
+    let response = match err {
+        IngestError::UnknownSource => Problem::NotFound.response(),
+        IngestError::Method { allow } => allowing(allow, Problem::MethodNotAllowed("").response()),
         // Its sender has shown who it is.
-        IngestError::EventByMethod { .. } => problem(err).with_detail(&err.to_string()),
-        IngestError::RejectedBare => HttpResponse::Unauthorized().finish(),
-        _ => problem(err).response(),
-    };
-    match err {
-        IngestError::Method { allow } | IngestError::EventByMethod { allow } => {
-            if let Ok(allow) = HeaderValue::from_str(allow) {
-                response.headers_mut().insert(header::ALLOW, allow);
-            }
+        IngestError::EventByMethod { allow } => {
+            allowing(allow, Problem::MethodNotAllowed("").with_detail(&err.to_string()))
         }
-        // RFC 9110, 15.5.2: clients that were not asked send no password.
+        IngestError::NotAllowed | IngestError::NotAllowedBehindProxy | IngestError::Rejected => {
+            Problem::Unauthorized.response()
+        }
+        IngestError::RejectedBare => HttpResponse::Unauthorized().finish(),
         IngestError::RejectedBasic => {
+            let mut response = Problem::Unauthorized.response();
+            // RFC 9110, 15.5.2: clients that were not asked send no password.
             let asked = HeaderValue::from_static("Basic realm=\"gatepost\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, asked);
+            response
         }
-        // The client must connect again for its next try, which slows it down.
-        IngestError::TooManyUnverified | IngestError::Body(BodyError::NoRoom) => {
-            response.head_mut().set_connection_type(ConnectionType::Close);
+        IngestError::Body(BodyError::TooLarge) => Problem::TooLarge.response(),
+        IngestError::Body(BodyError::TooSlow) => Problem::Timeout.response(),
+        IngestError::Body(BodyError::Broken) => Problem::BadRequest.response(),
+        IngestError::Body(BodyError::NoRoom) => {
+            closing(Problem::Unavailable(retry_after).response())
         }
-        IngestError::UnknownSource
-        | IngestError::NotAllowed
-        | IngestError::NotAllowedBehindProxy
-        | IngestError::Body(BodyError::TooLarge | BodyError::TooSlow | BodyError::Broken)
-        | IngestError::Rejected
-        | IngestError::RejectedBare
-        | IngestError::RateLimited { .. }
-        | IngestError::Unavailable { .. } => {}
-    }
+        IngestError::TooManyUnverified => closing(Problem::TooMany(retry_after).response()),
+        IngestError::RateLimited { .. } => Problem::TooMany(retry_after).response(),
+        IngestError::Unavailable { .. } => Problem::Unavailable(retry_after).response(),
+    };
     response.into()
 }
 
-fn problem(err: &IngestError) -> Problem {
-    let retry_after = err.retry_after().unwrap_or_default();
-    match err {
-        IngestError::UnknownSource => Problem::NotFound,
-        IngestError::Method { .. } | IngestError::EventByMethod { .. } => {
-            Problem::MethodNotAllowed("POST")
-        }
-        IngestError::NotAllowed
-        | IngestError::NotAllowedBehindProxy
-        | IngestError::Rejected
-        | IngestError::RejectedBare
-        | IngestError::RejectedBasic => Problem::Unauthorized,
-        IngestError::Body(BodyError::TooLarge) => Problem::TooLarge,
-        IngestError::Body(BodyError::TooSlow) => Problem::Timeout,
-        IngestError::Body(BodyError::Broken) => Problem::BadRequest,
-        IngestError::TooManyUnverified | IngestError::RateLimited { .. } => {
-            Problem::TooMany(retry_after)
-        }
-        IngestError::Body(BodyError::NoRoom) | IngestError::Unavailable { .. } => {
-            Problem::Unavailable(retry_after)
-        }
+fn allowing(methods: &str, mut response: HttpResponse) -> HttpResponse {
+    if let Ok(methods) = HeaderValue::from_str(methods) {
+        response.headers_mut().insert(header::ALLOW, methods);
     }
+    response
+}
+
+/// The client must connect again for its next try, which slows it down.
+fn closing(mut response: HttpResponse) -> HttpResponse {
+    response.head_mut().set_connection_type(ConnectionType::Close);
+    response
 }
 
 /// The process serves: that is all a health check asks.

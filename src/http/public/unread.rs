@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::event::Headers;
 use crate::http::body::{self, Collect};
-use crate::http::connections::Watched;
+use crate::http::connections::ConnectionHandle;
 use crate::ingest::{BodyError, BodyLimits, BodyRoom, RequestReader};
 
 pub(super) struct Unread<'a> {
@@ -15,7 +15,7 @@ pub(super) struct Unread<'a> {
     pub(super) headers: &'a HeaderMap,
     /// How long the body is said to be.
     pub(super) length: Option<usize>,
-    pub(super) connection: Watched<'a>,
+    pub(super) connection: ConnectionHandle<'a>,
     pub(super) began: Instant,
     /// It has a stream of HTTP/2, whose frames wake the request by themselves.
     pub(super) is_stream: bool,
@@ -25,11 +25,7 @@ impl RequestReader for Unread<'_> {
     /// All headers, once, in the form in which they are stored. The order among different names is
     /// the HTTP library's; repeated names keep theirs.
     fn headers(&self) -> Headers {
-        let mut builder = Headers::builder();
-        for (name, value) in self.headers {
-            builder.push(name.as_str(), value.as_bytes());
-        }
-        builder.finish()
+        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect()
     }
 
     async fn body(
