@@ -1,7 +1,6 @@
 //! What becomes of a request that is answered with a success.
 
 use super::unconfirmed::UnconfirmedAnswer;
-use crate::metrics::RequestOutcome;
 use crate::queue::Appended;
 use crate::source::Reply;
 
@@ -48,20 +47,6 @@ impl Accepted {
         match self {
             Self::Stored(stored) => Some(stored.appended),
             Self::EmptyList(_) | Self::Handshake(_) | Self::Probe => None,
-        }
-    }
-
-    /// What it counts as; a look whether anything is there counts as nothing.
-    pub(super) fn outcome(&self) -> Option<RequestOutcome> {
-        match self {
-            Self::Stored(Stored { appended: Appended::Stored(_), .. }) => {
-                Some(RequestOutcome::Accepted)
-            }
-            Self::Stored(Stored { appended: Appended::Duplicate(_), .. }) => {
-                Some(RequestOutcome::Duplicate)
-            }
-            Self::EmptyList(_) | Self::Handshake(_) => Some(RequestOutcome::Handshake),
-            Self::Probe => None,
         }
     }
 }

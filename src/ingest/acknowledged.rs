@@ -14,8 +14,7 @@ pub struct Acknowledged(NewestFacts<u32>);
 impl Acknowledged {
     /// Notes that `id` was answered `took` after its request's head was read.
     pub(super) fn add(&self, id: EventId, took: Duration) {
-        let micros = u32::try_from(whole_micros(took)).unwrap_or(u32::MAX);
-        self.0.add(id, micros);
+        self.0.add(id, u32::try_from(whole_micros(took)).unwrap_or(u32::MAX));
     }
 
     /// How long after its request's head was read `id` was answered, where that is known still.

@@ -146,16 +146,20 @@ impl ClientLimiter {
         }
     }
 
-    /// Looks at a request from `address`. `None` = it has run out, and no slot is free.
-    pub(crate) fn admit(&self, address: IpAddr, limit: RateLimit) -> Option<Admission<'_>> {
+    /// Looks at a request from `address`, before anything else of it is read. An error = it has run out, and no slot is free.
+    pub(crate) fn admit(
+        &self,
+        address: IpAddr,
+        limit: RateLimit,
+    ) -> Result<Admission<'_>, IngestError> {
         let window = nanos_of(limit.per);
         let charge = window / u64::from(limit.n_requests.get());
         let (client, is_private) = (ClientNetwork::of(address), is_private(address));
         let budget = ClientBudget { client, is_private, charge, window };
         if self.has_run_out(budget) && !self.has_free_slot(budget) {
-            return None;
+            return Err(IngestError::TooManyUnverified);
         }
-        Some(Admission { limited: Some((self, budget)), slot: None, is_judged: false })
+        Ok(Admission { limited: Some((self, budget)), slot: None, is_judged: false })
     }
 
     /// `false` = it has run out, or its site has.
@@ -242,7 +246,7 @@ impl<'a> Admission<'a> {
     /// Gives the answer to a request that failed verification when it is due: at once, or late, or
     /// a 429 in its place.
     pub(crate) async fn fail<T>(self, answer: Result<T, IngestError>) -> Result<T, IngestError> {
-        match self.failed() {
+        match self.charge_failure() {
             FailureResponse::Immediate => answer,
             FailureResponse::Delayed(slot) => {
                 tokio::time::sleep(FAILURE_DELAY).await;
@@ -256,7 +260,7 @@ impl<'a> Admission<'a> {
     }
 
     /// The request failed, or asked for an answer that needs no signature.
-    pub(crate) fn failed(mut self) -> FailureResponse<'a> {
+    pub(crate) fn charge_failure(mut self) -> FailureResponse<'a> {
         self.is_judged = true;
         let Some((limiter, budget)) = self.limited else { return FailureResponse::Immediate };
         if limiter.charge(budget) {

@@ -23,7 +23,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::metrics::{Metrics, RequestOutcome, SourceMetrics};
 use crate::queue::{Appended, Queue};
 use crate::secret::Secret;
-use crate::source::{Answered, MethodUse, Rejection, Reply, Source, Verified};
+use crate::source::{Answered, MethodUse, Rejection, Source, Verified};
 use crate::standby::Standbys;
 use crate::trace::Traces;
 
@@ -201,7 +201,12 @@ impl Ingest {
         let received_at = self.clock.now();
         let limits = **self.limits.load();
         let body_limits = endpoint.check_head(head, &limits)?; // 405, 401, 413
-        let mut admission = self.admit(endpoint, head, &limits)?; // 429
+        // Whom the source names in `allow` is not limited.
+        let limited = head.client.zip(limits.unverified).filter(|_| endpoint.is_open());
+        let mut admission = match limited {
+            Some((client, limit)) => self.client_limiter.admit(client, limit)?, // 429
+            None => Admission::unlimited(),
+        };
         let mut room = self.unverified.reserve(head, limits.unverified_bytes)?; // 503
         let body = match reader.body(body_limits, &mut room).await {
             Ok(body) => body,
@@ -228,22 +233,6 @@ impl Ingest {
         }
     }
 
-    /// Looks at the client before anything is read. One in the source's `allow` is not limited.
-    fn admit(
-        &self,
-        endpoint: &Endpoint,
-        head: &RequestHead<'_>,
-        limits: &Limits,
-    ) -> Result<Admission<'_>, IngestError> {
-        match (head.client, limits.unverified) {
-            (Some(client), Some(limit)) if endpoint.is_open() => {
-                let admission = self.client_limiter.admit(client, limit);
-                admission.ok_or(IngestError::TooManyUnverified)
-            }
-            _ => Ok(Admission::unlimited()),
-        }
-    }
-
     /// The answer to a request whose verification failed: it may be a question and no event.
     fn answer_unverified(
         &self,
@@ -252,8 +241,12 @@ impl Ingest {
         rejection: &Rejection,
     ) -> Result<Accepted, IngestError> {
         let source = endpoint.source();
-        if let Some(answered) = source.answer_unverified(&request.inbound(), rejection) {
-            let reply = self.answer_handshake(endpoint, request, answered);
+        let answered = source.answer_unverified(&request.inbound(), rejection);
+        if let Some(Answered { reply, learned }) = answered {
+            if let Some(secret) = learned {
+                self.learn(endpoint, &secret);
+            }
+            self.keep_handshake(endpoint, request);
             return Ok(Accepted::Handshake(reply));
         }
         // What tries to be believed is no mere look whether anything is there.
@@ -268,24 +261,8 @@ impl Ingest {
         Err(IngestError::of_rejection(source, rejection))
     }
 
-    /// Takes in what an unsigned question brought: it is kept beside the rejected requests, where
-    /// its owner can look at it, and becomes the source's secret where that is wanted.
-    fn answer_handshake(
-        &self,
-        endpoint: &Endpoint,
-        request: Request<'_>,
-        answered: Answered,
-    ) -> Reply {
-        let Answered { reply, learned } = answered;
-        if let Some(secret) = learned {
-            self.learn(endpoint, &secret);
-        }
-        self.keep_handshake(endpoint, request);
-        reply
-    }
-
-    /// Keeps a question where its owner can look at it: also a signed one, or its owner could not tell that an event was
-    /// taken for one.
+    /// Keeps a question beside the rejected requests, where its owner can look at it: also a signed one, or its
+    /// owner could not tell that an event was taken for one.
     fn keep_handshake(&self, endpoint: &Endpoint, request: Request<'_>) {
         self.log.handshake(endpoint.source().name(), request.client, self.clock.now());
         self.rejected.push(RejectedRequest::of_handshake(endpoint.source(), request));
@@ -309,7 +286,9 @@ impl Ingest {
             let is_look = source.is_look(&request.inbound(), &verified);
             return if is_look { Ok(Accepted::Probe) } else { Err(refused()) };
         }
-        self.store.store(endpoint, verified, request.with_body_of_query(source)).await
+        let is_all_in_query = request.body.is_empty();
+        let request = if is_all_in_query { request.with_body_of_query(source) } else { request };
+        self.store.store(endpoint, verified, request).await
     }
 
     /// Writes a secret that the sender chose, where there is none yet, and goes on with it.
@@ -338,26 +317,30 @@ impl Ingest {
         received: &Result<Accepted, IngestError>,
     ) {
         let counters = endpoint.map_or(&self.unknown, Endpoint::metrics);
-        let outcome = match received {
-            Ok(accepted) => accepted.outcome(),
-            Err(err) => err.outcome(),
-        };
-        if let Some(outcome) = outcome {
-            counters.request(outcome);
-        }
         match received {
             Ok(Accepted::Stored(stored)) => {
+                let took = head.began.elapsed();
+                self.metrics.ack(took);
+                match stored.appended {
+                    Appended::Stored(id) => {
+                        counters.request(RequestOutcome::Accepted);
+                        self.acknowledged.add(id, took);
+                    }
+                    Appended::Duplicate(_) => counters.request(RequestOutcome::Duplicate),
+                }
                 for _ in 0..stored.n_more_repeats {
                     counters.request(RequestOutcome::Duplicate);
                 }
-                let took = head.began.elapsed();
-                self.metrics.ack(took);
-                if let Appended::Stored(id) = stored.appended {
-                    self.acknowledged.add(id, took);
-                }
             }
-            Ok(Accepted::EmptyList(_) | Accepted::Handshake(_) | Accepted::Probe) => {}
+            Ok(Accepted::EmptyList(_) | Accepted::Handshake(_)) => {
+                counters.request(RequestOutcome::Handshake);
+            }
+            // A look whether anything is there counts as nothing.
+            Ok(Accepted::Probe) => {}
             Err(err) => {
+                if let Some(outcome) = err.outcome() {
+                    counters.request(outcome);
+                }
                 if let Some(reason) = err.refused_for() {
                     let source = endpoint.map(|endpoint| endpoint.source().name());
                     let path = Some(head.path());

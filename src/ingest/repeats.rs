@@ -3,21 +3,15 @@
 use super::newest::NewestFacts;
 use crate::clock::Timestamp;
 use crate::event::EventId;
-use crate::queue::Appended;
 
 /// The newest repeats of events, since the start.
 #[derive(Debug, Default)]
 pub struct SeenRepeats(NewestFacts<Timestamp>);
 
 impl SeenRepeats {
-    /// Notes what of `appended` was there before. Mostly nothing was, and then no clock is asked.
-    pub(super) fn add(&self, appended: &[Appended], now: impl Fn() -> Timestamp) {
-        for one in appended {
-            match one {
-                Appended::Duplicate(id) => self.0.add(*id, now()),
-                Appended::Stored(_) => {}
-            }
-        }
+    /// Notes that `id` came again.
+    pub(super) fn add(&self, id: EventId, now: Timestamp) {
+        self.0.add(id, now);
     }
 
     /// When `id` came again, as far as that is known still, the newest last.
@@ -38,11 +32,11 @@ mod tests {
         let repeats = SeenRepeats::default();
         let id = |n: u128| EventId(Uuid::from_u128(n));
         let at = Timestamp::from_millis;
-        repeats.add(&[Appended::Duplicate(id(1)), Appended::Stored(id(2))], || at(1));
-        repeats.add(&[Appended::Duplicate(id(1))], || at(2));
+        repeats.add(id(1), at(1));
+        repeats.add(id(1), at(2));
         assert_eq!((repeats.of(id(1)), repeats.of(id(2))), (vec![at(1), at(2)], vec![]));
         for n in 3..FACTS_MAX as u128 + 2 {
-            repeats.add(&[Appended::Duplicate(id(n))], || at(3));
+            repeats.add(id(n), at(3));
         }
         assert_eq!(repeats.of(id(1)), [at(2)]);
     }

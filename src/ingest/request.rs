@@ -95,12 +95,8 @@ impl Request<'_> {
         is_bare && self.body.is_empty()
     }
 
-    /// The same with its query as its body, a form, where it has no other: what it says there would be
-    /// lost.
+    /// The same with its query as its body, a form: what it says there would be lost.
     pub(super) fn with_body_of_query(self, source: &Source) -> Self {
-        if !self.body.is_empty() {
-            return self;
-        }
         let Some(form) = source.form_in_query(self.path_and_query) else { return self };
         let mut headers = Headers::builder();
         for (name, value) in self.headers.iter().filter(|(name, _)| *name != CONTENT_TYPE) {

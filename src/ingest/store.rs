@@ -59,17 +59,6 @@ impl EventStore {
         Self { standbys: Some(standbys), ..self }
     }
 
-    /// Waits for the second copy, where that is wanted. An event that it does not have in time is
-    /// stored all the same, so its sender's repeat is a duplicate, and is answered once it has it.
-    async fn copied(&self) -> Result<(), IngestError> {
-        let Some(standbys) = &self.standbys else { return Ok(()) };
-        if standbys.is_copied().await {
-            return Ok(());
-        }
-        self.log.not_copied(self.clock.now());
-        Err(IngestError::Unavailable { retry_after: RETRY_SOON })
-    }
-
     /// Stores what a verified request brought.
     pub(super) async fn store(
         &self,
@@ -107,42 +96,10 @@ impl EventStore {
         let dedupe = event.dedupe;
         let received = TracedRequest::of(&event, &self.traces);
         let appended = self.in_time(self.queue.append(event)).await?;
-        self.trace(received, appended);
-        self.answer(endpoint, dedupe, appended, of_answer).await
-    }
-
-    /// Answers a request that was refused as too old where it repeats an event that is stored: as its
-    /// first answer would have been. `None` = it is no such repeat.
-    pub(super) async fn answer_late(
-        &self,
-        endpoint: &Endpoint,
-        request: &Request<'_>,
-        rejection: &Rejection,
-    ) -> Option<Result<Accepted, IngestError>> {
-        let event = late_event(endpoint.source(), request, rejection)?;
-        let found = match self.in_time(self.queue.find_repeated(&event)).await {
-            Ok(found) => found?,
-            Err(err) => return Some(Err(err)),
-        };
-        let (dedupe, appended) = (event.dedupe, Appended::Duplicate(found));
-        Some(self.answer(endpoint, dedupe, appended, Some(event)).await)
-    }
-
-    async fn answer(
-        &self,
-        endpoint: &Endpoint,
-        dedupe: Dedupe,
-        appended: Appended,
-        of_answer: Option<NewEvent>,
-    ) -> Result<Accepted, IngestError> {
-        self.repeats.add(&[appended], || self.clock.now());
-        let answer = UnconfirmedAnswer::new(&self.queue, [(dedupe, appended)]);
-        self.copied().await?;
-        let ack = match endpoint.source().settings().answer.body() {
-            None => Ack::Id,
-            Some(rule) => self.reply(endpoint, rule, of_answer, appended.id()),
-        };
-        Ok(Accepted::Stored(Stored { appended, n_more_repeats: 0, ack, answer }))
+        if let (Some(received), Appended::Stored(id)) = (received, appended) {
+            self.trace(received, id);
+        }
+        self.acknowledge(endpoint, &[(dedupe, appended)], of_answer, Ack::Id).await
     }
 
     /// Stores the items of a list by one commit.
@@ -159,23 +116,70 @@ impl EventStore {
             events.iter().map(|event| TracedRequest::of(event, &self.traces)).collect();
         let all = self.in_time(self.queue.append_all(events)).await?;
         for (received, appended) in received.into_iter().zip(&all) {
-            self.trace(received, *appended);
+            if let (Some(received), Appended::Stored(id)) = (received, appended) {
+                self.trace(received, *id);
+            }
         }
-        self.repeats.add(&all, || self.clock.now());
-        let appended = dedupes.into_iter().zip(all.iter().copied());
-        let answer = UnconfirmedAnswer::new(&self.queue, appended);
-        self.copied().await?;
-        let is_new = |appended: &&Appended| matches!(appended, Appended::Stored(_));
-        let Some(appended) = all.iter().find(is_new).or(all.first()).copied() else {
+        let ack = Ack::IdAndCount(all.len());
+        let stored: Vec<_> = dedupes.into_iter().zip(all).collect();
+        self.acknowledge(endpoint, &stored, of_answer, ack).await
+    }
+
+    /// Answers a request that was refused as too old where it repeats an event that is stored: as its
+    /// first answer would have been. `None` = it is no such repeat.
+    pub(super) async fn answer_late(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request<'_>,
+        rejection: &Rejection,
+    ) -> Option<Result<Accepted, IngestError>> {
+        let event = late_event(endpoint.source(), request, rejection)?;
+        let found = match self.in_time(self.queue.find_repeated(&event)).await {
+            Ok(found) => found?,
+            Err(err) => return Some(Err(err)),
+        };
+        let stored = [(event.dedupe, Appended::Duplicate(found))];
+        Some(self.acknowledge(endpoint, &stored, Some(event), Ack::Id).await)
+    }
+
+    /// The answer to a request whose events are stored: `ack`, unless the source has an answer of its own, which is
+    /// said over `of_answer`.
+    async fn acknowledge(
+        &self,
+        endpoint: &Endpoint,
+        stored: &[(Dedupe, Appended)],
+        of_answer: Option<NewEvent>,
+        ack: Ack,
+    ) -> Result<Accepted, IngestError> {
+        let (mut first_new, mut n_repeats) = (None, 0);
+        for (_, appended) in stored {
+            match appended {
+                Appended::Stored(_) => first_new = first_new.or(Some(*appended)),
+                Appended::Duplicate(id) => {
+                    n_repeats += 1;
+                    self.repeats.add(*id, self.clock.now());
+                }
+            }
+        }
+        let answer = UnconfirmedAnswer::new(&self.queue, stored.iter().copied());
+        // An event that the second copy does not have in time is stored all the same, so its sender's
+        // repeat is a duplicate, and is answered once it has it.
+        if let Some(standbys) = &self.standbys
+            && !standbys.is_copied().await
+        {
+            self.log.not_copied(self.clock.now());
+            return Err(IngestError::Unavailable { retry_after: RETRY_SOON });
+        }
+        let first = || stored.first().map(|(_, appended)| *appended);
+        let Some(appended) = first_new.or_else(first) else {
             return Ok(Accepted::EmptyList(None));
         };
-        let ack = match rule {
-            None => Ack::IdAndCount(all.len()),
+        let ack = match endpoint.source().settings().answer.body() {
+            None => ack,
             Some(rule) => self.reply(endpoint, rule, of_answer, appended.id()),
         };
-        let n_repeats = all.iter().filter(|one| !is_new(one)).count();
         // The request itself counts as one where all of its items were there before.
-        let n_more_repeats = n_repeats - usize::from(n_repeats == all.len());
+        let n_more_repeats = n_repeats - usize::from(n_repeats == stored.len());
         Ok(Accepted::Stored(Stored { appended, n_more_repeats, ack, answer }))
     }
 
@@ -196,8 +200,7 @@ impl EventStore {
     }
 
     /// The first span of an event: from its request's head to the durable commit.
-    fn trace(&self, received: Option<TracedRequest>, appended: Appended) {
-        let (Some(received), Appended::Stored(id)) = (received, appended) else { return };
+    fn trace(&self, received: TracedRequest, id: EventId) {
         let trace = EventTrace::of(id, &received.headers);
         if !trace.is_sampled {
             return;

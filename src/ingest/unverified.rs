@@ -48,16 +48,7 @@ impl UnverifiedBytes {
     ) -> Result<BodyRoom<'_>, BodyError> {
         let headers = Some(head.header_bytes).filter(|n_bytes| *n_bytes > SMALL_BYTES);
         let length = headers.unwrap_or(0).saturating_add(head.content_length.unwrap_or(0));
-        self.reserve_bytes(head.client, length, bytes_max)
-    }
-
-    fn reserve_bytes(
-        &self,
-        client: Option<IpAddr>,
-        length: usize,
-        bytes_max: usize,
-    ) -> Result<BodyRoom<'_>, BodyError> {
-        let client = client.unwrap_or(IpAddr::from([0; 4])).to_canonical();
+        let client = head.client.unwrap_or(IpAddr::from([0; 4])).to_canonical();
         let mut room = BodyRoom { all: self, client, bytes_max, counted: 0 };
         let is_free = length <= SMALL_BYTES || room.grow_to(length);
         if is_free { Ok(room) } else { Err(BodyError::NoRoom) }
@@ -116,21 +107,24 @@ mod tests {
 
     const MAX: usize = 1 << 20;
 
-    fn client(last: u8) -> IpAddr {
-        [203, 0, 113, last].into()
+    fn head(last: u8, header_bytes: usize, length: usize) -> RequestHead<'static> {
+        let (client, content_length) = (Some([203, 0, 113, last].into()), Some(length));
+        let head = crate::ingest::testing::head("a", "/hooks/a");
+        RequestHead { content_length, header_bytes, client, ..head }
+    }
+
+    fn reserve(all: &UnverifiedBytes, last: u8, length: usize) -> Result<BodyRoom<'_>, BodyError> {
+        all.reserve(&head(last, 0, length), MAX)
     }
 
     #[test]
     fn one_address_leaves_room_for_others() {
         let all = UnverifiedBytes::default();
-        let of = |last| all.reserve_bytes(Some(client(last)), 200 << 10, MAX).ok();
+        let of = |last| reserve(&all, last, 200 << 10).ok();
         let greedy: Vec<_> = std::iter::from_fn(|| of(1)).collect();
         assert_eq!(greedy.len(), 2);
         let other = of(2).unwrap();
-        assert!(
-            all.reserve_bytes(Some(client(1)), SMALL_BYTES, MAX).is_ok(),
-            "small ones are always taken"
-        );
+        assert!(reserve(&all, 1, SMALL_BYTES).is_ok(), "small ones are always taken");
         drop(greedy);
         let again: Vec<_> = std::iter::from_fn(|| of(1)).collect();
         assert_eq!(again.len(), 2);
@@ -141,22 +135,18 @@ mod tests {
     #[test]
     fn headers_count_with_the_body() {
         let all = UnverifiedBytes::default();
-        let head = |header_bytes, content_length| {
-            let head = crate::ingest::testing::head("a", "/hooks/a");
-            RequestHead { header_bytes, content_length, client: Some(client(1)), ..head }
-        };
-        let small = all.reserve(&head(1_000, None), MAX).unwrap();
+        let small = all.reserve(&head(1, 1_000, 0), MAX).unwrap();
         assert_eq!(small.counted, 0);
         let large: Vec<_> =
-            std::iter::from_fn(|| all.reserve(&head(60_000, Some(5)), MAX).ok()).collect();
+            std::iter::from_fn(|| all.reserve(&head(1, 60_000, 5), MAX).ok()).collect();
         assert_eq!((large.len(), large[0].counted), (8, 60_005));
     }
 
     #[test]
     fn a_body_in_chunks_takes_room_as_it_comes() {
         let all = UnverifiedBytes::default();
-        let mut room = all.reserve_bytes(Some(client(1)), 0, MAX).unwrap();
-        let other = all.reserve_bytes(Some(client(2)), 512 << 10, MAX).unwrap();
+        let mut room = reserve(&all, 1, 0).unwrap();
+        let other = reserve(&all, 2, 512 << 10).unwrap();
         assert!(room.grow_to(5_000) && room.counted == 5_000);
         assert!(room.grow_to(512 << 10) && room.grow_to(5_000));
         assert!(!room.grow_to((512 << 10) + 1));
@@ -169,8 +159,8 @@ mod tests {
     #[test]
     fn a_body_that_is_longer_than_all_the_room_is_taken_alone() {
         let all = UnverifiedBytes::default();
-        let alone = all.reserve_bytes(Some(client(1)), 2 * MAX, MAX);
+        let alone = reserve(&all, 1, 2 * MAX);
         assert!(alone.is_ok());
-        assert_eq!(all.reserve_bytes(Some(client(2)), MAX, MAX).err(), Some(BodyError::NoRoom));
+        assert_eq!(reserve(&all, 2, MAX).err(), Some(BodyError::NoRoom));
     }
 }

@@ -184,8 +184,7 @@ impl Scheme {
         now: Timestamp,
     ) -> Result<Accepted, Rejection> {
         if self.algorithm == Algorithm::None {
-            let id = self.id.as_ref().and_then(|place| place.find(request).text());
-            return Ok(Accepted { key_index: 0, id });
+            return Ok(self.accepted(0, request));
         }
         match &self.each {
             Some(path) => self.verify_each(path, keys, request, now),

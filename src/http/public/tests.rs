@@ -48,8 +48,8 @@ fn limits() -> Limits {
 fn take_all(public: &Public) -> Vec<Slot<'_>> {
     let client_limiter = public.ingest.client_limiter();
     let mut slots = Vec::new();
-    while let Some(admission) = client_limiter.admit(CLIENT.parse().unwrap(), limit()) {
-        if let FailureResponse::Delayed(slot) = admission.failed() {
+    while let Ok(admission) = client_limiter.admit(CLIENT.parse().unwrap(), limit()) {
+        if let FailureResponse::Delayed(slot) = admission.charge_failure() {
             slots.push(slot);
         }
     }

@@ -18,7 +18,7 @@ impl Rig {
     }
 
     fn admit(&self, address: &str) -> Option<Admission<'_>> {
-        self.client_limiter.admit(address.parse().unwrap(), RateLimit::parse("3/m").unwrap())
+        self.client_limiter.admit(address.parse().unwrap(), RateLimit::parse("3/m").unwrap()).ok()
     }
 
     /// A request that is read to its end and fails.
@@ -26,7 +26,7 @@ impl Rig {
     fn fail(&self, address: &str) -> FailureResponse<'_> {
         let mut admission = self.admit(address).unwrap();
         assert!(admission.acquire_slot());
-        admission.failed()
+        admission.charge_failure()
     }
 
     #[track_caller]
@@ -104,8 +104,8 @@ fn who_has_no_slot_left_is_turned_away_until_one_is_free() {
     let (mut early, other) = (rig.admit(CLIENT).unwrap(), rig.admit(CLIENT).unwrap());
     let mut slots = rig.take_all(CLIENT, SLOTS_OF_UNKNOWN);
     assert!(!early.acquire_slot());
-    assert!(matches!(early.failed(), FailureResponse::Reject));
-    assert!(matches!(other.failed(), FailureResponse::Reject));
+    assert!(matches!(early.charge_failure(), FailureResponse::Reject));
+    assert!(matches!(other.charge_failure(), FailureResponse::Reject));
     assert!(rig.admit("203.0.113.8").is_some(), "another one has slots of his own");
     slots.pop();
     rig.succeed(CLIENT);
