@@ -4,7 +4,7 @@
 //! `reader` (what comes), `receive`, `endpoint` (a source and its limits), `client_network`, `client_limiter` and
 //! `unverified` (what a client may cost before it is believed), `store` (what was verified),
 //! `late` (repeats whose time is over), `accepted` and `error` (what becomes of a request), `unconfirmed` (whether its answer was written),
-//! `rejected`, `refused` and `proxies` (what an owner is shown of the rest), `log`.
+//! `rejected`, `refused`, `shown_path` and `proxies` (what an owner is shown of the rest), `log`.
 //!
 //! - Nothing is stored that was not verified, and nothing is answered that was not stored.
 //! - The commit has [`COMMIT_TIMEOUT`]; who gives up then can repeat the request, which is
@@ -28,6 +28,7 @@ mod refused;
 mod rejected;
 mod repeats;
 mod request;
+mod shown_path;
 mod store;
 mod unconfirmed;
 mod unverified;

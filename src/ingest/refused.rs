@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::rejected::{RejectedRequest, RejectedRing};
+use super::shown_path::shown_path;
 use crate::clock::Timestamp;
 use crate::event::SourceName;
 use crate::sync::lock;
@@ -195,6 +196,8 @@ impl RefusedRequests {
     /// Counts it; at most one line a second for each reason.
     pub fn add(&self, refused: RefusedRequest<'_>, now: Timestamp) {
         let RefusedRequest { reason, path, source, client } = refused;
+        // A source's own path has its name alone.
+        let path = path.map(|path| if source.is_some() { path.to_owned() } else { shown_path(path) });
         let path = path.map(|path| path.chars().take(PATH_CHARS_MAX).collect::<String>());
         let line = self.lines.get(reason.index()).and_then(|line| line.open(now));
         if let Some(n_silent) = line {

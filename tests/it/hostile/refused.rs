@@ -21,6 +21,7 @@ fn whatever_is_refused_has_a_line_in_the_log_and_a_row_in_the_status() {
     for _ in 0..3 {
         assert_eq!(wire::post(at, "/hooks/hyvor2", &[], b"1").status, 404);
         assert_eq!(wire::post(at, "/Hyvor/", &[], b"1").status, 404);
+        assert_eq!(wire::post(at, "/hooks/hyvor/SECRETTOKEN?key=hunter2", &[], b"1").status, 404);
         assert_eq!(wire::request(at, "BREW", "/hooks/hyvor", &[], b"").status, 405);
         let large = head("POST", "/hooks/hyvor", &[("Content-Length", "9999999")]);
         assert_eq!(wire::raw(at, large.as_bytes()).unwrap().status, 413);
@@ -46,6 +47,7 @@ fn whatever_is_refused_has_a_line_in_the_log_and_a_row_in_the_status() {
     };
     assert_eq!(row("/hooks/hyvor2", "no source"), (404, 3));
     assert_eq!(row("/Hyvor/", "no source"), (404, 3));
+    assert_eq!(row("/hooks/hyvor/SECR…(11 characters)", "no source"), (404, 3));
     assert_eq!(row("/hooks/hyvor", "method"), (405, 3));
     assert_eq!(row("/hooks/hyvor", "body_max"), (413, 3));
     assert_eq!(row("/hooks/near", "not in the source's `allow`"), (401, 3));
@@ -59,7 +61,9 @@ fn whatever_is_refused_has_a_line_in_the_log_and_a_row_in_the_status() {
         let n_lines = log.matches(part).count();
         assert!((1..=12).contains(&n_lines), "{part}: {log}");
     }
-    assert!(!log.contains(&signed), "{log}");
+    for secret in [&*signed, "SECRETT", "hunter2"] {
+        assert!(!log.contains(secret) && !status.to_string().contains(secret), "{log}");
+    }
     let shown = program::printed(&program::run(&folder, &["status"]), 0);
     assert!(shown.contains("/hooks/hyvor2") && shown.contains("body_max"), "{shown}");
     assert_eq!(served.stop(), Some(0));
