@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use actix_http::{ConnectionType, Method, Request as HttpRequest};
+use actix_http::{ConnectionType, Method, Request as HttpRequest, header};
 use actix_web::Error;
 use actix_web::body::BoxBody;
 use actix_web::dev::{Response, ServiceFactory, fn_service};
@@ -231,10 +231,17 @@ fn request_head<'a>(
         source,
         method: head.method.as_str(),
         path_and_query: head.uri.path_and_query().map_or("/", |path| path.as_str()),
+        is_preflight: head.method == Method::OPTIONS
+            && head.headers.contains_key(header::ORIGIN)
+            && head.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD),
         // A length that no address space holds is over every limit.
         content_length: length.map(|length| usize::try_from(length).unwrap_or(usize::MAX)),
         // As HTTP/2 counts it (RFC 9113, section 6.5.2): with 32 bytes for what holds them.
-        header_bytes: head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum(),
+        header_bytes: head
+            .headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + 32)
+            .sum(),
         client: info.client,
         is_behind_unnamed_proxy: info.is_behind_unnamed_proxy(),
         began,

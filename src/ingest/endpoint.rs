@@ -74,6 +74,9 @@ impl Endpoint {
         head: &RequestHead<'_>,
         limits: &Limits,
     ) -> Result<BodyLimits, IngestError> {
+        if head.is_preflight && !self.source.has_own_options() {
+            return Err(IngestError::Preflight { allow: self.source.event_methods() });
+        }
         if self.source.method_use(head.method) == MethodUse::None {
             return Err(IngestError::Method { allow: self.source.methods() });
         }

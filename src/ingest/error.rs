@@ -25,6 +25,12 @@ pub enum IngestError {
         /// The methods that it takes, as `Allow` lists them.
         allow: String,
     },
+    /// A browser asks whether a page may send here: it gets no leave.
+    #[error("this is a browser's question (CORS); a webhook comes from a server")]
+    Preflight {
+        /// The methods by which the source takes events.
+        allow: String,
+    },
     /// It is believed, and came by a method by which the source takes no events: what it says would
     /// be lost.
     #[error("the source takes events by {allow} only")]
@@ -89,7 +95,7 @@ impl IngestError {
     /// What it counts as; a wrong method is no request to the source.
     pub fn outcome(&self) -> Option<RequestOutcome> {
         match self {
-            Self::Method { .. } | Self::EventByMethod { .. } => None,
+            Self::Method { .. } | Self::Preflight { .. } | Self::EventByMethod { .. } => None,
             Self::UnknownSource => Some(RequestOutcome::UnknownSource),
             Self::NotAllowed | Self::NotAllowedBehindProxy => Some(RequestOutcome::NotAllowed),
             Self::TooManyUnverified => Some(RequestOutcome::UnverifiedLimited),
@@ -114,6 +120,7 @@ impl IngestError {
             }
             Self::UnknownSource
             | Self::Method { .. }
+            | Self::Preflight { .. }
             | Self::EventByMethod { .. }
             | Self::NotAllowed
             | Self::NotAllowedBehindProxy
@@ -130,6 +137,7 @@ impl IngestError {
         match self {
             Self::UnknownSource => Some(RefusedFor::UnknownSource),
             Self::Method { .. } => Some(RefusedFor::Method),
+            Self::Preflight { .. } => Some(RefusedFor::Preflight),
             Self::EventByMethod { .. } => Some(RefusedFor::EventByMethod),
             Self::NotAllowed => Some(RefusedFor::NotAllowed),
             Self::NotAllowedBehindProxy => Some(RefusedFor::NotAllowedBehindProxy),

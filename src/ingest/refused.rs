@@ -31,6 +31,8 @@ pub enum RefusedFor {
     Elsewhere,
     /// 405.
     Method,
+    /// 405: a browser asks whether a page may send here.
+    Preflight,
     /// 405: it is believed, and its method brings no events here.
     EventByMethod,
     /// 413: the body is over the limit.
@@ -72,14 +74,14 @@ pub enum RefusedFor {
     NotKept,
 }
 
-const N_REASONS: usize = 22;
+const N_REASONS: usize = 23;
 
 impl RefusedFor {
     /// The answer's status; 0 = there was no answer.
     pub const fn status(self) -> u16 {
         match self {
             Self::UnknownSource | Self::Elsewhere => 404,
-            Self::Method | Self::EventByMethod => 405,
+            Self::Method | Self::Preflight | Self::EventByMethod => 405,
             Self::TooLarge => 413,
             Self::NotAllowed | Self::NotAllowedBehindProxy | Self::NotKept => 401,
             Self::HeadTooLarge => 431,
@@ -99,6 +101,10 @@ impl RefusedFor {
                 "nothing is at this path: the sender's URL should end with /hooks/ and the source's name"
             }
             Self::Method => "not a method that the source takes",
+            Self::Preflight => {
+                "a page in a browser wants to send (CORS preflight), and browsers get no leave: a \
+                 webhook comes from a server; to test, use curl or `gatepost send`"
+            }
             Self::EventByMethod => {
                 "a good request by a method that is not in the source's `methods`: what it says \
                  would be lost; add the method there"
@@ -197,7 +203,8 @@ impl RefusedRequests {
     pub fn add(&self, refused: RefusedRequest<'_>, now: Timestamp) {
         let RefusedRequest { reason, path, source, client } = refused;
         // A source's own path has its name alone.
-        let path = path.map(|path| if source.is_some() { path.to_owned() } else { shown_path(path) });
+        let path =
+            path.map(|path| if source.is_some() { path.to_owned() } else { shown_path(path) });
         let path = path.map(|path| path.chars().take(PATH_CHARS_MAX).collect::<String>());
         let line = self.lines.get(reason.index()).and_then(|line| line.open(now));
         if let Some(n_silent) = line {

@@ -44,6 +44,8 @@ pub struct RequestHead<'a> {
     pub method: &'a str,
     /// The path with the query, as sent.
     pub path_and_query: &'a str,
+    /// A browser asks whether a page may send here (a CORS preflight).
+    pub is_preflight: bool,
     /// How long the body is said to be.
     pub content_length: Option<usize>,
     /// What its headers take in memory. By HTTP/2 a client can name ten times 4 KB in ten bytes.

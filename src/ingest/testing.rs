@@ -22,6 +22,7 @@ pub(crate) fn head<'a>(source: &'a str, path_and_query: &'a str) -> RequestHead<
         source,
         method: "POST",
         path_and_query,
+        is_preflight: false,
         content_length: None,
         header_bytes: 0,
         client: None,

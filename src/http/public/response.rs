@@ -15,7 +15,10 @@ use crate::source::Reply;
 pub(in crate::http) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The answer to what was taken in. `connection` confirms one to an event once it was written.
-pub(super) fn of_accepted(accepted: Accepted, connection: ConnectionHandle<'_>) -> Response<BoxBody> {
+pub(super) fn of_accepted(
+    accepted: Accepted,
+    connection: ConnectionHandle<'_>,
+) -> Response<BoxBody> {
     match accepted {
         Accepted::Stored(Stored { appended, ack, answer, .. }) => {
             connection.answers(answer);
@@ -37,8 +40,8 @@ pub(super) fn of_error(err: &IngestError) -> Response<BoxBody> {
     let response = match err {
         IngestError::UnknownSource => Problem::NotFound.response(),
         IngestError::Method { allow } => allowing(allow, Problem::MethodNotAllowed("").response()),
-        // Its sender has shown who it is.
-        IngestError::EventByMethod { allow } => {
+        // Its sender has shown who it is, or is a person who looks at a page of their own.
+        IngestError::EventByMethod { allow } | IngestError::Preflight { allow } => {
             allowing(allow, Problem::MethodNotAllowed("").with_detail(&err.to_string()))
         }
         IngestError::NotAllowed | IngestError::NotAllowedBehindProxy | IngestError::Rejected => {

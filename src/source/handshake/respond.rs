@@ -9,7 +9,7 @@ use super::super::field_ref::{FieldRef, pairs};
 use super::super::rejection::Rejection;
 use super::super::reply::Reply;
 use super::super::request::Inbound;
-use super::answer::{echo, text_at, zoom};
+use super::answer::{ORIGIN, echo, text_at, zoom};
 use super::rule::{Answer, Handshake, Signing};
 
 /// The longest body of an unsigned question: all that is known are shorter than 1 KiB.
@@ -47,6 +47,13 @@ impl Source {
         } else {
             MethodUse::None
         }
+    }
+
+    /// Whether its owner answers OPTIONS. The question of `CloudEvents` is none of a browser's.
+    pub fn has_own_options(&self) -> bool {
+        let of_cloud_events = FieldRef::header(ORIGIN);
+        let mut handshakes = self.settings.profile.handshakes.iter();
+        handshakes.any(|one| one.may_come_by("OPTIONS") && one.place() != Some(&of_cloud_events))
     }
 
     /// Whether what comes by this method, says nothing and is not signed only looks whether anything is there: also where

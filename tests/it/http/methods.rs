@@ -113,6 +113,33 @@ fn nothing_that_is_believed_is_answered_200_and_lost() {
 }
 
 #[test]
+fn browsers_question_is_named_and_gets_no_leave() {
+    let own = "[source.own]\nsecrets = [{ file = \"secret\" }]\n\
+               verify = { algorithm = \"hmac-sha256\", header = \"X-S\" }\n\
+               handshake = { methods = [\"OPTIONS\"], when = { header = \"origin\" }, answer = \"yes\" }\n";
+    let folder = Folder::new("", &[SOURCES, own].concat());
+    let served = Served::start(&folder);
+    let page = [("Origin", "https://a.example"), ("Access-Control-Request-Method", "POST")];
+    let with_key = format!("/hooks/token?key={SECRET}");
+    for path in ["/hooks/hyvor", "/hooks/token", &with_key, "/hooks/open"] {
+        let answer = wire::request(served.public(), "OPTIONS", path, &page, b"");
+        assert_eq!(answer.status, 405, "{path}");
+        assert!(answer.header("allow").unwrap().starts_with("POST"), "{path}");
+        assert_eq!(answer.header("access-control-allow-origin"), None, "{path}");
+        assert!(answer.text().contains("browser's question (CORS)"), "{}", answer.text());
+    }
+    assert_eq!(wire::request(served.public(), "OPTIONS", "/hooks/own", &page, b"").status, 200);
+    let rejected = served.ask("GET", "/api/v1/rejected").json();
+    assert_eq!(rejected.as_array().unwrap().len(), 1, "the question of its owner: {rejected}");
+    let status = served.ask("GET", "/api/v1/status").json();
+    let rows = status["refused"].as_array().unwrap();
+    let is_it = |row: &&serde_json::Value| row["reason"].as_str().unwrap().contains("CORS");
+    let counts: Vec<_> = rows.iter().filter(is_it).map(|row| row["count"].as_u64()).collect();
+    assert_eq!((counts.len(), counts.into_iter().flatten().sum::<u64>()), (3, 4), "{status}");
+    served.kill();
+}
+
+#[test]
 fn event_by_get_is_stored_with_what_its_query_says() {
     let folder = Folder::new("", SOURCES);
     let served = Served::start(&folder);
