@@ -20,6 +20,7 @@ use super::rejected::{RejectedRequest, RejectedRing};
 pub(super) struct ThrottledLog {
     rejected: Throttle,
     handshake: Throttle,
+    denied: Throttle,
     not_answered: Throttle,
     not_learned: Throttle,
     not_stored: Throttle,
@@ -54,6 +55,24 @@ impl ThrottledLog {
                 client = client.map(tracing::field::display),
                 n_silent,
                 "Handshake answered; `gatepost rejected list` shows what it brought"
+            );
+        }
+    }
+
+    pub(super) fn denied(
+        &self,
+        source: &SourceName,
+        reason: &str,
+        client: Option<IpAddr>,
+        now: Timestamp,
+    ) {
+        if let Some(n_silent) = self.denied.open(now) {
+            warn!(
+                source.name = %source,
+                reason,
+                client = client.map(tracing::field::display),
+                n_silent,
+                "The hub says that it denied the subscription: nothing will come of it"
             );
         }
     }

@@ -242,11 +242,11 @@ impl Ingest {
     ) -> Result<Accepted, IngestError> {
         let source = endpoint.source();
         let answered = source.answer_unverified(&request.inbound(), rejection);
-        if let Some(Answered { reply, learned }) = answered {
+        if let Some(Answered { reply, learned, denial }) = answered {
             if let Some(secret) = learned {
                 self.learn(endpoint, &secret);
             }
-            self.keep_handshake(endpoint, request);
+            self.keep_handshake(endpoint, request, denial.as_deref());
             return Ok(Accepted::Handshake(reply));
         }
         // What tries to be believed is no mere look whether anything is there.
@@ -263,9 +263,13 @@ impl Ingest {
 
     /// Keeps a question beside the rejected requests, where its owner can look at it: also a signed one, or its
     /// owner could not tell that an event was taken for one.
-    fn keep_handshake(&self, endpoint: &Endpoint, request: Request<'_>) {
-        self.log.handshake(endpoint.source().name(), request.client, self.clock.now());
-        self.rejected.push(RejectedRequest::of_handshake(endpoint.source(), request));
+    fn keep_handshake(&self, endpoint: &Endpoint, request: Request<'_>, denial: Option<&str>) {
+        let (source, now) = (endpoint.source(), self.clock.now());
+        match denial {
+            Some(reason) => self.log.denied(source.name(), reason, request.client, now),
+            None => self.log.handshake(source.name(), request.client, now),
+        }
+        self.rejected.push(RejectedRequest::of_handshake(source, request, denial));
     }
 
     /// Answers what a verified request asks, or stores what it brought.
@@ -277,7 +281,7 @@ impl Ingest {
     ) -> Result<Accepted, IngestError> {
         let source = endpoint.source();
         if let Some(answered) = source.answer_verified(&request.inbound(), &verified) {
-            self.keep_handshake(endpoint, request);
+            self.keep_handshake(endpoint, request, answered.denial.as_deref());
             return Ok(Accepted::Handshake(answered.reply));
         }
         if source.method_use(request.method) != MethodUse::Event {

@@ -2,8 +2,9 @@
 
 use crate::secret::{Secret, SecretRef};
 
-use super::configured::Source;
+use super::configured::{Source, Verified};
 use super::field_ref::Lookup;
+use super::handshake::Answered;
 use super::rejection::Rejection;
 use super::request::Inbound;
 
@@ -34,43 +35,55 @@ pub use case::{Explanation, Rejected};
 /// with by mistake.
 pub fn explain(source: &Source, all: &[&Source], rejected: &Rejected<'_>) -> Explanation {
     let judged = source.verify(&rejected.request, rejected.received_at);
-    if let Ok(verified) = &judged
-        && source.answer_verified(&rejected.request, verified).is_some()
-    {
-        let (line, hint) = if verified.is_signed() {
-            (
-                "it is no event: it is signed and was answered as a handshake, and is kept for what \
-                 it brought",
-                "`gatepost rejected show` has it; with Amazon SNS open its `SubscribeURL`; if it was an \
-                 event, say in `handshake` what tells a question: `when = { json = \"type\", is = \"…\" }`",
-            )
-        } else {
-            (
-                "it is no event: it came with the password and was answered as a handshake",
-                "`gatepost rejected show` has it; if it was an event, say in `handshake` what tells \
-                 a question: `when = { json = \"type\", is = \"…\" }`",
-            )
-        };
-        return because(line, Some(hint));
+    let answered = match &judged {
+        Ok(verified) => source.answer_verified(&rejected.request, verified),
+        Err(rejection) => source.answer_unverified(&rejected.request, rejection),
+    };
+    if let Some(answered) = answered {
+        return of_handshake(&answered, judged.as_ref().ok());
     }
     let Err(rejection) = judged else {
         let line = "it is accepted as the configuration stands: it can be released";
         return Explanation { is_good_now: true, ..because(line, None) };
     };
-    if source.answer_unverified(&rejected.request, &rejection).is_some() {
-        let line =
-            "it is no event: it was answered as a handshake, and is kept for what it brought";
-        return because(
-            line,
-            Some("`gatepost rejected show` has its headers, with `--raw` its body"),
-        );
-    }
     let case = Case { source, rejected };
     case.of_question(&rejection)
         .or_else(|| case.of_own_sender(all))
         .or_else(|| case.of_another_way())
         .or_else(|| case.foreign_token(&rejection))
         .unwrap_or_else(|| case.unknown(&rejection))
+}
+
+/// What is no event: a question, or a hub's word.
+fn of_handshake(answered: &Answered, verified: Option<&Verified>) -> Explanation {
+    if let Some(reason) = &answered.denial {
+        return because(
+            &format!("it is no event: the hub denied the subscription ({reason})"),
+            Some(
+                "compare topic and callback at the hub, then subscribe again: until then nothing comes",
+            ),
+        );
+    }
+    match verified {
+        Some(verified) if verified.is_signed() => because(
+            "it is no event: it is signed and was answered as a handshake, and is kept for what it brought",
+            Some(
+                "`gatepost rejected show` has it; with Amazon SNS open its `SubscribeURL`; if it was an \
+                 event, say in `handshake` what tells a question: `when = { json = \"type\", is = \"…\" }`",
+            ),
+        ),
+        Some(_) => because(
+            "it is no event: it came with the password and was answered as a handshake",
+            Some(
+                "`gatepost rejected show` has it; if it was an event, say in `handshake` what tells \
+                 a question: `when = { json = \"type\", is = \"…\" }`",
+            ),
+        ),
+        None => because(
+            "it is no event: it was answered as a handshake, and is kept for what it brought",
+            Some("`gatepost rejected show` has its headers, with `--raw` its body"),
+        ),
+    }
 }
 
 impl Case<'_> {

@@ -52,15 +52,21 @@ impl RejectedRequest {
         }
     }
 
-    /// An unsigned question that was answered: kept for what it brought.
-    pub(in crate::ingest) fn of_handshake(source: &Source, request: Request<'_>) -> Self {
-        let reason = HANDSHAKE.to_owned();
+    /// A question that was answered, or a hub's word that it denied the subscription: kept for what it brought.
+    pub(in crate::ingest) fn of_handshake(
+        source: &Source,
+        request: Request<'_>,
+        denial: Option<&str>,
+    ) -> Self {
+        let denied =
+            denial.map(|why| format!("{HANDSHAKE}: the hub denied the subscription ({why})"));
+        let reason = denied.unwrap_or(HANDSHAKE.to_owned());
         Self { reason, ..Self::new(source, request, &Rejection::Missing) }
     }
 
     /// Whether it is a question that was answered.
     pub(super) fn is_handshake(&self) -> bool {
-        self.reason == HANDSHAKE
+        self.reason.starts_with(HANDSHAKE)
     }
 
     /// The request as it came, to be judged once more.
@@ -91,7 +97,7 @@ impl RejectedRequest {
     }
 }
 
-/// The reason of a question that was answered.
+/// How the reason of a question that was answered begins.
 const HANDSHAKE: &str = "answered as a handshake, and no event";
 
 /// About what an entry takes besides its own text.

@@ -15,6 +15,9 @@ use super::rule::{Answer, Handshake, Signing};
 /// The longest body of an unsigned question: all that is known are shorter than 1 KiB.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
+/// So much is shown of a hub's reason.
+const DENIAL_CHARS_MAX: usize = 100;
+
 /// A question, answered.
 #[derive(Clone, Debug)]
 pub struct Answered {
@@ -22,6 +25,8 @@ pub struct Answered {
     pub reply: Reply,
     /// What is to become the source's secret.
     pub learned: Option<Secret>,
+    /// Why the hub denied the subscription, where that is what it tells.
+    pub denial: Option<String>,
 }
 
 /// What a request with some method may be.
@@ -138,15 +143,36 @@ impl Source {
     ) -> Option<Answered> {
         let handshakes = self.settings.profile.handshakes.iter();
         let mut handshakes = handshakes.filter(|handshake| is_asked(handshake));
-        handshakes.find_map(|handshake| {
+        let answered = handshakes.find_map(|handshake| {
             let reply = self.reply(handshake, request, secret)?;
             if is_event(handshake) {
                 return None;
             }
             let learned = handshake.place().filter(|_| handshake.learns);
             let learned = learned.and_then(|place| text_at(place, request));
-            Some(Answered { reply, learned: learned.map(Secret::new) })
-        })
+            Some(Answered { reply, learned: learned.map(Secret::new), denial: None })
+        });
+        answered.or_else(|| self.answer_denial(request))
+    }
+
+    /// A hub tells by GET that it denied a subscription, and asks nothing (`WebSub`, section 5.2).
+    fn answer_denial(&self, request: &Inbound<'_>) -> Option<Answered> {
+        let at = |name: &'static str| FieldRef::Query(name.into());
+        if request.method != "GET" || at("hub.mode").find(request).text()? != "denied" {
+            return None;
+        }
+        let is_of_hub =
+            |place: &FieldRef| matches!(place, FieldRef::Query(name) if name.starts_with("hub."));
+        let mut handshakes = self.settings.profile.handshakes.iter();
+        let subscribes = |handshake: &Handshake| {
+            let when = handshake.when.as_ref().map(|(place, _)| place);
+            when.into_iter().chain(&handshake.given).chain(handshake.place()).any(is_of_hub)
+        };
+        handshakes.any(subscribes).then_some(())?;
+        let reason = text_at(&at("hub.reason"), request).unwrap_or("no reason given".to_owned());
+        let denial = Some(reason.chars().take(DENIAL_CHARS_MAX).collect());
+        let reply = Reply { status: 200, ..Reply::default() };
+        Some(Answered { reply, learned: None, denial })
     }
 
     /// What `question` brought to become the source's secret.

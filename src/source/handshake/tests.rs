@@ -110,6 +110,27 @@ fn meta_is_answered_only_where_it_knows_the_token() {
 }
 
 #[test]
+fn hub_that_denies_a_subscription_is_answered_and_kept() {
+    let hub = "verify = { algorithm = \"hmac-sha1\", header = \"X-Hub-Signature\", prefix = \"sha1=\" }\n\
+               handshake = { echo = { query = \"hub.challenge\" } }";
+    let (headers, hub) = (Headers::default(), configured(hub, &["k"]));
+    let denial = |source: &Source, method, path_and_query| {
+        let request = Inbound { method, path_and_query, headers: &headers, body: b"" };
+        source.answer_unverified(&request, &Rejection::Missing)?.denial
+    };
+    let told = "/hooks/s?hub.mode=denied&hub.topic=t&hub.reason=no%20lease";
+    for source in [&hub, &meta(Some("t"))] {
+        assert_eq!(denial(source, "GET", told).as_deref(), Some("no lease"));
+        let bare = denial(source, "GET", "/hooks/s?hub.mode=denied");
+        assert_eq!(bare.as_deref(), Some("no reason given"));
+        assert_eq!(denial(source, "POST", told), None);
+    }
+    let long = format!("/hooks/s?hub.mode=denied&hub.reason={}", "x".repeat(1_000));
+    assert_eq!(denial(&hub, "GET", &long).map(|reason| reason.len()), Some(100));
+    assert_eq!(denial(&source("slack", &["k"]), "GET", told), None, "it knows no hub");
+}
+
+#[test]
 fn discord_gets_a_pong() {
     let key = "c31e3a69fb9270077dee4796c55c31cf81cb3ad225e446459347abe17dd5178f";
     let discord = source("discord", &[key]);

@@ -194,6 +194,22 @@ fn learned_secret_signs_from_then_on_and_no_later_one_changes_it() {
 }
 
 #[test]
+fn denial_of_a_hub_is_told_and_no_event() {
+    let hub = "handshake = { echo = { query = \"hub.challenge\" } }";
+    let gateway = Gateway::with("", &source("hub", &format!("{HMAC}\n{hub}")));
+    let path = "/hooks/hub?hub.mode=denied&hub.topic=t&hub.reason=no%20lease";
+    assert_eq!(wire::request(gateway.public, "GET", path, &[], b"").status, 200);
+    let kept = gateway.ask("GET", "/api/v1/rejected", "").json();
+    let reason =
+        "answered as a handshake, and no event: the hub denied the subscription (no lease)";
+    assert_eq!(kept[0]["reason"], reason, "{kept}");
+    let told = gateway.ask("GET", "/api/v1/rejected/1/explain", "").json();
+    let line = told["line"].as_str().unwrap();
+    assert!(line.contains("denied the subscription (no lease)"), "{told}");
+    assert_eq!(n_events(&gateway, "hub"), 0);
+}
+
+#[test]
 fn signed_question_is_kept_and_counted_too() {
     let asks = "handshake = { when = { json = \"type\", is = \"q\" }, answer = \"ok\" }";
     let gateway = Gateway::with("", &source("asks", &format!("{HMAC}\n{asks}")));
