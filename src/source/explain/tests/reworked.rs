@@ -102,3 +102,15 @@ fn secret_of_another_kind_is_named_where_nothing_fits() {
         check(&source("stripe", &[ours]), &signed, "matches none of the secrets", hint);
     }
 }
+
+#[test]
+fn mandrills_test_key_is_named() {
+    let sign =
+        "algorithm = \"hmac-sha1\", header = \"X-Mandrill-Signature\", encoding = \"base64\"";
+    let table =
+        format!("{sign}, url = \"https://a.example/s\", signed = \"{{url}}{{sorted_form}}\"");
+    let list = b"mandrill_events=%5B%5D".to_vec();
+    let first = verify(&table, "test-webhook").sign(&EventType::new("t"), list, "/hooks/s", NOW);
+    let mine = verify(&table, "my own");
+    check(&mine, &first.unwrap(), "Mandrill's published test key", "that is no event");
+}
