@@ -94,7 +94,13 @@ impl Http2 {
                 registration.report(RefusedFor::Malformed);
                 return Ok(());
             }
-            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+            Err(_) => {
+                // A client that said nothing at all has asked for nothing.
+                if state.has_read.get() {
+                    registration.report(RefusedFor::SlowHead);
+                }
+                return Err(io::ErrorKind::TimedOut.into());
+            }
         };
         let mut open = Open {
             http2: self,

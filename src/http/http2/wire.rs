@@ -14,6 +14,8 @@ use crate::http::tls::Socket;
 /// What is known of the socket above HTTP/2.
 #[derive(Debug, Default)]
 pub(super) struct WireState {
+    /// Anything was read.
+    pub(super) has_read: Cell<bool>,
     /// The last write is not with the kernel yet.
     pub(super) is_blocked: Cell<bool>,
     /// Too many frames came that bring no request; nothing more is read.
@@ -55,7 +57,9 @@ impl AsyncRead for Wire {
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.socket).poll_read(context, buffer))?;
-        this.budget.count(buffer.filled().get(before..).unwrap_or_default());
+        let bytes = buffer.filled().get(before..).unwrap_or_default();
+        this.state.has_read.set(this.state.has_read.get() || !bytes.is_empty());
+        this.budget.count(bytes);
         Poll::Ready(Ok(()))
     }
 }

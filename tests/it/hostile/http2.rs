@@ -282,15 +282,21 @@ fn streams_count_as_connections() {
 }
 
 #[test]
-fn slow_beginnings_of_http2_are_ended() {
+fn slow_beginnings_of_http2_are_ended_and_shown() {
     let pair = Pair::until(FAR);
     let gateway = Gateway::serve(folder(&pair, "request_timeout = \"2s\""));
-    let mut wire = connect_believing(gateway.public, &pair.cert, &[b"h2"]);
-    let began = Instant::now();
-    wire.write(b"PRI * HTTP/2.0\r\n");
-    // Settings of the server come before.
-    while wire.stream_mut().read(&mut [0; 64]).is_ok_and(|n_read| n_read > 0) {}
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    let open = |begun: &[u8]| {
+        let mut wire = connect_believing(gateway.public, &pair.cert, &[b"h2"]);
+        let began = Instant::now();
+        wire.write(begun);
+        // Settings of the server come before.
+        while wire.stream_mut().read(&mut [0; 64]).is_ok_and(|n_read| n_read > 0) {}
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+        gateway.ask("GET", "/api/v1/status", "").json()["refused"].to_string()
+    };
+    assert_eq!(open(b""), "[]", "what says nothing asks for nothing");
+    let refused = open(b"PRI * HTTP/2.0\r\n");
+    assert!(refused.contains("longer than `request_timeout`"), "{refused}");
     gateway.stop();
 }
 
