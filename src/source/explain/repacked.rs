@@ -188,6 +188,88 @@ pub(super) fn forms(body: &[u8]) -> Vec<WrittenAnew> {
     named(how, forms)
 }
 
+/// Of so many fields every order is tried: 120.
+const ORDERED_MAX: usize = 5;
+
+/// A form with its fields in another order, as a reader has them that keeps them in a map.
+pub(super) fn forms_in_other_orders(body: &[u8]) -> Vec<WrittenAnew> {
+    if starts_like_json(body) || !body.contains(&b'&') || body.len() > FORM_BYTES_MAX {
+        return Vec::new();
+    }
+    let pairs: Vec<&[u8]> = body.split(|byte| *byte == b'&').collect();
+    let mut orders: Vec<Vec<&[u8]>> = vec![Vec::new()];
+    if pairs.len() <= ORDERED_MAX {
+        for pair in pairs {
+            let with_pair = orders.iter().flat_map(|order| {
+                (0..=order.len()).map(move |at| {
+                    let mut order = order.clone();
+                    order.insert(at, pair);
+                    order
+                })
+            });
+            orders = with_pair.collect();
+        }
+    } else {
+        let mut sorted = pairs.clone();
+        sorted.sort_unstable();
+        orders = vec![sorted, pairs.into_iter().rev().collect()];
+    }
+    let forms = orders.into_iter().map(|order| order.join(&b'&')).filter(|form| form != body);
+    named("with the fields of the form in another order", forms.collect())
+}
+
+/// A form whose texts something wrote in another charset: their escapes alone, or all of it anew.
+pub(super) fn forms_in_other_charsets(body: &[u8]) -> Vec<WrittenAnew> {
+    if starts_like_json(body) || !body.contains(&b'%') || body.len() > FORM_BYTES_MAX {
+        return Vec::new();
+    }
+    let Some(form) = with_escapes_recoded(body) else { return Vec::new() };
+    let fields: Vec<_> = pairs(form.as_bytes()).take(FIELDS_MAX).collect();
+    let mut forms = written(&fields);
+    forms.extend([cased(&form, false).into_bytes(), form.into_bytes()]);
+    named("with another charset in the form", forms)
+}
+
+/// The form with what is escaped in it as UTF-8 in Windows-1252, and the other way round; `None` = that is nothing.
+fn with_escapes_recoded(body: &[u8]) -> Option<String> {
+    let mut parts = std::str::from_utf8(body).ok()?.split('%');
+    let mut form = parts.next()?.to_owned();
+    let (mut run, mut is_any) = (Vec::new(), false);
+    for part in parts {
+        let byte = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let Some(byte) = byte.filter(|byte| !byte.is_ascii()) else {
+            push_recoded(&mut form, &mut run)?;
+            form.extend(["%", part]);
+            continue;
+        };
+        is_any = true;
+        run.push(byte);
+        if part.len() > 2 {
+            push_recoded(&mut form, &mut run)?;
+            form.push_str(part.get(2..)?);
+        }
+    }
+    push_recoded(&mut form, &mut run)?;
+    is_any.then_some(form)
+}
+
+/// Puts a text that is not ASCII into the form, as the other charset escapes it.
+fn push_recoded(form: &mut String, text: &mut Vec<u8>) -> Option<()> {
+    let recoded = match std::str::from_utf8(text) {
+        Ok(text) => {
+            let (recoded, _, has_others) = WINDOWS_1252.encode(text);
+            (!has_others).then_some(recoded)?.into_owned()
+        }
+        Err(_) => WINDOWS_1252.decode_without_bom_handling(text).0.into_owned().into_bytes(),
+    };
+    text.clear();
+    for byte in recoded {
+        // Writing to a string cannot fail.
+        write!(form, "%{byte:02X}").unwrap_or_default();
+    }
+    Some(())
+}
+
 /// A form in which something on its way wrote some escapes anew, and left the others as they were.
 fn respelled(body: &[u8]) -> Vec<Vec<u8>> {
     let Ok(text) = std::str::from_utf8(body) else { return Vec::new() };
@@ -234,6 +316,7 @@ fn written(fields: &[Pair<'_>]) -> Vec<Vec<u8>> {
         ("+", "-._*"),
         ("+", "-._~"),
         ("+", "-._!*()"),
+        ("%20", "-._"),
         ("+", "-._~!*'()"),
         ("%20", "-._~"),
         ("%20", "-._*"),
