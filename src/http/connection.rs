@@ -36,7 +36,7 @@ mod seen;
 mod step;
 
 use allowance::{Allowance, HeadRefusal};
-use refusal::Telling;
+use refusal::ReplacementAnswer;
 use request_end::RequestEnd;
 use seen::Stage;
 use step::{Step, poll_read_piece};
@@ -77,7 +77,7 @@ pub(super) struct Connection<T> {
     /// alone, as no HTTP client does that waits for an answer.)
     is_hung_up: bool,
     /// What is written in place of a bare answer of actix.
-    telling: Telling,
+    replacement: ReplacementAnswer,
     stage: Stage,
 }
 
@@ -94,7 +94,7 @@ impl<T> Connection<T> {
             is_blocked: false,
             is_refused: false,
             is_hung_up: false,
-            telling: Telling::default(),
+            replacement: ReplacementAnswer::default(),
             stage: Stage::Fresh,
         }
     }
@@ -257,7 +257,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             self.stage = Stage::Served;
             if let Some(reason) = seen::at_beginning(bytes) {
                 self.registration.report(reason);
-                self.stage = Stage::Told;
+                self.stage = Stage::Reported;
             }
         }
     }
@@ -352,18 +352,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
                 // Before it is written: the client that has the answer finds its log line. A client
                 // that said nothing at all has asked for nothing.
                 let is_silent = bare.reason == RefusedFor::SlowHead && this.begins_request();
-                if this.stage != Stage::Told && !is_silent {
+                if this.stage != Stage::Reported && !is_silent {
                     this.registration.report(bare.reason);
                 }
                 this.stage = Stage::Over;
-                this.telling = Telling::of(bare.told);
+                this.replacement = ReplacementAnswer::of(bare.replacement);
             } else {
                 // What stands before it is written by itself.
                 bytes = bytes.get(..bare.at).unwrap_or(bytes);
             }
         }
-        if this.telling.is_under_way() {
-            return this.telling.poll(&mut this.io, context, bytes.len());
+        if this.replacement.is_under_way() {
+            return this.replacement.poll(&mut this.io, context, bytes.len());
         }
         if this.is_hung_up {
             // Before it is written: a repeat that comes behind it is then known as one.

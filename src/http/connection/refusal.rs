@@ -8,9 +8,9 @@ use tokio::io::AsyncWrite;
 
 /// An answer that is written in place of another one.
 #[derive(Debug, Default)]
-pub(super) struct Telling(Option<&'static [u8]>);
+pub(super) struct ReplacementAnswer(Option<&'static [u8]>);
 
-impl Telling {
+impl ReplacementAnswer {
     pub(super) const fn of(answer: &'static [u8]) -> Self {
         Self(Some(answer))
     }

@@ -9,8 +9,8 @@ pub(super) enum Stage {
     /// Nothing was read yet, so that it may be TLS.
     Fresh,
     Served,
-    /// It began with what is no HTTP, and that was told.
-    Told,
+    /// It began with what is no HTTP, and that was reported.
+    Reported,
     /// What it sent was refused as no request: whatever comes is thrown away.
     Over,
 }
@@ -38,7 +38,7 @@ pub(super) struct BareAnswer {
     /// How it is counted.
     pub(super) reason: RefusedFor,
     /// What is written in its place.
-    pub(super) told: &'static [u8],
+    pub(super) replacement: &'static [u8],
 }
 
 /// The answer that actix gives by itself, at the end of what is written: it has no body, and ours have one.
@@ -50,11 +50,11 @@ pub(super) fn in_answer(written: &[u8]) -> Option<BareAnswer> {
     let head = written.get(at..)?;
     // One to HEAD has the length of the body that it lacks.
     let is_bare = memchr::memmem::find(head, b"content-length: 0\r\n").is_some();
-    let (reason, told) = match head.get(9..12).filter(|_| is_bare)? {
+    let (reason, replacement) = match head.get(9..12).filter(|_| is_bare)? {
         b"400" => (RefusedFor::Malformed, BAD_REQUEST),
         b"408" => (RefusedFor::SlowHead, TOO_SLOW),
         b"431" => (RefusedFor::HeadTooLarge, HEAD_TOO_LARGE),
         _ => return None,
     };
-    Some(BareAnswer { at, reason, told })
+    Some(BareAnswer { at, reason, replacement })
 }
