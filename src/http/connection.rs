@@ -371,8 +371,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
         }
         let written = Pin::new(&mut this.io).poll_write(context, bytes);
         if this.is_blocked && written.is_ready() {
-            let millis = this.registration.millis();
-            this.control().touch(millis);
+            this.control().touch();
         }
         this.is_blocked = written.is_pending();
         written

@@ -82,15 +82,13 @@ impl Connections {
     /// Takes a connection of `client` in, in place of another one where there are too many. `None`
     /// = all of them are being answered, or in use by the same client.
     pub(super) fn register(&self, client: Option<IpAddr>) -> Option<Registration> {
-        let control = Arc::new(Control::default());
-        let now = self.0.millis();
-        control.set(Phase::Head, now);
+        let control = Arc::new(Control::new(self.0.began));
         // A connection whose client is gone already has no address.
         let address = client.unwrap_or(IpAddr::from([0; 4])).to_canonical();
         let client = network(address);
         let mut open = self.0.open();
         let is_full = open.connections.len() >= self.0.limits.n_connections;
-        let shed = if is_full { open.shed(client, now) } else { None };
+        let shed = if is_full { open.shed(client, self.0.millis()) } else { None };
         if is_full && shed.is_none() {
             drop(open);
             (self.0.report)(RefusedFor::NoConnection, Some(address));
@@ -158,11 +156,7 @@ impl Registration {
 
     /// Notes what the connection does from now on.
     pub(super) fn set(&self, phase: Phase) {
-        self.control.set(phase, self.millis());
-    }
-
-    pub(super) fn millis(&self) -> u64 {
-        self.registry.millis()
+        self.control.set(phase, Instant::now());
     }
 
     /// Tells why what came on the connection never becomes a request.
@@ -186,11 +180,6 @@ impl Registration {
         }
         self.long_head.get().is_some()
     }
-
-    /// For the connection's own requests.
-    pub(super) fn data(&self) -> ConnectionData {
-        ConnectionData { control: Arc::clone(&self.control), registry: Arc::clone(&self.registry) }
-    }
 }
 
 impl Drop for Registration {
@@ -200,60 +189,49 @@ impl Drop for Registration {
     }
 }
 
-/// What the HTTP library keeps with a connection, so that its requests can say what it does.
-#[derive(Debug)]
-pub(super) struct ConnectionData {
-    control: Arc<Control>,
-    registry: Arc<Registry>,
-}
-
-/// The connection of `request`.
+/// The connection of `request`, which the HTTP library keeps with it.
 pub(super) fn handle_of(request: &Request) -> ConnectionHandle<'_> {
-    ConnectionHandle(request.conn_data::<ConnectionData>())
+    ConnectionHandle(request.conn_data())
 }
 
 /// By which a request says what its connection does. Tests have requests without one.
 #[derive(Clone, Copy)]
-pub(super) struct ConnectionHandle<'a>(pub(super) Option<&'a ConnectionData>);
+pub(super) struct ConnectionHandle<'a>(pub(super) Option<&'a Arc<Control>>);
 
 impl ConnectionHandle<'_> {
     /// A request begins. `length` is what its head says of the body, where it says that.
     pub(super) fn begin(self, body: &Payload, length: Option<u64>, now: Instant) {
-        let Some(data) = self.0 else { return };
+        let Some(control) = self.0 else { return };
         if matches!(body, Payload::None) {
-            return self.set(Phase::Answer, now);
+            return control.set(Phase::Answer, now);
         }
-        data.control.set_body(length);
-        self.set(Phase::Body, now);
+        control.set_body(length);
+        control.set(Phase::Body, now);
     }
 
     /// All of the body is there.
     pub(super) fn has_body(self, began: Instant) {
-        self.set(Phase::Answer, began);
+        if let Some(control) = self.0 {
+            control.set(Phase::Answer, began);
+        }
     }
 
     /// What the request brought is stored; its answer is given, and will be written.
     pub(super) fn answers(self, answer: UnconfirmedAnswer) {
         // A test's request has no connection that it could be lost on.
-        let Some(data) = self.0 else { return answer.confirm() };
-        data.control.note_event();
+        let Some(control) = self.0 else { return answer.confirm() };
+        control.note_event();
         if !answer.is_empty() {
-            data.control.add_answer(answer);
+            control.add_answer(answer);
         }
     }
 
     /// The request is answered. `true` = its body was not read to its end.
     pub(super) fn end(self, now: Instant) -> bool {
-        let is_unread = self.0.is_some_and(|one| one.control.phase() == Phase::Body);
-        self.set(if is_unread { Phase::Discard } else { Phase::Head }, now);
+        let Some(control) = self.0 else { return false };
+        let is_unread = control.phase() == Phase::Body;
+        control.set(if is_unread { Phase::Discard } else { Phase::Head }, now);
         is_unread
-    }
-
-    fn set(self, phase: Phase, now: Instant) {
-        if let Some(data) = self.0 {
-            let millis = now.duration_since(data.registry.began).as_millis();
-            data.control.set(phase, u64::try_from(millis).unwrap_or(u64::MAX));
-        }
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
+use crate::clock::whole_millis;
 use crate::ingest::UnconfirmedAnswer;
 use crate::sync::lock;
 
@@ -25,9 +27,11 @@ pub(super) enum Phase {
 }
 
 /// A connection, shared between its task, its requests and the connection limit.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Control {
-    /// The phase (the lowest two bits) and since when (milliseconds of the registry's time).
+    /// From when on time is counted, of all connections.
+    began: Instant,
+    /// The phase (the lowest two bits) and since when (milliseconds).
     since: AtomicU64,
     /// Counts the phases, so that two equal ones can be told apart.
     n_phases: AtomicU32,
@@ -44,7 +48,25 @@ pub(super) struct Control {
 }
 
 impl Control {
-    pub(super) fn set(&self, phase: Phase, millis: u64) {
+    /// That of a new connection, which is to send a head.
+    pub(super) fn new(began: Instant) -> Self {
+        let control = Self {
+            began,
+            since: AtomicU64::default(),
+            n_phases: AtomicU32::default(),
+            body_bytes: AtomicU64::default(),
+            is_used: AtomicBool::default(),
+            has_brought_event: AtomicBool::default(),
+            must_close: AtomicBool::default(),
+            waker: AtomicWaker::new(),
+            answers: Mutex::default(),
+        };
+        control.set(Phase::Head, Instant::now());
+        control
+    }
+
+    pub(super) fn set(&self, phase: Phase, now: Instant) {
+        let millis = whole_millis(now.duration_since(self.began));
         self.since.store(millis << 2 | phase as u64, Ordering::Relaxed);
         self.n_phases.fetch_add(1, Ordering::Relaxed);
         match phase {
@@ -74,7 +96,8 @@ impl Control {
     }
 
     /// Something was written after a wait: the client is alive.
-    pub(super) fn touch(&self, millis: u64) {
+    pub(super) fn touch(&self) {
+        let millis = whole_millis(self.began.elapsed());
         let phase = self.since.load(Ordering::Relaxed) & 3;
         self.since.store(millis << 2 | phase, Ordering::Relaxed);
     }

@@ -16,7 +16,8 @@ use tokio::time::Instant;
 
 use super::body;
 use super::client::{self, ClientInfo};
-use super::connections::{self, ConnectionData, ConnectionHandle};
+use super::connections::{self, ConnectionHandle};
+use super::control::Control;
 use super::problem::Problem;
 use crate::clock::Timestamp;
 use crate::ingest::{
@@ -91,7 +92,7 @@ pub(super) fn expect(
 pub(super) async fn serve(
     mut request: HttpRequest,
     public: &Public,
-    stream: Option<&ConnectionData>,
+    stream: Option<&Arc<Control>>,
 ) -> Response<BoxBody> {
     let began = Instant::now();
     let payload = request.take_payload();

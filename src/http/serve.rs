@@ -155,7 +155,7 @@ where
         .client_disconnect_timeout(DISCONNECT_TIMEOUT)
         .graceful_shutdown_signal(move || stop.clone().cancelled_owned())
         .on_connect_ext(|io: &Connection<Socket>, data| {
-            data.insert(io.registration().data());
+            data.insert(Arc::clone(io.registration().control()));
         })
 }
 

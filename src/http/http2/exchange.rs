@@ -122,7 +122,7 @@ async fn response(
                 // The client is gone; what it has sent is looked at all the same.
                 return Response::new(StatusCode::BAD_REQUEST).set_body(BoxBody::new(()));
             }
-            public::serve(request, public, Some(&place.data())).await
+            public::serve(request, public, Some(place.control())).await
         }
         Err(head::Refused::TooLarge) => {
             place.report(RefusedFor::HeadTooLarge);
