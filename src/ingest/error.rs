@@ -92,25 +92,6 @@ impl IngestError {
         }
     }
 
-    /// What it counts as; a wrong method is no request to the source.
-    pub fn outcome(&self) -> Option<RequestOutcome> {
-        match self {
-            Self::Method { .. } | Self::Preflight { .. } | Self::EventByMethod { .. } => None,
-            Self::UnknownSource => Some(RequestOutcome::UnknownSource),
-            Self::NotAllowed | Self::NotAllowedBehindProxy => Some(RequestOutcome::NotAllowed),
-            Self::TooManyUnverified => Some(RequestOutcome::UnverifiedLimited),
-            Self::Body(BodyError::TooLarge) => Some(RequestOutcome::TooLarge),
-            Self::Body(BodyError::TooSlow | BodyError::Broken) => Some(RequestOutcome::Incomplete),
-            Self::Rejected | Self::RejectedBare | Self::RejectedBasic => {
-                Some(RequestOutcome::Rejected)
-            }
-            Self::RateLimited { .. } => Some(RequestOutcome::RateLimited),
-            Self::Body(BodyError::NoRoom) | Self::Unavailable { .. } => {
-                Some(RequestOutcome::Unavailable)
-            }
-        }
-    }
-
     /// When the sender may try again, where that may help.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -131,26 +112,31 @@ impl IngestError {
         }
     }
 
-    /// As which it is shown to the owner; nothing = it is shown elsewhere. What fails verification is
-    /// kept as rejected, and why nothing can be stored is the queue's to tell.
-    pub(super) fn refused_for(&self) -> Option<RefusedFor> {
-        match self {
-            Self::UnknownSource => Some(RefusedFor::UnknownSource),
-            Self::Method { .. } => Some(RefusedFor::Method),
-            Self::Preflight { .. } => Some(RefusedFor::Preflight),
-            Self::EventByMethod { .. } => Some(RefusedFor::EventByMethod),
-            Self::NotAllowed => Some(RefusedFor::NotAllowed),
-            Self::NotAllowedBehindProxy => Some(RefusedFor::NotAllowedBehindProxy),
-            Self::TooManyUnverified => Some(RefusedFor::TooManyUnverified),
-            Self::Body(BodyError::TooLarge) => Some(RefusedFor::TooLarge),
-            Self::Body(BodyError::TooSlow) => Some(RefusedFor::TooSlow),
-            Self::Body(BodyError::Broken) => Some(RefusedFor::Broken),
-            Self::Body(BodyError::NoRoom) => Some(RefusedFor::NoRoom),
-            Self::RateLimited { .. } => Some(RefusedFor::RateLimited),
-            Self::Rejected
-            | Self::RejectedBare
-            | Self::RejectedBasic
-            | Self::Unavailable { .. } => None,
-        }
+    /// What it counts as, and as which it is shown to the owner. A wrong method is no request to the source. What
+    /// fails verification is shown as rejected, and why nothing can be stored is the queue's to tell.
+    pub(super) fn counted_as(&self) -> (Option<RequestOutcome>, Option<RefusedFor>) {
+        let (outcome, shown) = match self {
+            Self::Method { .. } => return (None, Some(RefusedFor::Method)),
+            Self::Preflight { .. } => return (None, Some(RefusedFor::Preflight)),
+            Self::EventByMethod { .. } => return (None, Some(RefusedFor::EventByMethod)),
+            Self::Rejected | Self::RejectedBare | Self::RejectedBasic => {
+                return (Some(RequestOutcome::Rejected), None);
+            }
+            Self::Unavailable { .. } => return (Some(RequestOutcome::Unavailable), None),
+            Self::UnknownSource => (RequestOutcome::UnknownSource, RefusedFor::UnknownSource),
+            Self::NotAllowed => (RequestOutcome::NotAllowed, RefusedFor::NotAllowed),
+            Self::NotAllowedBehindProxy => {
+                (RequestOutcome::NotAllowed, RefusedFor::NotAllowedBehindProxy)
+            }
+            Self::TooManyUnverified => {
+                (RequestOutcome::UnverifiedLimited, RefusedFor::TooManyUnverified)
+            }
+            Self::Body(BodyError::TooLarge) => (RequestOutcome::TooLarge, RefusedFor::TooLarge),
+            Self::Body(BodyError::TooSlow) => (RequestOutcome::Incomplete, RefusedFor::TooSlow),
+            Self::Body(BodyError::Broken) => (RequestOutcome::Incomplete, RefusedFor::Broken),
+            Self::Body(BodyError::NoRoom) => (RequestOutcome::Unavailable, RefusedFor::NoRoom),
+            Self::RateLimited { .. } => (RequestOutcome::RateLimited, RefusedFor::RateLimited),
+        };
+        (Some(outcome), Some(shown))
     }
 }

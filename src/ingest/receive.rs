@@ -342,10 +342,11 @@ impl Ingest {
             // A look whether anything is there counts as nothing.
             Ok(Accepted::Probe) => {}
             Err(err) => {
-                if let Some(outcome) = err.outcome() {
+                let (outcome, reason) = err.counted_as();
+                if let Some(outcome) = outcome {
                     counters.request(outcome);
                 }
-                if let Some(reason) = err.refused_for() {
+                if let Some(reason) = reason {
                     let source = endpoint.map(|endpoint| endpoint.source().name());
                     let path = Some(head.path());
                     self.refuse(RefusedRequest { reason, path, source, client: head.client });
