@@ -285,7 +285,8 @@ fn variables(handler: &HandlerName, delivery: &Delivery) -> Vec<(String, String)
 fn query_variables(event: &Event) -> Vec<(String, String)> {
     let mut variables: Vec<(String, String)> = Vec::new();
     for (name, value) in event.headers.query().flat_map(|one| body::pairs(one.as_bytes())) {
-        let is_name = name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+        let is_name = !name.is_empty()
+            && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
         let name = format!("GATEPOST_QUERY_{}", String::from_utf8_lossy(&name));
         if is_name && variables.iter().all(|(other, _)| *other != name) {
             // No variable can have a NUL in it.

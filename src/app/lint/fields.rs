@@ -103,9 +103,9 @@ impl Lint<'_> {
         let is_method = ["items", "keys", "values"].contains(&last.as_str());
         let help = match near {
             _ if last == "length" => format!("write `{parent} | length`"),
-            _ if is_method && !known.is_empty() => format!("write `{parent}.{last}()`"),
-            None if known.is_empty() => "there it is a text or a number".to_owned(),
             Some(near) => format!("did you mean `{parent}{}`?", written(near)),
+            None if known.is_empty() => "there it is a text or a number".to_owned(),
+            None if is_method => format!("write `{parent}.{last}()`"),
             None => format!("`{parent}` has {}", some_of(known, NAMES_MAX)),
         };
         let message = if is_of_event {

@@ -197,13 +197,25 @@ impl Cell {
         }
     }
 
-    /// The same for a column of what a clock shows: a bare number is seconds. By the databases' own rules
-    /// `130` is a minute and a half.
-    pub(super) fn on_a_clock(self) -> Self {
+    /// The same for a column of what a clock shows, out of `value`: a bare number is seconds. By the
+    /// databases' own rules `130` is a minute and a half. `None` = a text like `1430`, which may be half
+    /// past two (ISO 8601) as well.
+    pub(super) fn on_a_clock(self, value: &Value) -> Option<Self> {
         match self {
-            Self::Text(text) => Self::Text(clock(text.trim()).unwrap_or(text)),
-            Self::List(items) => Self::List(items.into_iter().map(Self::on_a_clock).collect()),
-            cell => cell,
+            Self::Text(_) if value.as_str().is_some_and(is_time_or_seconds) => None,
+            Self::Text(text) => Some(Self::Text(clock(text.trim()).unwrap_or(text))),
+            Self::List(items) => {
+                let values = match value.kind() {
+                    ValueKind::Seq | ValueKind::Iterable => value.try_iter().ok()?.collect(),
+                    _ => vec![value.clone()],
+                };
+                let pairs = items.into_iter().zip(values);
+                pairs
+                    .map(|(item, value)| item.on_a_clock(&value))
+                    .collect::<Option<_>>()
+                    .map(Self::List)
+            }
+            cell => Some(cell),
         }
     }
 
@@ -256,14 +268,18 @@ fn day(moment: CalendarTime) -> Cell {
     Cell::Text(moment.day().to_string())
 }
 
-/// So many seconds as hours, minutes and seconds; `None` = it is no number. With zeros in front it is
-/// a time already, written without colons (ISO 8601).
+/// `HHMM` and `HHMMSS` are times without colons (ISO 8601), and numbers of seconds.
+fn is_time_or_seconds(text: &str) -> bool {
+    let text = text.trim();
+    matches!(text.len(), 4 | 6) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// So many seconds as hours, minutes and seconds; `None` = it is no number.
 fn clock(number: &str) -> Option<String> {
     let (sign, number) = number.strip_prefix('-').map_or(("", number), |number| ("-", number));
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let is_padded = whole.len() > 1 && whole.starts_with('0');
     let is_number = [whole, fraction].iter().all(|part| part.bytes().all(|b| b.is_ascii_digit()));
-    let seconds: u64 = whole.parse().ok().filter(|_| is_number && !is_padded)?;
+    let seconds: u64 = whole.parse().ok().filter(|_| is_number)?;
     let point = if fraction.is_empty() { "" } else { "." };
     let (minutes, second) = (seconds / 60, seconds % 60);
     let (hour, minute) = (minutes / 60, minutes % 60);

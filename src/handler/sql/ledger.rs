@@ -26,8 +26,8 @@ pub(super) fn known(
              LIMIT 1"
         );
         let sql = format!(
-            "SELECT row.{column}::text, row.{with}::text FROM unnest($2::text[]) AS k(key), \
-             LATERAL ({row}) AS row"
+            "SELECT found.{column}::text, found.{with}::text FROM unnest($2::text[]) AS k(key), \
+             LATERAL ({row}) AS found"
         );
         let keys = keys.iter().cloned().map(Some).collect();
         return vec![Statement::new(

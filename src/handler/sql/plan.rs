@@ -134,7 +134,13 @@ fn cell_of(
     };
     // SQLite knows no times: what is called so holds what it gets.
     let is_clock = target.engine != Engine::Sqlite && real.is_clock();
-    let cell = if is_clock { cell.on_a_clock() } else { cell };
+    let cell = if is_clock {
+        let either =
+            "four or six digits may be a time or seconds: with `| int` behind they are seconds";
+        cell.on_a_clock(&value).ok_or_else(|| in_column(&either))?
+    } else {
+        cell
+    };
     Ok(if target.engine == Engine::Postgres { cell.without_nul() } else { cell })
 }
 

@@ -2,7 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a figure for people")]
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gatepost::event::Delivery;
 use serde_json::json;
@@ -68,12 +68,14 @@ async fn batches_read_no_rows_of_the_ledger_but_their_own() {
     drop(sql);
     let figures = "SELECT n_tup_ins || ' ' || seq_tup_read + coalesce(idx_tup_fetch, 0) FROM \
                    pg_stat_user_tables WHERE relname = 'gatepost_ledger'";
-    let n_read = loop {
-        let rows = database.texts(figures).await;
-        if let Some(n_read) = rows.iter().find_map(|row| row.strip_prefix("3000 ")) {
-            break n_read.parse::<u64>().unwrap();
+    let told = async {
+        loop {
+            let rows = database.texts(figures).await;
+            if let Some(n_read) = rows.iter().find_map(|row| row.strip_prefix("3000 ")) {
+                return n_read.parse::<u64>().unwrap();
+            }
         }
-        tokio::task::yield_now().await;
     };
+    let n_read = tokio::time::timeout(Duration::from_mins(1), told).await.unwrap();
     assert!(n_read <= 3_000, "{n_read} rows were read");
 }

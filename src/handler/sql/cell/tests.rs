@@ -325,26 +325,38 @@ fn lists_are_arrays_of_what_the_column_holds() {
 
 #[test]
 fn a_number_is_seconds_where_a_clock_is_shown() {
+    let shown = |text: &str| Cell::Text(text.to_owned()).on_a_clock(&Value::from(text));
     let check = |text: &str, expected: &str| {
-        let cell = Cell::Text(text.to_owned()).on_a_clock();
-        assert_eq!(cell, Cell::Text(expected.to_owned()), "{text}");
+        assert_eq!(shown(text), Some(Cell::Text(expected.to_owned())), "{text}");
     };
     for (text, expected) in [
         ("0", "00:00:00"),
         ("90", "00:01:30"),
         ("130", "00:02:10"),
-        (" 3600 ", "01:00:00"),
-        ("100000", "27:46:40"),
+        (" 36000 ", "10:00:00"),
+        ("00130", "00:02:10"),
         ("1.5", "00:00:01.5"),
         ("-90", "-00:01:30"),
     ] {
         check(text, expected);
     }
-    for same in ["12:30", "093000", "00", "", "1e2", "-", "1.2.3", "+5", "99999999999999999999"] {
+    for same in ["12:30", "", "1e2", "-", "1.2.3", "+5", "99999999999999999999"] {
         check(same, same);
     }
-    let list = Cell::List(vec![Cell::Text("130".to_owned()), Cell::Null]).on_a_clock();
-    assert_eq!(list, Cell::List(vec![Cell::Text("00:02:10".to_owned()), Cell::Null]));
+    // Half past nine or nine minutes; half past two or 23 minutes.
+    for either in ["0930", "1430", " 093000", "123000 "] {
+        assert_eq!(shown(either), None, "{either}");
+    }
+    let number = Value::from(100_000);
+    let seconds = Cell::Text("100000".to_owned()).on_a_clock(&number);
+    assert_eq!(seconds, Some(Cell::Text("27:46:40".to_owned())));
+    let list = |items: &[&str]| {
+        let cells = items.iter().map(|item| Cell::Text((*item).to_owned())).collect();
+        Cell::List(cells).on_a_clock(&items.iter().copied().collect())
+    };
+    let shown = ["00:02:10", "12:30"].map(|text| Cell::Text(text.to_owned()));
+    assert_eq!(list(&["130", "12:30"]), Some(Cell::List(shown.to_vec())));
+    assert_eq!(list(&["130", "1230"]), None);
 }
 
 #[test]
