@@ -43,11 +43,15 @@ impl Parameter {
     /// As an expression.
     pub(super) fn expression(&self) -> Result<String, String> {
         match self.source.as_str() {
+            _ if self.is_in_address() => Ok(format!("event.query[{}]", quoted(&self.name))),
             "payload" => Ok(payload_field(&self.name)),
             "header" => Ok(format!("event.headers[{}]", quoted(&self.name.to_ascii_lowercase()))),
-            "url" | "query" => Ok(format!("event.query[{}]", quoted(&self.name))),
             other => Err(format!("a value from `{other}` cannot be asked for")),
         }
+    }
+
+    pub(super) fn is_in_address(&self) -> bool {
+        ["url", "query"].contains(&self.source.as_str())
     }
 
     /// Whether it is where a password is, rather than a fact about the event.
@@ -159,6 +163,11 @@ fn caller(part: &Value) -> Option<HookCaller> {
 }
 
 impl HookCaller {
+    pub(super) fn place(&self) -> &Parameter {
+        let (Self::Hmac { place, .. } | Self::Token { place, .. }) = self;
+        place
+    }
+
     pub(super) fn secrets(&self) -> &[String] {
         match self {
             Self::Hmac { secrets, .. } | Self::Token { secrets, .. } => secrets,

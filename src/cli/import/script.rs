@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::imported::put;
-use super::rules::Parameter;
+use super::rules::{HookCaller, Parameter};
 
 /// How a hook's program is called.
 #[derive(Debug, Default)]
@@ -13,6 +13,8 @@ pub(super) struct HookCommand {
     pub(super) run: Vec<String>,
     /// What could not be carried over.
     pub(super) lost: Vec<String>,
+    /// The password in the address, which is not kept with an event.
+    password: Option<String>,
 }
 
 /// What comes before the program: the body, and one field of it as text.
@@ -21,13 +23,15 @@ field() { printf %s "$body" | jq -r "getpath($1) | if type == \"string\" then . 
 "#;
 
 impl HookCommand {
-    /// Reads what `hook` passes to `program`.
-    pub(super) fn read(hook: &Value, program: &str) -> Self {
+    /// Reads what `hook` passes to `program`; `caller` shows who it is.
+    pub(super) fn read(hook: &Value, program: &str, caller: Option<&HookCaller>) -> Self {
         let list =
             |key: &str| hook.get(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let arguments = list("pass-arguments-to-command");
         let variables = list("pass-environment-to-command");
-        let mut command = Self::default();
+        let in_address = caller.map(HookCaller::place).filter(|place| place.is_in_address());
+        let password = in_address.map(|place| place.name.clone());
+        let mut command = Self { password, ..Self::default() };
         let fixed: Option<Vec<String>> = arguments.iter().map(fixed).collect();
         if let (Some(fixed), true) = (fixed, variables.is_empty()) {
             command.run = std::iter::once(program.to_owned()).chain(fixed).collect();
@@ -61,7 +65,12 @@ impl HookCommand {
             "header" if TYPE_HEADERS.contains(&&*name.to_ascii_lowercase()) => {
                 "\"$GATEPOST_EVENT_TYPE\"".to_owned()
             }
-            "url" | "query" if is_variable(name) => format!("\"$GATEPOST_QUERY_{name}\""),
+            _ if place.is_in_address()
+                && is_variable(name)
+                && self.password.as_deref() != Some(name) =>
+            {
+                format!("\"$GATEPOST_QUERY_{name}\"")
+            }
             source => {
                 self.lost.push(format!("the argument from `{source}` `{name}` is empty"));
                 "''".to_owned()

@@ -131,7 +131,7 @@ fn verify(
     imported: &mut ImportedConfig,
     notes: &mut Vec<String>,
 ) -> String {
-    let (HookCaller::Hmac { place, .. } | HookCaller::Token { place, .. }) = caller;
+    let place = caller.place();
     let secrets = caller.secrets().iter().enumerate().map(|(index, secret)| match index {
         0 => imported.secret(name, secret),
         _ => imported.secret(&format!("{name}-{}", index + 1), secret),
@@ -219,7 +219,7 @@ fn answer(hook: &Value, text: &mut String, notes: &mut Vec<String>) {
 }
 
 fn handler(hook: &Value, name: &str, program: &str, rule: &TriggerRule) -> (String, Vec<String>) {
-    let command = HookCommand::read(hook, program);
+    let command = HookCommand::read(hook, program, rule.caller.as_ref());
     let mut notes: Vec<String> = rule.lost.iter().chain(&command.lost).cloned().collect();
     let mut text = format!("[handler.{name}]\non = [\"{name}:*\"]\n");
     if !rule.conditions.is_empty() {

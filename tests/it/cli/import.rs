@@ -62,6 +62,22 @@ fn hooks_of_webhook_become_sources_and_programs() {
     checked(&folder);
 }
 
+/// What the address shows its caller by is not kept with an event.
+#[test]
+fn password_in_the_address_is_no_argument_and_that_is_told() {
+    let folder = Folder::of_text("");
+    let parameter = |name: &str| serde_json::json!({"source": "url", "name": name});
+    let hook = serde_json::json!([{
+        "id": "build",
+        "execute-command": "/bin/true",
+        "pass-arguments-to-command": [parameter("token"), parameter("branch")],
+        "trigger-rule": {"match": {"type": "value", "value": "s3cret", "parameter": parameter("token")}},
+    }]);
+    let (config, told) = imported(&folder, "webhook", &hook.to_string());
+    assert!(config.contains(r#"'/bin/true' '' \"$GATEPOST_QUERY_branch\""#), "{config}");
+    assert!(told.contains("the argument from `url` `token` is empty"), "{told}");
+}
+
 #[test]
 fn imported_hook_runs_its_program_with_the_arguments_that_it_had() {
     if find("jq").is_none() {
