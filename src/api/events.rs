@@ -97,12 +97,17 @@ impl Api {
     pub async fn entry(&self, id: EventId) -> Result<EventEntry, ApiError> {
         let event = Arc::new(self.get(id).await?);
         let history = self.queue.history(event.position).await?;
-        let shown = Arc::new(shown(&event, &self.credentials()));
+        let credentials = self.credentials();
+        let shown = Arc::new(shown(&event, &credentials));
         let mut detail = EventDetail::new(&shown, history);
         let ingest = self.server.as_ref().map(|server| &server.ingest);
         let answered_after = ingest.and_then(|ingest| ingest.acknowledged().after(event.id));
         let repeated_at = ingest.map(|ingest| ingest.repeats().of(event.id)).unwrap_or_default();
         detail.arrival = ArrivalView::of(&event, answered_after, repeated_at);
+        if let (Some(arrival), Some(hidden)) = (&mut detail.arrival, credentials.get(&event.source))
+        {
+            arrival.query = hidden.mask_query(&arrival.query);
+        }
         detail.summary.body_bytes = event.body.len();
         let waiting = |one: &&mut DeliveryView| one.state == DeliveryState::Retry;
         let server = self.server.as_ref();

@@ -106,8 +106,10 @@ impl Headers {
         let mut out = encoded.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
         let mut room = Self::QUERY_BYTES_MAX;
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-            if parameter.len() <= room.min(usize::from(u8::MAX)) {
-                room -= parameter.len();
+            // With its tag, and its length, which is one byte.
+            let n_bytes = parameter.len() + 2;
+            if n_bytes <= room && u8::try_from(parameter.len()).is_ok() {
+                room -= n_bytes;
                 put(&mut out, QUERY, parameter.as_bytes());
             }
         }

@@ -72,7 +72,7 @@ impl ThrottledLog {
                 reason,
                 client = client.map(tracing::field::display),
                 n_silent,
-                "The hub says that it denied the subscription: nothing will come of it"
+                "A request says, unsigned, that the hub denied the subscription: compare it with the hub"
             );
         }
     }

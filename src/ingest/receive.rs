@@ -269,7 +269,7 @@ impl Ingest {
             Some(reason) => self.log.denied(source.name(), reason, request.client, now),
             None => self.log.handshake(source.name(), request.client, now),
         }
-        self.rejected.push(RejectedRequest::of_handshake(source, request, denial));
+        self.rejected.push(RejectedRequest::of_handshake(source, request, denial.is_some()));
     }
 
     /// Answers what a verified request asks, or stores what it brought.

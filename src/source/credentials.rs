@@ -99,9 +99,14 @@ impl Credentials {
         let Some((path, query)) = path_and_query.split_once('?') else {
             return path_and_query.to_owned();
         };
+        format!("{path}?{}", self.mask_query(query))
+    }
+
+    /// The query as it is shown.
+    pub fn mask_query(&self, query: &str) -> String {
         let masked =
             masked_form(query.as_bytes(), |name, _| self.are_in_query(name).then(|| HIDDEN.into()));
-        format!("{path}?{}", String::from_utf8_lossy(&masked))
+        String::from_utf8_lossy(&masked).into_owned()
     }
 
     /// The body as it is shown. Where a password cannot be told from the rest, nothing of it is.

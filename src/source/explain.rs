@@ -58,10 +58,10 @@ pub fn explain(source: &Source, all: &[&Source], rejected: &Rejected<'_>) -> Exp
 fn of_handshake(answered: &Answered, verified: Option<&Verified>) -> Explanation {
     if let Some(reason) = &answered.denial {
         return because(
-            &format!("it is no event: the hub denied the subscription ({reason})"),
-            Some(
-                "compare topic and callback at the hub, then subscribe again: until then nothing comes",
+            &format!(
+                "it is no event: it says, unsigned, that the hub denied the subscription ({reason})"
             ),
+            Some("if nothing comes, compare topic and callback at the hub, then subscribe again"),
         );
     }
     match verified {

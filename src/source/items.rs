@@ -50,7 +50,9 @@ impl ItemList {
             Some((headers, body)) => (headers, &**body),
             None => (request.headers, request.body),
         };
-        let items = items_of(body, are_lines(request.headers), headers.encoded().len())?;
+        let query = request.path_and_query.split_once('?').map_or("", |(_, query)| query);
+        let n_each = headers.encoded().len() + query.len().min(Headers::QUERY_BYTES_MAX);
+        let items = items_of(body, are_lines(request.headers), n_each)?;
         let items = items.into_iter().enumerate().filter_map(|(index, bytes)| {
             let item = Inbound { headers, body: body.get(bytes.clone())?, ..*request };
             Some(Item::new(&settings.profile, &item, bytes, index, scheme, accepted))

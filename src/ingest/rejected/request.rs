@@ -56,17 +56,16 @@ impl RejectedRequest {
     pub(in crate::ingest) fn of_handshake(
         source: &Source,
         request: Request<'_>,
-        denial: Option<&str>,
+        is_denial: bool,
     ) -> Self {
-        let denied =
-            denial.map(|why| format!("{HANDSHAKE}: the hub denied the subscription ({why})"));
-        let reason = denied.unwrap_or(HANDSHAKE.to_owned());
+        // Without the hub's own words: reasons are grouped, and every client can write some.
+        let reason = if is_denial { DENIAL } else { HANDSHAKE }.to_owned();
         Self { reason, ..Self::new(source, request, &Rejection::Missing) }
     }
 
     /// Whether it is a question that was answered.
     pub(super) fn is_handshake(&self) -> bool {
-        self.reason.starts_with(HANDSHAKE)
+        self.reason == HANDSHAKE
     }
 
     /// The request as it came, to be judged once more.
@@ -97,8 +96,10 @@ impl RejectedRequest {
     }
 }
 
-/// How the reason of a question that was answered begins.
+/// The reason of a question that was answered.
 const HANDSHAKE: &str = "answered as a handshake, and no event";
+/// The reason of a hub's word.
+const DENIAL: &str = "answered as a hub's word that it denied the subscription, and no event";
 
 /// About what an entry takes besides its own text.
 const ENTRY_BYTES: usize = 256;

@@ -119,7 +119,10 @@ impl Source {
         // Events are signed: one by another secret is refused, so that its sender comes again.
         let is_event =
             |handshake: &Handshake| rejection.shows_signature() && handshake.may_be_event(request);
-        self.answer(request, None, open, is_event)
+        let answered = self.answer(request, None, open, is_event);
+        let denial =
+            || if rejection.shows_signature() { None } else { self.answer_denial(request) };
+        answered.or_else(denial)
     }
 
     /// The answer where `request`, which is believed, is a question and no event.
@@ -131,7 +134,7 @@ impl Source {
         // has that field only: most events have it not.
         let is_event =
             |handshake: &Handshake| !verified.is_signed() && handshake.may_be_event(request);
-        self.answer(request, secret, is_asked, is_event)
+        self.answer(request, secret, is_asked, is_event).or_else(|| self.answer_denial(request))
     }
 
     fn answer(
@@ -143,7 +146,7 @@ impl Source {
     ) -> Option<Answered> {
         let handshakes = self.settings.profile.handshakes.iter();
         let mut handshakes = handshakes.filter(|handshake| is_asked(handshake));
-        let answered = handshakes.find_map(|handshake| {
+        handshakes.find_map(|handshake| {
             let reply = self.reply(handshake, request, secret)?;
             if is_event(handshake) {
                 return None;
@@ -151,14 +154,15 @@ impl Source {
             let learned = handshake.place().filter(|_| handshake.learns);
             let learned = learned.and_then(|place| text_at(place, request));
             Some(Answered { reply, learned: learned.map(Secret::new), denial: None })
-        });
-        answered.or_else(|| self.answer_denial(request))
+        })
     }
 
     /// A hub tells by GET that it denied a subscription, and asks nothing (`WebSub`, section 5.2).
     fn answer_denial(&self, request: &Inbound<'_>) -> Option<Answered> {
         let at = |name: &'static str| FieldRef::Query(name.into());
-        if request.method != "GET" || at("hub.mode").find(request).text()? != "denied" {
+        let may_be_event = !request.body.is_empty() || self.settings.methods.contains(&"GET");
+        let is_denied = || at("hub.mode").find(request).text().as_deref() == Some("denied");
+        if request.method != "GET" || may_be_event || !is_denied() {
             return None;
         }
         let is_of_hub =

@@ -124,7 +124,18 @@ fn hub_that_denies_a_subscription_is_answered_and_kept() {
         let bare = denial(source, "GET", "/hooks/s?hub.mode=denied");
         assert_eq!(bare.as_deref(), Some("no reason given"));
         assert_eq!(denial(source, "POST", told), None);
+        // An event by another secret is refused, whatever its query says.
+        let signed = Inbound { method: "GET", path_and_query: told, headers: &headers, body: b"x" };
+        assert!(source.answer_unverified(&signed, &Rejection::Missing).is_none(), "it has a body");
+        let request = Inbound { body: b"", ..signed };
+        assert!(
+            source.answer_unverified(&request, &Rejection::Undecodable).is_none(),
+            "it is signed"
+        );
     }
+    let gets = "methods = [\"GET\"]\nverify = { algorithm = \"token\", query = \"key\" }\n\
+                handshake = { echo = { query = \"hub.challenge\" } }";
+    assert_eq!(denial(&configured(gets, &["k"]), "GET", told), None, "it may be an event");
     let long = format!("/hooks/s?hub.mode=denied&hub.reason={}", "x".repeat(1_000));
     assert_eq!(denial(&hub, "GET", &long).map(|reason| reason.len()), Some(100));
     assert_eq!(denial(&source("slack", &["k"]), "GET", told), None, "it knows no hub");

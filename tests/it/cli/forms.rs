@@ -161,4 +161,9 @@ fn query_of_the_address_reaches_filter_mail_program_and_export() {
     printed(&run(&other, &["queue", "import", "events"]), 0);
     let shown = printed(&run(&other, &["events", "show", &id]), 0);
     assert!(shown.contains("order=4%202&env=prod"), "{shown}");
+    // What is a password today is hidden in what came before.
+    let password = QUERY.replace("query = \"key\"", "query = \"order\"");
+    std::fs::write(other.config(), password).unwrap();
+    let shown = printed(&run(&other, &["events", "show", &id]), 0);
+    assert!(shown.contains("env=prod") && !shown.contains("4%202"), "{shown}");
 }

@@ -200,8 +200,7 @@ fn denial_of_a_hub_is_told_and_no_event() {
     let path = "/hooks/hub?hub.mode=denied&hub.topic=t&hub.reason=no%20lease";
     assert_eq!(wire::request(gateway.public, "GET", path, &[], b"").status, 200);
     let kept = gateway.ask("GET", "/api/v1/rejected", "").json();
-    let reason =
-        "answered as a handshake, and no event: the hub denied the subscription (no lease)";
+    let reason = "answered as a hub's word that it denied the subscription, and no event";
     assert_eq!(kept[0]["reason"], reason, "{kept}");
     let told = gateway.ask("GET", "/api/v1/rejected/1/explain", "").json();
     let line = told["line"].as_str().unwrap();
