@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::engine::{EngineError, EngineHead, Sequence};
+use super::engine::{EngineError, EngineHead, EngineReadError, Sequence};
 use super::local_node::LocalNode;
 use super::rebuild;
 use crate::clock::Timestamp;
@@ -41,9 +41,9 @@ pub(super) enum HistoryError {
     Trimmed { first: Sequence, applied: Sequence },
     #[error(
         "units {from} up to and without {to} of the shared log are missing or cannot be read: they were removed by \
-         hand, or the engine lost them; stop this gateway, put a copy of the folder of one that has applied them \
-         in place of all but `spool` and `node.json` (docs/cluster.md, \"When units were removed by hand\"), and \
-         start it; what it takes in until then waits in its spool"
+         hand, or the engine lost them; stop this gateway, put a copy of the folder of one that goes on in place of \
+         all but `spool` and `node.json` (docs/cluster.md, \"When units were removed by hand\", also where none \
+         goes on), and start it; what it takes in until then waits in its spool"
     )]
     Missing { from: Sequence, to: Sequence },
 }
@@ -90,13 +90,13 @@ impl LogHistory {
         if !is_known || self.lineage.as_ref() != Some(&head.lineage) {
             let known = [self.checked, newest].into_iter().flatten();
             for (at, crc) in known.filter(|(at, _)| *at >= head.first) {
-                let Ok(units) = node.engine.read(at, 1).await else {
-                    node.is_log_known.send_replace(false);
-                    return Ok(false);
-                };
-                if units.first().is_some_and(|unit| crc32c::crc32c(&unit.bytes) != crc) {
-                    let remedy = prepare_remedy(node, &head);
-                    return Err(HistoryError::Differs { at, remedy });
+                match is_same(node, at, crc).await? {
+                    Some(true) => {}
+                    Some(false) => {
+                        let remedy = prepare_remedy(node, &head);
+                        return Err(HistoryError::Differs { at, remedy });
+                    }
+                    None => return Ok(false),
                 }
             }
             self.lineage = Some(head.lineage);
@@ -107,6 +107,21 @@ impl LogHistory {
             node.is_log_known.send_replace(true);
         }
         Ok(true)
+    }
+}
+
+/// Whether the unit at `at` is the one whose checksum is `crc`; `None` = the engine cannot be asked now.
+async fn is_same(node: &LocalNode, at: Sequence, crc: u32) -> Result<Option<bool>, HistoryError> {
+    match node.engine.read(at, 1).await {
+        Ok(units) => Ok(Some(units.first().is_none_or(|unit| crc32c::crc32c(&unit.bytes) == crc))),
+        // Let go since the head was asked: as those before its first unit, it is not compared.
+        Err(EngineReadError::Trimmed { .. }) => Ok(Some(true)),
+        // Nothing else tells whether what comes behind it goes on from what was applied.
+        Err(EngineReadError::Damaged { from, to }) => Err(HistoryError::Missing { from, to }),
+        Err(EngineReadError::Unavailable(why) | EngineReadError::Refused(why)) => {
+            node.note_engine(Some(why));
+            Ok(None)
+        }
     }
 }
 

@@ -152,8 +152,8 @@ pub struct EngineReport {
 pub(super) fn removed_by_hand(from: u64, to: u64, place: &str) -> String {
     format!(
         "units {from} up to and without {to} of {place} were removed by hand, or the engine lost them: gateways \
-         that have applied them go on, and one that comes new has to begin with a copy of another's folder \
-         (docs/cluster.md, \"When units were removed by hand\")"
+         that have applied what stands behind them go on, and one that comes new has to begin with a copy of \
+         another's folder (docs/cluster.md, \"When units were removed by hand\")"
     )
 }
 

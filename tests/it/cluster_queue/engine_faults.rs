@@ -148,6 +148,29 @@ async fn a_damaged_or_missing_unit_stops_the_node_that_meets_it() {
     }
 }
 
+/// As by a `DELETE` in PostgreSQL's tables, which leaves the log's beginning where it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn units_that_are_gone_where_a_node_had_ended_are_told_when_it_starts() {
+    let cluster = Cluster::new();
+    let a = cluster.node("a").await;
+    append(&a, "one").await;
+    a.close().await.unwrap();
+    drop(a);
+    cluster.released("a").await;
+    let end = cluster.engine.head().await.unwrap().next;
+    for sequence in 1..end.0 {
+        cluster.engine.lose(Sequence(sequence));
+    }
+    let a = cluster.node("a").await;
+    let why = a.failed().await;
+    assert!(why.contains("were removed by hand"), "{why}");
+    assert_eq!(a.view().failure(), Some(why.as_str()), "people see it");
+    append(&a, "kept").await;
+    assert_eq!((a.view().spilled, a.newest().0), (1, 1));
+    // What it has settled would be said of other events, if the log went another way.
+    assert_eq!(cluster.engine.head().await.unwrap().next, end, "nothing is appended");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_gateways_of_one_name_are_told_apart() {
     let cluster = Cluster::new();

@@ -19,7 +19,7 @@ pub(super) fn ask<T>(what: impl Future<Output = T>) -> T {
     runtime.unwrap().block_on(what)
 }
 
-fn sql(server: &Server, text: &str) {
+pub(super) fn sql(server: &Server, text: &str) {
     ask(async {
         let mut connection = PgConnection::connect(&server.url("postgres")).await.unwrap();
         sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(&mut connection).await.unwrap();

@@ -2,12 +2,18 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::engine_faults::{ask, assert_whole};
+use super::engine_faults::{ask, assert_whole, sql};
 use super::rig::Cluster;
 use super::senders::{LOOK_AGAIN, Senders};
 use super::{Receiver, addresses};
+
+/// Whether a gateway says that units are gone, and what becomes of what it takes in.
+fn is_told(view: &Value) -> bool {
+    let why = view["engine"]["error"].as_str().unwrap_or_default();
+    why.contains("were removed by hand") && why.contains("waits in its spool")
+}
 
 /// Puts a copy of one gateway's folder in place of another's, but for what is its own.
 fn copy_folder(from: &Path, to: &Path) {
@@ -62,13 +68,12 @@ fn units_that_were_purged_by_hand_are_told_and_nothing_is_lost() {
         assert_eq!((&engine["up"], &engine["error"]), (&json!(true), &json!(null)), "{engine}");
     }
     let late = cluster.start("late");
-    let is_told = |view: &serde_json::Value| {
-        let why = view["engine"]["error"].as_str().unwrap_or_default();
-        why.contains("were removed by hand") && why.contains("waits in its spool")
-    };
     Cluster::wait_for_view(&late, is_told);
     let ready = late.ask("GET", "/readyz");
-    assert!(ready.status == 503 && ready.text().contains("were removed by hand"), "{ready:?}");
+    assert!(
+        ready.status == 503 && ready.text().contains("were removed by hand"),
+        "{ready:?}"
+    );
     let taken = send(std::slice::from_ref(&late), 6);
     let [a, b] = nodes;
     assert_eq!((late.stop(), a.stop()), (Some(0), Some(0)));
@@ -83,4 +88,32 @@ fn units_that_were_purged_by_hand_are_told_and_nothing_is_lost() {
     }
     assert_whole(&receiver, &acknowledged, [a, late]);
     assert_eq!(b.stop(), Some(0));
+}
+
+/// The statement leaves the log's beginning where it was, other than a purge of a stream.
+#[test]
+fn units_that_were_deleted_while_no_gateway_ran_are_told() {
+    let receiver = Receiver::start();
+    let Some(mut cluster) = Cluster::new(&receiver) else { return };
+    let mut nodes = cluster.start_pair();
+    let senders = Senders::start(&addresses(&nodes), 2);
+    senders.wait_for(50);
+    let acknowledged = senders.stop();
+    receiver.wait_for(&acknowledged);
+    for node in nodes {
+        assert_eq!(node.stop(), Some(0));
+    }
+    sql(&cluster.server, "DELETE FROM gatepost.log_units");
+    nodes = [cluster.start("a"), cluster.start("b")];
+    for node in &nodes {
+        Cluster::wait_for_view(node, is_told);
+        assert_eq!(node.ask("GET", "/readyz").status, 503);
+    }
+    let senders = Senders::start(&addresses(&nodes), 4);
+    senders.wait_for(10);
+    let kept = senders.stop();
+    assert!(!kept.is_empty());
+    for node in nodes {
+        assert_eq!(node.stop(), Some(0));
+    }
 }
