@@ -55,10 +55,16 @@ impl Progress {
 
 async fn log(server: &Server) -> Result<(), String> {
     match tokio::time::timeout(TIMEOUT, server.core.queue.probe()).await {
-        // No room is no reason for a restart.
-        Ok(Ok(()) | Err(QueueError::Full(_) | QueueError::LogAway(_) | QueueError::Behind(_))) => {
+        // No room is no reason for a restart, and what a node that takes no part lacks is its owner's to mend.
+        Ok(
             Ok(())
-        }
+            | Err(
+                QueueError::Full(_)
+                | QueueError::LogAway(_)
+                | QueueError::NoPart
+                | QueueError::Behind(_),
+            ),
+        ) => Ok(()),
         Ok(Err(err)) => Err(format!("the log takes no write: {}", error_chain(&err))),
         Err(_elapsed) => Err(format!("the log has not answered for {} s", TIMEOUT.as_secs())),
     }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::ack::ClusterAck;
 use super::cluster_queue::ClusterQueue;
-use super::local_node::OperationOutcome;
+use super::local_node::{ENGINE_WAIT, OperationOutcome};
 use super::spool::{AnswerGuard, Spool, unplaced};
 use super::subscription::ClusterSubscription;
 use super::unit::{HandChange, ProposedEvent, UnitOperation};
@@ -22,9 +22,6 @@ use crate::queue::{
 };
 use crate::sync::lock;
 
-/// How long an answer waits for the shared log before it is given on the strength of this machine alone:
-/// senders wait some seconds.
-pub(super) const ENGINE_WAIT: Duration = Duration::from_secs(2);
 /// How many deliveries one operation changes by hand.
 const CHANGED_AT_ONCE: usize = 4_096;
 
@@ -39,11 +36,9 @@ impl ClusterQueue {
             Ok(known) => return known,
             Err(outcome) => outcome,
         };
-        let mut engine = self.node.engine_state.subscribe();
-        let is_away = engine.wait_for(|state| state.error.is_some());
         tokio::select! {
             told = outcome => return told.unwrap_or(stored),
-            _ = is_away => {}
+            () = self.node.until_away() => {}
             () = tokio::time::sleep(ENGINE_WAIT) => {}
         }
         spool.forget_outcome(id);
@@ -64,15 +59,15 @@ impl ClusterQueue {
         events: Vec<ProposedEvent>,
     ) -> Result<Vec<Appended>, QueueError> {
         if !self.node.is_engine_up() {
-            return Err(QueueError::LogAway("it cannot be reached"));
+            return Err(self.node.away("it cannot be reached"));
         }
         let operation = UnitOperation::Events { spool: None, events };
-        match tokio::time::timeout(ENGINE_WAIT, self.node.propose(operation)).await {
-            Ok(Ok(OperationOutcome::Stored(appended))) => Ok(appended),
-            Ok(Err(err)) => Err(err),
-            Ok(Ok(_)) => Err(QueueError::Corrupt("events were answered as something else".into())),
-            // It may be there: the sender's repeat is then known by its key.
-            Err(_) => Err(QueueError::LogAway("it did not answer in time")),
+        // It may be there all the same: the sender's repeat is then known by its key.
+        match self.node.propose_soon(operation, "it did not answer in time").await? {
+            OperationOutcome::Stored(appended) => Ok(appended),
+            OperationOutcome::Counted(_) | OperationOutcome::Changed(_) => {
+                Err(QueueError::Corrupt("events were answered as something else".into()))
+            }
         }
     }
 
@@ -129,6 +124,9 @@ impl ClusterQueue {
         change: HandChange,
         positions: &[Position],
     ) -> Result<u64, QueueError> {
+        if self.node.failed.borrow().is_some() {
+            return Err(QueueError::NoPart);
+        }
         let mut n_changed = 0;
         for some in positions.chunks(CHANGED_AT_ONCE) {
             let (handler, positions) = (handler.clone(), some.to_vec());
@@ -213,13 +211,12 @@ impl Queue for ClusterQueue {
         let (node, handlers) = (Arc::clone(&self.node), Arc::clone(&self.handlers));
         let subscription = ClusterSubscription::begin(node, handlers, (handler.clone(), start));
         let subscription = subscription.ok_or_else(|| QueueError::Busy(handler.clone()))?;
-        let mut engine = self.node.engine_state.subscribe();
         // A start does not wait for an engine that is away: the first delivery does.
         tokio::select! {
             // First: where it is away the place is asked for before anything that comes in is forwarded.
             biased;
             ensured = subscription.ensure() => ensured?,
-            _ = engine.wait_for(|state| state.error.is_some()) => {}
+            () = self.node.until_away() => {}
             () = tokio::time::sleep(ENGINE_WAIT) => {}
         }
         Ok(Box::new(subscription))
@@ -381,7 +378,7 @@ impl Queue for ClusterQueue {
         match &self.spool {
             Some(spool) => spool.queue.probe().await,
             None if self.node.is_engine_up() => self.node.copy.probe().await,
-            None => Err(QueueError::LogAway("it cannot be reached")),
+            None => Err(self.node.away("it cannot be reached")),
         }
     }
 

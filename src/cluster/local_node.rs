@@ -23,6 +23,9 @@ use crate::sync::lock;
 const PROPOSALS_MAX: usize = 4_096;
 /// How long a start waits for the engine. Events are answered only behind that.
 const FIRST_CONTACT: Duration = Duration::from_millis(600);
+/// How long an answer waits for the shared log before it is given on the strength of this machine alone:
+/// senders wait some seconds.
+pub(super) const ENGINE_WAIT: Duration = Duration::from_secs(2);
 /// How often the log says that an engine which is away is so for another reason.
 const REASON_EVERY: Duration = Duration::from_secs(10);
 
@@ -182,6 +185,32 @@ impl LocalNode {
         }
     }
 
+    /// Has an operation appended for those who wait for an answer. What is not applied in time may be so later, of
+    /// which `late` tells.
+    pub(super) async fn propose_soon(
+        &self,
+        operation: UnitOperation,
+        late: &'static str,
+    ) -> Result<OperationOutcome, QueueError> {
+        let mut failed = self.failed.subscribe();
+        tokio::select! {
+            biased;
+            // An error means that the node is gone.
+            failed = failed.wait_for(Option::is_some) => drop(failed),
+            outcome = self.propose(operation) => return outcome,
+            () = tokio::time::sleep(ENGINE_WAIT) => {}
+        }
+        Err(self.away(late))
+    }
+
+    /// Why nothing is appended now, where that is known to be so.
+    pub(super) fn away(&self, why: &'static str) -> QueueError {
+        match *self.failed.borrow() {
+            Some(_) => QueueError::NoPart,
+            None => QueueError::LogAway(why),
+        }
+    }
+
     /// Has an operation appended; what becomes of it is told later. They are appended in the order of
     /// the calls.
     pub(super) async fn begin_proposal(
@@ -231,17 +260,24 @@ impl LocalNode {
     /// Waits until it is known whether the engine can be reached. One that does not tell soon is away until it does:
     /// what comes in meanwhile is kept here, and is not to wait for it.
     pub(super) async fn first_contact(&self) {
-        let (mut engine, mut is_log_known) =
-            (self.engine_state.subscribe(), self.is_log_known.subscribe());
-        let mut failed = self.failed.subscribe();
-        // Errors mean that the node is gone.
+        let mut is_log_known = self.is_log_known.subscribe();
         tokio::select! {
+            // An error means that the node is gone.
             known = is_log_known.wait_for(|is_known| *is_known) => drop(known),
-            away = engine.wait_for(|state| state.error.is_some()) => drop(away),
-            failed = failed.wait_for(Option::is_some) => drop(failed),
+            () = self.until_away() => {}
             () = tokio::time::sleep(FIRST_CONTACT) => {
                 self.note_engine(Some("it has not answered since the start".to_owned()));
             }
+        }
+    }
+
+    /// Returns once nothing is appended for now: the engine cannot be reached, or this node takes no part any more.
+    pub(super) async fn until_away(&self) {
+        let (mut engine, mut failed) = (self.engine_state.subscribe(), self.failed.subscribe());
+        // Errors mean that the node is gone.
+        tokio::select! {
+            away = engine.wait_for(|state| state.error.is_some()) => drop(away),
+            failed = failed.wait_for(Option::is_some) => drop(failed),
         }
     }
 

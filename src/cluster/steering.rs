@@ -3,7 +3,6 @@
 
 use tokio::sync::watch;
 
-use super::calls::ENGINE_WAIT;
 use super::cluster_queue::ClusterQueue;
 use super::local_node::OperationOutcome;
 use super::unit::UnitOperation;
@@ -37,14 +36,10 @@ impl ClusterQueue {
         pause: Option<String>,
     ) -> Result<bool, QueueError> {
         let operation = UnitOperation::Pause { handler: handler.clone(), of, pause };
-        let changed = tokio::time::timeout(ENGINE_WAIT, self.node.propose(operation)).await;
-        let changed = changed.map_err(|_| {
-            QueueError::LogAway(
-                "the change holds as soon as it is back, and nothing is delivered meanwhile once the leases \
-                 are over",
-            )
-        })?;
-        Ok(matches!(changed?, OperationOutcome::Counted(true)))
+        let late = "the change holds as soon as it is back, and nothing is delivered meanwhile once the leases \
+                    are over";
+        let changed = self.node.propose_soon(operation, late).await?;
+        Ok(matches!(changed, OperationOutcome::Counted(true)))
     }
 
     /// Has another node try one delivery of a handler at once, unless this one has its lease. Where the shared
@@ -54,11 +49,8 @@ impl ClusterQueue {
             return Ok(());
         }
         let operation = UnitOperation::TryNow { handler: handler.clone() };
-        let asked = tokio::time::timeout(ENGINE_WAIT, self.node.propose(operation)).await;
-        let asked = asked.map_err(|_| {
-            QueueError::LogAway("one delivery is tried as soon as it is back, and none before")
-        })?;
-        asked.map(|_| ())
+        let late = "one delivery is tried as soon as it is back, and none before";
+        self.node.propose_soon(operation, late).await.map(|_| ())
     }
 
     /// The handlers of which any node was told to try one delivery, and which this one has the lease of; each is

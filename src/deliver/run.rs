@@ -104,6 +104,7 @@ fn may_pass(err: &QueueError) -> bool {
     match err {
         QueueError::Full(_)
         | QueueError::LogAway(_)
+        | QueueError::NoPart
         | QueueError::Behind(_)
         | QueueError::Busy(_)
         | QueueError::Corrupt(_)

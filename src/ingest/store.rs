@@ -265,7 +265,7 @@ impl TracedRequest {
 fn retry_after(err: &QueueError) -> Duration {
     match err {
         QueueError::Behind(_) => RETRY_AT_ONCE,
-        QueueError::Full(_) | QueueError::LogAway(_) => RETRY_LATER,
+        QueueError::Full(_) | QueueError::LogAway(_) | QueueError::NoPart => RETRY_LATER,
         QueueError::Poisoned
         | QueueError::Busy(_)
         | QueueError::Closed

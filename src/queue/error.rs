@@ -12,6 +12,12 @@ pub enum QueueError {
     /// The log that several gateways share does not answer: try again when it is back.
     #[error("the shared log is away: {0}")]
     LogAway(&'static str),
+    /// What the log says does not fit what this gateway has: asking again is of no use.
+    #[error(
+        "this gateway takes no part in the cluster any more, so nothing of it gets into the shared log: ask another \
+         one, or do first what `gatepost cluster status` says of it"
+    )]
+    NoPart,
     /// Too much at once: try again in a moment.
     #[error("the queue is behind: {0}")]
     Behind(&'static str),

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use gatepost::clock::Stopwatch;
 use gatepost::cluster::{ClusterAck, LogEngine as _, Sequence};
-use gatepost::event::{Dedupe, DedupeKey};
+use gatepost::event::{Dedupe, DedupeKey, Position};
 use gatepost::queue::{Appended, Queue, QueueError};
+
+use crate::support::events::handler;
 
 use super::{
     Cluster, LEASE, PATIENCE, append, deliver, event, subscribe, take, types, until, until_stored,
@@ -167,6 +170,17 @@ async fn units_that_are_gone_where_a_node_had_ended_are_told_when_it_starts() {
     assert_eq!(a.view().failure(), Some(why.as_str()), "people see it");
     append(&a, "kept").await;
     assert_eq!((a.view().spilled, a.newest().0), (1, 1));
+    // It is told that waiting is of no use, and neither is asked to wait.
+    let asked = Stopwatch::start();
+    drop(subscribe(&a, "web").await);
+    for told in [
+        a.try_elsewhere(&handler("web")).await,
+        a.set_pause(&handler("web"), None, Some(String::new())).await.map(drop),
+        a.replay(&handler("web"), &[Position(1)]).await.map(drop),
+    ] {
+        assert!(matches!(told, Err(QueueError::NoPart)), "{told:?}");
+    }
+    assert!(asked.elapsed() < LEASE / 2, "{:?}", asked.elapsed());
     // What it has settled would be said of other events, if the log went another way.
     assert_eq!(cluster.engine.head().await.unwrap().next, end, "nothing is appended");
 }
