@@ -12,6 +12,7 @@ use super::local_node::{LocalNode, OperationOutcome, Reply};
 use super::node::NodeName;
 use super::partial_units::PartialUnits;
 use super::unit::{HandChange, Part, ProposedEvent, Unit, UnitFault, UnitOperation};
+use crate::clock::Timestamp;
 use crate::event::{HandlerName, Position};
 use crate::queue::embedded::SharedChange;
 use crate::queue::{DeadChange, Queue, QueueError};
@@ -165,7 +166,7 @@ impl LogFollower {
     }
 
     async fn apply_unit(&mut self, unit: Unit, at: Sequence) -> Result<(), LogFollowerError> {
-        let Unit { author, operations, .. } = unit;
+        let Unit { author, at: made_at, operations } = unit;
         let has_events = |it: &UnitOperation| matches!(it, UnitOperation::Events { .. });
         if !operations.iter().all(has_events) {
             // What changes deliveries may name events that wait for their commit.
@@ -191,7 +192,7 @@ impl LogFollower {
                 self.take_events(&author.node, spool, events, reply);
                 continue;
             }
-            let verdict = self.apply_operation(&author.node, operation, at).await?;
+            let verdict = self.apply_operation(&author.node, operation, (at, made_at)).await?;
             if let Some(reply) = reply {
                 // Who asked may be gone.
                 drop(reply.send(verdict));
@@ -259,7 +260,7 @@ impl LogFollower {
         &self,
         from: &NodeName,
         operation: UnitOperation,
-        at: Sequence,
+        (at, made_at): (Sequence, Timestamp),
     ) -> Result<Result<OperationOutcome, QueueError>, QueueError> {
         let members = || lock(&self.node.members);
         let verdict = match operation {
@@ -288,7 +289,8 @@ impl LogFollower {
                 OperationOutcome::Counted(members().set_pause(&handler, of.as_deref(), pause))
             }
             UnitOperation::TryNow { handler } => {
-                self.handlers.ask_try(&handler, self.node.clock.steady());
+                // One that catches up comes to what was asked hours ago.
+                self.handlers.ask_try(&handler, self.node.steady_at(made_at));
                 OperationOutcome::Counted(true)
             }
             UnitOperation::Claim { handler, before } => {

@@ -80,16 +80,16 @@ impl LocalHandlers {
         lock(&self.0).get(handler).is_some_and(|local| local.is_subscribed)
     }
 
-    /// One delivery of a handler is to be tried at once, if it is configured here.
-    pub(super) fn ask_try(&self, handler: &HandlerName, now: Timestamp) {
+    /// One delivery of a handler is to be tried at once, if it is configured here; `at` = since when.
+    pub(super) fn ask_try(&self, handler: &HandlerName, at: Timestamp) {
         if let Some(local) = lock(&self.0).get_mut(handler).filter(|local| local.is_subscribed) {
-            local.try_asked_at = Some(now);
+            local.try_asked_at = local.try_asked_at.max(Some(at));
         }
     }
 
     /// The handlers of which one delivery is to be tried at once, and which `is_ours` finds to be this node's
-    /// to try; each is given once. What was asked before `since` is not wanted any more.
-    pub(super) fn take_tries(
+    /// to try. What was asked before `since` is not wanted any more.
+    pub(super) fn tries(
         &self,
         since: Timestamp,
         is_ours: impl Fn(&HandlerName) -> bool,
@@ -97,10 +97,16 @@ impl LocalHandlers {
         let mut handlers = lock(&self.0);
         let asked = handlers.iter_mut().filter_map(|(name, local)| {
             local.try_asked_at = local.try_asked_at.filter(|at| *at >= since);
-            let is_taken = local.try_asked_at.is_some() && is_ours(name);
-            is_taken.then(|| local.try_asked_at = None).map(|()| name.clone())
+            (local.try_asked_at.is_some() && is_ours(name)).then(|| name.clone())
         });
         asked.collect()
+    }
+
+    /// What was asked is done.
+    pub(super) fn end_try(&self, handler: &HandlerName) {
+        if let Some(local) = lock(&self.0).get_mut(handler) {
+            local.try_asked_at = None;
+        }
     }
 
     fn shared(&self, handler: &HandlerName) -> Option<Arc<HandlerHold>> {

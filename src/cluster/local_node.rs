@@ -333,6 +333,11 @@ impl LocalNode {
         Some((lease.epoch, left))
     }
 
+    /// When something was by the steady clock that another node's wall clock dates so.
+    pub(super) fn steady_at(&self, at: Timestamp) -> Timestamp {
+        self.clock.steady().before(self.clock.now().since(at))
+    }
+
     /// Whether a node has given no sign of life for so long that its leases may be taken.
     pub(super) fn is_silent(&self, node: &NodeName) -> bool {
         let seen = lock(&self.life).seen.get(node).copied();

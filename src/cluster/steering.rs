@@ -1,6 +1,8 @@
 //! What people tell a handler to do, on every node: the one that has its lease gives out nothing while it is
 //! paused, and tries one delivery at once where that is asked for.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
 
 use super::cluster_queue::ClusterQueue;
@@ -10,8 +12,9 @@ use crate::event::HandlerName;
 use crate::queue::QueueError;
 use crate::sync::lock;
 
-/// For how many times the lease a node remembers that a handler is to be tried which another one has: by then it
-/// was taken over where that one is gone.
+/// For how long a node remembers that a handler is to be tried: one who asked looks what comes of it. By the end of
+/// so many leases it was taken over where the node that had it is gone.
+const TRY_WITHIN: Duration = Duration::from_mins(1);
 const TRY_LEASES: u32 = 3;
 
 impl ClusterQueue {
@@ -43,21 +46,26 @@ impl ClusterQueue {
     }
 
     /// Has another node try one delivery of a handler at once, unless this one has its lease. Where the shared
-    /// log does not have it in time that is an error, and it is done once the log has it.
+    /// log does not have it in time that is an error, and it is done if the log has it soon.
     pub async fn try_elsewhere(&self, handler: &HandlerName) -> Result<(), QueueError> {
         if self.node.holds(handler).is_some() {
             return Ok(());
         }
         let operation = UnitOperation::TryNow { handler: handler.clone() };
-        let late = "one delivery is tried as soon as it is back, and none before";
+        let late = "one delivery is tried if it is back within a minute, else ask again";
         self.node.propose_soon(operation, late).await.map(|_| ())
     }
 
-    /// The handlers of which any node was told to try one delivery, and which this one has the lease of; each is
-    /// given once. Where the one that had it is gone, that is so when it was taken over.
-    pub fn take_tries(&self) -> Vec<HandlerName> {
-        let since = self.node.clock.steady().before(TRY_LEASES * self.node.lease);
-        self.handlers.take_tries(since, |handler| self.node.holds(handler).is_some())
+    /// The handlers of which any node was told to try one delivery, and which this one has the lease of; where the
+    /// one that had it is gone, that is so when it was taken over. Each until [`Self::end_try`], for a while.
+    pub fn tries(&self) -> Vec<HandlerName> {
+        let since = self.node.clock.steady().before(TRY_WITHIN.max(TRY_LEASES * self.node.lease));
+        self.handlers.tries(since, |handler| self.node.holds(handler).is_some())
+    }
+
+    /// One delivery of a handler is tried.
+    pub fn end_try(&self, handler: &HandlerName) {
+        self.handlers.end_try(handler);
     }
 
     /// Changes whenever a pause may have changed, or a handler may have to be tried.

@@ -17,11 +17,14 @@ pub(in super::super) async fn follow(server: Arc<Server>, stop: CancellationToke
     loop {
         changed.borrow_and_update();
         server.handlers.follow_pauses();
-        for handler in log.take_tries() {
-            // One that was paused meanwhile is tried when it goes on.
-            if let Ok(false) = server.handlers.retry_now(&handler) {
-                server.retry_failed().await;
+        for handler in log.tries() {
+            match server.handlers.retry_now(&handler) {
+                Ok(true) => {}
+                Ok(false) => server.retry_failed().await,
+                // It was paused since, or finishes its calls: it is tried if it goes on soon.
+                Err(_) => continue,
             }
+            log.end_try(&handler);
         }
         let now = server.core.clock.now();
         tokio::select! {

@@ -100,18 +100,25 @@ impl Handlers {
                     let text = format!("handler `{handler}` is paused: resume it first");
                     Err(ApiError::Conflict(text))
                 }
-                LoopState::Running | LoopState::Finishing | LoopState::Stopped => {
+                LoopState::Running => {
                     control.try_now();
                     Ok(true)
                 }
+                LoopState::Finishing => Err(finishing(handler)),
+                LoopState::Stopped => {
+                    let text = format!("the deliveries of handler `{handler}` have ended");
+                    Err(ApiError::Conflict(text))
+                }
             },
             Place::Failed(_) => Ok(false),
-            Place::Finishing { .. } => {
-                let text = format!("handler `{handler}` finishes its calls and is replaced then");
-                Err(ApiError::Conflict(text))
-            }
+            Place::Finishing { .. } => Err(finishing(handler)),
         }
     }
+}
+
+fn finishing(handler: &HandlerName) -> ApiError {
+    let text = format!("handler `{handler}` finishes its calls and is replaced then");
+    ApiError::Conflict(text)
 }
 
 fn not_configured(handler: &HandlerName) -> ApiError {
