@@ -2,9 +2,11 @@
 //!
 //! - `contract`: what every engine promises. `measured`: one whose appends are measured.
 //! - `postgres`: in PostgreSQL. `nats`: in NATS JetStream.
+//! - `known_secret`: what they are logged in to with.
 //! - `memory`: one for tests, in memory.
 
 mod contract;
+mod known_secret;
 mod measured;
 #[cfg(feature = "test-support")]
 mod memory;

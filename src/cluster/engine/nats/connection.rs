@@ -60,9 +60,13 @@ impl NatsConnection {
         let said = watch::Sender::new(SaidBeside::default());
         let (login, to_log_in, beside) = (settings.login.clone(), said.clone(), said.clone());
         let mut options = ConnectOptions::with_auth_callback(move |nonce| {
-            let auth = login::auth(&login, &nonce);
-            to_log_in.send_modify(|said| said.login = auth.as_ref().err().cloned());
-            std::future::ready(auth.map_err(AuthError::new))
+            let (login, said) = (login.clone(), to_log_in.clone());
+            async move {
+                let auth = tokio::task::spawn_blocking(move || login::auth(&login, &nonce)).await;
+                let auth = auth.unwrap_or_else(|err| Err(err.to_string()));
+                said.send_modify(|said| said.login = auth.as_ref().err().cloned());
+                auth.map_err(AuthError::new)
+            }
         });
         options = options
             .name("gatepost")

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use async_nats::ServerAddr;
 
+use crate::cluster::engine::known_secret;
 use crate::secret::SecretRef;
 use crate::settings::Table;
 
@@ -105,10 +106,10 @@ fn read_servers(table: &mut Table<'_>) -> Option<Vec<String>> {
 }
 
 fn read_login(table: &mut Table<'_>) -> Option<NatsLogin> {
-    let credentials = table.take::<SecretRef>("credentials");
+    let credentials = known_secret::read(table, "credentials");
     let user = table.take::<String>("user");
-    let password = table.take::<SecretRef>("password");
-    let token = table.take::<SecretRef>("token");
+    let password = known_secret::read(table, "password");
+    let token = known_secret::read(table, "token");
     let given: Vec<&str> =
         ["credentials", "user", "token"].into_iter().filter(|key| table.has(key)).collect();
     if let [_, second, ..] = given[..] {
@@ -218,6 +219,10 @@ mod tests {
             "url = \"nats://h\"\nuser = \"u\"",
             "url = \"nats://h\"\npassword = { file = \"p\" }",
             "url = \"nats://h\"\ntoken = { file = \"p\" }\ncredentials = { file = \"c\" }",
+            // It would be made at a log-in where it is missing.
+            "url = \"nats://h\"\ncredentials = { file = \"c\", create = true }",
+            "url = \"nats://h\"\nuser = \"u\"\npassword = { file = \"p\", create = true }",
+            "url = \"nats://h\"\ntoken = { file = \"t\", create = true }",
             "url = \"nats://h\"\nother = 1",
         ] {
             let (settings, problems) = read(text);

@@ -22,7 +22,10 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 impl PostgresSettings {
     /// With the password as it is now: it may have been changed at the server and in its file.
     async fn connect(&self) -> Result<PgConnection, PgFailure> {
-        let password = self.password.as_ref().map(SecretRef::resolve).transpose();
+        let secret = self.password.clone();
+        let read = move || secret.as_ref().map(SecretRef::resolve).transpose();
+        let password = tokio::task::spawn_blocking(read).await;
+        let password = password.map_err(|err| PgFailure::Unavailable(err.to_string()))?;
         let password = password.map_err(|err| PgFailure::Refused(err.to_string()))?;
         // What a URL names, a certificate, may be gone since it was checked.
         let options = postgres_options(&self.url, self.default_tls, password.as_ref())?;

@@ -1,5 +1,6 @@
 //! `[queue.postgres]`, read and checked.
 
+use crate::cluster::engine::known_secret;
 use crate::handler::sql::{BadUrl, DatabaseUrl};
 use crate::secret::SecretRef;
 use crate::settings::Table;
@@ -26,9 +27,10 @@ impl PostgresSettings {
     /// Reads `[queue.postgres]`, and leaves finishing the table to the caller.
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
         let text = table.require::<String>("url");
-        let password = table.take::<SecretRef>("password");
+        let password = known_secret::read(table, "password");
         let schema = table.checked("schema", check_schema);
-        let is_wrong = table.has("schema") && schema.is_none();
+        let is_wrong =
+            table.has("schema") && schema.is_none() || table.has("password") && password.is_none();
         let (url, default_tls) = read_url(table, &text?)?;
         let schema = schema.unwrap_or_else(|| SCHEMA.to_owned());
         (!is_wrong).then_some(Self { url, default_tls, password, schema })
@@ -104,6 +106,9 @@ mod tests {
             assert!(settings.is_none() && problems.len() == 1, "{problems:?}");
             assert!(problems[0].contains("postgres://"), "{problems:?}");
         }
+        let made = "url = \"postgres:///d\"\npassword = { file = \"p\", create = true }";
+        let (settings, problems) = read(made);
+        assert!(settings.is_none() && problems.len() == 1, "{problems:?}");
         for schema in ["1a", "", "pg_x", "a b", "ä"] {
             let (settings, problems) =
                 read(&format!("url = \"postgres:///d\"\nschema = \"{schema}\""));
