@@ -26,11 +26,17 @@ pub(super) type ClusterSource = Arc<dyn Fn() -> ClusterView + Send + Sync>;
 /// Why this node is not ready; `None` = it is. A shared log that is away is no reason where events are kept
 /// here meanwhile: a load balancer that took all nodes out for it would lose what they are for.
 pub(super) fn problem(view: &ClusterView) -> Option<String> {
-    if let Some(why) = view.failure() {
-        return Some(format!("this gateway takes no part in the cluster any more: {why}"));
+    // Told to all on this machine: what an engine said may name its host, a role or a file.
+    if view.failure().is_some() {
+        let text = "this gateway takes no part in the cluster any more: `gatepost cluster status` says why";
+        return Some(text.to_owned());
     }
-    let why = view.engine.error.as_deref().filter(|_| view.ack == ClusterAck::Engine)?;
-    Some(format!("the shared log cannot be reached, and `queue.ack = \"engine\"` needs it: {why}"))
+    let is_needed = view.ack == ClusterAck::Engine && view.engine.error.is_some();
+    is_needed.then(|| {
+        "the shared log cannot be reached, and `queue.ack = \"engine\"` needs it: `gatepost cluster status` \
+         says why"
+            .to_owned()
+    })
 }
 
 /// The engine of a shared log, which connects at its first call.

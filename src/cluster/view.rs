@@ -124,13 +124,13 @@ impl ClusterView {
     }
 
     /// What holds while the shared log cannot be reached and events are taken in all the same; `None` = neither.
-    pub fn outage(&self) -> Option<String> {
+    /// Told to all on this machine, so without the engine's words.
+    pub fn outage(&self) -> Option<&'static str> {
         let is_outage = !self.engine.up && self.ack != ClusterAck::Engine;
-        let why = self.engine.error.as_deref().filter(|_| is_outage)?;
-        Some(format!(
+        is_outage.then_some(
             "the shared log cannot be reached: events are kept on this machine, and nothing is delivered until it \
-             is back ({why})"
-        ))
+             is back (`gatepost cluster status` says why)",
+        )
     }
 
     /// The nodes that give no sign of life.

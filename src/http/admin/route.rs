@@ -262,7 +262,8 @@ impl Route {
         matches!(self, Self::StandbyHello | Self::StandbyPull)
     }
 
-    /// Whether it is open to every client on loopback: it gives figures, and nothing of any event.
+    /// Whether it is open to every client on loopback: it gives figures and
+    /// what is wrong, and nothing of any event or of what an engine said.
     pub(super) fn is_open(&self) -> bool {
         matches!(self, Self::Health | Self::Ready | Self::Metrics)
     }

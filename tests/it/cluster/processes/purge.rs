@@ -71,7 +71,7 @@ fn units_that_were_purged_by_hand_are_told_and_nothing_is_lost() {
     Cluster::wait_for_view(&late, is_told);
     let ready = late.ask("GET", "/readyz");
     assert!(
-        ready.status == 503 && ready.text().contains("were removed by hand"),
+        ready.status == 503 && ready.text().contains("takes no part in the cluster"),
         "{ready:?}"
     );
     let taken = send(std::slice::from_ref(&late), 6);
