@@ -238,7 +238,7 @@ impl<S: Subject> Simulation<S> {
                 // It ends with the queue.
                 (Some(Pending::Upkeep), Ok(_) | Err(QueueError::Closed)) => {}
                 (Some(Pending::Upkeep), Err(err)) => {
-                    if !self.has_faults && !self.subject.is_poisoned() {
+                    if !self.may_fail() {
                         return Err(format!("upkeep failed on a sound disk: {err:?}"));
                     }
                 }
