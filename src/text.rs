@@ -137,6 +137,16 @@ pub fn latency(micros: u64) -> String {
     }
 }
 
+/// Whether a program's environment may have a variable of this name: letters, digits and `_`.
+pub fn is_variable_name(name: &[u8]) -> bool {
+    !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+}
+
+/// Whether expressions may have it behind a point: a variable's name that begins with no digit.
+pub fn is_field_name(name: &str) -> bool {
+    is_variable_name(name.as_bytes()) && !name.starts_with(|c: char| c.is_ascii_digit())
+}
+
 /// `text` as a part of an address or a form: all but letters, digits and `-._~`, which never mean
 /// anything there (RFC 3986, 2.3), is percent-encoded.
 pub fn percent_encoded(text: &str) -> String {

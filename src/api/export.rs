@@ -172,7 +172,7 @@ impl ExportedEvent {
                 DataRoot::InnerPayload => ExportedRoot::InnerPayload,
             },
             headers: headers.map(|(name, value)| (name.to_owned(), Exact::new(value))).collect(),
-            query: event.headers.query().collect::<Vec<_>>().join("&"),
+            query: event.headers.query_text(),
             body: Exact::new(&event.body),
             dedupe: None,
             deliveries: BTreeMap::new(),

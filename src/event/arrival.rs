@@ -133,6 +133,11 @@ impl Headers {
         })
     }
 
+    /// [`Self::query`] as one text, as it was written.
+    pub fn query_text(&self) -> String {
+        self.query().collect::<Vec<_>>().join("&")
+    }
+
     /// What else is known of the request; `None` = nothing was kept.
     pub fn arrival(&self) -> Option<Arrival<'_>> {
         let (&ARRIVAL, mut rest) = self.tail().split_first()? else { return None };

@@ -26,6 +26,7 @@ use crate::body;
 use crate::event::{Delivery, Event, Failure, HandlerName};
 use crate::secret::{Secret, SecretRef};
 use crate::settings::{Table, Value, names_secret, without_secret_arguments, without_secrets};
+use crate::text::is_variable_name;
 
 mod ending;
 mod group;
@@ -285,8 +286,7 @@ fn variables(handler: &HandlerName, delivery: &Delivery) -> Vec<(String, String)
 fn query_variables(event: &Event) -> Vec<(String, String)> {
     let mut variables: Vec<(String, String)> = Vec::new();
     for (name, value) in event.headers.query().flat_map(|one| body::pairs(one.as_bytes())) {
-        let is_name = !name.is_empty()
-            && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+        let is_name = is_variable_name(&name);
         let name = format!("GATEPOST_QUERY_{}", String::from_utf8_lossy(&name));
         if is_name && variables.iter().all(|(other, _)| *other != name) {
             // No variable can have a NUL in it.

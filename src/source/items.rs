@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::body::{in_utf8, is_json_lines, starts_like_json, unpacked};
 use crate::event::{EventType, Headers};
 
-use super::field_ref::FieldRef;
+use super::field_ref::{FieldRef, query};
 use super::fields::Fields;
 use super::identity::Identity;
 use super::request::Inbound;
@@ -50,8 +50,7 @@ impl ItemList {
             Some((headers, body)) => (headers, &**body),
             None => (request.headers, request.body),
         };
-        let query = request.path_and_query.split_once('?').map_or("", |(_, query)| query);
-        let n_each = headers.encoded().len() + query.len().min(Headers::QUERY_BYTES_MAX);
+        let n_each = headers.encoded().len() + query(request).len().min(Headers::QUERY_BYTES_MAX);
         let items = items_of(body, are_lines(request.headers), n_each)?;
         let items = items.into_iter().enumerate().filter_map(|(index, bytes)| {
             let item = Inbound { headers, body: body.get(bytes.clone())?, ..*request };

@@ -66,7 +66,7 @@ impl ArrivalView {
             known_by,
             window_seconds: window.map(|window| window.as_secs()),
             delivery_id: delivery_id.map(str::to_owned),
-            query: event.headers.query().collect::<Vec<_>>().join("&"),
+            query: event.headers.query_text(),
             repeated_at,
         })
     }

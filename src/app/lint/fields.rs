@@ -7,6 +7,7 @@ use minijinja::value::ValueKind;
 use crate::event::Event;
 use crate::expr::{Field, Part, Value};
 use crate::settings::nearest;
+use crate::text::is_field_name;
 
 use super::{Lint, names, some_of};
 
@@ -145,9 +146,7 @@ fn shown(field: &Field, n_parts: usize) -> String {
 
 /// A step to a field as a text has to write it.
 fn written(name: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let is_word = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    if is_word && name.chars().all(is_plain) { format!(".{name}") } else { format!("[{name:?}]") }
+    if is_field_name(name) { format!(".{name}") } else { format!("[{name:?}]") }
 }
 
 /// How much of the field the samples have.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use crate::secret::Secret;
+use crate::text::{is_field_name, is_variable_name};
 
 /// What is said of a source without a signature, where there was none before.
 pub(super) const fn unchecked(has_allow: bool) -> &'static str {
@@ -120,8 +121,7 @@ pub(super) fn variable(text: &str) -> Option<&str> {
         let inner = text.strip_prefix("{{")?.strip_suffix("}}")?.trim();
         inner.strip_prefix("getenv")?.trim_start().strip_prefix('"')?.split('"').next()?
     };
-    let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    is_name.then_some(name)
+    is_variable_name(name.as_bytes()).then_some(name)
 }
 
 /// Notes that a variable has a default there, which ours have not.
@@ -153,10 +153,9 @@ const NAME_MAX: usize = 48;
 pub(super) fn payload_field(path: &str) -> String {
     let mut field = "payload".to_owned();
     for step in path.split('.') {
-        let is_word = step.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if step.parse::<u32>().is_ok() {
             put(&mut field, format_args!("[{step}]"));
-        } else if is_word && step.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+        } else if is_field_name(step) {
             put(&mut field, format_args!(".{step}"));
         } else {
             put(&mut field, format_args!("[{}]", quoted(step)));

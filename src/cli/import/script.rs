@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::imported::put;
 use super::rules::{HookCaller, Parameter};
+use crate::text::is_variable_name;
 
 /// How a hook's program is called.
 #[derive(Debug, Default)]
@@ -66,7 +67,7 @@ impl HookCommand {
                 "\"$GATEPOST_EVENT_TYPE\"".to_owned()
             }
             _ if place.is_in_address()
-                && is_variable(name)
+                && is_variable_name(name.as_bytes())
                 && self.password.as_deref() != Some(name) =>
             {
                 format!("\"$GATEPOST_QUERY_{name}\"")
@@ -77,11 +78,6 @@ impl HookCommand {
             }
         }
     }
-}
-
-/// Whether a parameter of the address of this name is a variable of the program.
-fn is_variable(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// Where the presets find the event's type.

@@ -1,5 +1,7 @@
 //! Configurations that are templates of Go, as `webhook -template` takes them.
 
+use crate::text::is_variable_name;
+
 /// `text` with `${NAME}` in place of each `{{ getenv "NAME" }}`, also where that is passed on to a function
 /// that only escapes it, and with its quotation marks escaped.
 pub(super) fn without_getenv(text: &str) -> String {
@@ -33,7 +35,7 @@ fn variable(action: &str) -> Option<&str> {
     let (call, filter) = trimmed.split_once('|').unwrap_or((trimmed, "js"));
     let quoted = call.trim().strip_prefix("getenv")?.trim();
     let name = quoted.trim_matches(['"', '`', '\\']);
-    let is_name = !name.is_empty() && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
+    let is_name = is_variable_name(name.as_bytes());
     (is_name && ["js", "html", "json"].contains(&filter.trim())).then_some(name)
 }
 

@@ -5,7 +5,7 @@ use subtle::ConstantTimeEq;
 use crate::secret::Secret;
 
 use super::super::configured::{Source, Verified};
-use super::super::field_ref::{FieldRef, pairs};
+use super::super::field_ref::{FieldRef, pairs, query};
 use super::super::rejection::Rejection;
 use super::super::reply::Reply;
 use super::super::request::Inbound;
@@ -71,11 +71,10 @@ impl Source {
     /// anything is there: it has no body, and nothing in its query but passwords. Only a look by HEAD
     /// is ever signed.
     pub fn is_look(&self, request: &Inbound<'_>, verified: &Verified) -> bool {
-        let query = request.path_and_query.split_once('?').map_or("", |(_, query)| query);
         let is_password = |name: &[u8]| self.credentials().are_in_query(name);
         request.body.is_empty()
             && (!verified.is_signed() || request.method == "HEAD")
-            && pairs(query.as_bytes()).all(|(name, _)| is_password(&name))
+            && pairs(query(request).as_bytes()).all(|(name, _)| is_password(&name))
     }
 
     /// What a request without a body says in its query, as the form that it is: without passwords and
