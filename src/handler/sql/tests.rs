@@ -1,6 +1,7 @@
 //! The handler over SQLite; `tests/it` runs it over the servers.
 
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
@@ -14,7 +15,7 @@ use crate::event::{
 };
 use crate::handler::testing::{NOW, context, handler, id, settings, try_settings};
 
-const COMMENTS: &str = r#"
+pub(super) const COMMENTS: &str = r#"
 url = "sqlite:data/site.db"
 table = "comments"
 create_table = true
@@ -45,7 +46,7 @@ pub(super) fn event(number: u64, event_type: &str, body: &serde_json::Value) -> 
     }
 }
 
-fn comment(number: u64, comment_id: u64, body: &str) -> Delivery {
+pub(super) fn comment(number: u64, comment_id: u64, body: &str) -> Delivery {
     let comment = json!({"id": comment_id, "user": {"name": "Ann"}, "body": body});
     event(number, "comment.create", &json!({"data": {"comment": comment}}))
 }
@@ -54,7 +55,7 @@ fn removal(number: u64, comment_id: u64) -> Delivery {
     event(number, "comment.delete", &json!({"data": {"comment": {"id": comment_id}}}))
 }
 
-async fn open(folder: &Path) -> SqliteConnection {
+pub(super) async fn open(folder: &Path) -> SqliteConnection {
     let path = folder.join("data/site.db");
     SqliteConnectOptions::new().filename(path).create_if_missing(true).connect().await.unwrap()
 }
@@ -65,7 +66,7 @@ async fn column(folder: &Path, sql: &'static str) -> Vec<Option<String>> {
     rows.iter().map(|row| row.get_unchecked(0)).collect()
 }
 
-async fn bodies(folder: &Path) -> Vec<String> {
+pub(super) async fn bodies(folder: &Path) -> Vec<String> {
     let rows = column(folder, "SELECT id || ' ' || coalesce(body, '-') FROM comments ORDER BY id");
     rows.await.into_iter().map(Option::unwrap).collect()
 }
@@ -281,17 +282,10 @@ fn handler_with_pages(folder: &Path, n_pages: u32) -> SqlHandler {
         .pragma("max_page_count", n_pages.to_string())
         .busy_timeout(Duration::from_secs(5));
     let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
-    let built = SqlHandler {
-        types: made::types(&settings, &[]).to_vec(),
-        name: "test".to_owned(),
-        settings,
-        password: None,
-        clock: context(folder).clock,
-        pool: OnceLock::new(),
-        state: tokio::sync::Mutex::default(),
-    };
-    built.pool.set(Pool::Sqlite(pool)).unwrap();
-    built
+    let types = made::types(&settings, &[]).to_vec();
+    let context = context(folder);
+    let database = SqlDatabase::with_pool(&context.handler, &settings, session::Pool::Sqlite(pool));
+    SqlHandler(Arc::new(Writer::new(database, types, &context.clock)))
 }
 
 #[tokio::test]

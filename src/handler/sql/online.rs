@@ -1,0 +1,37 @@
+//! `check --online`: what a handler would meet in its database.
+
+use std::sync::Arc;
+
+use super::session::Pool;
+use super::{DatabaseUrl, Settings, introspect, made, rights};
+use crate::event::Event;
+use crate::secret::Secret;
+
+/// What is in the way of writing the real table. Changes nothing.
+pub(super) async fn objections(
+    settings: &Settings,
+    samples: &[Arc<Event>],
+    password: Option<&Secret>,
+) -> Result<Vec<String>, sqlx::Error> {
+    if let (DatabaseUrl::Sqlite(path), true) = (&settings.url, settings.create_table)
+        && !path.exists()
+    {
+        return Ok(Vec::new());
+    }
+    let pool = Pool::new(settings, password)?;
+    pool.try_connect().await?;
+    let mut session = pool.begin_reading().await?;
+    let mut found = introspect::read(&mut session, settings, settings.table_parts().1).await?;
+    if settings.create_table {
+        found.add_missing(settings, made::types(settings, samples));
+    }
+    let mut objections = found.objections(settings);
+    objections.extend(found.warnings(settings));
+    if objections.is_empty() {
+        objections
+            .extend(rights::objection(&mut session, settings, &found.target(settings)).await?);
+    }
+    drop(session);
+    pool.close().await;
+    Ok(objections)
+}

@@ -1,0 +1,193 @@
+//! The batches of one handler: planned side by side, written one after the other.
+
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use futures_util::poll;
+use tokio::sync::Mutex;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::warn;
+
+use super::database::SqlDatabase;
+use super::target::Target;
+use super::{ColumnType, failure, moment, plan, table};
+use crate::clock::{Clock, Timestamp};
+use crate::event::{Delivery, Failure};
+
+/// How often old ledger rows are looked for.
+const PRUNE_EVERY: Duration = Duration::from_hours(1);
+
+pub(super) struct Writer {
+    database: SqlDatabase,
+    /// Of the columns, where they are made.
+    types: Vec<ColumnType>,
+    clock: Arc<dyn Clock>,
+    /// Held for a whole transaction: two at once of one handler would only wait for each other in
+    /// the database, or meet in a deadlock there.
+    state: Arc<Mutex<State>>,
+    /// The table that was written to last: a batch that waits for its turn is planned by it.
+    last_target: ArcSwapOption<Target>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The table as it was found; `None` = to be looked at.
+    target: Option<Arc<Target>>,
+    /// By the steady clock.
+    pruned_at: Option<Timestamp>,
+}
+
+/// A batch, and the table that it was planned for.
+struct Planned {
+    target: Arc<Target>,
+    changes: Vec<plan::Change>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        database: SqlDatabase,
+        types: Vec<ColumnType>,
+        clock: &Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            database,
+            types,
+            clock: Arc::clone(clock),
+            state: Arc::default(),
+            last_target: ArcSwapOption::empty(),
+        }
+    }
+
+    /// Writes what `deliveries` ask for, all of it or nothing.
+    pub(super) async fn write(self: &Arc<Self>, deliveries: &[Delivery]) -> Result<(), Failure> {
+        if let Some(planned) = self.plan_ahead(deliveries) {
+            let target = Arc::clone(&planned.target);
+            match self.write_apart(planned).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(err) => return Err(self.explain(&err, &target, deliveries).await),
+            }
+        }
+        let mut state = self.state.lock().await;
+        let target = match &state.target {
+            Some(target) => Arc::clone(target),
+            None => Arc::new(self.prepare().await?),
+        };
+        let changes = plan::changes(self.database.settings(), &target, deliveries)?;
+        match self.transact(&mut state, &target, changes).await {
+            Ok(()) => Ok(()),
+            Err(err) => Err(self.explain(&err, &target, deliveries).await),
+        }
+    }
+
+    /// `None` = the table was not written to yet, or the deliveries do not fit what is known of it:
+    /// it is looked at when it is their turn.
+    fn plan_ahead(&self, deliveries: &[Delivery]) -> Option<Planned> {
+        let target = self.last_target.load_full()?;
+        let changes = plan::changes(self.database.settings(), &target, deliveries).ok()?;
+        Some(Planned { target, changes })
+    }
+
+    /// [`Writer::transact`] in a task of its own, so that one transaction follows the other while the
+    /// loop takes and settles: an eighth more a second, measured. Given up at its next step when this
+    /// is dropped. `false` = the table is to be looked at first; nothing was done.
+    async fn write_apart(self: &Arc<Self>, planned: Planned) -> Result<bool, sqlx::Error> {
+        // Turns come in the order in which they are asked for: here, not when the task begins.
+        let mut turn = Box::pin(Arc::clone(&self.state).lock_owned());
+        let at_once = poll!(&mut turn);
+        let writer = Arc::clone(self);
+        let Planned { target, changes } = planned;
+        let task = async move {
+            let mut state = match at_once {
+                Poll::Ready(state) => state,
+                Poll::Pending => turn.await,
+            };
+            let is_known = state.target.as_ref().is_some_and(|known| Arc::ptr_eq(known, &target));
+            if is_known {
+                writer.transact(&mut state, &target, changes).await?;
+            }
+            Ok(is_known)
+        };
+        let written = AbortOnDropHandle::new(tokio::spawn(task)).await;
+        written.unwrap_or_else(|err| match err.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // The runtime ends.
+            Err(_) => Err(sqlx::Error::WorkerCrashed),
+        })
+    }
+
+    async fn transact(
+        &self,
+        state: &mut State,
+        target: &Arc<Target>,
+        changes: Vec<plan::Change>,
+    ) -> Result<(), sqlx::Error> {
+        // Where it fails the table is looked at anew: it may have been changed.
+        state.target = None;
+        self.database.write(target, changes, moment(self.clock.now())).await?;
+        self.prune(state, target).await;
+        self.last_target.store(Some(Arc::clone(target)));
+        state.target = Some(Arc::clone(target));
+        Ok(())
+    }
+
+    async fn prepare(&self) -> Result<Target, Failure> {
+        let mut session = self.database.begin().await.map_err(|err| failure::of(&err))?;
+        let target = table::prepare(&mut session, self.database.settings(), &self.types).await;
+        let target = target.map_err(|err| failure::of_prepare(&err))?;
+        session.commit().await.map_err(|err| failure::of(&err))?;
+        Ok(target)
+    }
+
+    /// The failure that `err` is. PostgreSQL does not say whose value it refuses: where there is
+    /// only one row, each column is asked.
+    async fn explain(
+        &self,
+        err: &sqlx::Error,
+        target: &Target,
+        deliveries: &[Delivery],
+    ) -> Failure {
+        let failure = failure::of(err);
+        let ([_], Some(code)) = (deliveries, failure::refused_value(err)) else { return failure };
+        let Ok(changes) = plan::changes(self.database.settings(), target, deliveries) else {
+            return failure;
+        };
+        for (index, cell) in changes.iter().flat_map(|change| change.cells(target)) {
+            let (Some(column), Some(real)) =
+                (self.database.settings().columns.get(index), target.columns.get(index))
+            else {
+                continue;
+            };
+            if cell.is_longer_than(real.chars_max()) || self.database.refuses(real, cell).await {
+                return failure::of_column(&column.name, &real.full_type, &code);
+            }
+        }
+        failure
+    }
+
+    /// Removes old ledger rows, now and then. It is housekeeping: a failure waits for the next
+    /// time.
+    async fn prune(&self, state: &mut State, target: &Target) {
+        let now = self.clock.steady();
+        if state.pruned_at.is_some_and(|at| now.since(at) < PRUNE_EVERY) {
+            return;
+        }
+        state.pruned_at = Some(now);
+        let cutoff = moment(self.clock.now().before(self.database.settings().ledger_retention));
+        if let Err(err) = self.database.remove_before(target, cutoff).await {
+            let err = failure::of(&err);
+            warn!(handler.name = self.database.handler(), error = %err, "Old ledger rows could not be removed");
+        }
+    }
+
+    /// Closes the connections.
+    pub(super) async fn close(&self) {
+        self.database.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;
