@@ -9,8 +9,10 @@ use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 pub(super) enum Signal {
     /// SIGTERM or SIGINT: finish and end.
     Stop,
-    /// SIGHUP: read the configuration again.
+    /// SIGHUP, or SIGUSR1, which reloads other receivers of webhooks: read the configuration again.
     Reload,
+    /// SIGUSR2 means nothing here. Left to the system it would end the process.
+    Unused,
 }
 
 /// Listens from the moment it is made.
@@ -19,6 +21,8 @@ pub(super) struct Signals {
     terminate: Listener,
     interrupt: Listener,
     hang_up: Listener,
+    user_1: Listener,
+    user_2: Listener,
 }
 
 impl Signals {
@@ -27,6 +31,8 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            user_1: signal(SignalKind::user_defined1())?,
+            user_2: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -35,6 +41,8 @@ impl Signals {
             _ = self.terminate.recv() => Signal::Stop,
             _ = self.interrupt.recv() => Signal::Stop,
             _ = self.hang_up.recv() => Signal::Reload,
+            _ = self.user_1.recv() => Signal::Reload,
+            _ = self.user_2.recv() => Signal::Unused,
         }
     }
 }

@@ -72,7 +72,7 @@ pub(super) fn write_value(
             write_text(output, &escape_discord(&plain(value)))
         }
         AutoEscape::Custom(name) if name == "mattermost" => {
-            write_text(output, &escape_discord(&plain(value)).replace('@', "@\u{200b}"))
+            write_text(output, &escape_mattermost(&plain(value)))
         }
         AutoEscape::Custom(_) => write_text(output, &percent_encoded(&plain(value))),
         _ if value.kind() == ValueKind::String || value.is_number() => {
@@ -101,6 +101,12 @@ fn write_text(output: &mut Output<'_>, text: &str) -> Result<(), minijinja::Erro
 
 fn escape_slack(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// As for Discord; and no value can alert the channel, by `@all` or by Slack's `<!channel>`, which
+/// Mattermost turns into `@channel` (its `expandAnnouncement`).
+fn escape_mattermost(text: &str) -> String {
+    escape_discord(text).replace('@', "@\u{200b}").replace("<!", "<\u{200b}!")
 }
 
 /// No value can hide an address behind words: `[words](address)`.

@@ -210,6 +210,20 @@ pub(super) fn example(is_template: bool) -> &'static str {
     }
 }
 
+/// What other gateways, or our own handshakes, call what stands elsewhere here.
+const OTHER_NAMES: [(&str, &str); 10] = [
+    ("body", "`payload`"),
+    ("headers", "`event.headers`"),
+    ("id", "`event.id`, or `data.id` for a field of the body"),
+    ("json", "`payload`"),
+    ("query", "`event.query`"),
+    ("received_at", "`event.received_at`"),
+    ("req", "`event`"),
+    ("request", "`event`"),
+    ("source", "`event.source`, or `data.source` for a field of the body"),
+    ("type", "`event.type`, or `data.type` for a field of the body"),
+];
+
 /// What to write in place of a name at `start` of `text` that stands for nothing.
 pub(super) fn near_name(text: &str, start: usize, name: &str, known: &[&str]) -> String {
     let before = text.get(..start).unwrap_or_default().trim_end();
@@ -227,6 +241,9 @@ pub(super) fn near_name(text: &str, start: usize, name: &str, known: &[&str]) ->
                 "what works on a value is a filter behind `|`, as in `data.name | upper`".to_owned()
             }
         };
+    }
+    if let Some((_, ours)) = OTHER_NAMES.iter().find(|(theirs, _)| *theirs == lower) {
+        return format!("write {ours}");
     }
     if let Some(near) = nearest(name, known.iter().copied()) {
         return format!("did you mean `{near}`?");

@@ -1,5 +1,6 @@
 //! What a TOML value can become: the types of the standard library and of the owner.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
@@ -72,11 +73,22 @@ impl FromToml for f64 {
     }
 }
 
+/// What a number has to be. A limit of more digits than 32 bits have is the machine's, and is no help.
+fn whole_number(least: impl Display, most: impl Display) -> String {
+    const DIGITS: usize = 10;
+    let (least, most) = (least.to_string(), most.to_string());
+    match (least.len() > DIGITS, most.len() > DIGITS) {
+        (true, _) => "a whole number".to_owned(),
+        (false, true) => format!("a whole number from {least}"),
+        (false, false) => format!("a whole number from {least} to {most}"),
+    }
+}
+
 macro_rules! integer {
     ($($type:ty: $example:literal),+ $(,)?) => {$(
         impl FromToml for $type {
             fn expected() -> String {
-                format!("a whole number from {} to {}", <$type>::MIN, <$type>::MAX)
+                whole_number(<$type>::MIN, <$type>::MAX)
             }
 
             fn example() -> String {
@@ -100,7 +112,7 @@ macro_rules! nonzero {
     ($($type:ty: $inner:ty),+ $(,)?) => {$(
         impl FromToml for $type {
             fn expected() -> String {
-                format!("a whole number from {} to {}", <$type>::MIN, <$type>::MAX)
+                whole_number(<$type>::MIN, <$type>::MAX)
             }
 
             fn example() -> String {

@@ -37,11 +37,14 @@ impl fmt::Debug for Table<'_> {
 impl<'a> Value<'a> {
     /// The table that it is. `None` = it is none, which is recorded. The caller finishes it.
     pub fn table(&self) -> Option<Table<'a>> {
+        self.table_written(&format!("[{}]", self.path))
+    }
+
+    /// The table that it is, whose head is written so.
+    fn table_written(&self, head: &str) -> Option<Table<'a>> {
         let Some(entries) = self.inner.as_table() else {
-            self.problem(
-                format_args!("expected a table, found {}", self.kind()),
-                format_args!("write `[{}]` and its keys below it", self.path),
-            );
+            let message = format!("expected a table, found {}", self.kind());
+            self.problem(message, format_args!("write `{head}` and its keys below it"));
             return None;
         };
         Some(Table::of(self, entries))
@@ -227,18 +230,18 @@ impl<'a> Table<'a> {
         key: &str,
         parse: impl Fn(&str) -> Result<N, E>,
     ) -> Vec<(N, Table<'a>)> {
-        let Some(outer) = self.table(key) else { return Vec::new() };
+        self.ask(key, TABLE.to_owned(), json!({ "type": "object" }));
+        let head = format!("[{key}.NAME]");
+        let outer = self.value(key).and_then(|value| value.table_written(&head));
+        let Some(outer) = outer else { return Vec::new() };
         let mut named = Vec::new();
         for (name, _) in outer.entries {
             let name: &str = name.get_ref();
-            let Some(value) = outer.value(name) else { continue };
-            let Some(mut table) = value.table() else { continue };
+            let table = outer.value(name).and_then(|value| value.table());
+            let Some(mut table) = table else { continue };
             table.pattern = format!("{}.NAME", outer.pattern);
-            self.diagnostics.register_key(
-                &table.pattern,
-                TABLE.to_owned(),
-                json!({ "type": "object" }),
-            );
+            let schema = json!({ "type": "object" });
+            self.diagnostics.register_key(&table.pattern, TABLE.to_owned(), schema);
             match parse(name) {
                 Ok(name) => named.push((name, table)),
                 Err(err) => table.problem_here(err, format_args!("for example `[{key}.my-name]`")),
@@ -277,11 +280,8 @@ impl<'a> Table<'a> {
     /// chose (columns, headers).
     pub fn entries(&mut self) -> Vec<(&'a str, Value<'a>)> {
         let schema = json!({ "type": "object", "additionalProperties": true });
-        self.diagnostics.register_key(
-            &self.pattern,
-            "a table with names of your own".to_owned(),
-            schema,
-        );
+        let expected = "a table with names of your own".to_owned();
+        self.diagnostics.register_key(&self.pattern, expected, schema);
         let keys: Vec<&'a str> =
             self.entries.iter().map(|(key, _)| key.get_ref().as_ref()).collect();
         self.asked.extend(keys.iter().map(|key| (*key).to_owned()));

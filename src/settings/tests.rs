@@ -147,6 +147,16 @@ fn broken_toml_is_reported_with_everything_else() {
 }
 
 #[test]
+fn a_list_of_tables_is_told_that_each_has_a_name() {
+    let text = "[[handler]]\nname = 'a'\n";
+    let reading = read(text, Path::new(""), |table| {
+        assert!(table.tables("handler", HandlerName::parse).is_empty());
+    });
+    let [problem] = &reading.problems[..] else { panic!("{:?}", reading.problems) };
+    assert!(problem.help.contains("write `[handler.NAME]`"), "{problem:?}");
+}
+
+#[test]
 fn the_keys_that_readers_ask_for_are_listed() {
     let text = "[handler.a]\non = []\nretry = { }\n[[x]]\n";
     let reading = read(text, Path::new(""), |table| {

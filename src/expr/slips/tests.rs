@@ -57,6 +57,10 @@ fn names_that_stand_for_nothing_have_their_remedy() {
     check("data.a == published", "published", "a text stands in quotation marks: `\"published\"`");
     let fields = "fields of the body stand in `data` and `payload`, as in `data.comment`";
     check("comment.body", "comment", fields);
+    check("headers['x-a'] == 'b'", "headers", "write `event.headers`");
+    check("body.a", "body", "write `payload`");
+    let of_event = "write `event.type`, or `data.type` for a field of the body";
+    check("type == 'push'", "type", of_event);
 }
 
 #[test]

@@ -280,7 +280,7 @@ async fn teams_gets_a_card_and_mattermost_a_text_that_alerts_nobody() {
     let server = BadServer::start([]);
     let settings = "title = 'New'\nmattermost = { url = { file = 'key' }, channel = 'town' }";
     let (_, body) = sent(&server, settings, &server.url("/hooks/x")).await;
-    let text = "#### New\nAnn: <!channel> & *bold* @\u{200b}everyone";
+    let text = "#### New\nAnn: <\u{200b}!channel> & *bold* @\u{200b}everyone";
     assert_eq!(body, json!({ "text": text, "channel": "town" }));
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::super::field_ref::{FieldRef, pairs, query};
 use super::super::keys::Algorithm;
-use super::super::signature::Encoding;
+use super::super::signature::{Encoding, SignatureFormat, SignatureRule};
 use super::case::{Case, Explanation, because};
 
 impl Case<'_> {
@@ -44,12 +44,31 @@ impl Case<'_> {
     fn wrapped_token(&self) -> Option<Explanation> {
         let schemes = &self.source.settings.profile.schemes;
         let mut places = schemes.iter().flat_map(|scheme| &scheme.signature.places);
+        let unprefixed = schemes.iter().find_map(|scheme| self.unprefixed(&scheme.signature));
+        if unprefixed.is_some() {
+            return unprefixed;
+        }
         places.find_map(|place| {
             let text = place.find(&self.rejected.request).text()?;
             let how = self.around_token(text.trim())?;
             let hint = "have the sender send the token alone, as it is in the file here";
             Some(because(&format!("the {place} holds the token {how}"), Some(hint)))
         })
+    }
+
+    /// The token alone, where the configuration wants something before it.
+    fn unprefixed(&self, rule: &SignatureRule) -> Option<Explanation> {
+        let SignatureFormat::Whole { prefix } = &rule.format else { return None };
+        let alone = rule.places.iter().find(|place| {
+            let text = place.find(&self.rejected.request).text();
+            text.is_some_and(|text| self.is_password_text(text.trim().trim_matches('"')))
+        });
+        let line = format!("the {} holds the token without `{prefix}` before it", alone?);
+        let hint = format!(
+            "have the sender write `{prefix}` before it; or take `prefix` out of {}",
+            self.table()
+        );
+        (!prefix.is_empty()).then(|| because(&line, Some(&hint)))
     }
 
     fn around_token(&self, text: &str) -> Option<&'static str> {

@@ -86,3 +86,14 @@ fn token_in_another_dress_is_named() {
     let other = explain_of(&source, "", &[("x-token", b"quite another")]);
     assert!(other.line.contains("matches none of the secrets"), "{other:?}");
 }
+
+#[test]
+fn token_without_its_prefix_is_named() {
+    let verify_text = "algorithm = \"token\", header = \"authorization\", prefix = \"Bearer \"";
+    let source = verify(verify_text, "Tok/ABC+456=");
+    for value in ["Tok/ABC+456=", "\"Tok/ABC+456=\""] {
+        let told = explain_of(&source, "", &[("authorization", value.as_bytes())]);
+        assert!(told.line.contains("holds the token without `Bearer ` before it"), "{told:?}");
+        assert!(told.config_hint.unwrap().contains("take `prefix` out of"));
+    }
+}
