@@ -191,10 +191,11 @@ impl Control for Server {
 
     async fn retry_now(&self, handler: &HandlerName) -> Result<(), ApiError> {
         self.check_enabled(handler)?;
+        let told = self.handlers.try_epoch(handler);
         if !self.handlers.retry_now(handler)? {
             self.retry_failed().await;
         }
-        self.handlers.retry_elsewhere(handler).await
+        self.handlers.retry_elsewhere(handler, told).await
     }
 
     async fn reload(&self) -> Result<Reloaded, ApiError> {

@@ -160,9 +160,10 @@ impl Duties {
     /// Which of the nodes that give signs of life is meant to have a handler: each has about as many,
     /// and few move when one comes or goes (rendezvous hashing).
     fn preferred(&self, handler: &HandlerName) -> Option<NodeName> {
+        let is_wanted_here = self.handlers.is_wanted(handler);
         let members = lock(&self.node.members);
         let candidates = members.nodes().filter(|(name, member)| {
-            **name == self.node.name && self.handlers.is_wanted(handler)
+            **name == self.node.name && is_wanted_here
                 || !member.has_left
                     && member.handlers.contains(handler)
                     && !self.node.is_silent(name)

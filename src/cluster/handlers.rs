@@ -87,17 +87,13 @@ impl LocalHandlers {
         }
     }
 
-    /// The handlers of which one delivery is to be tried at once, and which `is_ours` finds to be this node's
-    /// to try. What was asked before `since` is not wanted any more.
-    pub(super) fn tries(
-        &self,
-        since: Timestamp,
-        is_ours: impl Fn(&HandlerName) -> bool,
-    ) -> Vec<HandlerName> {
+    /// The handlers of which one delivery is to be tried at once. What was asked before `since` is not wanted
+    /// any more.
+    pub(super) fn tries(&self, since: Timestamp) -> Vec<HandlerName> {
         let mut handlers = lock(&self.0);
         let asked = handlers.iter_mut().filter_map(|(name, local)| {
             local.try_asked_at = local.try_asked_at.filter(|at| *at >= since);
-            (local.try_asked_at.is_some() && is_ours(name)).then(|| name.clone())
+            local.try_asked_at.is_some().then(|| name.clone())
         });
         asked.collect()
     }

@@ -45,10 +45,21 @@ impl ClusterQueue {
         Ok(matches!(changed, OperationOutcome::Counted(true)))
     }
 
-    /// Has another node try one delivery of a handler at once, unless this one has its lease. Where the shared
-    /// log does not have it in time that is an error, and it is done if the log has it soon.
-    pub async fn try_elsewhere(&self, handler: &HandlerName) -> Result<(), QueueError> {
-        if self.node.holds(handler).is_some() {
+    /// The epoch of the lease under which this node may try a handler; `None` = it may not.
+    pub fn try_epoch(&self, handler: &HandlerName) -> Option<u64> {
+        self.node.holds(handler).map(|(epoch, _)| epoch)
+    }
+
+    /// Has the node that has a handler's lease try one delivery at once, unless this one was told to under the
+    /// epoch `told` and has it still. Where the shared log does not have it in time that is an error, and it is
+    /// done if the log has it soon.
+    pub async fn try_elsewhere(
+        &self,
+        handler: &HandlerName,
+        told: Option<u64>,
+    ) -> Result<(), QueueError> {
+        // A lease that came or went since: who was told then may not have had it.
+        if told.is_some() && told == self.try_epoch(handler) {
             return Ok(());
         }
         let operation = UnitOperation::TryNow { handler: handler.clone() };
@@ -60,7 +71,9 @@ impl ClusterQueue {
     /// one that had it is gone, that is so when it was taken over. Each until [`Self::end_try`], for a while.
     pub fn tries(&self) -> Vec<HandlerName> {
         let since = self.node.clock.steady().before(TRY_WITHIN.max(TRY_LEASES * self.node.lease));
-        self.handlers.tries(since, |handler| self.node.holds(handler).is_some())
+        let mut tries = self.handlers.tries(since);
+        tries.retain(|handler| self.node.holds(handler).is_some());
+        tries
     }
 
     /// One delivery of a handler is tried.

@@ -80,13 +80,20 @@ impl Handlers {
         }
     }
 
-    /// Has the gateway that delivers to a handler try one at once, where that is another than this.
+    /// The epoch of the lease under which this gateway may try a handler of a cluster.
+    pub(in crate::app) fn try_epoch(&self, handler: &HandlerName) -> Option<u64> {
+        self.pauses.shared()?.try_epoch(handler)
+    }
+
+    /// Has the gateway that delivers to a handler try one at once, unless this one was told to under the epoch
+    /// `told` and delivers still.
     pub(in crate::app) async fn retry_elsewhere(
         &self,
         handler: &HandlerName,
+        told: Option<u64>,
     ) -> Result<(), ApiError> {
         match self.pauses.shared() {
-            Some(log) => Ok(log.try_elsewhere(handler).await?),
+            Some(log) => Ok(log.try_elsewhere(handler, told).await?),
             None => Ok(()),
         }
     }

@@ -174,7 +174,7 @@ async fn units_that_are_gone_where_a_node_had_ended_are_told_when_it_starts() {
     let asked = Stopwatch::start();
     drop(subscribe(&a, "web").await);
     for told in [
-        a.try_elsewhere(&handler("web")).await,
+        a.try_elsewhere(&handler("web"), None).await,
         a.set_pause(&handler("web"), None, Some(String::new())).await.map(drop),
         a.replay(&handler("web"), &[Position(1)]).await.map(drop),
     ] {

@@ -21,6 +21,7 @@ mod engine_faults;
 mod ownership;
 mod rejoin;
 mod shared;
+mod steering;
 
 /// Short, so that take-overs are soon; long beside what a loaded machine keeps a task waiting.
 const LEASE: Duration = Duration::from_secs(2);

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gatepost::cluster::{ClusterAck, ClusterOptions, ClusterQueue, NodeName};
+use gatepost::cluster::{ClusterQueue, NodeName};
 use gatepost::event::Outcome;
 use gatepost::queue::{Queue, QueueError};
 
 use super::{
     Cluster, LEASE, PATIENCE, append, deliver, subscribe, take, types, until, until_stored,
 };
-use crate::support::clock::{BEGINNING, TokioClock};
+use crate::support::clock::BEGINNING;
 use crate::support::events::{handler, settlement, tried};
 
 /// Which node has each handler, as `queue` knows.
-fn owners(queue: &ClusterQueue) -> BTreeMap<String, Option<String>> {
+pub(super) fn owners(queue: &ClusterQueue) -> BTreeMap<String, Option<String>> {
     let handlers = queue.view().handlers.into_iter();
     let name = |owner: NodeName| owner.as_str().to_owned();
     handlers.map(|one| (one.handler.as_str().to_owned(), one.owner.map(name))).collect()
@@ -289,35 +289,4 @@ async fn a_pause_holds_on_every_node_and_over_a_take_over_and_a_restart() {
         taken = take(&*at_b, 1) => taken,
     };
     assert_eq!(types(&next), ["two"]);
-}
-
-/// A node that comes to it late, as one that was stopped, has nothing to do any more: who asked is gone.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_try_that_was_asked_for_is_remembered_until_it_is_made_and_not_for_long() {
-    for is_late in [false, true] {
-        let cluster = Cluster::new();
-        let clocks = [(); 2].map(|()| TokioClock::new());
-        if is_late {
-            clocks[1].set_forward(Duration::from_hours(1));
-        }
-        let [a, b] = ["a", "b"]
-            .map(|name| cluster.options((name, name), ClusterAck::Both, cluster.engine.clone()));
-        let [at_a, at_b] = clocks;
-        let a = ClusterQueue::open(ClusterOptions { clock: at_a, ..a }).await.unwrap();
-        let b = ClusterQueue::open(ClusterOptions { clock: at_b, ..b }).await.unwrap();
-        let _at_b = subscribe(&b, "web").await;
-        until("it has its lease", || owners(&b).get("web") == Some(&Some("b".to_owned()))).await;
-        a.try_elsewhere(&handler("web")).await.unwrap();
-        append(&a, "behind it").await;
-        until_stored(&b, 1).await;
-        if is_late {
-            assert!(b.tries().is_empty());
-            continue;
-        }
-        // One that is paused just then is asked again.
-        assert_eq!((b.tries(), b.tries()), (vec![handler("web")], vec![handler("web")]));
-        b.end_try(&handler("web"));
-        assert!(b.tries().is_empty());
-        assert!(a.tries().is_empty(), "it has no lease of it");
-    }
 }

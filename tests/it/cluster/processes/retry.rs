@@ -50,7 +50,7 @@ fn final_owner(nodes: &[Served]) -> String {
     found
 }
 
-/// Has it tried by each gateway, and leaves the one that had not the handler.
+/// Has it tried by each gateway, then by the one that is left when the other died.
 fn retry_anywhere<S>(mut cluster: Cluster<S>, receiver: &Receiver) -> (Cluster<S>, Served) {
     let nodes = cluster.start_pair();
     let owner = final_owner(&nodes);
@@ -73,9 +73,15 @@ fn retry_anywhere<S>(mut cluster: Cluster<S>, receiver: &Receiver) -> (Cluster<S
     assert!(page.contains("/handlers/app/retry"), "the page has the button: {page}");
     cluster.run(other, &["handlers", "retry", "app"]);
     receiver.wait_for(&waits);
+    // The events of the first key are known by now.
+    fail_some(receiver, &nodes, 2);
+    let n_received = receiver.n_received();
     let [a, b] = nodes;
     let (dying, left) = if owner == "a" { (a, b) } else { (b, a) };
     dying.kill();
+    receiver.fail(false);
+    cluster.run(other, &["handlers", "retry", "app"]);
+    wait_until("it is taken over", LEASE + AT_ONCE, || receiver.n_received() > n_received);
     (cluster, left)
 }
 
