@@ -208,6 +208,7 @@ macro_rules! conformance {
                 a_retry_comes_when_it_is_due_and_counts_up,
                 a_settlement_without_a_try_does_not_count,
                 a_hastened_retry_comes_at_once,
+                a_hastened_retry_that_is_not_tried_stays_due,
                 retries_come_in_due_order_before_the_log,
                 a_retry_does_not_keep_the_log_waiting,
                 a_retry_survives_a_restart,

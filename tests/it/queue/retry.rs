@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::poll_immediate;
 use gatepost::clock::{Clock, ManualClock, SystemClock};
 use gatepost::event::{Origin, Outcome};
 use gatepost::queue::Start;
@@ -44,6 +45,24 @@ pub(super) async fn a_hastened_retry_comes_at_once<B: Backend>(world: World<B>) 
     assert!(subscription.hasten().await.unwrap());
     let delivery = take_types(&*subscription, &["a"]).await.remove(0);
     assert_eq!((delivery.attempt, delivery.origin), (2, Origin::Entry));
+    settle(&*subscription, delivery, Outcome::Delivered).await;
+    world.assert_nothing_due(&*subscription).await;
+}
+
+pub(super) async fn a_hastened_retry_that_is_not_tried_stays_due<B: Backend>(world: World<B>) {
+    let subscription = world.oldest().await;
+    world.append("a").await;
+    let delivery = take_one(&*subscription).await;
+    subscription.settle(settlement(delivery, world.retry(3_600))).await.unwrap();
+    // One that waits for it gives up between the call and its effect.
+    let mut waiting = subscription.next(1);
+    assert!(poll_immediate(&mut waiting).await.is_none(), "nothing is due");
+    assert!(subscription.hasten().await.unwrap());
+    drop(waiting);
+    let delivery = take_types(&*subscription, &["a"]).await.remove(0);
+    subscription.release(delivery).await.unwrap();
+    let delivery = take_types(&*subscription, &["a"]).await.remove(0);
+    assert_eq!(delivery.attempt, 2);
     settle(&*subscription, delivery, Outcome::Delivered).await;
     world.assert_nothing_due(&*subscription).await;
 }

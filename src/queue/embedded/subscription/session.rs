@@ -41,8 +41,9 @@ pub(crate) struct Session {
     unread: PositionSet,
     /// Given out, apart from those in `leased_waiting`.
     leased: PositionSet,
-    /// Given out of a wait (retries, and released ones), with the key whose queue they left.
-    leased_waiting: BTreeMap<Position, Option<OrderKey>>,
+    /// Given out of a wait (retries, and released ones): the key whose queue they left, and since when they
+    /// are due, which may be sooner than the state says.
+    leased_waiting: BTreeMap<Position, (Option<OrderKey>, Timestamp)>,
     /// Those of the parked ones that wait in the state as well.
     parked_retries: BTreeSet<Position>,
     keys: KeyQueues,
@@ -148,30 +149,30 @@ impl Session {
             && due <= now
         {
             self.due.pop_first();
-            chosen.push(self.lease(state, position));
+            chosen.push(self.lease(state, position, due));
         }
         while chosen.len() < max
             && self.has_window()
             && let Some(position) = self.unread.pop_first()
         {
-            chosen.push(self.lease(state, position));
+            chosen.push(self.lease(state, position, now));
         }
         chosen
     }
 
-    fn lease(&mut self, state: &HandlerState, position: Position) -> Chosen {
+    fn lease(&mut self, state: &HandlerState, position: Position, due: Timestamp) -> Chosen {
         if let Some(waiting) = state.waiting().get(position) {
             if let Some(key) = waiting.order_key() {
                 self.keys.lease(key, position);
             }
-            self.leased_waiting.insert(position, waiting.order_key());
+            self.leased_waiting.insert(position, (waiting.order_key(), due));
             self.parked_retries.remove(&position);
             let (attempts, first_attempt_at) = (waiting.attempts(), waiting.first_attempt_at());
             return Chosen { position, attempts, first_attempt_at, origin: Origin::Entry };
         }
         let origin = if let Some(key) = self.keys.key_of_parked(position) {
             self.keys.lease(key, position);
-            self.leased_waiting.insert(position, Some(key));
+            self.leased_waiting.insert(position, (Some(key), due));
             Origin::Entry
         } else {
             self.leased.insert_range(only(position));
@@ -195,16 +196,15 @@ impl Session {
         self.leased.insert_range(read);
     }
 
-    /// Gives back a delivery that was given out and not tried.
+    /// Gives back a delivery that was given out and not tried: what was due stays so.
     pub(crate) fn give_back(&mut self, state: &HandlerState, position: Position) {
-        let Some(key) = self.leased_waiting.remove(&position) else {
+        let Some((key, due)) = self.leased_waiting.remove(&position) else {
             if self.leased.remove_range(only(position)) > 0 {
                 self.unread.insert_range(only(position));
             }
             return;
         };
-        let due = state.waiting().get(position).map(|waiting| waiting.due_from(self.began_at));
-        match (key, due) {
+        match (key, state.waiting().get(position).map(|_| due)) {
             (Some(key), Some(due)) => {
                 let effects = self.keys.give_back(key, position, Slot::Waiting { due });
                 self.follow(effects);
@@ -227,8 +227,10 @@ impl Session {
             self.parked_retries.insert(position);
         }
         let effects = match self.leased_waiting.remove(&position) {
-            Some(Some(before)) if before == key => self.keys.give_back(key, position, Slot::Parked),
-            Some(before) => {
+            Some((Some(before), _)) if before == key => {
+                self.keys.give_back(key, position, Slot::Parked)
+            }
+            Some((before, _)) => {
                 self.leave(before);
                 self.keys.insert(key, position, Slot::Parked)
             }
@@ -242,7 +244,7 @@ impl Session {
 
     /// A delivery that was given out was settled, and is in its new state.
     pub(crate) fn settled(&mut self, position: Position, to: &NewState) {
-        let before = self.leased_waiting.remove(&position).flatten();
+        let before = self.leased_waiting.remove(&position).and_then(|(key, _)| key);
         self.leased.remove_range(only(position));
         let (key, slot) = match *to {
             NewState::Retry { due, order_key: None, .. } => {
@@ -273,7 +275,7 @@ impl Session {
         let waiting: Vec<Position> =
             self.leased_waiting.range(positions).map(|(position, _)| *position).collect();
         for position in waiting {
-            let key = self.leased_waiting.remove(&position).flatten();
+            let key = self.leased_waiting.remove(&position).and_then(|(key, _)| key);
             self.leave(key);
         }
     }
