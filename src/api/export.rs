@@ -245,7 +245,7 @@ impl ExportedEvent {
             is_json: false,
             headers: match self.query.as_str() {
                 "" => headers.finish(),
-                query => headers.finish().with_arrival(&Arrival::default()).with_query(query),
+                query => headers.finish().with_arrival(&Arrival::default(), query),
             },
             body: self.body.into_bytes()?.into(),
         })

@@ -63,9 +63,13 @@ impl Arrival<'_> {
 }
 
 impl Headers {
-    /// The same headers with what else is known of their request.
+    /// The most that is kept of a query, in bytes. A parameter that has no room in it or in a field of
+    /// its own (255 bytes) is left out.
+    pub const QUERY_BYTES_MAX: usize = 2_048;
+
+    /// The same headers with what else is known of their request, and the parameters of its query.
     #[must_use]
-    pub fn with_arrival(self, arrival: &Arrival<'_>) -> Self {
+    pub fn with_arrival(self, arrival: &Arrival<'_>, query: &str) -> Self {
         let encoded = self.into_encoded();
         let mut out = encoded.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
         out.put_u8(ARRIVAL);
@@ -89,21 +93,6 @@ impl Headers {
             put(&mut out, WINDOW, &window.as_secs().to_le_bytes());
         }
         text(&mut out, DELIVERY_ID, arrival.delivery_id);
-        Self::from_encoded(out.freeze())
-    }
-
-    /// The most that is kept of a query, in bytes. A parameter that has no room in it or in a field of
-    /// its own (255 bytes) is left out.
-    pub const QUERY_BYTES_MAX: usize = 2_048;
-
-    /// The same behind [`Headers::with_arrival`], with the parameters of the request's query.
-    #[must_use]
-    pub fn with_query(self, query: &str) -> Self {
-        if query.is_empty() || self.tail().first() != Some(&ARRIVAL) {
-            return self;
-        }
-        let encoded = self.into_encoded();
-        let mut out = encoded.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
         let mut room = Self::QUERY_BYTES_MAX;
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             // With its tag, and its length, which is one byte.
@@ -206,21 +195,21 @@ mod tests {
 
     #[test]
     fn arrival_comes_back_and_the_headers_stay_as_they_were() {
-        let kept = headers().with_arrival(&FULL);
+        let kept = headers().with_arrival(&FULL, "");
         assert_eq!(kept.arrival(), Some(FULL));
         assert_eq!(kept.iter().collect::<Vec<_>>(), headers().iter().collect::<Vec<_>>());
         assert_eq!(kept.get("host"), Some(b"a".as_slice()));
         for known_by in KnownBy::ALL {
             let arrival = Arrival { known_by: Some(known_by), ..Arrival::default() };
-            assert_eq!(headers().with_arrival(&arrival).arrival(), Some(arrival));
+            assert_eq!(headers().with_arrival(&arrival, "").arrival(), Some(arrival));
         }
         let client = Some("2001:db8::7".parse().unwrap());
         let arrival = Arrival { client, ..Arrival::default() };
-        assert_eq!(Headers::default().with_arrival(&arrival).arrival(), Some(arrival));
+        assert_eq!(Headers::default().with_arrival(&arrival, "").arrival(), Some(arrival));
         // Shared with others, as of the items of a list.
         let (shared, other) = (headers(), headers());
         let copy = shared.clone();
-        assert_eq!(copy.with_arrival(&FULL).arrival(), Some(FULL));
+        assert_eq!(copy.with_arrival(&FULL, "").arrival(), Some(FULL));
         assert_eq!(shared, other);
     }
 
@@ -233,7 +222,7 @@ mod tests {
         assert_eq!(read.arrival(), Some(FULL));
         assert_eq!(read.iter().collect::<Vec<_>>(), [("host", b"a".as_slice())]);
         let anew: Headers = [("host", b"a".as_slice())].into_iter().collect();
-        assert_eq!(&**anew.with_arrival(&FULL).encoded(), bytes);
+        assert_eq!(&**anew.with_arrival(&FULL, "").encoded(), bytes);
     }
 
     #[test]
@@ -252,22 +241,22 @@ mod tests {
 
     #[test]
     fn query_is_kept_parameter_by_parameter_and_within_bounds() {
-        let kept = |query: &str| headers().with_arrival(&FULL).with_query(query);
+        let kept = |query: &str| headers().with_arrival(&FULL, query);
         let all = |headers: &Headers| headers.query().map(str::to_owned).collect::<Vec<_>>();
         let both = kept("order=42&&env=a%20b&flag");
         assert_eq!(all(&both), ["order=42", "env=a%20b", "flag"]);
         assert_eq!(both.arrival(), Some(FULL), "the rest is as it was");
         assert_eq!(both.iter().count(), headers().iter().count());
-        assert_eq!(kept(""), headers().with_arrival(&FULL));
-        // An older event has none, nor has one of which nothing is known.
-        assert_eq!(all(&headers().with_arrival(&FULL)), [""; 0]);
-        assert_eq!(all(&headers().with_query("a=1")), [""; 0]);
+        assert_eq!(kept(""), headers().with_arrival(&FULL, ""));
+        // An older event has none.
+        assert_eq!(all(&headers().with_arrival(&FULL, "")), [""; 0]);
+        assert_eq!(all(&headers()), [""; 0]);
         let long = format!("a=1&b={}&c=2", "x".repeat(254));
         assert_eq!(all(&kept(&long)), ["a=1", "c=2"]);
         let many = vec![format!("k={}", "x".repeat(198)); 20].join("&");
         assert_eq!(all(&kept(&many)).len(), 10);
         // The form on the disk, which stays.
-        let known = Headers::default().with_arrival(&Arrival::default()).with_query("a=1&b");
+        let known = Headers::default().with_arrival(&Arrival::default(), "a=1&b");
         assert_eq!(&**known.encoded(), b"\xfe\x07\x03a=1\x07\x01b");
     }
 
@@ -275,7 +264,7 @@ mod tests {
     fn id_that_is_too_long_is_cut() {
         let id = "é".repeat(150);
         let arrival = Arrival { delivery_id: Some(&id), ..Arrival::default() };
-        let kept = headers().with_arrival(&arrival);
+        let kept = headers().with_arrival(&arrival, "");
         assert_eq!(kept.arrival().unwrap().delivery_id, Some("é".repeat(100).as_str()));
     }
 }

@@ -56,8 +56,9 @@ fn expressions_see_the_event_the_payload_and_the_data() {
 
 #[test]
 fn parameters_of_the_requests_query_are_fields_of_the_event() {
-    let headers = event("{}").headers.clone().with_arrival(&crate::event::Arrival::default());
-    let headers = headers.with_query("order=4%202&tag=a&tag=b&n=5&empty=&data.id=7");
+    let query = "order=4%202&tag=a&tag=b&n=5&empty=&data.id=7";
+    let headers = event("{}").headers.clone();
+    let headers = headers.with_arrival(&crate::event::Arrival::default(), query);
     let mut with = Arc::into_inner(event("{}")).unwrap();
     with.headers = headers;
     let with = Arc::new(with);

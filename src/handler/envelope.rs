@@ -178,8 +178,9 @@ mod tests {
     #[test]
     fn query_stands_behind_the_headers_where_there_is_one() {
         let headers: Headers = [("via", &b"a"[..])].into_iter().collect();
-        let arrived = headers.with_arrival(&crate::event::Arrival::default());
-        let event = with_headers(1, "1", arrived.with_query("order=4%202&tag=a&tag=b&x")).event;
+        let query = "order=4%202&tag=a&tag=b&x";
+        let arrived = headers.with_arrival(&crate::event::Arrival::default(), query);
+        let event = with_headers(1, "1", arrived).event;
         let expected =
             r#""headers":{"via":"a"},"query":{"order":"4 2","tag":["a","b"],"x":""},"payload":1}"#;
         assert!(line(&event, None).ends_with(expected), "{}", line(&event, None));

@@ -114,15 +114,15 @@ impl IngestError {
 
     /// What it counts as, and as which it is shown to the owner. A wrong method is no request to the source. What
     /// fails verification is shown as rejected, and why nothing can be stored is the queue's to tell.
-    pub(super) fn counted_as(&self) -> (Option<RequestOutcome>, Option<RefusedFor>) {
+    pub(super) fn counted_as(&self) -> RefusalCount {
         let (outcome, shown) = match self {
-            Self::Method { .. } => return (None, Some(RefusedFor::Method)),
-            Self::Preflight { .. } => return (None, Some(RefusedFor::Preflight)),
-            Self::EventByMethod { .. } => return (None, Some(RefusedFor::EventByMethod)),
+            Self::Method { .. } => return RefusalCount::shown(RefusedFor::Method),
+            Self::Preflight { .. } => return RefusalCount::shown(RefusedFor::Preflight),
+            Self::EventByMethod { .. } => return RefusalCount::shown(RefusedFor::EventByMethod),
             Self::Rejected | Self::RejectedBare | Self::RejectedBasic => {
-                return (Some(RequestOutcome::Rejected), None);
+                return RefusalCount::counted(RequestOutcome::Rejected);
             }
-            Self::Unavailable { .. } => return (Some(RequestOutcome::Unavailable), None),
+            Self::Unavailable { .. } => return RefusalCount::counted(RequestOutcome::Unavailable),
             Self::UnknownSource => (RequestOutcome::UnknownSource, RefusedFor::UnknownSource),
             Self::NotAllowed => (RequestOutcome::NotAllowed, RefusedFor::NotAllowed),
             Self::NotAllowedBehindProxy => {
@@ -137,6 +137,23 @@ impl IngestError {
             Self::Body(BodyError::NoRoom) => (RequestOutcome::Unavailable, RefusedFor::NoRoom),
             Self::RateLimited { .. } => (RequestOutcome::RateLimited, RefusedFor::RateLimited),
         };
-        (Some(outcome), Some(shown))
+        RefusalCount { outcome: Some(outcome), shown: Some(shown) }
+    }
+}
+
+/// What a refused request counts as, and as which it is shown to the owner; `None` = it is not.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RefusalCount {
+    pub(super) outcome: Option<RequestOutcome>,
+    pub(super) shown: Option<RefusedFor>,
+}
+
+impl RefusalCount {
+    const fn counted(outcome: RequestOutcome) -> Self {
+        Self { outcome: Some(outcome), shown: None }
+    }
+
+    const fn shown(shown: RefusedFor) -> Self {
+        Self { outcome: None, shown: Some(shown) }
     }
 }

@@ -9,7 +9,7 @@ use super::acknowledged::Acknowledged;
 use super::client_limiter::{Admission, ClientLimiter};
 use super::endpoint::Endpoint;
 use super::endpoints::Endpoints;
-use super::error::IngestError;
+use super::error::{IngestError, RefusalCount};
 use super::log::{self, ThrottledLog};
 use super::proxies::{ProxiedRequest, Proxies};
 use super::reader::RequestReader;
@@ -342,11 +342,11 @@ impl Ingest {
             // A look whether anything is there counts as nothing.
             Ok(Accepted::Probe) => {}
             Err(err) => {
-                let (outcome, reason) = err.counted_as();
+                let RefusalCount { outcome, shown } = err.counted_as();
                 if let Some(outcome) = outcome {
                     counters.request(outcome);
                 }
-                if let Some(reason) = reason {
+                if let Some(reason) = shown {
                     let source = endpoint.map(|endpoint| endpoint.source().name());
                     let path = Some(head.path());
                     self.refuse(RefusedRequest { reason, path, source, client: head.client });

@@ -16,7 +16,7 @@ impl Source {
         dedupe: Dedupe,
     ) -> Headers {
         let arrival = self.arrival(verified, identity, dedupe);
-        headers.with_arrival(&arrival).with_query(&verified.query)
+        headers.with_arrival(&arrival, &verified.query)
     }
 
     /// What is told of a request beside what came.
