@@ -94,6 +94,10 @@ impl Writer {
     /// [`Writer::transact`] in a task of its own, so that one transaction follows the other while the
     /// loop takes and settles: an eighth more a second, measured. Given up at its next step when this
     /// is dropped. `false` = the table is to be looked at first; nothing was done.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the call waits for the task and takes it along: shutdown knows of it by the call"
+    )]
     async fn write_apart(self: &Arc<Self>, planned: Planned) -> Result<bool, sqlx::Error> {
         // Turns come in the order in which they are asked for: here, not when the task begins.
         let mut turn = Box::pin(Arc::clone(&self.state).lock_owned());
