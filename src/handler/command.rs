@@ -20,15 +20,15 @@ use std::process::Command;
 use async_trait::async_trait;
 
 use super::{
-    BuildContext, BuildError, Content, Handler, Kind, KindSettings, Plan, SECRET, Step, Unshown,
+    BuildContext, BuildError, Content, Handler, Kind, KindSettings, Plan, SECRET, Step, Text,
+    Unshown,
 };
-use crate::body;
-use crate::event::{Delivery, Event, Failure, HandlerName};
+use crate::event::{Delivery, Failure};
 use crate::secret::{Secret, SecretRef};
 use crate::settings::{Table, Value, names_secret, without_secret_arguments, without_secrets};
-use crate::text::is_variable_name;
 
 mod ending;
+mod fields;
 mod group;
 mod once;
 mod program_time;
@@ -37,6 +37,8 @@ mod shell;
 #[cfg(test)]
 mod tests;
 mod worker;
+
+use fields::EventFields;
 
 /// The most deliveries that a worker gets at once: more would only wait in its pipe.
 const WORKER_BATCH_MAX: usize = 256;
@@ -52,7 +54,7 @@ pub static KIND: Kind = Kind {
     name: "command",
     batch_max: WORKER_BATCH_MAX,
     targets: &[],
-    planned: &["cwd", "env", "mode", "run"],
+    planned: &["cwd", "env", "fields", "mode", "run"],
     read: |table| Some(Box::new(Settings::read(table)?)),
 };
 
@@ -108,6 +110,7 @@ pub struct Settings {
     workers: NonZeroUsize,
     cwd: Option<PathBuf>,
     env: Vec<(String, EnvValue)>,
+    fields: EventFields,
 }
 
 impl Settings {
@@ -119,6 +122,7 @@ impl Settings {
         table.limit("workers", WORKERS_MAX);
         let cwd = table.take::<PathBuf>("cwd");
         let env = table.table_like("env", "{ NAME = \"value\" }").map(read_env).unwrap_or_default();
+        let fields = read_fields(table, mode, &env);
         if mode == Mode::Once && table.has("workers") {
             table.problem("workers", "this is for workers only", "add `mode = \"worker\"`");
         }
@@ -136,22 +140,35 @@ impl Settings {
             );
             return None;
         }
-        Some(Self { program, arguments, mode, workers, cwd, env })
+        Some(Self { program, arguments, mode, workers, cwd, env, fields })
     }
 }
 
 fn read_env(mut table: Table<'_>) -> Vec<(String, EnvValue)> {
     let mut env = Vec::new();
     for (name, value) in table.entries() {
-        if name.is_empty() || name.contains(['=', '\0']) || name.starts_with("GATEPOST_") {
-            let message = "this is not a name that you can give to a variable";
-            value.problem(message, "give it another name, without `=` and `GATEPOST_`");
-        } else if let Some(read) = read_env_value(name, &value) {
+        if shell::read_name(name, &value)
+            && let Some(read) = read_env_value(name, &value)
+        {
             env.push((name.to_owned(), read));
         }
     }
     table.finish();
     env
+}
+
+fn read_fields(table: &mut Table<'_>, mode: Mode, env: &[(String, EnvValue)]) -> EventFields {
+    let fields = table.table_like("fields", "{ NAME = \"payload.id\" }").map(EventFields::read);
+    if mode == Mode::Worker && table.has("fields") {
+        let message = "a worker runs for many events: its lines say what is in each";
+        table.problem("fields", message, "take it out, or `mode = \"worker\"`");
+    }
+    let fields = fields.unwrap_or_default();
+    if let Some(name) = fields.names().find(|name| env.iter().any(|(other, _)| other == name)) {
+        let message = format_args!("`{name}` is in `env` too");
+        table.problem("fields", message, "name each variable once");
+    }
+    fields
 }
 
 fn read_env_value(name: &str, value: &Value<'_>) -> Option<EnvValue> {
@@ -190,16 +207,20 @@ impl KindSettings for Settings {
         let steps = deliveries.iter().map(|delivery| {
             let (environment, input) = match self.mode {
                 Mode::Once => {
-                    let told = variables(&context.handler, delivery);
+                    let told = self.fields.variables(&context.handler, delivery)?;
                     let environment = told.into_iter().chain(own.iter().cloned()).collect();
                     (environment, delivery.event.body.to_vec())
                 }
                 Mode::Worker => (own.clone(), worker::line(delivery)),
             };
             let (run, cwd, input) = (run.clone(), cwd.clone(), Content(input));
-            Step::Run { run, cwd, environment, input, secret }
+            Ok(Step::Run { run, cwd, environment, input, secret })
         });
-        Ok(steps.collect())
+        steps.collect()
+    }
+
+    fn texts(&self) -> Vec<Text> {
+        self.fields.texts()
     }
 
     fn batch_needs(&self) -> Option<&'static str> {
@@ -210,7 +231,7 @@ impl KindSettings for Settings {
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
         let program = self.program(context)?;
         Ok(match self.mode {
-            Mode::Once => Box::new(once::Once::new(program, context)),
+            Mode::Once => Box::new(once::Once::new(program, self.fields.clone(), context)),
             Mode::Worker => Box::new(worker::Workers::new(program, self.workers, context)),
         })
     }
@@ -264,36 +285,6 @@ impl Settings {
             secret,
         })
     }
-}
-
-/// The variables that tell a program which event it runs for.
-fn variables(handler: &HandlerName, delivery: &Delivery) -> Vec<(String, String)> {
-    let event = &delivery.event;
-    let of_event = [
-        ("GATEPOST_HANDLER", handler.to_string()),
-        ("GATEPOST_ATTEMPT", delivery.attempt.to_string()),
-        ("GATEPOST_EVENT_ID", event.id.to_string()),
-        ("GATEPOST_EVENT_SOURCE", event.source.to_string()),
-        ("GATEPOST_EVENT_TYPE", event.event_type.to_string()),
-        ("GATEPOST_EVENT_RECEIVED_AT", event.received_at.to_string()),
-    ];
-    let of_event = of_event.map(|(name, value)| (name.to_owned(), value));
-    of_event.into_iter().chain(query_variables(event)).collect()
-}
-
-/// `GATEPOST_QUERY_order` for the parameter `order`. What is no name of a variable is none, and of
-/// repeated ones the first counts.
-fn query_variables(event: &Event) -> Vec<(String, String)> {
-    let mut variables: Vec<(String, String)> = Vec::new();
-    for (name, value) in event.headers.query().flat_map(|one| body::pairs(one.as_bytes())) {
-        let is_name = is_variable_name(&name);
-        let name = format!("GATEPOST_QUERY_{}", String::from_utf8_lossy(&name));
-        if is_name && variables.iter().all(|(other, _)| *other != name) {
-            // No variable can have a NUL in it.
-            variables.push((name, String::from_utf8_lossy(&value).replace('\0', "\u{fffd}")));
-        }
-    }
-    variables
 }
 
 /// A program, ready to be run.

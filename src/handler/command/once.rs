@@ -1,5 +1,6 @@
 //! One run of the program for each event.
 
+use std::io::ErrorKind;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -7,10 +8,11 @@ use async_trait::async_trait;
 use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
 
+use super::Program;
 use super::ending::{Endings, Pipes, Running};
+use super::fields::EventFields;
 use super::program_time::ProgramTime;
 use super::said::Tail;
-use super::{Program, variables};
 use crate::event::{Delivery, Failure, FailureClass, HandlerName, Output, Stream};
 use crate::handler::{BuildContext, Handler};
 
@@ -27,35 +29,39 @@ const EXIT_BAD_DATA: i32 = 65;
 /// Runs the program for each event.
 pub(super) struct Once {
     program: Program,
+    fields: EventFields,
     handler: HandlerName,
     time: ProgramTime,
     endings: Endings,
 }
 
 impl Once {
-    pub(super) fn new(program: Program, context: &BuildContext) -> Self {
+    pub(super) fn new(program: Program, fields: EventFields, context: &BuildContext) -> Self {
         let (handler, time) = (context.handler.clone(), ProgramTime { of_call: context.timeout });
-        Self { program, handler, time, endings: Endings::default() }
+        Self { program, fields, handler, time, endings: Endings::default() }
     }
 
     async fn run(&self, delivery: &Delivery) -> Result<Output, Failure> {
         let event = &delivery.event;
         let mut command = self.program.command();
         command
-            .envs(variables(&self.handler, delivery))
+            .envs(self.fields.variables(&self.handler, delivery)?)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = tokio::process::Command::from(command)
-            .spawn()
-            .map_err(|err| Failure::transient(self.program.unstarted(&err)))?;
+        let mut child =
+            tokio::process::Command::from(command).spawn().map_err(|err| match err.kind() {
+                // As long as it is, whenever it is tried.
+                ErrorKind::ArgumentListTooLong => Failure::permanent(self.program.unstarted(&err)),
+                _ => Failure::transient(self.program.unstarted(&err)),
+            })?;
         let stdin = child.stdin.take();
         // Dropped with this future, when its caller gives up: nothing of the group is left then.
         let mut running = Running::new(child, &self.endings);
         let mut said = Said::default();
         let work = async {
             let Some((child, pipes)) = running.parts() else {
-                return Err(std::io::ErrorKind::NotFound.into());
+                return Err(ErrorKind::NotFound.into());
             };
             let exit = async {
                 tokio::select! {

@@ -9,8 +9,8 @@ use crate::settings::{NO_HOME, NO_HOME_HELP, Table, Value, starts_at_home};
 const SHELLS: [&str; 8] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "fish", "busybox"];
 
 /// How a program learns of the event.
-const TEMPLATE_HELP: &str =
-    "the event comes on standard input and in the environment, as `GATEPOST_EVENT_TYPE`";
+const TEMPLATE_HELP: &str = "the event comes on standard input and in the environment, as `GATEPOST_EVENT_TYPE`; `fields` \
+     puts more there";
 
 /// What makes the text look as if something of an event were put into it.
 fn template_signs(text: &str) -> Option<String> {
@@ -18,6 +18,21 @@ fn template_signs(text: &str) -> Option<String> {
         return Some("{{ }}".to_owned());
     }
     foreign_placeholder(text).map(|(written, _)| written)
+}
+
+/// Whether a variable can have the name.
+pub(super) fn read_name(name: &str, value: &Value<'_>) -> bool {
+    let is_good = !name.is_empty() && !name.contains(['=', '\0']) && !name.starts_with("GATEPOST_");
+    if !is_good {
+        let message = "this is not a name that you can give to a variable";
+        value.problem(message, "give it another name, without `=` and `GATEPOST_`");
+    }
+    is_good
+}
+
+/// `text` as a variable's: none can have a NUL in it.
+pub(super) fn variable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 /// Tells where a variable's text is taken for a template.

@@ -43,6 +43,53 @@ async fn the_body_comes_on_stdin_and_the_fields_in_the_environment() {
 }
 
 #[tokio::test]
+async fn fields_of_the_event_are_variables_whatever_the_body_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let script = "printf '%s|' \"$A\" \"$B\" \"${C-none}\" > out";
+    let fields = "fields = { A = 'payload.a', B = 'payload.b', C = 'payload.c' }";
+    let text = format!("{}\n{fields}", sh(script));
+    let program = handler("command", &text, folder.path());
+    for (body, expected) in [
+        (r#"{"a":12345678901234567,"b":1.50}"#, "12345678901234567|1.50|none|"),
+        (
+            r#"{"a":{"x":[1790000000000000000]},"b":null,"c":""}"#,
+            r#"{"x":[1790000000000000000]}||||"#,
+        ),
+        (r#"{"a":"$(id) 'x'\u0000","b":true,"c":"c"}"#, "$(id) 'x'\u{fffd}|true|c|"),
+    ] {
+        program.handle(&[delivery(body)]).await.unwrap();
+        let expected = expected.replace("||||", "|||");
+        assert_eq!(std::fs::read_to_string(&out).unwrap(), expected, "{body}");
+    }
+    std::fs::remove_file(&out).unwrap();
+    let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(200_000));
+    for (body, said) in [
+        ("{not json", "`fields.A`: "),
+        (r#""text""#, "the body is text, which has no fields"),
+        (long.as_str(), "Argument list too long"),
+    ] {
+        let failure = program.handle(&[delivery(body)]).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Permanent, "{failure}");
+        assert!(failure.text.as_str().contains(said), "{failure}");
+    }
+    assert!(!out.exists(), "it was not run");
+}
+
+#[test]
+fn fields_that_cannot_be_are_told() {
+    let check = |text: &str, expected: &str| {
+        let (_, problems) =
+            try_settings("command", &format!("{}\n{text}", sh("x")), Path::new("."));
+        assert!(problems.len() == 1 && problems[0].contains(expected), "{problems:?}");
+    };
+    check("mode = 'worker'\nfields = { A = 'payload.a' }", "a worker runs for many events");
+    check("env = { A = 'x' }\nfields = { A = 'payload.a' }", "`A` is in `env` too");
+    check("fields = { GATEPOST_A = 'payload.a' }", "this is not a name");
+    check("fields = { A = 'body.a' }", "body");
+}
+
+#[tokio::test]
 async fn the_exit_code_says_what_became_of_it() {
     once("exit 0", delivery("1")).await.unwrap();
     for (code, kind) in [
