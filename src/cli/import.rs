@@ -11,6 +11,7 @@ use super::{CliError, error_chain, send};
 use crate::config;
 use crate::secret::SecretRef;
 
+mod form_json;
 mod imported;
 mod qhook;
 mod rules;

@@ -164,6 +164,17 @@ pub(super) fn payload_field(path: &str) -> String {
     field
 }
 
+/// A field of the payload as adnanh/webhook names it: a list stands under `root` there, and is the payload here.
+pub(super) fn hook_field(path: &str) -> String {
+    let is_index =
+        |rest: &&str| rest.split('.').next().is_some_and(|step| step.parse::<u32>().is_ok());
+    match path.strip_prefix("root.").filter(is_index) {
+        Some(rest) => payload_field(rest),
+        None if path == "root" => "(payload.root if payload is mapping else payload)".to_owned(),
+        None => payload_field(path),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,5 +201,7 @@ mod tests {
         assert_eq!(name_of("Deploy Site", &mut notes), "deploy-site");
         assert_eq!(notes, ["the name `Deploy Site` became `deploy-site`"]);
         assert_eq!(payload_field("commits.0.a-b.id"), "payload.commits[0][\"a-b\"].id");
+        assert_eq!(hook_field("root.0.type"), "payload[0].type");
+        assert_eq!(hook_field("root.type"), "payload.root.type");
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::imported::{payload_field, quoted};
+use super::imported::{hook_field, quoted};
 
 /// What a rule comes to.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ impl Parameter {
     pub(super) fn expression(&self) -> Result<String, String> {
         match self.source.as_str() {
             _ if self.is_in_address() => Ok(format!("event.query[{}]", quoted(&self.name))),
-            "payload" => Ok(payload_field(&self.name)),
+            "payload" => Ok(hook_field(&self.name)),
             "header" => Ok(format!("event.headers[{}]", quoted(&self.name.to_ascii_lowercase()))),
             other => Err(format!("a value from `{other}` cannot be asked for")),
         }

@@ -1,27 +1,27 @@
-//! `pass-arguments-to-command` and its like of adnanh/webhook: a program of Gatepost's gets the body on
-//! standard input, so some lines of sh take the arguments out of it, with jq.
+//! `pass-arguments-to-command` and `pass-environment-to-command` of adnanh/webhook. What comes out of the
+//! event are `fields` of the program, so a body that cannot be read never runs it with empty arguments;
+//! where some of it are arguments, a line of sh calls it.
 
 use serde_json::Value;
 
-use super::imported::put;
+use super::imported::{list, put, quoted};
 use super::rules::{HookCaller, Parameter};
-use crate::text::is_variable_name;
+use crate::text::{is_field_name, is_variable_name};
 
 /// How a hook's program is called.
 #[derive(Debug, Default)]
 pub(super) struct HookCommand {
     /// The program and its arguments.
-    pub(super) run: Vec<String>,
+    run: Vec<String>,
+    /// Variables that are always the same.
+    env: Vec<(String, String)>,
+    /// Variables that are made of the event, as expressions.
+    fields: Vec<(String, String)>,
     /// What could not be carried over.
     pub(super) lost: Vec<String>,
-    /// The password in the address, which is not kept with an event.
-    password: Option<String>,
+    /// How the caller shows who it is, which is not kept with an event.
+    password: Option<Parameter>,
 }
-
-/// What comes before the program: the body, and one field of it as text.
-const HEAD: &str = r#"body=$(cat)
-field() { printf %s "$body" | jq -r "getpath($1) | if type == \"string\" then . elif . == null then \"\" else tojson end"; }
-"#;
 
 impl HookCommand {
     /// Reads what `hook` passes to `program`; `caller` shows who it is.
@@ -29,74 +29,122 @@ impl HookCommand {
         let list =
             |key: &str| hook.get(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let arguments = list("pass-arguments-to-command");
-        let variables = list("pass-environment-to-command");
-        let in_address = caller.map(HookCaller::place).filter(|place| place.is_in_address());
-        let password = in_address.map(|place| place.name.clone());
-        let mut command = Self { password, ..Self::default() };
-        let fixed: Option<Vec<String>> = arguments.iter().map(fixed).collect();
-        if let (Some(fixed), true) = (fixed, variables.is_empty()) {
-            command.run = std::iter::once(program.to_owned()).chain(fixed).collect();
-            return command;
-        }
-        let mut line = String::from("exec env");
-        for variable in variables {
+        let arguments: Vec<Parameter> = arguments.iter().map(Parameter::read).collect();
+        let has_shell = arguments.iter().any(|place| place.source != "string");
+        let mut command =
+            Self { password: caller.map(|caller| caller.place().clone()), ..Self::default() };
+        // Names that sh would not hand on.
+        let mut named = String::new();
+        for variable in list("pass-environment-to-command") {
             let place = Parameter::read(variable);
             let name = variable.get("envname").and_then(Value::as_str);
             let name = name.map_or_else(|| format!("HOOK_{}", place.name), str::to_owned);
-            let value = command.word(&place);
-            put(&mut line, format_args!(" {}={value}", shell(&name)));
+            if has_shell && !is_field_name(&name) {
+                let value = command.word(&place, "VARIABLE");
+                put(&mut named, format_args!(" {}={value}", shell(&name)));
+            } else {
+                command.variable(name, &place);
+            }
+        }
+        if !has_shell {
+            let arguments = arguments.into_iter().map(|place| place.name);
+            command.run = std::iter::once(program.to_owned()).chain(arguments).collect();
+            return command;
+        }
+        let mut line = String::from("exec");
+        if !named.is_empty() {
+            put(&mut line, format_args!(" env{named}"));
         }
         put(&mut line, format_args!(" {}", shell(program)));
-        for argument in arguments {
-            let value = command.word(&Parameter::read(argument));
+        for place in &arguments {
+            let value = command.word(place, "ARGUMENT");
             put(&mut line, format_args!(" {value}"));
         }
-        let script = format!("{HEAD}{line}\n");
-        command.run = ["/bin/sh", "-c", &script, "hook"].map(str::to_owned).into();
+        command.run = ["/bin/sh", "-c", &line, "hook"].map(str::to_owned).into();
         command
     }
 
-    /// A value as a word of sh.
-    fn word(&mut self, place: &Parameter) -> String {
-        let name = place.name.as_str();
+    /// The `command` table's lines.
+    pub(super) fn render(&self, text: &mut String) {
+        put(text, format_args!("run = {}\n", list(self.run.iter().map(String::as_str))));
+        for (key, variables) in [("env", &self.env), ("fields", &self.fields)] {
+            let variables: Vec<String> = variables
+                .iter()
+                .map(|(name, value)| {
+                    let is_bare = is_variable_name(name.as_bytes());
+                    let name = if is_bare { name.clone() } else { quoted(name) };
+                    format!("{name} = {}", quoted(value))
+                })
+                .collect();
+            if !variables.is_empty() {
+                put(text, format_args!("{key} = {{ {} }}\n", variables.join(", ")));
+            }
+        }
+    }
+
+    /// Sets the variable `name`.
+    fn variable(&mut self, name: String, place: &Parameter) {
+        let is_name = !name.is_empty() && !name.contains(['=', '\0']);
+        if !is_name || name.starts_with("GATEPOST_") {
+            self.lost.push(format!("the variable `{name}`: none can have this name"));
+            return;
+        }
+        // Of two the last one counts.
+        self.env.retain(|(other, _)| *other != name);
+        self.fields.retain(|(other, _)| *other != name);
+        if place.source == "string" {
+            self.env.push((name, place.name.clone()));
+        } else if let Some(field) = self.field(place) {
+            self.fields.push((name, field));
+        } else {
+            self.lost.push(format!("the variable `{name}`, {}, is not set", shown(place)));
+        }
+    }
+
+    /// A value as a word of sh; a new variable for it begins with `prefix`.
+    fn word(&mut self, place: &Parameter, prefix: &str) -> String {
+        if place.source == "string" {
+            return shell(&place.name);
+        }
+        let Some(field) = self.field(place) else {
+            self.lost.push(format!("the argument {} is empty", shown(place)));
+            return "''".to_owned();
+        };
+        let taken: Vec<&String> =
+            self.env.iter().chain(&self.fields).map(|(name, _)| name).collect();
+        // One of so many is free.
+        let name = (1..=taken.len().saturating_add(1))
+            .map(|number| format!("{prefix}_{number}"))
+            .find(|name| !taken.contains(&name))
+            .unwrap_or_default();
+        let word = format!("\"${name}\"");
+        self.fields.push((name, field));
+        word
+    }
+
+    /// A value as an expression; `None` = an event does not have it.
+    fn field(&self, place: &Parameter) -> Option<String> {
+        let is_password = self.password.as_ref().is_some_and(|password| {
+            let is_same_name = if place.source == "header" {
+                password.name.eq_ignore_ascii_case(&place.name)
+            } else {
+                password.name == place.name
+            };
+            let is_same_place = password.source == place.source
+                || (password.is_in_address() && place.is_in_address());
+            is_same_name && is_same_place && place.source != "payload"
+        });
         match place.source.as_str() {
-            "payload" => format!("\"$(field {})\"", shell(&jq_path(name))),
-            "entire-payload" => "\"$body\"".to_owned(),
-            "string" => shell(name),
-            "header" if TYPE_HEADERS.contains(&&*name.to_ascii_lowercase()) => {
-                "\"$GATEPOST_EVENT_TYPE\"".to_owned()
-            }
-            _ if place.is_in_address()
-                && is_variable_name(name.as_bytes())
-                && self.password.as_deref() != Some(name) =>
-            {
-                format!("\"$GATEPOST_QUERY_{name}\"")
-            }
-            source => {
-                self.lost.push(format!("the argument from `{source}` `{name}` is empty"));
-                "''".to_owned()
-            }
+            _ if is_password => None,
+            "entire-payload" => Some("payload".to_owned()),
+            _ => place.expression().ok(),
         }
     }
 }
 
-/// Where the presets find the event's type.
-const TYPE_HEADERS: [&str; 4] =
-    ["x-github-event", "x-gitlab-event", "x-gitea-event", "x-event-key"];
-
-/// The argument where it is always the same.
-fn fixed(argument: &Value) -> Option<String> {
-    let place = Parameter::read(argument);
-    (place.source == "string").then_some(place.name)
-}
-
-/// `["commits",0,"id"]` out of `commits.0.id`.
-fn jq_path(path: &str) -> String {
-    let steps = path.split('.').map(|step| match step.parse::<u32>() {
-        Ok(index) => Value::from(index),
-        Err(_) => Value::from(step),
-    });
-    Value::from(steps.collect::<Vec<_>>()).to_string()
+/// What a note calls a parameter.
+fn shown(place: &Parameter) -> String {
+    format!("from `{}` `{}`", place.source, place.name)
 }
 
 /// `text` as one word of sh.

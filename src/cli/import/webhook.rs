@@ -1,23 +1,30 @@
 //! Hooks of adnanh/webhook: each becomes a source and a handler that runs its program.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
+use super::form_json::{packed, unwrapped};
 use super::imported::{ImportedConfig, commented, list, name_of, put, quoted, unchecked};
 use super::rules::{HookCaller, TriggerRule};
 use super::script::HookCommand;
+use crate::source::SourceSettings;
 
 /// Keys that have no like here, each with what that means.
-const LOST: [(&str, &str); 9] = [
+const LOST: [(&str, &str); 8] = [
     ("response-headers", "the answer has no headers of its own"),
     ("include-command-output-in-response", "the answer is sent before the program runs"),
     ("include-command-output-in-response-on-error", "the answer is sent before the program runs"),
     ("incoming-payload-content-type", "a body is read as what it is"),
     ("parse-parameters-as-json", "write `from_json` where such a field is asked for"),
-    ("pass-file-to-command", "the body is on standard input"),
     ("pre-hook-command", "there is no program before the signature is checked"),
     ("trigger-rule-mismatch-http-response-code", "an event that is not wanted is answered 200"),
     ("trigger-signature-soft-failures", "a wrong signature is always refused"),
 ];
+
+/// Keys without which the program does not get what it needs.
+const NEEDED: [(&str, &str); 1] =
+    [("pass-file-to-command", "no file is made for it: the body is on standard input")];
 
 const CARRIED: [&str; 9] = [
     "id",
@@ -57,12 +64,12 @@ pub(super) fn convert(hooks: &Value) -> Result<ImportedConfig, String> {
             imported.add(&format!("hook `{id}`"), String::new(), vec![why]);
             continue;
         }
-        let rule = hook.get("trigger-rule").map(TriggerRule::read).unwrap_or_default();
-        let source = source(hook, &name, &rule, &mut imported, &mut notes);
+        let (hook, rule) = &read_rule(hook);
+        let source = source(hook, &name, rule, &mut imported, &mut notes);
         let is_closed = rule.keeps_out_no_more();
         let source = if is_closed { commented(&source) } else { source };
         imported.add(&format!("source `{name}`"), source, notes);
-        let (handler, mut notes) = handler(hook, &name, program, &rule);
+        let (handler, mut notes) = handler(hook, &name, program, rule);
         let handler = if is_closed {
             notes.push("it stands in comments, as its source does".to_owned());
             commented(&handler)
@@ -73,6 +80,19 @@ pub(super) fn convert(hooks: &Value) -> Result<ImportedConfig, String> {
         names.push(name);
     }
     Ok(imported)
+}
+
+/// The hook and its rule, both as the body is read here.
+fn read_rule(hook: &Value) -> (Cow<'_, Value>, TriggerRule) {
+    let rule = |hook: &Value| hook.get("trigger-rule").map(TriggerRule::read).unwrap_or_default();
+    let read = rule(hook);
+    if read.caller.as_ref().and_then(preset) == Some("github")
+        && let Some(hook) = unwrapped(hook)
+    {
+        let read = rule(&hook);
+        return (Cow::Owned(hook), read);
+    }
+    (Cow::Borrowed(hook), read)
 }
 
 fn source(
@@ -104,7 +124,7 @@ fn source(
     if !rule.allow.is_empty() {
         put(&mut text, format_args!("allow = {}\n", list(rule.allow.iter().map(String::as_str))));
     }
-    methods(hook, &mut text, notes, !verify.is_empty());
+    methods(hook, &mut text, notes, !verify.is_empty(), rule);
     answer(hook, &mut text, notes);
     for (key, why) in LOST {
         let is_off = |value: &Value| *value == Value::Bool(false);
@@ -112,14 +132,27 @@ fn source(
             notes.push(format!("`{key}`: {why}"));
         }
     }
-    let is_known =
-        |key: &&String| CARRIED.contains(&key.as_str()) || LOST.iter().any(|(lost, _)| lost == key);
+    let is_known = |key: &&String| {
+        CARRIED.contains(&key.as_str()) || LOST.iter().chain(&NEEDED).any(|(lost, _)| lost == key)
+    };
     let keys = hook.as_object().into_iter().flatten().map(|(key, _)| key);
     notes.extend(keys.filter(|key| !is_known(key)).map(|key| format!("`{key}` is not known here")));
     if !verify.is_empty() {
         put(&mut text, format_args!("[source.{name}.verify]\n{verify}"));
     }
     text
+}
+
+/// The preset whose senders show who they are so.
+fn preset(caller: &HookCaller) -> Option<&'static str> {
+    let place = caller.place();
+    let header =
+        if place.source == "header" { place.name.to_ascii_lowercase() } else { String::new() };
+    match (caller, header.as_str()) {
+        (HookCaller::Hmac { .. }, "x-hub-signature" | "x-hub-signature-256") => Some("github"),
+        (HookCaller::Token { .. }, "x-gitlab-token") => Some("gitlab"),
+        (_, _) => None,
+    }
 }
 
 /// Who is believed: puts provider and secrets into `text`, and gives the `verify` table, empty where a
@@ -137,23 +170,17 @@ fn verify(
         _ => imported.secret(&format!("{name}-{}", index + 1), secret),
     });
     let secrets = secrets.collect::<Vec<_>>().join(", ");
-    let header =
-        if place.source == "header" { place.name.to_ascii_lowercase() } else { String::new() };
-    let (algorithm, preset) = match (caller, header.as_str()) {
-        (HookCaller::Hmac { .. }, "x-hub-signature" | "x-hub-signature-256") => {
-            ("", Some("github"))
-        }
-        (HookCaller::Token { .. }, "x-gitlab-token") => ("", Some("gitlab")),
-        (HookCaller::Hmac { algorithm, .. }, _) => (*algorithm, None),
-        (HookCaller::Token { .. }, _) => ("token", None),
-    };
-    if let Some(preset) = preset {
-        if header == "x-hub-signature" {
+    if let Some(preset) = preset(caller) {
+        if place.name.eq_ignore_ascii_case("x-hub-signature") {
             notes.push("GitHub's X-Hub-Signature-256 is checked, in place of SHA-1".to_owned());
         }
         put(text, format_args!("provider = \"{preset}\"\nsecrets = [{secrets}]\n"));
         return String::new();
     }
+    let algorithm = match caller {
+        HookCaller::Hmac { algorithm, .. } => *algorithm,
+        HookCaller::Token { .. } => "token",
+    };
     put(text, format_args!("secrets = [{secrets}]\n"));
     let at = match place.source.as_str() {
         "url" | "query" => "query",
@@ -169,27 +196,54 @@ fn verify(
     format!("algorithm = \"{algorithm}\"\n{at} = {}\n", quoted(&place.name))
 }
 
-fn methods(hook: &Value, text: &mut String, notes: &mut Vec<String>, has_verify: bool) {
-    let Some(methods) = hook.get("http-methods").and_then(Value::as_array) else {
-        // A sender that signs posts; whatever else called it may have been a link.
-        if has_verify {
+fn methods(
+    hook: &Value,
+    text: &mut String,
+    notes: &mut Vec<String>,
+    has_verify: bool,
+    rule: &TriggerRule,
+) {
+    let named =
+        hook.get("http-methods").and_then(Value::as_array).filter(|named| !named.is_empty());
+    let Some(named) = named else {
+        let is_as_safe = match &rule.caller {
+            // What is in the query or in a header comes with a GET as well.
+            Some(HookCaller::Token { place, .. }) => place.source != "payload",
+            Some(HookCaller::Hmac { .. }) => false,
+            None => !rule.keeps_out_no_more(),
+        };
+        if has_verify && is_as_safe {
+            put(
+                text,
+                format_args!("methods = {}\n", list(SourceSettings::METHODS.iter().copied())),
+            );
+        } else if has_verify {
             notes.push(
-                "no `http-methods`: any method was taken, also GET, by which no event comes here"
+                "no `http-methods`: GET was taken too; where it is called so, add `methods = [\"GET\", \
+                 \"POST\"]`"
                     .to_owned(),
             );
         }
         return;
     };
-    let methods =
-        methods.iter().filter_map(Value::as_str).map(|one| one.trim().to_ascii_uppercase());
+    let named = named.iter().filter_map(Value::as_str).map(|one| one.trim().to_ascii_uppercase());
     let (taken, others): (Vec<String>, Vec<String>) =
-        methods.partition(|one| ["POST", "PUT", "PATCH", "DELETE"].contains(&one.as_str()));
+        named.partition(|one| SourceSettings::METHODS.contains(&one.as_str()));
     if !others.is_empty() {
         notes.push(format!("an event does not come by {}", others.join(" or ")));
     }
-    // A preset knows its own.
-    if !taken.is_empty() && has_verify {
-        put(text, format_args!("methods = {}\n", list(taken.iter().map(String::as_str))));
+    let has = |method: &str| taken.iter().any(|one| one == method);
+    // A preset's sender posts.
+    if has_verify || (!taken.is_empty() && !has("POST")) {
+        if !taken.is_empty() {
+            put(text, format_args!("methods = {}\n", list(taken.iter().map(String::as_str))));
+        }
+    } else if has("GET") {
+        notes.push(
+            "its provider posts, so GET is not taken; where it is called so, add `methods = \
+             [\"GET\", \"POST\"]`"
+                .to_owned(),
+        );
     }
 }
 
@@ -221,6 +275,9 @@ fn answer(hook: &Value, text: &mut String, notes: &mut Vec<String>) {
 fn handler(hook: &Value, name: &str, program: &str, rule: &TriggerRule) -> (String, Vec<String>) {
     let command = HookCommand::read(hook, program, rule.caller.as_ref());
     let mut notes: Vec<String> = rule.lost.iter().chain(&command.lost).cloned().collect();
+    let needed = NEEDED.iter().filter(|(key, _)| hook.get(key).is_some());
+    notes.extend(needed.map(|(key, why)| format!("`{key}`: {why}")));
+    notes.extend(packed(hook));
     let mut text = format!("[handler.{name}]\non = [\"{name}:*\"]\n");
     if !rule.conditions.is_empty() {
         let when = rule.conditions.join(" and ");
@@ -235,18 +292,8 @@ fn handler(hook: &Value, name: &str, program: &str, rule: &TriggerRule) -> (Stri
     for text in [command_text, folder].into_iter().filter(|text| text.contains("${")) {
         notes.push(format!("`{text}` stands as it is: nothing fills it in"));
     }
-    if command.run.len() > 1 && command.run.first().is_some_and(|program| program == "/bin/sh") {
-        notes.push(
-            "its arguments are taken out of the body by `jq`, which must be there".to_owned(),
-        );
-    }
-    put(
-        &mut text,
-        format_args!(
-            "[handler.{name}.command]\nrun = {}\n",
-            list(command.run.iter().map(String::as_str))
-        ),
-    );
+    put(&mut text, format_args!("[handler.{name}.command]\n"));
+    command.render(&mut text);
     if !folder.is_empty() {
         put(&mut text, format_args!("cwd = {}\n", quoted(folder)));
     }
