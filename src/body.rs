@@ -332,9 +332,9 @@ fn read_multipart(content_type: &str, text: &[u8]) -> Result<Payload, Unreadable
 }
 
 /// The parameters of a query, each as it was written: a map of their texts; a repeated one is a list.
-pub(crate) fn query<'a>(parameters: impl Iterator<Item = &'a str>) -> Value {
+pub(crate) fn query(query: &str) -> Value {
     let text_of = |bytes: &[u8]| charset::text(bytes, None);
-    let fields = parameters.flat_map(|one| pairs(one.as_bytes()));
+    let fields = pairs(query.as_bytes());
     by_name(fields.map(|(name, value)| (text_of(&name), Value::from(text_of(&value)))).collect())
 }
 

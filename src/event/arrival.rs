@@ -3,6 +3,7 @@
 //! A reader of headers stops where none begins ([`Headers::iter`]), so a version that does not know of
 //! this reads the same event without it, and passes it on unchanged.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -19,6 +20,10 @@ const WINDOW: u8 = 5;
 const DELIVERY_ID: u8 = 6;
 /// One parameter of the query as it was written, once for each.
 const QUERY: u8 = 7;
+/// A piece of one that is too long for a field: the last piece is not full.
+const QUERY_PIECE: u8 = 8;
+/// The most bytes of a field.
+const FIELD_BYTES_MAX: usize = u8::MAX as usize;
 
 /// How a repeat of an event is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,8 +68,7 @@ impl Arrival<'_> {
 }
 
 impl Headers {
-    /// The most that is kept of a query, in bytes. A parameter that has no room in it or in a field of
-    /// its own (255 bytes) is left out.
+    /// The most that is kept of a query, in bytes. A parameter that has no room in it is left out.
     pub const QUERY_BYTES_MAX: usize = 2_048;
 
     /// The same headers with what else is known of their request, and the parameters of its query.
@@ -95,20 +99,31 @@ impl Headers {
         text(&mut out, DELIVERY_ID, arrival.delivery_id);
         let mut room = Self::QUERY_BYTES_MAX;
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-            // With its tag, and its length, which is one byte.
-            let n_bytes = parameter.len() + 2;
-            if n_bytes <= room && u8::try_from(parameter.len()).is_ok() {
-                room -= n_bytes;
-                put(&mut out, QUERY, parameter.as_bytes());
+            let parameter = parameter.as_bytes();
+            // With the tag and the length of each piece, one byte each.
+            let n_bytes = parameter.len() + 2 * (parameter.len() / FIELD_BYTES_MAX + 1);
+            if n_bytes > room {
+                continue;
             }
+            room -= n_bytes;
+            if parameter.len() <= FIELD_BYTES_MAX {
+                put(&mut out, QUERY, parameter);
+                continue;
+            }
+            let (pieces, last) = parameter.as_chunks::<FIELD_BYTES_MAX>();
+            for piece in pieces {
+                put(&mut out, QUERY_PIECE, piece);
+            }
+            put(&mut out, QUERY_PIECE, last);
         }
         Self::from_encoded(out.freeze())
     }
 
     /// The parameters of the request's query as they were written (`order=42`), without passwords and
     /// signatures.
-    pub fn query(&self) -> impl Iterator<Item = &str> {
+    pub fn query(&self) -> impl Iterator<Item = Cow<'_, str>> {
         let mut rest = self.tail().strip_prefix(&[ARRIVAL]).unwrap_or_default();
+        let mut pieces = Vec::new();
         std::iter::from_fn(move || {
             loop {
                 let (tag, value, tail) = split_first(rest)?;
@@ -116,7 +131,15 @@ impl Headers {
                 if tag == QUERY
                     && let Ok(parameter) = std::str::from_utf8(value)
                 {
-                    return Some(parameter);
+                    return Some(Cow::Borrowed(parameter));
+                }
+                if tag == QUERY_PIECE {
+                    pieces.extend_from_slice(value);
+                    if value.len() < FIELD_BYTES_MAX
+                        && let Ok(parameter) = String::from_utf8(std::mem::take(&mut pieces))
+                    {
+                        return Some(Cow::Owned(parameter));
+                    }
                 }
             }
         })
@@ -242,7 +265,7 @@ mod tests {
     #[test]
     fn query_is_kept_parameter_by_parameter_and_within_bounds() {
         let kept = |query: &str| headers().with_arrival(&FULL, query);
-        let all = |headers: &Headers| headers.query().map(str::to_owned).collect::<Vec<_>>();
+        let all = |headers: &Headers| headers.query().map(Cow::into_owned).collect::<Vec<_>>();
         let both = kept("order=42&&env=a%20b&flag");
         assert_eq!(all(&both), ["order=42", "env=a%20b", "flag"]);
         assert_eq!(both.arrival(), Some(FULL), "the rest is as it was");
@@ -251,8 +274,13 @@ mod tests {
         // An older event has none.
         assert_eq!(all(&headers().with_arrival(&FULL, "")), [""; 0]);
         assert_eq!(all(&headers()), [""; 0]);
-        let long = format!("a=1&b={}&c=2", "x".repeat(254));
-        assert_eq!(all(&kept(&long)), ["a=1", "c=2"]);
+        for n_bytes in [252, 253, 254, 507, 508, 509, 2_000] {
+            let long = format!("b=é{}", "x".repeat(n_bytes - 2));
+            let query = format!("a=1&{long}&c=2");
+            assert_eq!(all(&kept(&query)), ["a=1", &long, "c=2"], "{n_bytes}");
+        }
+        let too_long = format!("a=1&b={}&c=2", "x".repeat(2_048));
+        assert_eq!(all(&kept(&too_long)), ["a=1", "c=2"]);
         let many = vec![format!("k={}", "x".repeat(198)); 20].join("&");
         assert_eq!(all(&kept(&many)).len(), 10);
         // The form on the disk, which stays.

@@ -141,7 +141,7 @@ impl Object for Fields {
             "type" => Some(Value::from(event.event_type.as_str())),
             "received_at" => Some(Value::from(event.received_at.to_string())),
             "headers" => Some(Value::from_object(HeaderFields(event.headers.clone()))),
-            "query" => Some(body::query(event.headers.query())),
+            "query" => Some(body::query(&event.headers.query_text())),
             _ => None,
         }
     }

@@ -52,10 +52,11 @@ pub(super) fn write_event(out: &mut Vec<u8>, event: &Event, attempt: Option<u32>
 
 /// What the request's query said, where it said something.
 fn write_query(out: &mut Vec<u8>, headers: &Headers) {
-    if headers.query().next().is_none() {
+    let query = headers.query_text();
+    if query.is_empty() {
         return;
     }
-    if let Ok(query) = json::write(&body::query(headers.query()), Layout::Compact) {
+    if let Ok(query) = json::write(&body::query(&query), Layout::Compact) {
         write_fmt(out, format_args!(",\"query\":{query}"));
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::limit::between;
 use super::{Key, Probe, Problem, Severity};
@@ -34,6 +34,10 @@ pub(super) struct Diagnostics {
 impl Diagnostics {
     pub(super) fn register_key(&self, pattern: &str, expected: String, schema: Json) {
         let mut keys = self.keys.borrow_mut();
+        // That it is a table says less than what was found in another one by the same key.
+        if keys.contains_key(pattern) && schema == json!({ "type": "object" }) {
+            return;
+        }
         let is_required = keys.get(pattern).is_some_and(|known| known.is_required);
         keys.insert(pattern.to_owned(), Key { expected, schema, is_required });
     }

@@ -74,7 +74,7 @@ impl EventFields {
 /// repeated ones the first counts.
 fn query_variables(event: &Event) -> Vec<(String, String)> {
     let mut variables: Vec<(String, String)> = Vec::new();
-    for (name, value) in event.headers.query().flat_map(|one| body::pairs(one.as_bytes())) {
+    for (name, value) in body::pairs(event.headers.query_text().as_bytes()) {
         let is_name = is_variable_name(&name);
         let name = format!("GATEPOST_QUERY_{}", String::from_utf8_lossy(&name));
         if is_name && variables.iter().all(|(other, _)| *other != name) {
