@@ -53,6 +53,7 @@ fn configured_source(name: &SourceName, settings: &SourceSettings) -> SourceView
         name: name.clone(),
         provider: provider.to_owned(),
         path: format!("{HOOKS}{name}"),
+        methods: settings.methods.iter().map(|method| (*method).to_owned()).collect(),
         sample_type: types.first().map(|one| Cow::Borrowed(*one)),
         sample_types: types.into_iter().map(Cow::Borrowed).collect(),
         setup: setup.iter().map(|step| Cow::Borrowed(*step)).collect(),

@@ -73,6 +73,7 @@ struct BannerSource {
     name: SourceName,
     provider: String,
     url: String,
+    methods: Vec<String>,
     sample_type: Option<Cow<'static, str>>,
 }
 
@@ -84,6 +85,7 @@ impl Banner {
         let base = public.first().cloned().unwrap_or_default();
         let source = |source: SourceView| BannerSource {
             url: format!("{base}{}", source.path),
+            methods: usual(&source.methods),
             name: source.name,
             // As `init` suggests it: what its handlers are written for.
             sample_type: init::sample_type(&source.provider)
@@ -100,12 +102,20 @@ impl Banner {
     }
 }
 
+/// Those that senders use, or all where there is none of them.
+fn usual(methods: &[String]) -> Vec<String> {
+    let usual = methods.iter().filter(|one| ["GET", "POST"].contains(&one.as_str()));
+    let usual: Vec<String> = usual.cloned().collect();
+    if usual.is_empty() { methods.to_vec() } else { usual }
+}
+
 /// Where to post, where to look, what to try.
 fn text(banner: &Banner) -> String {
     let mut text = Page::default();
     text.line(format_args!("gatepost {} is running", banner.version));
-    for BannerSource { url, provider, .. } in &banner.sources {
-        text.line(format_args!("  hooks  POST {url}  ({provider})"));
+    for BannerSource { url, methods, provider, .. } in &banner.sources {
+        let methods = methods.join(" or ");
+        text.line(format_args!("  hooks  {methods} {url}  ({provider})"));
     }
     text.line(format_args!("  admin  {}", banner.admin.as_deref().unwrap_or_default()));
     match banner.sources.first() {

@@ -45,7 +45,10 @@ impl Condition<'_> {
     }
 
     fn misled_at(&self, at: usize) -> Option<MisleadingPart> {
-        self.text_alone(at).or_else(|| self.list(at)).or_else(|| self.constants(at))
+        self.text_alone(at)
+            .or_else(|| self.list(at))
+            .or_else(|| self.constants(at))
+            .or_else(|| self.property(at))
     }
 
     /// A comparison of two values that are both written out.
@@ -79,6 +82,50 @@ impl Condition<'_> {
             range: self.range(first, last),
             message: "both sides are written here: this is the same for every event".to_owned(),
             help: format!("compare a field, as in `data.status {}`", self.words(at, last)),
+        })
+    }
+
+    /// A word of another language for a length or a text's letters, which is taken for a field:
+    /// `data.list.length`, `data.name.lower == "x"`.
+    fn property(&self, at: usize) -> Option<MisleadingPart> {
+        let Some(Token::Ident(word)) = self.token(Some(at)) else { return None };
+        let word = *word;
+        let (dot, owner) = (at.checked_sub(1)?, at.checked_sub(2)?);
+        let (Some(Token::Dot), Some(Token::Ident(owner_name))) =
+            (self.token(Some(dot)), self.token(Some(owner)))
+        else {
+            return None;
+        };
+        // A field of the body's root may be called anything.
+        if ["payload", "data", "event"].contains(owner_name) {
+            return None;
+        }
+        let behind = |n: usize| self.token(Some(at + n));
+        if matches!(behind(1), Some(Token::Dot | Token::ParenOpen | Token::BracketOpen)) {
+            return None;
+        }
+        let is_with_text = matches!(behind(1), Some(Token::Eq | Token::Ne))
+            && matches!(behind(2), Some(Token::Str(_) | Token::String(_)))
+            || matches!(behind(1), Some(Token::Ident("in")));
+        let filter = match word {
+            "length" => "length",
+            // A file has a size as well; several things have a number.
+            "size" | "count" if owner_name.ends_with('s') => "length",
+            "lower" | "upper" | "title" if is_with_text => word,
+            "strip" | "trim" if is_with_text => "trim",
+            _ => return None,
+        };
+        let is_of_path = |at: &usize| match self.token(Some(*at)) {
+            Some(Token::Ident(name)) => {
+                !["and", "or", "not", "in", "is", "if", "else"].contains(name)
+            }
+            token => matches!(token, Some(Token::Dot)),
+        };
+        let first = (0..=owner).rev().take_while(is_of_path).last()?;
+        Some(MisleadingPart {
+            range: self.range(first, at),
+            message: format!("`.{word}` is a field of the body here"),
+            help: format!("write `{} | {filter}`", self.words(first, owner)),
         })
     }
 
@@ -191,6 +238,13 @@ mod tests {
                 r#"write `in ["a", "b"]`: whether it is one of them"#,
             ),
             (r#""5" == 5"#, r#""5" == 5"#, "compare a field, as in `data.status == 5`"),
+            ("not data.list.length > 0", "data.list.length", "write `data.list | length`"),
+            (
+                "payload.commits.size > 0",
+                "payload.commits.size",
+                "write `payload.commits | length`",
+            ),
+            ("1 == 2 - data.a or data.b.upper == 'X'", "data.b.upper", "write `data.b | upper`"),
             ("data.a and (1 < 2 or data.b)", "1 < 2", "compare a field, as in `data.status < 2`"),
         ] {
             let [found] = &misleading_parts(text)[..] else { panic!("{text}") };
@@ -210,6 +264,8 @@ mod tests {
             "data.tags == [1, 2]",
             "data.n + 1 == 5 and 5 == data.n and (1 == 2 | int) == data.b",
             "data.a == data.b",
+            "data.file.size > 10 and data.range.lower > 3 and data.length == 1",
+            "data.b.upper() == 'X' and data.list.length.max > 1 and data.list | length > 2",
         ] {
             assert_eq!(misleading_parts(text), [], "{text}");
         }

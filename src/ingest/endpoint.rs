@@ -1,6 +1,8 @@
 //! One source as requests see it: who may send how much and how often, and what is counted.
 
 use std::net::IpAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
@@ -21,6 +23,8 @@ pub struct Endpoint {
     limiter: Option<DefaultDirectRateLimiter>,
     /// The longest body, where the source has a limit of its own.
     body_max: Option<usize>,
+    /// Whether the log was told of a look by GET.
+    had_look: AtomicBool,
 }
 
 impl Endpoint {
@@ -49,8 +53,14 @@ impl Endpoint {
             secrets: secrets.collect(),
             limiter: settings.rate_limit.and_then(quota).map(RateLimiter::direct),
             body_max: settings.body_max.map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
+            had_look: AtomicBool::new(before.is_some_and(|one| one.had_look.load(Relaxed))),
             source,
         }
+    }
+
+    /// Whether no good GET that brings nothing came before.
+    pub(super) fn is_first_look(&self) -> bool {
+        !self.had_look.swap(true, Relaxed)
     }
 
     /// The source behind it.

@@ -138,6 +138,16 @@ impl ThrottledLog {
     }
 }
 
+/// A good request by GET brought nothing. Told once of each source: probes come each minute.
+pub(super) fn look(source: &SourceName, client: Option<IpAddr>) {
+    info!(
+        source.name = %source,
+        client = client.map(tracing::field::display),
+        "A good GET was answered and is not stored; to make it an event, write `methods = [\"GET\", \
+         \"POST\"]` in the source"
+    );
+}
+
 /// The sender's secret was written down: once, unless its file is taken away.
 pub(super) fn learned(source: &SourceName, place: &SecretRef) {
     info!(source.name = %source, %place, "The sender's secret was learned");

@@ -13,7 +13,7 @@ use super::error::{IngestError, RefusalCount};
 use super::log::{self, ThrottledLog};
 use super::proxies::{ProxiedRequest, Proxies};
 use super::reader::RequestReader;
-use super::refused::{RefusedRequest, RefusedRequests};
+use super::refused::{RefusedFor, RefusedRequest, RefusedRequests};
 use super::rejected::{RejectedRequest, RejectedRing};
 use super::repeats::SeenRepeats;
 use super::request::{Limits, Request, RequestHead};
@@ -288,11 +288,28 @@ impl Ingest {
             // What may bring something is told that it was not taken.
             let refused = || IngestError::EventByMethod { allow: source.event_methods() };
             let is_look = source.is_look(&request.inbound(), &verified);
-            return if is_look { Ok(Accepted::Probe) } else { Err(refused()) };
+            if !is_look {
+                return Err(refused());
+            }
+            if request.method == "GET" {
+                self.tell_look(endpoint, &request);
+            }
+            return Ok(Accepted::Probe);
         }
         let is_all_in_query = request.body.is_empty();
         let request = if is_all_in_query { request.with_body_of_query(source) } else { request };
         self.store.store(endpoint, verified, request).await
+    }
+
+    /// Its owner may have meant an event.
+    fn tell_look(&self, endpoint: &Endpoint, request: &Request<'_>) {
+        let (source, client) = (endpoint.source().name(), request.client);
+        if endpoint.is_first_look() {
+            log::look(source, client);
+        }
+        let path = request.path_and_query.split('?').next();
+        let look = RefusedRequest { reason: RefusedFor::Look, path, source: Some(source), client };
+        self.refused.count(look, self.clock.now());
     }
 
     /// Writes a secret that the sender chose, where there is none yet, and goes on with it.

@@ -70,16 +70,19 @@ pub enum RefusedFor {
     /// All connections are taken, and none of them is idle, or only some of others than the address that has
     /// most and wants one more.
     NoConnection,
+    /// 200: it is believed and brings nothing, by a method that brings no events here.
+    Look,
     /// 401: verification failed, and the rejected requests have no room for one so large.
     NotKept,
 }
 
-const N_REASONS: usize = 23;
+const N_REASONS: usize = 24;
 
 impl RefusedFor {
     /// The answer's status; 0 = there was no answer.
     pub const fn status(self) -> u16 {
         match self {
+            Self::Look => 200,
             Self::UnknownSource | Self::Elsewhere => 404,
             Self::Method | Self::Preflight | Self::EventByMethod => 405,
             Self::TooLarge => 413,
@@ -108,6 +111,10 @@ impl RefusedFor {
             Self::EventByMethod => {
                 "a good request by a method that is not in the source's `methods`: what it says \
                  would be lost; add the method there"
+            }
+            Self::Look => {
+                "a good GET, answered and not stored: to make it an event, write `methods = [\"GET\", \
+                 \"POST\"]` in the source"
             }
             Self::TooLarge => "the body is too large: see `body_max`",
             Self::NotAllowed => "the address is not in the source's `allow`",
@@ -191,6 +198,16 @@ pub struct RefusedRequest<'a> {
     pub client: Option<IpAddr>,
 }
 
+impl RefusedRequest<'_> {
+    /// A source's own path has its name alone.
+    fn shown_path(&self) -> Option<String> {
+        let is_of_source = self.source.is_some();
+        let path =
+            self.path.map(|path| if is_of_source { path.to_owned() } else { shown_path(path) });
+        path.map(|path| path.chars().take(PATH_CHARS_MAX).collect())
+    }
+}
+
 /// The rows, and what is told to the log.
 #[derive(Debug, Default)]
 pub struct RefusedRequests {
@@ -201,11 +218,8 @@ pub struct RefusedRequests {
 impl RefusedRequests {
     /// Counts it; at most one line a second for each reason.
     pub fn add(&self, refused: RefusedRequest<'_>, now: Timestamp) {
-        let RefusedRequest { reason, path, source, client } = refused;
-        // A source's own path has its name alone.
-        let path =
-            path.map(|path| if source.is_some() { path.to_owned() } else { shown_path(path) });
-        let path = path.map(|path| path.chars().take(PATH_CHARS_MAX).collect::<String>());
+        let RefusedRequest { reason, source, client, .. } = refused;
+        let path = refused.shown_path();
         let line = self.lines.get(reason.index()).and_then(|line| line.open(now));
         if let Some(n_silent) = line {
             warn!(
@@ -218,6 +232,13 @@ impl RefusedRequests {
                 reason.words()
             );
         }
+        self.count(refused, now);
+    }
+
+    /// Counts it alone.
+    pub(super) fn count(&self, refused: RefusedRequest<'_>, now: Timestamp) {
+        let RefusedRequest { reason, source, client, .. } = refused;
+        let path = refused.shown_path();
         let mut rows = self.lock();
         let known = rows.iter_mut().find(|row| {
             let is_place = reason.is_one_row() || row.path == path;

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use serde_json::{Value as Json, json};
 
 use super::home::{NO_HOME, NO_HOME_HELP, starts_at_home};
-use super::meant::{meant_duration, meant_size};
+use super::meant::{meant_address, meant_duration, meant_size};
 use super::value::{FromToml, Value, read_all};
 use super::{ByteSize, parse_duration};
 use crate::event::{HandlerName, SourceName};
@@ -171,7 +171,7 @@ from_text! {
     ByteSize: "a size", "\"1MiB\"", "^[0-9]+ ?([KMGT]i?|k)?B$", str::parse, meant_size;
     SourceName: "a source's name", "\"hyvor\"", "^[a-z0-9][a-z0-9_-]*$", SourceName::parse, |_| None;
     HandlerName: "a handler's name", "\"mail\"", "^[a-z0-9][a-z0-9_-]*$", HandlerName::parse, |_| None;
-    SocketAddr: "an address with a port", "\"127.0.0.1:8080\"", ":[0-9]+$", parse_address, |_| None;
+    SocketAddr: "an address with a port", "\"127.0.0.1:8080\"", ":[0-9]+$", parse_address, meant_address;
     IpNet: "a network", "\"203.0.113.0/24\"", "^[0-9a-fA-F:.]+(/[0-9]+)?$", parse_network, |_| None;
 }
 

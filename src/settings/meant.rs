@@ -16,6 +16,9 @@ const LONG_UNITS: [(&str, &str); 6] = [
 pub(super) fn meant_duration(text: &str) -> Option<String> {
     let (number, unit) = number_and_unit(text)?;
     let unit = unit.to_ascii_lowercase();
+    if unit == "w" || unit.starts_with("week") {
+        return number.parse().ok().map(|number: u64| format!("\"{}d\"", number * 7));
+    }
     let known = LONG_UNITS.iter().find(|(long, _)| unit.starts_with(long));
     let unit = match (unit.as_str(), known) {
         ("" | "s", _) => "s",
@@ -24,6 +27,18 @@ pub(super) fn meant_duration(text: &str) -> Option<String> {
         (_, None) => return None,
     };
     Some(format!("\"{number}{unit}\""))
+}
+
+/// `"0.0.0.0:8080"` of `:8080`, which other programs take for every address of the machine.
+pub(super) fn meant_address(text: &str) -> Option<String> {
+    let (host, port) = text.split_once(':')?;
+    let ip = match host {
+        "" | "*" => "0.0.0.0",
+        "localhost" => "127.0.0.1",
+        _ => return None,
+    };
+    let port: u16 = port.parse().ok()?;
+    Some(format!("\"{ip}:{port}\""))
 }
 
 /// `"512B"` of 512.
@@ -57,6 +72,8 @@ mod tests {
             ("3 days", Some("3d")),
             ("250 msec", Some("250ms")),
             ("5 h", Some("5h")),
+            ("1w", Some("7d")),
+            ("2 weeks", Some("14d")),
             ("0", None),
             ("-5", None),
             ("soon", None),
@@ -67,6 +84,12 @@ mod tests {
             assert_eq!(meant_duration(text), quoted, "{text}");
             assert!(meant.is_none_or(|meant| parse_duration(meant).is_ok()), "{text}");
         }
+        for (text, meant) in
+            [(":8080", "0.0.0.0"), ("*:8080", "0.0.0.0"), ("localhost:8080", "127.0.0.1")]
+        {
+            assert_eq!(meant_address(text), Some(format!("\"{meant}:8080\"")));
+        }
+        assert_eq!((meant_address("site.com:1"), meant_address(":x")), (None, None));
         assert_eq!(meant_size("1048576").as_deref(), Some("\"1048576B\""));
         assert_eq!((meant_size("1 mib"), meant_size("10")), (None, None));
     }

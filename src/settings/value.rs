@@ -252,6 +252,9 @@ impl<'a> Value<'a> {
                 let file = path.join("NAME");
                 format!("that is a folder: write which file in it, as `{}`", file.display())
             }
+            SecretRef::File { path, .. } if path.to_string_lossy().contains('$') => {
+                "no variable is read in a path: write the path itself".to_owned()
+            }
             SecretRef::File { .. } => of_file.to_owned(),
             SecretRef::Credential(name) => {
                 format!("add `LoadCredential={name}:/path` to the unit, or use a file")

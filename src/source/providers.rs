@@ -75,6 +75,11 @@ impl Provider {
         let plain = word.to_ascii_lowercase();
         let known = PROVIDERS.iter().find(|provider| provider.known_as.contains(&plain.as_str()));
         let names = PROVIDERS.iter().map(|provider| provider.name);
-        known.map(|provider| provider.name).or_else(|| nearest(word, names))
+        // `hyvor` of `hyvor-talk`.
+        let begins = |name: &&'static str| {
+            name.strip_prefix(&*plain).is_some_and(|rest| rest.starts_with('-'))
+        };
+        let beginning = PROVIDERS.iter().map(|provider| provider.name).find(begins);
+        known.map(|provider| provider.name).or(beginning).or_else(|| nearest(word, names))
     }
 }

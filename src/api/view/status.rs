@@ -85,6 +85,9 @@ pub struct SourceView {
     pub provider: String,
     /// Where senders post to, below the public address.
     pub path: String,
+    /// By which methods events come.
+    #[serde(default)]
+    pub methods: Vec<String>,
     /// A type that `send` has a sample of.
     pub sample_type: Option<Cow<'static, str>>,
     /// All types that it has one of.

@@ -121,10 +121,38 @@ fn is_one_word(wanted: &str, known: &str) -> bool {
     stem(wanted) == stem(known) && is_equal(stem(wanted))
 }
 
+/// Letters and digits alone: `ORDERS_CREATE` and `orders/create` are one then.
+fn squashed(text: &str) -> String {
+    let letters = text.chars().filter(char::is_ascii_alphanumeric);
+    letters.collect::<String>().to_ascii_lowercase().replace("payed", "paid")
+}
+
+/// The type that is `wanted` in other letters and signs, as a class of a library (`PushEvent`), or
+/// without what stands before it: `push` for `repo:push`, where no other one ends so.
+fn spelled_otherwise<'a>(wanted: &str, known: &[&'a str]) -> Option<&'a str> {
+    let plain = squashed(wanted);
+    let class = wanted.strip_suffix("Event").map(squashed).filter(|name| !name.is_empty());
+    let is_same = |one: &&&str| {
+        let one = squashed(one);
+        one == plain || class.as_ref() == Some(&one)
+    };
+    if let Some(same) = known.iter().find(is_same) {
+        return Some(same);
+    }
+    let last =
+        |one: &&&str| one.rsplit_once([':', '/', '.']).is_some_and(|(_, last)| last == wanted);
+    let mut ending = known.iter().filter(last);
+    let found = ending.next()?;
+    ending.next().is_none().then_some(found)
+}
+
 /// One letter, the case, an ending or a word too much; anything else may be a type that is not listed.
 fn slip<'a>(wanted: &'a str, known: &[&'a str]) -> Option<TypeSlip<'a>> {
     if wanted.contains('*') || known.contains(&wanted) {
         return None;
+    }
+    if let Some(near) = spelled_otherwise(wanted, known) {
+        return Some(TypeSlip::Letters(near));
     }
     let plain = wanted.to_ascii_lowercase().replace(' ', "_");
     let plain = plain.strip_suffix("_hook").unwrap_or(&plain);
@@ -137,4 +165,26 @@ fn slip<'a>(wanted: &'a str, known: &[&'a str]) -> Option<TypeSlip<'a>> {
     // Only where no type of the sender has a point in it.
     let is_plain = known.contains(&event_type) && !known.iter().any(|one| one.contains('.'));
     is_plain.then_some(TypeSlip::Action { event_type, action })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_in_another_spelling_is_known() {
+        let known =
+            ["orders/create", "repo:push", "invoice.paid", "charge.failed", "payout.failed"];
+        for (wanted, found) in [
+            ("ORDERS_CREATE", Some("orders/create")),
+            ("OrdersCreateEvent", Some("orders/create")),
+            ("push", Some("repo:push")),
+            ("invoice.payed", Some("invoice.paid")),
+            ("failed", None),
+            ("Event", None),
+            ("orders/created_later", None),
+        ] {
+            assert_eq!(spelled_otherwise(wanted, &known), found, "{wanted}");
+        }
+    }
 }

@@ -31,10 +31,15 @@ pub(super) fn read_retry(handler: &mut Table<'_>) -> Retry {
     let Some(mut table) = handler.table_like("retry", example(handler, "retry", "attempts")) else {
         return Retry::DEFAULT;
     };
+    let max = if is_number_of_tries(&mut table) {
+        Retry::DEFAULT.max
+    } else {
+        table.take_or("max", Retry::DEFAULT.max)
+    };
     let retry = Retry {
         attempts: table.take("attempts"),
         min: table.take_or("min", Retry::DEFAULT.min),
-        max: table.take_or("max", Retry::DEFAULT.max),
+        max,
         total: table.take_or("total", Retry::DEFAULT.total),
         growth: Retry::DEFAULT.growth,
     };
@@ -60,6 +65,16 @@ pub(super) fn read_retry(handler: &mut Table<'_>) -> Retry {
     let retry = if spread { spread_over_total(&table, retry) } else { retry };
     table.finish();
     retry
+}
+
+/// `max = 5`: other programs call the number of tries so.
+fn is_number_of_tries(table: &mut Table<'_>) -> bool {
+    let Some(number) = table.number_of("max") else { return false };
+    let help = format_args!(
+        "write `attempts = {number}` for the number of tries, or `max = \"{number}s\"` for the longest wait"
+    );
+    table.reject("max", "expected a duration, found an integer", help);
+    true
 }
 
 /// Spreads the tries over the time that is to be tried; what cannot last so long is told.

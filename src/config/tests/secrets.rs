@@ -170,6 +170,18 @@ fn folder_in_place_of_a_key_is_named_as_one() {
 }
 
 #[test]
+fn variable_in_a_path_of_a_secret_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for path in ["${HOME}/x", "$HOME/x"] {
+        let text =
+            format!("[source.s]\nsecrets = [{{ file = \"{path}\" }}]\nprovider = \"github\"\n");
+        let checked = check_text(&text, "config.toml", folder.path(), Some(SecretRef::probe));
+        let said = checked.report.render(ReportStyle::Plain);
+        assert!(said.contains("no variable is read in a path: write the path itself"), "{said}");
+    }
+}
+
+#[test]
 fn credential_of_the_service_is_a_note_where_another_process_looks() {
     let folder = tempfile::tempdir().unwrap();
     let text = "[source.s]\nsecrets = [{ credential = \"k\" }]\nprovider = \"svix\"\n";

@@ -8,7 +8,6 @@ use crate::event::{Delivery, Event, Failure, HandlerName};
 use crate::expr::{Expression, Scope};
 use crate::handler::Text;
 use crate::settings::Table;
-use crate::text::is_variable_name;
 
 /// `fields = { BRANCH = "payload.ref" }`: variables whose values are expressions.
 #[derive(Clone, Debug, Default)]
@@ -70,14 +69,16 @@ impl EventFields {
     }
 }
 
-/// `GATEPOST_QUERY_order` for the parameter `order`. What is no name of a variable is none, and of
-/// repeated ones the first counts.
+/// `GATEPOST_QUERY_order` for the parameter `order`. What a variable's name cannot have is `_` in it, and of
+/// those with one name the first counts.
 fn query_variables(event: &Event) -> Vec<(String, String)> {
     let mut variables: Vec<(String, String)> = Vec::new();
     for (name, value) in body::pairs(event.headers.query_text().as_bytes()) {
-        let is_name = is_variable_name(&name);
-        let name = format!("GATEPOST_QUERY_{}", String::from_utf8_lossy(&name));
-        if is_name && variables.iter().all(|(other, _)| *other != name) {
+        let is_named = !name.is_empty();
+        let name = String::from_utf8_lossy(&name)
+            .replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "_");
+        let name = format!("GATEPOST_QUERY_{name}");
+        if is_named && variables.iter().all(|(other, _)| *other != name) {
             variables.push((name, shell::variable(&String::from_utf8_lossy(&value))));
         }
     }

@@ -1,6 +1,7 @@
 //! What differs from one database to the other in words: names, types and the making of tables.
 
 use super::cell::ColumnType;
+use crate::text::is_field_name;
 
 /// The table of the events that are in.
 pub(super) const LEDGER: &str = "gatepost_ledger";
@@ -160,6 +161,22 @@ impl Engine {
         )
     }
 
+    /// The default of a column, as it may stand in a statement. SQLite tells it as it was written, where
+    /// a word or a text in double quotation marks is a text.
+    pub(super) fn default_sql(self, told: String) -> String {
+        const WORDS: [&str; 6] =
+            ["current_timestamp", "current_date", "current_time", "true", "false", "null"];
+        if self != Self::Sqlite {
+            return told;
+        }
+        let quoted = told.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        let is_word = is_field_name(&told) && !WORDS.contains(&told.to_ascii_lowercase().as_str());
+        match quoted.filter(|text| !text.contains('"')).or(is_word.then_some(told.as_str())) {
+            Some(text) => format!("'{}'", text.replace('\'', "''")),
+            None => format!("({told})"),
+        }
+    }
+
     /// `CREATE TABLE` for the newest version of each row, kept also for deleted rows so that a late
     /// event does not bring one back.
     pub(super) fn create_versions(self, versions: &str) -> String {
@@ -230,6 +247,20 @@ mod tests {
     fn a_quoted_name_cannot_end_itself() {
         assert_eq!(Engine::Postgres.quote("a\"; DROP TABLE x"), "\"a\"\"; DROP TABLE x\"");
         assert_eq!(Engine::MySql.quote("a`b"), "`a``b`");
+    }
+
+    #[test]
+    fn a_default_of_sqlite_is_an_expression_in_any_statement() {
+        for (told, expected) in [
+            ("'it''s'", "('it''s')"),
+            ("-1", "(-1)"),
+            ("CURRENT_TIMESTAMP", "(CURRENT_TIMESTAMP)"),
+            ("anon", "'anon'"),
+            ("\"a'b\"", "'a''b'"),
+            ("\"a\" || \"b\"", "(\"a\" || \"b\")"),
+        ] {
+            assert_eq!(Engine::Sqlite.default_sql(told.to_owned()), expected);
+        }
     }
 
     #[test]

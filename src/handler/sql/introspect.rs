@@ -27,6 +27,8 @@ pub(super) struct SchemaColumn {
     /// Whether rows that bring no value never meet in a unique index: the column counts by itself,
     /// or is NULL then.
     pub(super) is_apart_by_itself: bool,
+    /// What stands for a missing value, as SQL: of a column that is not NULL and has a default.
+    pub(super) default: Option<String>,
 }
 
 impl SchemaColumn {
@@ -125,6 +127,7 @@ impl TableSchema {
                     real_type,
                     must_be_given: false,
                     is_apart_by_itself: false,
+                    default: None,
                 });
             }
         }
@@ -187,7 +190,15 @@ pub(super) async fn read(
         let mut is_yes = || Some(fields.next()?.as_deref() == Some("1"));
         let (must_be_given, is_apart_by_itself) = (is_yes()?, is_yes()?);
         let full_type = fields.next()?.unwrap_or_else(|| real_type.clone());
-        Some(SchemaColumn { name, real_type, full_type, must_be_given, is_apart_by_itself })
+        let default = fields.next()?.map(|text| engine.default_sql(text));
+        Some(SchemaColumn {
+            name,
+            real_type,
+            full_type,
+            must_be_given,
+            is_apart_by_itself,
+            default,
+        })
     });
     let mut columns: Vec<SchemaColumn> = columns.collect();
     if engine == Engine::MySql && columns.iter().any(SchemaColumn::may_be_json) {
@@ -230,18 +241,20 @@ async fn json_columns(
 }
 
 /// Name, type, `1` where a row must bring a value, `1` where rows without a value never meet in a
-/// unique index (asked of MySQL only), and the type in full (PostgreSQL only). MariaDB writes the
-/// default NULL as a word.
+/// unique index (asked of MySQL only), the type in full (PostgreSQL only), and the default of a column
+/// that is not NULL. MariaDB writes the default NULL as a word.
 const fn columns_sql(engine: Engine) -> &'static str {
     match engine {
         Engine::Sqlite => {
             "SELECT name, type, CAST(\"notnull\" = 1 AND dflt_value IS NULL AND pk = 0 AS TEXT), \
-             '0', NULL FROM pragma_table_info(?)"
+             '0', NULL, CASE WHEN \"notnull\" = 1 THEN dflt_value END FROM pragma_table_info(?)"
         }
         Engine::Postgres => {
             "SELECT attname::text, format_type(atttypid, -1)::text, (attnotnull AND NOT \
              atthasdef AND attidentity = '')::int::text, '0', format_type(atttypid, \
-             atttypmod)::text || repeat('[]', greatest(attndims - 1, 0)) FROM pg_catalog.pg_attribute WHERE \
+             atttypmod)::text || repeat('[]', greatest(attndims - 1, 0)), CASE WHEN attnotnull AND \
+             atthasdef THEN (SELECT pg_get_expr(adbin, adrelid) FROM pg_catalog.pg_attrdef WHERE \
+             adrelid = attrelid AND adnum = attnum) END FROM pg_catalog.pg_attribute WHERE \
              attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
         }
         Engine::MySql => {
@@ -249,7 +262,8 @@ const fn columns_sql(engine: Engine) -> &'static str {
              AND column_default IS NULL AND extra NOT LIKE '%auto_increment%' AS CHAR), \
              CAST(extra LIKE '%auto_increment%' OR (is_nullable = 'YES' AND \
              COALESCE(column_default, 'NULL') = 'NULL' AND extra NOT LIKE '%GENERATED%') AS CHAR), \
-             NULL FROM information_schema.columns WHERE table_schema = COALESCE(?, DATABASE()) AND \
+             NULL, IF(is_nullable = 'NO' AND column_default IS NOT NULL, 'DEFAULT', NULL) FROM \
+             information_schema.columns WHERE table_schema = COALESCE(?, DATABASE()) AND \
              table_name = ? ORDER BY ordinal_position"
         }
     }

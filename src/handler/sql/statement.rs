@@ -1,4 +1,5 @@
-//! The statements of a transaction. Every name in them is quoted, every value is bound.
+//! The statements of a transaction. Every name in them is quoted, every value is bound; the defaults of
+//! columns are the database's own words.
 //!
 //! PostgreSQL gets whole columns as arrays of text, cast by the column's own type: one statement
 //! for a batch of any size. The others get rows of placeholders, in powers of two, so that a few
@@ -109,7 +110,7 @@ pub(super) fn upsert(target: &Target, rows: &[Vec<Cell>]) -> Vec<Statement> {
     let head = format!("INSERT INTO {} ({})", target.table, names.join(", "));
     let conflict = on_conflict(target);
     if target.engine == Engine::Postgres {
-        let values: Vec<String> = columns.iter().enumerate().map(cast).collect();
+        let values: Vec<String> = columns.iter().enumerate().map(inserted).collect();
         let from = unnest(columns.len(), 1);
         let sql = format!("{head} SELECT {} FROM {from}{conflict}", values.join(", "));
         return parts
@@ -119,11 +120,43 @@ pub(super) fn upsert(target: &Target, rows: &[Vec<Cell>]) -> Vec<Statement> {
     parts
         .flat_map(|part| runs(part, columns.len()))
         .map(|run| {
-            let values = placeholders(run.len(), columns.len());
-            let params = run.iter().flatten().map(|cell| bound(target.engine, cell)).collect();
+            let (values, params) = values(target, run);
             Statement::new(format!("{head} VALUES {values}{conflict}"), params)
         })
         .collect()
+}
+
+/// `(?, COALESCE(?, 'anon')), (?, COALESCE(?, 'anon'))`, or `(?, ?), (?, DEFAULT)` on MySQL, with the
+/// values for it. SQLite knows no `DEFAULT` among values.
+fn values(target: &Target, rows: &[Vec<Cell>]) -> (String, Vec<Param>) {
+    let engine = target.engine;
+    let mut params = Vec::new();
+    let mut value = |(column, cell): (&TargetColumn, &Cell)| {
+        let default = column.default.as_deref();
+        if let (Engine::MySql, Some(default), Cell::Null) = (engine, default, cell) {
+            return default.to_owned();
+        }
+        params.push(bound(engine, cell));
+        match default {
+            Some(default) if engine == Engine::Sqlite => format!("COALESCE(?, {default})"),
+            _ => "?".to_owned(),
+        }
+    };
+    let mut row = |cells: &Vec<Cell>| {
+        let values: Vec<String> = target.columns.iter().zip(cells).map(&mut value).collect();
+        format!("({})", values.join(", "))
+    };
+    let values: Vec<String> = rows.iter().map(&mut row).collect();
+    (values.join(", "), params)
+}
+
+/// `u.c0::bigint`, or the column's default where that is NULL.
+fn inserted((index, column): (usize, &TargetColumn)) -> String {
+    let value = cast((index, column));
+    match &column.default {
+        Some(default) => format!("COALESCE({value}, {default})"),
+        None => value,
+    }
 }
 
 /// `u.c0::bigint`.

@@ -27,6 +27,7 @@ fn target_column(engine: Engine, column: &Column, real: &SchemaColumn) -> Target
         shape: if item_type.is_some() { Shape::List } else { Shape::One },
         real_type: real.real_type.clone(),
         full_type: real.full_type.clone(),
+        default: real.default.clone(),
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) struct TargetColumn {
     /// The type's name in the database's own words, and with its length or precision.
     pub(super) real_type: String,
     pub(super) full_type: String,
+    /// What stands for a missing value, as SQL. The row would be refused with NULL.
+    pub(super) default: Option<String>,
 }
 
 /// The column of PostgreSQL that holds one bit.

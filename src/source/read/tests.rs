@@ -191,7 +191,9 @@ fn body_of_a_source_is_no_larger_than_a_servers_may_be() {
 
 #[test]
 fn another_name_of_a_sender_is_led_to_its_provider() {
-    for (name, provider) in [("sns", "aws-sns"), ("WhatsApp", "meta"), ("forgejo", "gitea")] {
+    for (name, provider) in
+        [("sns", "aws-sns"), ("WhatsApp", "meta"), ("forgejo", "gitea"), ("hyvor", "hyvor-talk")]
+    {
         let problems = bad(&format!("provider = \"{name}\""));
         assert!(problems.contains(&format!("did you mean \"{provider}\"?")), "{problems}");
     }

@@ -167,3 +167,37 @@ fn query_of_the_address_reaches_filter_mail_program_and_export() {
     let shown = printed(&run(&other, &["events", "show", &id]), 0);
     assert!(shown.contains("env=prod") && !shown.contains("4%202"), "{shown}");
 }
+
+/// A trigger by GET at a source that takes POST: answered as a look, and its owner can find out.
+#[test]
+fn good_get_that_is_not_stored_is_told() {
+    let folder = Folder::of_text(QUERY);
+    let secret = std::fs::read_to_string(folder.path().join("secret")).unwrap();
+    let served = Served::start(&folder);
+    let get = |query: &str| {
+        wire::request(served.public(), "GET", &format!("/hooks/own{query}"), &[], b"").status
+    };
+    assert_eq!(get(""), 200);
+    let told = || printed(&run(&folder, &["status"]), 0);
+    assert!(!told().contains("a good GET"), "a look without the password is none");
+    assert_eq!(get(&format!("?key={}", secret.trim())), 200);
+    let told = told();
+    assert!(told.contains("a good GET, answered and not stored"), "{told}");
+    assert!(!told.contains(secret.trim()), "{told}");
+    assert_eq!(served.stop(), Some(0));
+}
+
+/// What a variable's name cannot have is `_` there; of those with one name the first counts.
+#[test]
+fn parameters_of_any_name_reach_a_program() {
+    let run = "echo $GATEPOST_QUERY_order_id/$GATEPOST_QUERY_a_b_ > order";
+    let text = QUERY.replace("echo $GATEPOST_QUERY_order/$GATEPOST_QUERY_key > order", run);
+    let folder = Folder::of_text(&text);
+    let secret = std::fs::read_to_string(folder.path().join("secret")).unwrap();
+    let served = Served::start(&folder);
+    let path = format!("/hooks/own?order-id=5&a%5Bb%5D=1&a-b-=2&kind=paid&key={}", secret.trim());
+    wire::post(served.public(), &path, &[("Content-Type", "application/json")], b"{}").id();
+    served.wait_until_delivered("program");
+    assert_eq!(std::fs::read_to_string(folder.path().join("order")).unwrap(), "5/1\n");
+    assert_eq!(served.stop(), Some(0));
+}

@@ -11,6 +11,7 @@ use crate::support::servers::Server;
 
 mod bits;
 mod columns;
+mod defaults;
 mod documents;
 mod faults;
 mod online;

@@ -95,6 +95,9 @@ fn slips_in_types_of_presets_whose_types_are_not_all_known_are_found() {
         ("git:Push", "did you mean `git:push`?"),
         ("git:pushed", "did you mean `git:push`?"),
         ("git:issue", "did you mean `git:issues`?"),
+        ("git:PushEvent", "did you mean `git:push`?"),
+        ("git:PullRequestEvent", "did you mean `git:pull_request`?"),
+        ("git:PULL_REQUEST", "did you mean `git:pull_request`?"),
         ("git:releases", "did you mean `git:release`?"),
         (
             "git:pull_request.opened",

@@ -11,6 +11,7 @@ fn types_without_an_empty_text_are_known() {
             shape: Shape::One,
             real_type: real_type.to_owned(),
             full_type: real_type.to_owned(),
+            default: None,
         };
         column.refuses_blank()
     };
@@ -29,6 +30,7 @@ fn target(engine: Engine, key: &[usize]) -> Target {
         shape: Shape::One,
         real_type: real_type.to_owned(),
         full_type: real_type.to_owned(),
+        default: None,
     };
     Target {
         engine,
@@ -40,6 +42,24 @@ fn target(engine: Engine, key: &[usize]) -> Target {
         kept: Vec::new(),
         on_conflict: OnConflict::Update,
     }
+}
+
+#[test]
+fn what_is_missing_is_the_default_of_a_column_that_takes_no_null() {
+    let sql = |engine: Engine, default: &str| {
+        let mut target = target(engine, &[]);
+        target.columns[1].default = Some(default.to_owned());
+        let rows = [vec![Cell::Integer(1), Cell::Null], vec![Cell::Integer(2), Cell::Bool(true)]];
+        let mut statements = upsert(&target, &rows);
+        let Statement { sql, params } = statements.remove(0);
+        (sql.split_once(") ").unwrap().1.to_owned(), params.len())
+    };
+    let of_sqlite = "VALUES (?, COALESCE(?, 'x')), (?, COALESCE(?, 'x'))";
+    assert_eq!(sql(Engine::Sqlite, "'x'"), (of_sqlite.to_owned(), 4));
+    let of_mysql = "VALUES (?, DEFAULT), (?, ?)";
+    assert_eq!(sql(Engine::MySql, "DEFAULT"), (of_mysql.to_owned(), 3));
+    let (of_postgres, _) = sql(Engine::Postgres, "'x'::text");
+    assert!(of_postgres.contains("COALESCE(u.c1::text, 'x'::text)"), "{of_postgres}");
 }
 
 fn rows(n_rows: i64) -> Vec<Vec<Cell>> {
