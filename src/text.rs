@@ -137,6 +137,14 @@ pub fn latency(micros: u64) -> String {
     }
 }
 
+/// Whether a variable of this name says what programs run or how a shell reads: no sender may set it.
+pub fn steers_programs(name: &str) -> bool {
+    const NAMES: [&str; 9] =
+        ["PATH", "HOME", "SHELL", "ENV", "BASH_ENV", "IFS", "PS4", "NODE_OPTIONS", "CDPATH"];
+    const PREFIXES: [&str; 6] = ["LD_", "PYTHON", "PERL", "RUBY", "GIT_", "BASH_FUNC_"];
+    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// Whether a program's environment may have a variable of this name: letters, digits and `_`.
 pub fn is_variable_name(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')

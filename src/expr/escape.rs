@@ -106,7 +106,11 @@ fn escape_slack(text: &str) -> String {
 /// As for Discord; and no value can alert the channel, by `@all` or by Slack's `<!channel>`, which
 /// Mattermost turns into `@channel` (its `expandAnnouncement`).
 fn escape_mattermost(text: &str) -> String {
-    escape_discord(text).replace('@', "@\u{200b}").replace("<!", "<\u{200b}!")
+    let text = escape_discord(text).replace('@', "@\u{200b}").replace("<!", "<\u{200b}!");
+    // What stands before and behind it in the template may be the rest.
+    let open = if text.starts_with('!') { "\u{200b}" } else { "" };
+    let close = if text.ends_with('<') { "\u{200b}" } else { "" };
+    format!("{open}{text}{close}")
 }
 
 /// No value can hide an address behind words: `[words](address)`.

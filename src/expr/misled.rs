@@ -108,10 +108,9 @@ impl Condition<'_> {
             && matches!(behind(2), Some(Token::Str(_) | Token::String(_)))
             || matches!(behind(1), Some(Token::Ident("in")));
         let filter = match word {
-            "length" => "length",
-            // A file has a size as well; several things have a number.
-            "size" | "count" if owner_name.ends_with('s') => "length",
-            "lower" | "upper" | "title" if is_with_text => word,
+            // A parcel and a file have one as well.
+            "length" | "size" if is_many(owner_name) => "length",
+            "lower" | "upper" if is_with_text => word,
             "strip" | "trim" if is_with_text => "trim",
             _ => return None,
         };
@@ -205,6 +204,12 @@ impl Condition<'_> {
     }
 }
 
+/// Whether what has this name is a list or a text rather than one thing with a length or a size.
+fn is_many(name: &str) -> bool {
+    name.ends_with('s') && !["address", "class", "dimensions", "stats", "status"].contains(&name)
+        || ["array", "body", "list", "message", "name", "text", "title"].contains(&name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,6 +270,7 @@ mod tests {
             "data.n + 1 == 5 and 5 == data.n and (1 == 2 | int) == data.b",
             "data.a == data.b",
             "data.file.size > 10 and data.range.lower > 3 and data.length == 1",
+            "data.issue.title == 'Release' and data.parcel.length > 10 and data.stats.count > 3",
             "data.b.upper() == 'X' and data.list.length.max > 1 and data.list | length > 2",
         ] {
             assert_eq!(misleading_parts(text), [], "{text}");

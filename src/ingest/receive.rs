@@ -291,7 +291,7 @@ impl Ingest {
             if !is_look {
                 return Err(refused());
             }
-            if request.method == "GET" {
+            if request.method == "GET" && verified.is_of_known_sender() {
                 self.tell_look(endpoint, &request);
             }
             return Ok(Accepted::Probe);

@@ -25,6 +25,16 @@ pub(super) fn unwrapped(hook: &Value) -> Option<Value> {
     if parsed.is_empty() {
         hook.as_object_mut()?.remove(KEY);
     }
+    let variables = hook.get_mut("pass-environment-to-command").and_then(Value::as_array_mut);
+    for variable in variables.into_iter().flatten().filter_map(Value::as_object_mut) {
+        // Its program knows the name that was made of the whole path.
+        if !variable.contains_key("envname")
+            && let Some(name) = variable.get("name").and_then(Value::as_str)
+        {
+            let name = Value::from(format!("HOOK_{name}"));
+            variable.insert("envname".to_owned(), name);
+        }
+    }
     let mut rest = vec![&mut hook];
     while let Some(value) = rest.pop() {
         let is_whole = is_field(value);

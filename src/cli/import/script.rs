@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::imported::{list, put, quoted};
 use super::rules::{HookCaller, Parameter};
-use crate::text::{is_field_name, is_variable_name};
+use crate::text::{is_field_name, is_variable_name, steers_programs};
 
 /// How a hook's program is called.
 #[derive(Debug, Default)]
@@ -34,16 +34,22 @@ impl HookCommand {
         let mut command =
             Self { password: caller.map(|caller| caller.place().clone()), ..Self::default() };
         // Names that sh would not hand on.
-        let mut named = String::new();
+        let mut unnameable = Vec::new();
         for variable in list("pass-environment-to-command") {
             let place = Parameter::read(variable);
             let name = variable.get("envname").and_then(Value::as_str);
             let name = name.map_or_else(|| format!("HOOK_{}", place.name), str::to_owned);
             if has_shell && !is_field_name(&name) {
-                let value = command.word(&place, "VARIABLE");
-                put(&mut named, format_args!(" {}={value}", shell(&name)));
+                unnameable.push((name, place));
             } else {
                 command.variable(name, &place);
+            }
+        }
+        let mut named = String::new();
+        for (name, place) in unnameable {
+            if let Some(name) = command.nameable(name, &place) {
+                let value = command.word(&place, "VARIABLE");
+                put(&mut named, format_args!(" {}={value}", shell(&name)));
             }
         }
         if !has_shell {
@@ -82,13 +88,22 @@ impl HookCommand {
         }
     }
 
-    /// Sets the variable `name`.
-    fn variable(&mut self, name: String, place: &Parameter) {
-        let is_name = !name.is_empty() && !name.contains(['=', '\0']);
+    /// The name, where a variable can have it.
+    fn nameable(&mut self, name: String, place: &Parameter) -> Option<String> {
+        let is_name = !name.is_empty() && !name.contains(['=', '\0']) && !name.starts_with('-');
         if !is_name || name.starts_with("GATEPOST_") {
             self.lost.push(format!("the variable `{name}`: none can have this name"));
-            return;
+        } else if place.source != "string" && steers_programs(&name) {
+            self.lost.push(format!("the variable `{name}`: the sender would say what programs do"));
+        } else {
+            return Some(name);
         }
+        None
+    }
+
+    /// Sets the variable `name`.
+    fn variable(&mut self, name: String, place: &Parameter) {
+        let Some(name) = self.nameable(name, place) else { return };
         // Of two the last one counts.
         self.env.retain(|(other, _)| *other != name);
         self.fields.retain(|(other, _)| *other != name);

@@ -8,6 +8,7 @@ use crate::event::{Delivery, Event, Failure, HandlerName};
 use crate::expr::{Expression, Scope};
 use crate::handler::Text;
 use crate::settings::Table;
+use crate::text::steers_programs;
 
 /// `fields = { BRANCH = "payload.ref" }`: variables whose values are expressions.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +19,12 @@ impl EventFields {
         let mut fields = Vec::new();
         for (name, value) in table.entries() {
             if !shell::read_name(name, &value) {
+                continue;
+            }
+            if steers_programs(name) {
+                let message =
+                    format_args!("`{name}` says what programs do, and a sender would set it");
+                value.problem(message, "give it a name of your own, as `EVENT_PATH`");
                 continue;
             }
             let Some(text) = value.clone().read::<String>() else { continue };

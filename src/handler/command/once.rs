@@ -26,6 +26,9 @@ const CLOSE_TIME: Duration = Duration::from_millis(1_500);
 /// `EX_DATAERR` of sysexits(3).
 const EXIT_BAD_DATA: i32 = 65;
 
+/// The longest variable that Linux hands on (`MAX_ARG_STRLEN`, 32 pages).
+const VARIABLE_BYTES_MAX: usize = 128 << 10;
+
 /// Runs the program for each event.
 pub(super) struct Once {
     program: Program,
@@ -44,15 +47,17 @@ impl Once {
     async fn run(&self, delivery: &Delivery) -> Result<Output, Failure> {
         let event = &delivery.event;
         let mut command = self.program.command();
-        command
-            .envs(self.fields.variables(&self.handler, delivery)?)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        let variables = self.fields.variables(&self.handler, delivery)?;
+        let is_too_long = variables
+            .iter()
+            .any(|(name, value)| name.len() + value.len() + "=\0".len() > VARIABLE_BYTES_MAX);
+        command.envs(variables).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child =
             tokio::process::Command::from(command).spawn().map_err(|err| match err.kind() {
-                // As long as it is, whenever it is tried.
-                ErrorKind::ArgumentListTooLong => Failure::permanent(self.program.unstarted(&err)),
+                // Of the event, so it is as long whenever it is tried; `env` and `run` can be mended.
+                ErrorKind::ArgumentListTooLong if is_too_long => {
+                    Failure::permanent(self.program.unstarted(&err))
+                }
                 _ => Failure::transient(self.program.unstarted(&err)),
             })?;
         let stdin = child.stdin.take();

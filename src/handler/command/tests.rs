@@ -46,7 +46,7 @@ async fn the_body_comes_on_stdin_and_the_fields_in_the_environment() {
 async fn fields_of_the_event_are_variables_whatever_the_body_is() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    let script = "printf '%s|' \"$A\" \"$B\" \"${C-none}\" > out";
+    let script = "printf '%s|' \"$A\" \"${B-none}\" \"${C-none}\" > out";
     let fields = "fields = { A = 'payload.a', B = 'payload.b', C = 'payload.c' }";
     let text = format!("{}\n{fields}", sh(script));
     let program = handler("command", &text, folder.path());
@@ -54,12 +54,11 @@ async fn fields_of_the_event_are_variables_whatever_the_body_is() {
         (r#"{"a":12345678901234567,"b":1.50}"#, "12345678901234567|1.50|none|"),
         (
             r#"{"a":{"x":[1790000000000000000]},"b":null,"c":""}"#,
-            r#"{"x":[1790000000000000000]}||||"#,
+            r#"{"x":[1790000000000000000]}|none||"#,
         ),
         (r#"{"a":"$(id) 'x'\u0000","b":true,"c":"c"}"#, "$(id) 'x'\u{fffd}|true|c|"),
     ] {
         program.handle(&[delivery(body)]).await.unwrap();
-        let expected = expected.replace("||||", "|||");
         assert_eq!(std::fs::read_to_string(&out).unwrap(), expected, "{body}");
     }
     std::fs::remove_file(&out).unwrap();

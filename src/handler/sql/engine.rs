@@ -1,7 +1,6 @@
 //! What differs from one database to the other in words: names, types and the making of tables.
 
 use super::cell::ColumnType;
-use crate::text::is_field_name;
 
 /// The table of the events that are in.
 pub(super) const LEDGER: &str = "gatepost_ledger";
@@ -169,11 +168,17 @@ impl Engine {
         if self != Self::Sqlite {
             return told;
         }
-        let quoted = told.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-        let is_word = is_field_name(&told) && !WORDS.contains(&told.to_ascii_lowercase().as_str());
-        match quoted.filter(|text| !text.contains('"')).or(is_word.then_some(told.as_str())) {
+        let quoted = [('"', '"'), ('`', '`'), ('[', ']')].into_iter().find_map(|(open, close)| {
+            let text = told.strip_prefix(open)?.strip_suffix(close)?;
+            (!text.contains(close)).then_some(text)
+        });
+        let is_word = told.chars().all(|c| c.is_alphanumeric() || c == '_')
+            && !told.starts_with(|c: char| c.is_ascii_digit())
+            && !WORDS.contains(&told.to_ascii_lowercase().as_str());
+        match quoted.or(is_word.then_some(told.as_str())) {
             Some(text) => format!("'{}'", text.replace('\'', "''")),
-            None => format!("({told})"),
+            // It may end in a comment.
+            None => format!("({told}\n)"),
         }
     }
 
@@ -252,12 +257,17 @@ mod tests {
     #[test]
     fn a_default_of_sqlite_is_an_expression_in_any_statement() {
         for (told, expected) in [
-            ("'it''s'", "('it''s')"),
-            ("-1", "(-1)"),
-            ("CURRENT_TIMESTAMP", "(CURRENT_TIMESTAMP)"),
+            ("'it''s'", "('it''s'\n)"),
+            ("-1", "(-1\n)"),
+            ("007", "(007\n)"),
+            ("1 -- one", "(1 -- one\n)"),
+            ("CURRENT_TIMESTAMP", "(CURRENT_TIMESTAMP\n)"),
             ("anon", "'anon'"),
+            ("größe", "'größe'"),
             ("\"a'b\"", "'a''b'"),
-            ("\"a\" || \"b\"", "(\"a\" || \"b\")"),
+            ("`a b`", "'a b'"),
+            ("[a b]", "'a b'"),
+            ("\"a\" || \"b\"", "(\"a\" || \"b\"\n)"),
         ] {
             assert_eq!(Engine::Sqlite.default_sql(told.to_owned()), expected);
         }

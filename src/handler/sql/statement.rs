@@ -3,7 +3,7 @@
 //!
 //! PostgreSQL gets whole columns as arrays of text, cast by the column's own type: one statement
 //! for a batch of any size. The others get rows of placeholders, in powers of two, so that a few
-//! prepared statements serve every batch size.
+//! prepared statements serve every batch size; MySQL's word `DEFAULT` makes one of its own.
 
 use super::OnConflict;
 use super::cell::{Cell, iso};
@@ -110,12 +110,14 @@ pub(super) fn upsert(target: &Target, rows: &[Vec<Cell>]) -> Vec<Statement> {
     let head = format!("INSERT INTO {} ({})", target.table, names.join(", "));
     let conflict = on_conflict(target);
     if target.engine == Engine::Postgres {
-        let values: Vec<String> = columns.iter().enumerate().map(inserted).collect();
         let from = unnest(columns.len(), 1);
-        let sql = format!("{head} SELECT {} FROM {from}{conflict}", values.join(", "));
-        return parts
-            .map(|part| Statement::new(sql.clone(), arrays(part, columns.len())))
-            .collect();
+        let statement = |part| {
+            let values = columns.iter().enumerate().zip(defaults(target, part)).map(inserted);
+            let values = values.collect::<Vec<_>>().join(", ");
+            let sql = format!("{head} SELECT {values} FROM {from}{conflict}");
+            Statement::new(sql, arrays(part, columns.len()))
+        };
+        return parts.map(statement).collect();
     }
     parts
         .flat_map(|part| runs(part, columns.len()))
@@ -129,10 +131,13 @@ pub(super) fn upsert(target: &Target, rows: &[Vec<Cell>]) -> Vec<Statement> {
 /// `(?, COALESCE(?, 'anon')), (?, COALESCE(?, 'anon'))`, or `(?, ?), (?, DEFAULT)` on MySQL, with the
 /// values for it. SQLite knows no `DEFAULT` among values.
 fn values(target: &Target, rows: &[Vec<Cell>]) -> (String, Vec<Param>) {
-    let engine = target.engine;
+    let (engine, defaults) = (target.engine, defaults(target, rows));
+    if defaults.iter().all(Option::is_none) {
+        let params = rows.iter().flatten().map(|cell| bound(engine, cell)).collect();
+        return (placeholders(rows.len(), defaults.len()), params);
+    }
     let mut params = Vec::new();
-    let mut value = |(column, cell): (&TargetColumn, &Cell)| {
-        let default = column.default.as_deref();
+    let mut value = |(default, cell): (Option<&str>, &Cell)| {
         if let (Engine::MySql, Some(default), Cell::Null) = (engine, default, cell) {
             return default.to_owned();
         }
@@ -143,18 +148,29 @@ fn values(target: &Target, rows: &[Vec<Cell>]) -> (String, Vec<Param>) {
         }
     };
     let mut row = |cells: &Vec<Cell>| {
-        let values: Vec<String> = target.columns.iter().zip(cells).map(&mut value).collect();
+        let values: Vec<String> = defaults.iter().copied().zip(cells).map(&mut value).collect();
         format!("({})", values.join(", "))
     };
     let values: Vec<String> = rows.iter().map(&mut row).collect();
     (values.join(", "), params)
 }
 
-/// `u.c0::bigint`, or the column's default where that is NULL.
-fn inserted((index, column): (usize, &TargetColumn)) -> String {
+/// For each column its default, where one of `rows` lacks the value. Others need none: a default that
+/// does not go into a statement then keeps out no row that could be had before.
+fn defaults<'a>(target: &'a Target, rows: &[Vec<Cell>]) -> Vec<Option<&'a str>> {
+    let of = |(index, column): (usize, &'a TargetColumn)| {
+        let default = column.default.as_deref()?;
+        rows.iter().any(|row| row.get(index) == Some(&Cell::Null)).then_some(default)
+    };
+    target.columns.iter().enumerate().map(of).collect()
+}
+
+/// `u.c0::bigint`, or the column's default where that is NULL. The default is of another type at times
+/// (`money DEFAULT 0`), and must not lend it to the values.
+fn inserted(((index, column), default): ((usize, &TargetColumn), Option<&str>)) -> String {
     let value = cast((index, column));
-    match &column.default {
-        Some(default) => format!("COALESCE({value}, {default})"),
+    match default {
+        Some(default) => format!("COALESCE({value}, ({default})::{})", column.real_type),
         None => value,
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use futures_util::poll;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
@@ -63,15 +63,19 @@ impl Writer {
 
     /// Writes what `deliveries` ask for, all of it or nothing.
     pub(super) async fn write(self: &Arc<Self>, deliveries: &[Delivery]) -> Result<(), Failure> {
+        let mut turn = None;
         if let Some(planned) = self.plan_ahead(deliveries) {
             let target = Arc::clone(&planned.target);
             match self.write_apart(planned).await {
-                Ok(true) => return Ok(()),
-                Ok(false) => {}
+                Ok(None) => return Ok(()),
+                Ok(Some(had)) => turn = Some(had),
                 Err(err) => return Err(self.explain(&err, &target, deliveries).await),
             }
         }
-        let mut state = self.state.lock().await;
+        let mut state = match turn {
+            Some(state) => state,
+            None => Arc::clone(&self.state).lock_owned().await,
+        };
         let target = match &state.target {
             Some(target) => Arc::clone(target),
             None => Arc::new(self.prepare().await?),
@@ -93,12 +97,15 @@ impl Writer {
 
     /// [`Writer::transact`] in a task of its own, so that one transaction follows the other while the
     /// loop takes and settles: an eighth more a second, measured. Given up at its next step when this
-    /// is dropped. `false` = the table is to be looked at first; nothing was done.
+    /// is dropped. `Some` = nothing was done: it is this batch's turn, and the table is to be looked at first.
     #[expect(
         clippy::disallowed_methods,
         reason = "the call waits for the task and takes it along: shutdown knows of it by the call"
     )]
-    async fn write_apart(self: &Arc<Self>, planned: Planned) -> Result<bool, sqlx::Error> {
+    async fn write_apart(
+        self: &Arc<Self>,
+        planned: Planned,
+    ) -> Result<Option<OwnedMutexGuard<State>>, sqlx::Error> {
         // Turns come in the order in which they are asked for: here, not when the task begins.
         let mut turn = Box::pin(Arc::clone(&self.state).lock_owned());
         let at_once = poll!(&mut turn);
@@ -110,10 +117,11 @@ impl Writer {
                 Poll::Pending => turn.await,
             };
             let is_known = state.target.as_ref().is_some_and(|known| Arc::ptr_eq(known, &target));
-            if is_known {
-                writer.transact(&mut state, &target, changes).await?;
+            if !is_known {
+                return Ok(Some(state));
             }
-            Ok(is_known)
+            writer.transact(&mut state, &target, changes).await?;
+            Ok(None)
         };
         let written = AbortOnDropHandle::new(tokio::spawn(task)).await;
         written.unwrap_or_else(|err| match err.try_into_panic() {

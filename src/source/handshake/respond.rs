@@ -6,6 +6,7 @@ use crate::secret::Secret;
 
 use super::super::configured::{Source, Verified};
 use super::super::field_ref::{FieldRef, pairs, query};
+use super::super::keys::Algorithm;
 use super::super::rejection::Rejection;
 use super::super::reply::Reply;
 use super::super::request::Inbound;
@@ -249,5 +250,11 @@ impl Source {
             }
             Answer::Nothing(status) => Some(Reply { status: *status, ..Reply::default() }),
         }
+    }
+}
+impl Verified {
+    /// Whether its sender showed who it is, by a signature or a password.
+    pub fn is_of_known_sender(&self) -> bool {
+        self.algorithm != Algorithm::None
     }
 }

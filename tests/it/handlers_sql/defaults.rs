@@ -32,6 +32,31 @@ async fn what_is_missing_is_the_default(engine: Engine) {
     assert_eq!(rows().await, ["1 it's -1 -", "2 it's 5 -", "3 it's 3 -"]);
 }
 
+/// A default of another type than its column has does not lend it to the values.
+#[tokio::test(flavor = "multi_thread")]
+async fn default_of_another_type_keeps_values_as_they_were_sent_in_postgresql() {
+    let Some(database) = Database::start(Engine::Postgres).await else { return };
+    let table = "CREATE TABLE t (id int PRIMARY KEY, price money NOT NULL DEFAULT 0, made text NOT NULL \
+                 DEFAULT gen_random_uuid(), n bigint NOT NULL DEFAULT date_part('day', now()), at \
+                 timestamp NOT NULL DEFAULT now(), doc jsonb NOT NULL DEFAULT json_build_object())";
+    database.run(table).await;
+    let names = ["id", "price", "made", "n", "at", "doc"];
+    let columns = names.map(|name| format!("{name} = \"data.{name}\"")).join(", ");
+    let sql = database.handler(&format!("table = \"t\"\nkey = \"id\"\ncolumns = {{ {columns} }}"));
+    let full = json!({
+        "id": 1, "price": "1.50", "made": "m", "n": 12_345_678_901_234_567_i64,
+        "at": "2026-01-02T03:04:05Z", "doc": {"a": 1},
+    });
+    let batch = [delivery(1, "x", &full), delivery(2, "x", &json!({"id": 2}))];
+    sql.handle(&batch).await.unwrap();
+    let text = "SELECT CONCAT_WS(' ', price::numeric, made, n, at, doc) FROM t WHERE id = 1";
+    let sent = r#"1.50 m 12345678901234567 2026-01-02 03:04:05 {"a": 1}"#;
+    assert_eq!(database.texts(text).await, [sent]);
+    let text = "SELECT CONCAT_WS(' ', price::numeric, length(made), n BETWEEN 1 AND 31, doc) FROM t \
+                WHERE id = 2";
+    assert_eq!(database.texts(text).await, ["0.00 36 t {}"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_missing_is_the_default_in_sqlite() {
     what_is_missing_is_the_default(Engine::Sqlite).await;

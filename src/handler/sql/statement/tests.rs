@@ -59,7 +59,7 @@ fn what_is_missing_is_the_default_of_a_column_that_takes_no_null() {
     let of_mysql = "VALUES (?, DEFAULT), (?, ?)";
     assert_eq!(sql(Engine::MySql, "DEFAULT"), (of_mysql.to_owned(), 3));
     let (of_postgres, _) = sql(Engine::Postgres, "'x'::text");
-    assert!(of_postgres.contains("COALESCE(u.c1::text, 'x'::text)"), "{of_postgres}");
+    assert!(of_postgres.contains("COALESCE(u.c1::text, ('x'::text)::text)"), "{of_postgres}");
 }
 
 fn rows(n_rows: i64) -> Vec<Vec<Cell>> {

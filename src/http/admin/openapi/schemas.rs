@@ -155,6 +155,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("name", "string"),
             ("provider", "string"),
             ("path", "string"),
+            ("methods", "[string]"),
             ("sample_type", "string?"),
             ("sample_types", "[string]"),
             ("setup", "[string]"),
