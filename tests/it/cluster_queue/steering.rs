@@ -39,19 +39,25 @@ async fn tell_and_ask(by: Arc<ClusterQueue>, told: Arc<ClusterQueue>) {
 /// A node that looks at its leases and at what it is to try, both at once, comes to an end of both.
 #[test]
 fn a_node_goes_on_while_it_is_asked_what_to_try() {
+    let cluster = Arc::new(Cluster::new());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (done, is_done) = std::sync::mpsc::channel();
-    runtime.spawn(async move {
-        let cluster = Cluster::new();
-        let (a, b) = (cluster.node("a").await, cluster.node("b").await);
-        let _at_b = subscribe(&b, "web").await;
-        tell_and_ask(Arc::clone(&a), Arc::clone(&b)).await;
-        done.send(()).unwrap();
+    runtime.spawn({
+        let cluster = Arc::clone(&cluster);
+        async move {
+            let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+            let _at_b = subscribe(&b, "web").await;
+            tell_and_ask(Arc::clone(&a), Arc::clone(&b)).await;
+            done.send(()).unwrap();
+        }
     });
-    let ended = is_done.recv_timeout(2 * PATIENCE);
-    // Threads that wait for each other are not waited for.
-    runtime.shutdown_background();
-    ended.expect("the node stands still");
+    if is_done.recv_timeout(2 * PATIENCE).is_err() {
+        // Threads that wait for each other are not waited for.
+        runtime.shutdown_background();
+        panic!("the node stands still");
+    }
+    // The nodes are let go before the folder that they write in.
+    drop(runtime);
 }
 
 /// A node that comes to it late, as one that was stopped, has nothing to do any more: who asked is gone.
