@@ -145,6 +145,12 @@ pub fn steers_programs(name: &str) -> bool {
     NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
+/// Whether a program that runs for an event can be given a variable of this name: `=` would end it, and
+/// those that begin with `GATEPOST_` tell of the event.
+pub fn can_be_variable(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['=', '\0']) && !name.starts_with("GATEPOST_")
+}
+
 /// Whether a program's environment may have a variable of this name: letters, digits and `_`.
 pub fn is_variable_name(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::deliver::{OnDeadLetter, Policy};
 use crate::event::{HandlerName, SourceName};
-use crate::expr::Expression;
-use crate::handler::KindSettings;
+use crate::handler::{KindSettings, read_expression};
 use crate::queue::Start;
 use crate::settings::{Table, show_duration};
 
@@ -112,18 +110,6 @@ fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings
         drain,
     };
     Some(HandlerSettings { is_enabled, policy, start, kind: settings?, kind_name: kind.name })
-}
-
-/// Compiles a text; a mistake is shown where it is in it.
-fn read_expression(table: &mut Table<'_>, key: &str) -> Option<Arc<Expression>> {
-    let text: String = table.take(key)?;
-    match Expression::compile(&text) {
-        Ok(expression) => Some(Arc::new(expression)),
-        Err(err) => {
-            table.problem_within(key, err.range.clone(), &err.message, &err.help);
-            None
-        }
-    }
 }
 
 fn check_concurrency(concurrency: NonZeroUsize) -> Result<NonZeroUsize, String> {

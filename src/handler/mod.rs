@@ -29,6 +29,7 @@ pub use build::{BuildContext, BuildError};
 pub use contract::{Handler, Kind, KindSettings};
 pub use exempt::Exempt;
 pub use plan::{Content, Plan, SECRET, Step, Unshown};
+pub(crate) use texts::expression as read_expression;
 pub use texts::{Text, Words};
 pub use web::Downloader;
 

@@ -86,8 +86,16 @@ pub(super) fn template_of(value: &Value<'_>, escape: Escape) -> Option<Arc<Templ
     })
 }
 
+/// The expression that `value` is; `None` where it is wrong, which is recorded.
+pub(super) fn expression_of(value: &Value<'_>) -> Option<Arc<Expression>> {
+    let text = value.clone().read::<String>()?;
+    keep(Expression::compile(&text), |err| {
+        value.problem_within(err.range.clone(), &err.message, &err.help);
+    })
+}
+
 /// The expression under `key`; `None` where it is absent, or wrong, which is recorded.
-pub(super) fn expression(table: &mut Table<'_>, key: &str) -> Option<Arc<Expression>> {
+pub(crate) fn expression(table: &mut Table<'_>, key: &str) -> Option<Arc<Expression>> {
     let text = table.take::<String>(key)?;
     keep(Expression::compile(&text), |err| {
         table.problem_within(key, err.range.clone(), &err.message, &err.help);

@@ -232,13 +232,16 @@ impl RefusedRequests {
                 reason.words()
             );
         }
-        self.count(refused, now);
+        self.count_at(path, refused, now);
     }
 
     /// Counts it alone.
     pub(super) fn count(&self, refused: RefusedRequest<'_>, now: Timestamp) {
+        self.count_at(refused.shown_path(), refused, now);
+    }
+
+    fn count_at(&self, path: Option<String>, refused: RefusedRequest<'_>, now: Timestamp) {
         let RefusedRequest { reason, source, client, .. } = refused;
-        let path = refused.shown_path();
         let mut rows = self.lock();
         let known = rows.iter_mut().find(|row| {
             let is_place = reason.is_one_row() || row.path == path;

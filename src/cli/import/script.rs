@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::imported::{list, put, quoted};
 use super::rules::{HookCaller, Parameter};
-use crate::text::{is_field_name, is_variable_name, steers_programs};
+use crate::text::{can_be_variable, is_field_name, is_variable_name, steers_programs};
 
 /// How a hook's program is called.
 #[derive(Debug, Default)]
@@ -90,8 +90,7 @@ impl HookCommand {
 
     /// The name, where a variable can have it.
     fn nameable(&mut self, name: String, place: &Parameter) -> Option<String> {
-        let is_name = !name.is_empty() && !name.contains(['=', '\0']) && !name.starts_with('-');
-        if !is_name || name.starts_with("GATEPOST_") {
+        if !can_be_variable(&name) || name.starts_with('-') {
             self.lost.push(format!("the variable `{name}`: none can have this name"));
         } else if place.source != "string" && steers_programs(&name) {
             self.lost.push(format!("the variable `{name}`: the sender would say what programs do"));

@@ -6,7 +6,7 @@ use super::shell;
 use crate::body;
 use crate::event::{Delivery, Event, Failure, HandlerName};
 use crate::expr::{Expression, Scope};
-use crate::handler::Text;
+use crate::handler::{Text, texts};
 use crate::settings::Table;
 use crate::text::steers_programs;
 
@@ -27,11 +27,8 @@ impl EventFields {
                 value.problem(message, "give it a name of your own, as `EVENT_PATH`");
                 continue;
             }
-            let Some(text) = value.clone().read::<String>() else { continue };
-            match Expression::compile(&text) {
-                Ok(expression) => fields.push((name.to_owned(), Arc::new(expression))),
-                Err(err) => value.problem_within(err.range.clone(), &err.message, &err.help),
-            }
+            let expression = texts::expression_of(&value);
+            fields.extend(expression.map(|expression| (name.to_owned(), expression)));
         }
         table.finish();
         Self(fields)

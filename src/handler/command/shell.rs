@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::expr::foreign_placeholder;
 use crate::settings::{NO_HOME, NO_HOME_HELP, Table, Value, starts_at_home};
+use crate::text::can_be_variable;
 
 /// Programs that read such signs themselves.
 const SHELLS: [&str; 8] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "fish", "busybox"];
@@ -22,7 +23,7 @@ fn template_signs(text: &str) -> Option<String> {
 
 /// Whether a variable can have the name.
 pub(super) fn read_name(name: &str, value: &Value<'_>) -> bool {
-    let is_good = !name.is_empty() && !name.contains(['=', '\0']) && !name.starts_with("GATEPOST_");
+    let is_good = can_be_variable(name);
     if !is_good {
         let message = "this is not a name that you can give to a variable";
         value.problem(message, "give it another name, without `=` and `GATEPOST_`");

@@ -300,6 +300,10 @@ fn mistakes_in_the_settings_are_named() {
     check("run = ['x']\nmode = 'worker'\nworkers = 65", "the most is 64");
     check("run = ['x']\nenv = { 'A=B' = 'c' }", "not a name");
     check("run = ['x']\nenv = { GATEPOST_EVENT_ID = 'c' }", "not a name");
+    for name in ["PATH", "LD_PRELOAD", "BASH_ENV", "PYTHONPATH", "GIT_SSH_COMMAND"] {
+        let fields = format!("run = ['x']\nfields = {{ {name} = 'payload.a' }}");
+        check(&fields, "says what programs do, and a sender would set it");
+    }
 }
 
 /// What stands in the configuration as it is may be read in a plan; what may be a secret may not.

@@ -280,11 +280,7 @@ fn read_columns(table: &mut Table<'_>) -> Option<Vec<Column>> {
 fn read_column(name: &str, value: &Value<'_>) -> Option<Column> {
     let name = name.to_owned();
     if !value.is_table() {
-        let text = value.clone().read::<String>()?;
-        let compiled = Expression::compile(&text).map_err(|err| {
-            value.problem_within(err.range.clone(), &err.message, &err.help);
-        });
-        return compiled.ok().map(|value| Column { name, value: Arc::new(value), declared: None });
+        return texts::expression_of(value).map(|value| Column { name, value, declared: None });
     }
     let mut table = value.table()?;
     let declared = table.choice("type", &ColumnType::NAMES);

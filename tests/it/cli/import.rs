@@ -77,6 +77,25 @@ fn password_in_the_address_is_no_argument_and_that_is_told() {
     assert!(told.contains("the argument from `url` `token` is empty"), "{told}");
 }
 
+/// Only a text of the hook's own may stand in it.
+#[test]
+fn variable_that_steers_programs_is_set_by_no_sender() {
+    let folder = Folder::of_text("");
+    let variable = |source: &str, name: &str| serde_json::json!({"source": source, "name": "/usr/bin", "envname": name});
+    let hook = serde_json::json!([{
+        "id": "build",
+        "execute-command": "/bin/true",
+        "pass-environment-to-command": [
+            variable("payload", "LD_PRELOAD"),
+            variable("string", "PATH"),
+        ],
+    }]);
+    let (config, told) = imported(&folder, "webhook", &hook.to_string());
+    assert!(config.contains("env = { PATH = \"/usr/bin\" }"), "{config}");
+    assert!(!config.contains("LD_PRELOAD ="), "{config}");
+    assert!(told.contains("`LD_PRELOAD`: the sender would say what programs do"), "{told}");
+}
+
 #[test]
 fn imported_hook_runs_its_program_with_the_arguments_that_it_had() {
     let folder = Folder::of_text("");
