@@ -24,8 +24,8 @@
 //! - What is settled counts only under the lease's newest epoch, and epochs stand in the log.
 //! - A node calls handlers only while its newest unit that came back is younger than two thirds of the
 //!   lease, by the moment at which it was sent; others take over after a whole one.
-//! - Locks are taken in the order handlers, a handler's hold, members, life, and no function of a caller is
-//!   called under one: tasks that wait for each other stop the whole node.
+//! - Mutexes are locked in the order of `locks`, which builds with assertions assert, and no function of a caller
+//!   is called under one: tasks that wait for each other stop the whole node.
 //! - The copy's events and the mark of how far they go are one commit, and a torn one is taken away whole.
 
 mod ack;
@@ -39,6 +39,7 @@ mod handlers;
 mod history;
 mod identity;
 mod local_node;
+mod locks;
 mod members;
 mod node;
 mod partial_units;

@@ -230,7 +230,7 @@ impl Queue for ClusterQueue {
         if !self.node.copy.has_subscription(handler) {
             return Ok(false);
         }
-        let lease = lock(&self.node.members).lease(handler);
+        let lease = self.node.members.lock().lease(handler);
         if lease.owner.as_ref() == Some(&self.node.name) {
             let (handler, epoch) = (handler.clone(), lease.epoch);
             self.node.propose(UnitOperation::Release { handler, epoch }).await?;

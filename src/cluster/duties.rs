@@ -104,7 +104,7 @@ impl Duties {
 
     /// The leases of the handlers that are wanted here, and those that this node has.
     fn leases_of(&self, wanted: &[HandlerName]) -> BTreeMap<HandlerName, Lease> {
-        let members = lock(&self.node.members);
+        let members = self.node.members.lock();
         let is_own = |lease: &Lease| lease.owner.as_ref() == Some(&self.node.name);
         let own = members.leases().filter(|(_, lease)| is_own(lease));
         let own = own.map(|(handler, lease)| (handler.clone(), lease.clone()));
@@ -116,13 +116,13 @@ impl Duties {
         let now = self.node.clock.steady();
         let operation = match self.duty(handler, lease, is_wanted) {
             Duty::Nothing => {
-                lock(&self.node.life).draining.remove(handler);
+                self.node.life.lock().draining.remove(handler);
                 return;
             }
             Duty::Claim { before } => UnitOperation::Claim { handler: handler.clone(), before },
             Duty::GiveBack { epoch } => UnitOperation::Release { handler: handler.clone(), epoch },
             Duty::PassOn { epoch } => {
-                let since = *lock(&self.node.life).draining.entry(handler.clone()).or_insert(now);
+                let since = *self.node.life.lock().draining.entry(handler.clone()).or_insert(now);
                 // The calls under way end first; the rest is the other node's to make.
                 if self.handlers.has_hold(handler) && now.since(since) < self.node.lease {
                     return;
@@ -135,7 +135,7 @@ impl Duties {
             return;
         }
         drop(self.node.propose(operation).await);
-        lock(&self.node.life).draining.remove(handler);
+        self.node.life.lock().draining.remove(handler);
     }
 
     fn duty(&self, handler: &HandlerName, lease: &Lease, is_wanted: bool) -> Duty {
@@ -161,7 +161,7 @@ impl Duties {
     /// and few move when one comes or goes (rendezvous hashing).
     fn preferred(&self, handler: &HandlerName) -> Option<NodeName> {
         let is_wanted_here = self.handlers.is_wanted(handler);
-        let members = lock(&self.node.members);
+        let members = self.node.members.lock();
         let candidates = members.nodes().filter(|(name, member)| {
             **name == self.node.name && is_wanted_here
                 || !member.has_left
@@ -176,12 +176,12 @@ impl Duties {
         let steady = self.node.clock.steady();
         // One of them is enough, and an engine may not like two at a time.
         let is_first = |name: &NodeName| *name >= self.node.name || self.node.is_silent(name);
-        if !lock(&self.node.members).nodes().all(|(name, _)| is_first(name)) {
+        if !self.node.members.lock().nodes().all(|(name, _)| is_first(name)) {
             return;
         }
         let before = {
-            let members = lock(&self.node.members);
-            let life = lock(&self.node.life);
+            let members = self.node.members.lock();
+            let life = self.node.life.lock();
             let is_waited_for = |name: &NodeName| {
                 let seen = life.seen.get(name);
                 seen.is_some_and(|seen| steady.since(*seen) < GONE_AFTER)

@@ -16,7 +16,6 @@ use crate::clock::Timestamp;
 use crate::event::{HandlerName, Position};
 use crate::queue::embedded::SharedChange;
 use crate::queue::{DeadChange, Queue, QueueError};
-use crate::sync::lock;
 use crate::text::error_chain;
 
 /// How many bytes are read at once.
@@ -91,7 +90,7 @@ impl LogFollower {
             let now = self.node.clock.steady();
             if now.since(looked_at) > 4 * tick {
                 // This node stood still: it cannot say how long the others gave no sign of life.
-                lock(&self.node.life).seen.values_mut().for_each(|seen| *seen = now);
+                self.node.life.lock().seen.values_mut().for_each(|seen| *seen = now);
             }
             looked_at = now;
             match read {
@@ -157,7 +156,7 @@ impl LogFollower {
                 self.apply_unit(unit, stored.sequence).await?;
             }
             self.applied = stored.sequence;
-            lock(&self.node.members).note_newest(stored.sequence, crc32c::crc32c(&stored.bytes));
+            self.node.members.lock().note_newest(stored.sequence, crc32c::crc32c(&stored.bytes));
             if self.batch.n_bytes >= BATCH_BYTES || self.batch.events.len() >= BATCH_EVENTS {
                 self.commit().await?;
             }
@@ -177,12 +176,12 @@ impl LogFollower {
             return Err(LogFollowerError::SameName(author.node));
         }
         // Those that watch leases and signs of life need not look at every unit.
-        let is_news = lock(&node.members).is_new_session(&author)
+        let is_news = node.members.lock().is_new_session(&author)
             || operations.iter().any(UnitOperation::changes_members);
-        if !lock(&node.members).admit(&author) {
+        if !node.members.lock().admit(&author) {
             return Ok(());
         }
-        lock(&node.life).seen.insert(author.node.clone(), node.clock.steady());
+        node.life.lock().seen.insert(author.node.clone(), node.clock.steady());
         let is_own = author.node == node.name && author.session == node.session;
         let replies = if is_own { node.take_pending(author.number) } else { Vec::new() };
         let mut replies = replies.into_iter();
@@ -198,7 +197,7 @@ impl LogFollower {
                 drop(reply.send(verdict));
             }
         }
-        lock(&node.members).finish(&author);
+        node.members.lock().finish(&author);
         if is_news {
             node.ring();
         }
@@ -216,7 +215,7 @@ impl LogFollower {
         let mut answers = Vec::with_capacity(events.len());
         for it in events {
             let is_first = spool
-                .is_none_or(|spool| lock(&self.node.members).admit_spooled(node, spool, it.place));
+                .is_none_or(|spool| self.node.members.lock().admit_spooled(node, spool, it.place));
             if !is_first {
                 answers.push(EventAnswer::Known(it.id));
                 continue;
@@ -234,7 +233,7 @@ impl LogFollower {
             return Ok(());
         }
         let EventBatch { events, replies, .. } = std::mem::take(&mut self.batch);
-        let note = lock(&self.node.members).encode();
+        let note = self.node.members.lock().encode();
         let sequence = self.parts.applied_whole(self.applied).0;
         let appended = loop {
             match self.node.copy.take_over(events.clone(), sequence, note.clone()).await {
@@ -262,7 +261,7 @@ impl LogFollower {
         operation: UnitOperation,
         (at, made_at): (Sequence, Timestamp),
     ) -> Result<Result<OperationOutcome, QueueError>, QueueError> {
-        let members = || lock(&self.node.members);
+        let members = || self.node.members.lock();
         let verdict = match operation {
             UnitOperation::Events { .. } => return Ok(Err(QueueError::Closed)),
             UnitOperation::Settle { handler, epoch, changes } => {
@@ -318,7 +317,7 @@ impl LogFollower {
         epoch: u64,
         changes: Vec<SharedChange>,
     ) -> Result<bool, QueueError> {
-        if !lock(&self.node.members).holds(from, handler, epoch) {
+        if !self.node.members.lock().holds(from, handler, epoch) {
             return Ok(false);
         }
         self.node.copy.apply_shared(handler, changes)

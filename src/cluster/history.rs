@@ -8,7 +8,6 @@ use super::engine::{EngineError, EngineHead, EngineReadError, Sequence};
 use super::local_node::LocalNode;
 use super::rebuild;
 use crate::clock::Timestamp;
-use crate::sync::lock;
 
 /// How long the log is believed to be the same. An engine that was away is asked before anything is applied.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -79,7 +78,7 @@ impl LogHistory {
                 return Ok(false);
             }
         };
-        let newest = lock(&node.members).newest();
+        let newest = node.members.lock().newest();
         // Behind what is applied durably where a large unit was read in part.
         let applied = newest.map_or(applied, |(at, _)| at.max(applied));
         if head.next <= applied {

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::engine::{LogEngine, Sequence};
+use super::locks::{LifeMutex, MembersMutex};
 use super::members::Members;
 use super::node::NodeName;
 use super::unit::UnitOperation;
@@ -43,7 +44,7 @@ pub(super) struct LocalNode {
     pub(super) folder: PathBuf,
     pub(super) clock: Arc<dyn Clock>,
     /// As the units up to `applied` have made them.
-    pub(super) members: Mutex<Members>,
+    pub(super) members: MembersMutex<Members>,
     /// Counts up whenever leases or signs of life have changed.
     pub(super) changed: watch::Sender<u64>,
     /// The newest unit that was applied.
@@ -52,7 +53,7 @@ pub(super) struct LocalNode {
     pub(super) proposals: mpsc::Sender<Proposal>,
     /// Appended, or about to be, and not applied yet, by the number of the unit's last part.
     pub(super) pending: Mutex<BTreeMap<u64, PendingUnit>>,
-    pub(super) life: Mutex<Life>,
+    pub(super) life: LifeMutex<Life>,
     pub(super) engine_state: watch::Sender<EngineState>,
     /// Whether the log is known to be the one that was applied. Where it may be another one, nothing is
     /// appended: what this node has settled would be said of other events.
@@ -153,12 +154,12 @@ impl LocalNode {
             copy,
             folder,
             clock,
-            members: Mutex::new(members),
+            members: MembersMutex::new(members),
             changed: watch::Sender::new(0),
             applied: watch::Sender::new(applied),
             proposals,
             pending: Mutex::new(BTreeMap::new()),
-            life: Mutex::new(Life { seen, ..Life::default() }),
+            life: LifeMutex::new(Life { seen, ..Life::default() }),
             engine_state: watch::Sender::new(started),
             is_log_known: watch::Sender::new(false),
             n_lost_known: AtomicU64::new(0),
@@ -311,7 +312,7 @@ impl LocalNode {
     /// A unit of this session was applied: what became of its operations is told by `replies`.
     pub(super) fn take_pending(&self, number: u64) -> Vec<Reply> {
         let Some(pending) = lock(&self.pending).remove(&number) else { return Vec::new() };
-        let mut life = lock(&self.life);
+        let mut life = self.life.lock();
         life.confirmed = life.confirmed.max(Some(pending.sent_at));
         pending.replies
     }
@@ -322,11 +323,11 @@ impl LocalNode {
         if self.failed.borrow().is_some() {
             return None;
         }
-        let lease = lock(&self.members).lease(handler);
+        let lease = self.members.lock().lease(handler);
         if lease.owner.as_ref() != Some(&self.name) {
             return None;
         }
-        let life = lock(&self.life);
+        let life = self.life.lock();
         let age = self.clock.steady().since(life.confirmed?);
         // The others wait half as long again before they take it: their clocks may run faster.
         let left = (self.lease * 2 / 3).checked_sub(age).filter(|left| !left.is_zero())?;
@@ -340,7 +341,7 @@ impl LocalNode {
 
     /// Whether a node has given no sign of life for so long that its leases may be taken.
     pub(super) fn is_silent(&self, node: &NodeName) -> bool {
-        let seen = lock(&self.life).seen.get(node).copied();
+        let seen = self.life.lock().seen.get(node).copied();
         seen.is_none_or(|seen| self.clock.steady().since(seen) > self.lease)
     }
 }

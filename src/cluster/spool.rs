@@ -123,7 +123,7 @@ impl Spool {
     async fn is_old(&self, node: &LocalNode) -> Result<bool, QueueError> {
         self.catch_up(node).await?;
         let id = self.id.load(Ordering::SeqCst);
-        let forwarded = lock(&node.members).forwarded(&node.name, id);
+        let forwarded = node.members.lock().forwarded(&node.name, id);
         if forwarded <= self.began_with {
             return Ok(false);
         }

@@ -19,7 +19,7 @@ impl ClusterQueue {
         let failed = node.failed.borrow().clone();
         let (spilled, oldest_spilled_at) =
             self.spool.as_ref().map(|spool| spool.waiting()).unwrap_or_default();
-        let members = lock(&node.members).clone();
+        let members = node.members.lock().clone();
         let newest = node.newest.load(Ordering::Relaxed);
         ClusterView {
             node: node.name.clone(),
@@ -44,7 +44,7 @@ impl ClusterQueue {
     fn nodes(&self, members: &Members) -> Vec<NodeView> {
         let node = &self.node;
         let now = node.clock.steady();
-        let seen = lock(&node.life).seen.clone();
+        let seen = node.life.lock().seen.clone();
         let there = members.nodes().filter(|(_, member)| !member.has_left);
         let view = |name: &super::node::NodeName, applied: u64| NodeView {
             name: name.clone(),

@@ -10,7 +10,6 @@ use super::local_node::OperationOutcome;
 use super::unit::UnitOperation;
 use crate::event::HandlerName;
 use crate::queue::QueueError;
-use crate::sync::lock;
 
 /// For how long a node remembers that a handler is to be tried: one who asked looks what comes of it. By the end of
 /// so many leases it was taken over where the node that had it is gone.
@@ -20,12 +19,12 @@ const TRY_LEASES: u32 = 3;
 impl ClusterQueue {
     /// The words of a handler's pause; `None` = it gets deliveries.
     pub fn pause_of(&self, handler: &HandlerName) -> Option<String> {
-        lock(&self.node.members).pause_of(handler).map(ToOwned::to_owned)
+        self.node.members.lock().pause_of(handler).map(ToOwned::to_owned)
     }
 
     /// All handlers that are paused, with the words of their pauses.
     pub fn pauses(&self) -> Vec<(HandlerName, String)> {
-        let members = lock(&self.node.members);
+        let members = self.node.members.lock();
         members.pauses().iter().map(|(name, pause)| (name.clone(), pause.clone())).collect()
     }
 

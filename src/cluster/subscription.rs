@@ -77,7 +77,7 @@ impl ClusterSubscription {
         }
         // What an earlier hold has delivered would come again otherwise.
         self.wait_for_settling(0).await?;
-        let mut state = lock(&self.shared.hold);
+        let mut state = self.shared.hold.lock();
         let HoldState::Free = *state else { return Ok(None) };
         let Some((epoch, _)) = self.node.holds(&self.handler).filter(|_| !self.is_draining())
         else {
@@ -152,7 +152,7 @@ impl ClusterSubscription {
 
     /// The hold as it is, whether the lease is over or not.
     fn held(&self) -> Option<Hold> {
-        match &*lock(&self.shared.hold) {
+        match &*self.shared.hold.lock() {
             HoldState::Held(hold) => Some(hold.clone()),
             HoldState::Free | HoldState::TakenBack => None,
         }
@@ -178,7 +178,7 @@ impl ClusterSubscription {
     }
 
     fn is_paused(&self) -> bool {
-        lock(&self.node.members).pause_of(&self.handler).is_some()
+        self.node.members.lock().pause_of(&self.handler).is_some()
     }
 
     /// Returns when the handler is paused: what it had given out is tried, and no more.
@@ -189,7 +189,7 @@ impl ClusterSubscription {
     }
 
     fn is_draining(&self) -> bool {
-        lock(&self.node.life).draining.contains_key(&self.handler)
+        self.node.life.lock().draining.contains_key(&self.handler)
     }
 }
 
@@ -291,7 +291,7 @@ impl Subscription for ClusterSubscription {
     }
 
     fn is_over(&self) -> bool {
-        let epoch = match &*lock(&self.shared.hold) {
+        let epoch = match &*self.shared.hold.lock() {
             HoldState::Free => return false,
             HoldState::Held(hold) => hold.epoch,
             HoldState::TakenBack => return true,
@@ -300,7 +300,7 @@ impl Subscription for ClusterSubscription {
     }
 
     fn begin_anew(&self) {
-        *lock(&self.shared.hold) = HoldState::Free;
+        *self.shared.hold.lock() = HoldState::Free;
         // The lease may be on its way to another node.
         self.node.ring();
     }
