@@ -20,6 +20,7 @@ mod elsewhere;
 mod folders;
 mod handler;
 mod markdown;
+mod other_words;
 mod queue;
 mod reference;
 mod schema;

@@ -54,7 +54,7 @@ thread_local! {
     static HELD_PLACES: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
-/// What an [`OrderedMutex`] guards, while nobody else can have it.
+/// What an [`OrderedMutex`] guards, for the one thread that has locked it.
 #[derive(Debug)]
 pub struct OrderedGuard<'a, const PLACE: u8, T>(MutexGuard<'a, T>);
 

@@ -1,14 +1,15 @@
-//! Where a key stands that was written into a table that has none of that name.
+//! What to write in place of a key that its table does not have: where a key of that name stands, or what
+//! other programs mean by it.
 
 use std::collections::BTreeSet;
 
-use super::schema;
+use super::{other_words, schema};
 use crate::settings::{KNOWN_HERE, Problem, Report};
 
 /// More tables with a key of one name say nothing of which was meant.
 const HOMES_MAX: usize = 2;
 
-/// Adds to the help for unknown keys which other table takes them.
+/// Adds to the help for unknown keys what is probably meant.
 pub(super) fn name_homes(report: &mut Report) {
     let unknown = report.problems.iter_mut().filter(|problem| problem.help.starts_with(KNOWN_HERE));
     let unknown: Vec<&mut Problem> = unknown.collect();
@@ -17,7 +18,11 @@ pub(super) fn name_homes(report: &mut Report) {
     }
     let keys = schema::keys();
     for problem in unknown {
-        let Some((table, name)) = problem.path.rsplit_once('.') else { continue };
+        if let Some(advice) = other_words::advice(&problem.path) {
+            problem.help = advice;
+            continue;
+        }
+        let (table, name) = problem.path.rsplit_once('.').unwrap_or(("", &problem.path));
         let mut homes: BTreeSet<String> = keys
             .iter()
             .filter(|(_, key)| schema::is_taken(key))
@@ -56,6 +61,7 @@ mod tests {
     use std::path::Path;
 
     use crate::config::check_text;
+    use crate::config::other_words::ADVICE;
     use crate::settings::ReportStyle;
 
     #[test]
@@ -69,10 +75,44 @@ mod tests {
             ),
             ("[handler.x]\nattempts = 5\n[handler.x.log]\n", "stands in `[handler.x.retry]`;"),
             ("[source.a]\nprovider = \"svix\"\nretry = \"1h\"\n", "stands in `[handler.NAME]`"),
+            ("retention = \"7d\"\n", "`retention` stands in `[queue]`"),
         ] {
             let report = check_text(text, "config.toml", Path::new("/"), None).report;
             let said = report.render(ReportStyle::Plain);
             assert!(said.contains(home), "{text}{said}");
         }
+    }
+
+    /// Each word is tried where it stands, so none is one that the table has.
+    #[test]
+    fn words_of_other_programs_lead_to_ours() {
+        let report = |text: &str| check_text(text, "config.toml", Path::new("/"), None).report;
+        for (table, heading) in [
+            ("", ""),
+            ("server", "[server]\n"),
+            ("queue", "[queue]\n"),
+            ("admin", "[admin]\n"),
+            ("log", "[log]\n"),
+            ("source", "[source.own]\nprovider = \"svix\"\n"),
+            ("handler", "[handler.own.log]\n[handler.own]\n"),
+        ] {
+            let advice = ADVICE.iter().filter(|(of_table, ..)| *of_table == table);
+            let words =
+                advice.flat_map(|(_, words, advice)| words.iter().map(move |word| (word, advice)));
+            let words: Vec<_> = words.collect();
+            let keys: Vec<_> = words.iter().map(|(word, _)| format!("{word} = 1\n")).collect();
+            let problems = report(&format!("{heading}{}", keys.concat())).problems;
+            for (word, advice) in words {
+                let message = format!("unknown key `{word}`");
+                let help = problems.iter().find(|problem| problem.message == message);
+                let help = help.map(|problem| problem.help.as_str()).unwrap_or_default();
+                let is_led =
+                    help == advice.replace("{name}", "own") || help.starts_with("did you mean `");
+                assert!(is_led, "{table}: {word}: {help:?}");
+            }
+        }
+        let inner = "[source.own]\nprovider = \"svix\"\n[source.own.answer]\npath = \"x\"\n";
+        let said = report(inner).render(ReportStyle::Plain);
+        assert!(said.contains("known here: ") && !said.contains("/hooks/own"), "{said}");
     }
 }

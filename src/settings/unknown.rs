@@ -84,7 +84,8 @@ impl Table<'_> {
         let (home, _) = self.path.rsplit_once('.')?;
         let below = format!("{outer}.");
         let known = keys.keys().filter_map(|key| key.strip_prefix(&below));
-        let known: Vec<&str> = known.filter(|key| !key.contains(['.', '['])).collect();
+        let is_key = |key: &&str| *key != "NAME" && !key.contains(['.', '[']);
+        let known: Vec<&str> = known.filter(is_key).collect();
         let near = nearest(name, known.iter().copied())?;
         Some((near.to_owned(), home.to_owned()))
     }

@@ -162,7 +162,10 @@ fn check_secrets(
 
 fn no_secrets(table: &mut Table<'_>) {
     let write = "write `secrets = [{ file = \"data/secrets/…\" }]`";
-    if table.has("secret") {
+    if table.has("secret") && table.text_of("secret").is_none() {
+        let help = "put what stands here into a list: `secrets = [{ … }]`";
+        table.reject("secret", "a source has a list of secrets", help);
+    } else if table.has("secret") {
         let message = "a source has a list of secrets, and none stands in this file";
         table.reject("secret", message, format_args!("{write}, and the secret into that file"));
     } else {
