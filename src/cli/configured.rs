@@ -1,4 +1,4 @@
-//! The command line as it came, with advice where a configuration is named as verbs of other programs have it.
+//! The command line as it came, with advice where a verb or a configuration is named as other programs have it.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -7,13 +7,14 @@ use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::args::Cli;
+use super::other_verbs;
 
 /// The command line; ends the process where it cannot be read, or only asks for help.
 pub fn parse() -> Cli {
     Cli::try_parse().unwrap_or_else(|err| with_advice(err).exit())
 }
 
-/// Says how a configuration file is named, where one stands as an argument that is none.
+/// Says how a configuration file is named, where one stands as an argument that is none, and which verb is meant.
 fn with_advice(mut err: clap::Error) -> clap::Error {
     let place = match err.kind() {
         ErrorKind::UnknownArgument => ContextKind::InvalidArg,
@@ -21,11 +22,28 @@ fn with_advice(mut err: clap::Error) -> clap::Error {
         _ => return err,
     };
     let Some(ContextValue::String(word)) = err.get(place) else { return err };
-    if Path::new(word).extension() == Some(OsStr::new("toml")) {
-        let advice = format!("the configuration file is named by `--config {word}`");
+    let advice = if Path::new(word).extension() == Some(OsStr::new("toml")) {
+        Some(format!("the configuration file is named by `--config {word}`"))
+    } else if err.kind() == ErrorKind::InvalidSubcommand {
+        other_verbs::advice(group(&err).as_deref(), word)
+    } else {
+        None
+    };
+    if let Some(advice) = advice {
+        // What is spelled alike would be told beside: `restore` for `retry`.
+        err.remove(ContextKind::SuggestedSubcommand);
         err.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![advice.into()]));
     }
     err
+}
+
+/// The verb whose own verb was wanted: its usage tells.
+fn group(err: &clap::Error) -> Option<String> {
+    let Some(ContextValue::StyledStr(usage)) = err.get(ContextKind::Usage) else { return None };
+    let usage = usage.to_string();
+    let (_, verbs) = usage.split_once("gatepost ")?;
+    let verb = verbs.split(' ').next()?;
+    (!verb.starts_with(['[', '<'])).then(|| verb.to_owned())
 }
 
 #[cfg(test)]
@@ -41,5 +59,14 @@ mod tests {
         }
         let err = with_advice(Cli::try_parse_from(["gatepost", "reload", "x"]).unwrap_err());
         assert!(!err.to_string().contains("--config"), "{err}");
+        for (words, told) in [
+            (&["retry"][..], "tip: `gatepost dead redrive` tries again what was given up"),
+            (&["start"], "tip: `gatepost serve` runs the server"),
+            (&["dead", "retry", "--all"], "tip: did you mean `gatepost dead redrive`?"),
+        ] {
+            let all = std::iter::once("gatepost").chain(words.iter().copied());
+            let err = with_advice(Cli::try_parse_from(all).unwrap_err()).to_string();
+            assert!(err.contains(told) && !err.contains("similar"), "{err}");
+        }
     }
 }
