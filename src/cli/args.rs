@@ -31,6 +31,7 @@ pub struct Cli {
     /// The configuration file.
     #[arg(
         long,
+        short_alias = 'c',
         global = true,
         value_name = "PATH",
         env = "GATEPOST_CONFIG",
@@ -247,7 +248,7 @@ pub struct EventsList {
     #[arg(long, value_parser = said_state)]
     pub(super) state: Option<DeliveryState>,
     /// At most this many.
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, short_alias = 'n', default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) limit: u32,
 }
 
@@ -324,7 +325,7 @@ pub enum Rejected {
     /// List rejected requests, newest first.
     List {
         /// At most this many.
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+        #[arg(long, short_alias = 'n', default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
         /// Only those to this source.
         #[arg(long)]
@@ -369,7 +370,7 @@ pub struct RejectedRelease {
     #[arg(long, conflicts_with_all = ["source", "reason"])]
     pub(super) all: bool,
     /// At most this many, oldest first.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, short_alias = 'n', value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) limit: Option<u32>,
     /// Only say how many would pass.
     #[arg(long)]

@@ -27,11 +27,12 @@ fn with_advice(mut err: clap::Error) -> clap::Error {
     } else if err.kind() == ErrorKind::InvalidSubcommand {
         other_verbs::advice(group(&err).as_deref(), word)
     } else {
-        None
+        other_verbs::flag_advice(word)
     };
     if let Some(advice) = advice {
         // What is spelled alike would be told beside: `restore` for `retry`.
         err.remove(ContextKind::SuggestedSubcommand);
+        err.remove(ContextKind::SuggestedArg);
         err.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![advice.into()]));
     }
     err
@@ -63,10 +64,15 @@ mod tests {
             (&["retry"][..], "tip: `gatepost dead redrive` tries again what was given up"),
             (&["start"], "tip: `gatepost serve` runs the server"),
             (&["dead", "retry", "--all"], "tip: did you mean `gatepost dead redrive`?"),
+            (&["serve", "--port=80"], "tip: where the server listens is `listen` in `[server]`"),
+            (&["events", "list", "--failed"], "tip: `gatepost dead list` lists"),
+            (&["status", "-w"], "tip: `gatepost top` watches"),
         ] {
             let all = std::iter::once("gatepost").chain(words.iter().copied());
             let err = with_advice(Cli::try_parse_from(all).unwrap_err()).to_string();
             assert!(err.contains(told) && !err.contains("similar"), "{err}");
         }
+        let known = ["gatepost", "-c", "my.toml", "events", "list", "-n", "5"];
+        assert_eq!(Cli::try_parse_from(known).unwrap().config, Path::new("my.toml"));
     }
 }

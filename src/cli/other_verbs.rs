@@ -1,4 +1,4 @@
-//! What other programs call our verbs.
+//! What other programs call our verbs and flags.
 
 use clap::{Command, CommandFactory as _};
 
@@ -85,6 +85,45 @@ const GROUP_VERBS: &[(&[&str], &[&str])] = &[
     (&["fsck", "repair", "validate", "verify"], &["check"]),
     (&["optimize", "vacuum"], &["compact"]),
 ];
+
+/// Flags that other programs have, and what to say in their place.
+const FLAGS: &[(&[&str], &str)] = &[
+    (
+        &["--addr", "--address", "--bind", "--host", "--listen", "--port", "-H", "-p"],
+        "where the server listens is `listen` in `[server]` of the configuration",
+    ),
+    (
+        &["--debug", "--log-level", "--quiet", "--verbose", "-q", "-v", "-vv"],
+        "how much is logged is `level` in `[log]` of the configuration; `-V` prints the version",
+    ),
+    (
+        &["--background", "--daemon", "--daemonize", "--detach", "-D", "-d"],
+        "it stays in the foreground, as systemd wants it: the handbook has a page on that",
+    ),
+    (&["--format", "--output", "-j", "-o"], "`--json` prints JSON"),
+    (&["--watch", "-w"], "`gatepost top` watches how everything stands"),
+    (&["--count", "--last", "--max", "--tail"], "`--limit` says how many"),
+    (&["--force", "--yes", "-y"], "nothing is asked here: leave it out"),
+    (
+        &["--data", "--data-dir", "--datadir", "--storage"],
+        "where events are kept is `path` in `[queue]` of the configuration",
+    ),
+    (
+        &["--conf", "--config-file", "--file", "-f"],
+        "the configuration file is named by `--config PATH`",
+    ),
+    (
+        &["--dead", "--failed", "--failures"],
+        "`gatepost dead list` lists the deliveries that were given up",
+    ),
+];
+
+/// What to say to a flag that the verb does not have.
+pub(super) fn flag_advice(flag: &str) -> Option<String> {
+    let name = flag.split('=').next().unwrap_or(flag);
+    let meant = FLAGS.iter().find(|(theirs, _)| theirs.contains(&name));
+    meant.map(|(_, told)| (*told).to_owned())
+}
 
 /// What to say to `word`, which is no verb of `group`; `None` = one of the program itself was wanted.
 pub(super) fn advice(group: Option<&str>, word: &str) -> Option<String> {

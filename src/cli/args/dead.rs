@@ -13,7 +13,7 @@ pub enum Dead {
         #[command(flatten)]
         filter: DeadFilter,
         /// At most this many.
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+        #[arg(long, short_alias = 'n', default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
     /// Show the dead letters of one event.
