@@ -375,8 +375,8 @@ impl Server {
         for Orphan { name, since, .. } in over {
             match self.core.queue.forget(&name).await {
                 Ok(_) => {
-                    warn!(handler.name = %name, %since, "Let go of a handler that is gone");
                     self.orphans.forgotten(&name);
+                    warn!(handler.name = %name, %since, "Let go of a handler that is gone");
                 }
                 Err(err) => {
                     warn!(handler.name = %name, error = %err, "Handler could not be let go");

@@ -329,6 +329,10 @@ fn who_is_gone_from_the_configuration_is_told_everywhere_until_it_is_let_go() {
         handlers.as_array().unwrap().iter().any(|handler| handler["name"] == "going")
     };
     while is_there() {}
+    // `check` reads a list, which is written after that.
+    while !served.log().contains("Let go of a handler that is gone") {
+        std::thread::yield_now();
+    }
     assert_eq!(served.stop(), Some(0));
     let output = run(&folder, &["check"]);
     printed(&output, 0);
