@@ -5,14 +5,11 @@
 //! browser that another site's page misleads gets nowhere: the `Host` must be ours, and changes
 //! must come from our own pages.
 
-use std::any::Any;
-
 use actix_http::{ConnectionType, Payload};
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::Extensions;
 use actix_web::http::Method;
 use actix_web::http::header;
-use actix_web::rt::net::UnixStream;
 use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::time::Instant;
 use tracing::error;
@@ -67,11 +64,9 @@ pub(super) fn configure(config: &mut web::ServiceConfig, admin: &web::Data<Admin
 /// In a connection's data: it came over the admin socket.
 struct OverSocket;
 
-/// Marks connections that come over the admin socket.
-pub(super) fn mark_socket(connection: &dyn Any, data: &mut Extensions) {
-    if connection.is::<UnixStream>() {
-        data.insert(OverSocket);
-    }
+/// Marks a connection that comes over the admin socket.
+pub(super) fn mark_socket(data: &mut Extensions) {
+    data.insert(OverSocket);
 }
 
 async fn entry(

@@ -57,7 +57,7 @@ const DISCARD_MAX: usize = 4 << 20;
 
 /// The socket of a connection, as the HTTP library sees it.
 pub(super) struct Connection<T> {
-    io: T,
+    pub(super) io: T,
     registration: Registration,
     /// Read, and not handed on yet.
     ahead: BytesMut,

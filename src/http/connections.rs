@@ -30,7 +30,9 @@ const LONG_HEADS_MAX: usize = 256;
 
 /// What a client is answered for whom there is no room, whatever it asks.
 pub(super) const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\
-    content-length: 0\r\nconnection: close\r\n\r\n";
+    content-type: application/problem+json\r\ncontent-length: 105\r\nconnection: close\r\n\r\n\
+    {\"title\":\"Service Unavailable\",\"status\":503,\
+    \"detail\":\"there is no room for one more connection just now\"}";
 
 /// The connections of one listener.
 #[derive(Clone, Debug)]
@@ -44,7 +46,7 @@ struct Registry {
     long_heads: Arc<Semaphore>,
 }
 
-/// Is told why what came never becomes a request, and of which address.
+/// Is told why what came never becomes a request, and of which address, where that is known.
 pub(super) type Report = Box<dyn Fn(RefusedFor, Option<IpAddr>) + Send + Sync>;
 
 /// How many connections there may be, and how long each may do what it does.
@@ -68,7 +70,7 @@ pub(super) struct Registration {
     registry: Arc<Registry>,
     number: u64,
     control: Arc<Control>,
-    address: IpAddr,
+    address: Option<IpAddr>,
     long_head: OnceLock<OwnedSemaphorePermit>,
 }
 
@@ -83,15 +85,15 @@ impl Connections {
     /// = all of them are being answered, or in use by the same client.
     pub(super) fn register(&self, client: Option<IpAddr>) -> Option<Registration> {
         let control = Arc::new(Control::new(self.0.began));
-        // A connection whose client is gone already has no address.
-        let address = client.unwrap_or(IpAddr::from([0; 4])).to_canonical();
-        let client = network(address);
+        // The admin socket knows no addresses, and a connection whose client is gone already has none.
+        let address = client.map(|client| client.to_canonical());
+        let client = network(address.unwrap_or(IpAddr::from([0; 4])));
         let mut open = self.0.open();
         let is_full = open.connections.len() >= self.0.limits.n_connections;
         let shed = if is_full { open.shed(client, self.0.millis()) } else { None };
         if is_full && shed.is_none() {
             drop(open);
-            (self.0.report)(RefusedFor::NoConnection, Some(address));
+            (self.0.report)(RefusedFor::NoConnection, address);
             return None;
         }
         let number = open.next;
@@ -161,12 +163,12 @@ impl Registration {
 
     /// Tells why what came on the connection never becomes a request.
     pub(super) fn report(&self, reason: RefusedFor) {
-        (self.registry.report)(reason, Some(self.address));
+        (self.registry.report)(reason, self.address);
     }
 
     /// A place for a stream of the connection, as if it were a connection of its own.
     pub(super) fn stream(&self, all: &Connections) -> Option<Self> {
-        all.register(Some(self.address))
+        all.register(self.address)
     }
 
     /// Whether there is room for a long head. Once there is, the connection has it until its end: its buffer

@@ -213,9 +213,14 @@ impl Public {
         self.ingest.refuse(RefusedRequest { reason, path: Some(path), source: None, client });
     }
 
-    /// Counts what never became a request.
-    pub(super) fn refuse_connection(&self, reason: RefusedFor, client: Option<IpAddr>) {
-        self.ingest.refuse(RefusedRequest { reason, path: None, source: None, client });
+    /// Counts what never became a request. It has no path; on the admin side it is shown by `place`.
+    pub(super) fn refuse_connection(
+        &self,
+        reason: RefusedFor,
+        client: Option<IpAddr>,
+        place: Option<&str>,
+    ) {
+        self.ingest.refuse(RefusedRequest { reason, path: place, source: None, client });
     }
 }
 

@@ -14,10 +14,10 @@ use actix_service::{
     IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, map_config,
 };
 use actix_web::dev::{AppConfig, Server, fn_service};
-use actix_web::rt::net::TcpStream;
-use actix_web::{App, HttpServer, web};
+use actix_web::rt::net::{TcpStream, UnixStream};
+use actix_web::{App, web};
 use futures_util::future::Either;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 
@@ -88,12 +88,26 @@ pub(super) fn admin(
         .disable_signals()
         .shutdown_timeout(ADMIN_STOP_TIMEOUT.as_secs())
         .listen("admin", listener, move || {
-            let admin = admin.clone();
-            let app = App::new().configure(|config| admin::configure(config, &admin));
-            let app = map_config(app.into_factory(), |()| AppConfig::default());
-            accept(connections.clone()).and_then(http(ADMIN_HEAD_TIMEOUT, &stop).h1(app))
+            accept(connections.clone()).and_then(answer_owner(&admin, &stop))
         })?;
     Ok((server.run(), addresses))
+}
+
+/// What the owner's programs and pages ask, on whichever socket.
+fn answer_owner(
+    admin: &web::Data<Admin>,
+    stop: &CancellationToken,
+) -> impl ServiceFactory<
+    (Connection<Socket>, Option<SocketAddr>),
+    Config = (),
+    Response = (),
+    Error = DispatchError,
+    InitError = (),
+> + use<> {
+    let admin = admin.clone();
+    let app = App::new().configure(|config| admin::configure(config, &admin));
+    let app = map_config(app.into_factory(), |()| AppConfig::default());
+    http(ADMIN_HEAD_TIMEOUT, stop).h1(app)
 }
 
 /// The server for an authority that looks whether this machine's names are its own.
@@ -120,24 +134,24 @@ pub(super) fn challenge(
 
 /// The server for the command line.
 pub(super) fn admin_socket(
-    listen: &Listen,
+    connections: &Connections,
     socket: UnixListener,
     admin: &web::Data<Admin>,
+    stop: &CancellationToken,
 ) -> io::Result<Server> {
-    let admin = admin.clone();
-    let app = move || App::new().configure(|config| admin::configure(config, &admin));
-    let server = HttpServer::new(app)
-        .on_connect(admin::mark_socket)
+    let (admin, connections, stop) = (admin.clone(), connections.clone(), stop.clone());
+    let server = Server::build()
         .workers(1)
-        .keep_alive(listen.keep_alive)
-        .client_request_timeout(ADMIN_HEAD_TIMEOUT)
-        .max_connections(ADMIN_CONNECTIONS_MAX)
+        .max_concurrent_connections(ADMIN_CONNECTIONS_MAX + SPARE_CONNECTIONS)
         .disable_signals()
-        .shutdown_timeout(ADMIN_STOP_TIMEOUT.as_secs());
-    Ok(server.listen_uds(socket)?.run())
+        .shutdown_timeout(ADMIN_STOP_TIMEOUT.as_secs())
+        .listen_uds("admin socket", socket, move || {
+            accept_local(connections.clone()).and_then(answer_owner(&admin, &stop))
+        })?;
+    Ok(server.run())
 }
 
-/// HTTP/1 as all listeners over TCP speak it. `Connections` ends what is not used.
+/// HTTP/1 as all listeners speak it. `Connections` ends what is not used.
 fn http<S>(
     head_timeout: Duration,
     stop: &CancellationToken,
@@ -156,6 +170,9 @@ where
         .graceful_shutdown_signal(move || stop.clone().cancelled_owned())
         .on_connect_ext(|io: &Connection<Socket>, data| {
             data.insert(Arc::clone(io.registration().control()));
+            if matches!(io.io, Socket::Local(_)) {
+                admin::mark_socket(data);
+            }
         })
 }
 
@@ -186,9 +203,7 @@ fn open(
         async move {
             let Some(registration) = registration else {
                 // To a client that wants a handshake first this is as good as hanging up.
-                let refused = tokio::time::timeout(DISCONNECT_TIMEOUT, refuse(io)).await;
-                refused.unwrap_or(Ok(())).map_err(DispatchError::Io)?;
-                return Err(DispatchError::Io(io::ErrorKind::ConnectionRefused.into()));
+                return Err(refuse(io).await);
             };
             // Answers to several requests at once go out each by itself: behind the first one they would
             // wait for the client to confirm it, 40 ms.
@@ -203,12 +218,15 @@ fn open(
 }
 
 /// Tells a client for whom there is no room to come again, whatever it asks.
-async fn refuse(mut io: TcpStream) -> io::Result<()> {
-    io.write_all(NO_ROOM).await?;
-    io.shutdown().await?;
-    // What came and is not read would take the answer back on its way.
-    tokio::io::copy(&mut io, &mut tokio::io::sink()).await?;
-    Ok(())
+async fn refuse(mut io: impl AsyncRead + AsyncWrite + Unpin) -> DispatchError {
+    let told = tokio::time::timeout(DISCONNECT_TIMEOUT, async {
+        io.write_all(NO_ROOM).await?;
+        io.shutdown().await?;
+        // What came and is not read would take the answer back on its way.
+        tokio::io::copy(&mut io, &mut tokio::io::sink()).await
+    });
+    let failed = told.await.ok().and_then(Result::err);
+    DispatchError::Io(failed.unwrap_or_else(|| io::ErrorKind::ConnectionRefused.into()))
 }
 
 /// The same for what speaks HTTP/1 alone.
@@ -222,6 +240,27 @@ fn accept(
     InitError = (),
 > {
     open(connections, None).map(Opened::watched)
+}
+
+/// The same for the admin socket.
+fn accept_local(
+    connections: Connections,
+) -> impl ServiceFactory<
+    UnixStream,
+    Config = (),
+    Response = (Connection<Socket>, Option<SocketAddr>),
+    Error = DispatchError,
+    InitError = (),
+> {
+    fn_service(move |io: UnixStream| {
+        let registration = connections.register(None);
+        async move {
+            match registration {
+                Some(registration) => Ok((Connection::new(Socket::Local(io), registration), None)),
+                None => Err(refuse(io).await),
+            }
+        }
+    })
 }
 
 /// Serves a connection by what its client chose in the handshake.

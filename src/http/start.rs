@@ -14,7 +14,7 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::web;
 use tokio_util::sync::CancellationToken;
 
-use super::connections::{Connections, Limits};
+use super::connections::{Connections, Limits, Report};
 use super::listen::{ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_TIMEOUT, Listen, cannot_listen};
 use super::{admin, public, serve};
 use crate::files;
@@ -91,7 +91,6 @@ pub fn start(
 
 struct Bound {
     servers: Vec<Server>,
-    /// Of the listeners over TCP.
     connections: Vec<Connections>,
     /// The public listener's.
     addresses: Vec<SocketAddr>,
@@ -123,11 +122,11 @@ fn bind(
         answer: listen.request_timeout * 2 + COMMIT_TIMEOUT,
         discard: DISCARD_TIMEOUT,
     };
-    let reporter = Arc::clone(public);
-    let of_public = Connections::new(
-        limits,
-        Box::new(move |why, client| reporter.refuse_connection(why, client)),
-    );
+    let report = |place| -> Report {
+        let public = Arc::clone(public);
+        Box::new(move |why, client| public.refuse_connection(why, client, place))
+    };
+    let of_public = Connections::new(limits, report(None));
     let limits = Limits {
         n_connections: ADMIN_CONNECTIONS_MAX,
         idle: listen.keep_alive + ADMIN_HEAD_TIMEOUT,
@@ -136,22 +135,22 @@ fn bind(
         answer: FOR_EVER,
         discard: DISCARD_TIMEOUT,
     };
-    // The listener of hooks is the other one.
-    let of_admin = Connections::new(limits, Box::new(|_, _| {}));
+    let of_admin = Connections::new(limits, report(Some("(admin listener)")));
+    // Of its own: a client that holds all connections of the other one cannot lock the owner out.
+    let of_socket = Connections::new(limits, report(Some("(admin socket)")));
+    // What the whole Internet tries on port 80 tells an owner nothing.
     let of_challenge = Connections::new(limits, Box::new(|_, _| {}));
     let admin = web::Data::from(Arc::clone(admin));
     let (public_server, addresses) = serve::public(listen, &of_public, public, drain)?;
     let (admin_server, admin_addresses) = serve::admin(listen, &of_admin, &admin, drain)?;
     let socket = bind_socket(&listen.socket)
         .map_err(|err| cannot_listen(listen.socket.display(), "`[admin] socket`", &err))?;
-    // A server of its own: a client that holds all connections of the other one cannot lock the
-    // owner out.
-    let socket_server = serve::admin_socket(listen, socket, &admin)?;
+    let socket_server = serve::admin_socket(&of_socket, socket, &admin, drain)?;
     let mut servers = vec![public_server, admin_server, socket_server];
     if !listen.challenge.is_empty() {
         servers.push(serve::challenge(listen, &of_challenge, drain)?);
     }
-    let connections = vec![of_public, of_admin, of_challenge];
+    let connections = vec![of_public, of_admin, of_socket, of_challenge];
     Ok(Bound { servers, connections, addresses, admin: admin_addresses })
 }
 

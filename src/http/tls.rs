@@ -1,4 +1,4 @@
-//! TLS between a socket and its connection.
+//! Sockets, and TLS between them and their connections.
 
 use std::io;
 use std::pin::Pin;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_web::rt::net::TcpStream;
+use actix_web::rt::net::{TcpStream, UnixStream};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_rustls::TlsAcceptor;
@@ -26,13 +26,15 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(10);
 pub(super) enum Socket {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    /// One of this machine's own, by a path.
+    Local(UnixStream),
 }
 
 impl Socket {
     /// Whether the client chose HTTP/2.
     pub(super) fn speaks_http2(&self) -> bool {
         match self {
-            Self::Plain(_) => false,
+            Self::Plain(_) | Self::Local(_) => false,
             Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(HTTP_2),
         }
     }
@@ -142,6 +144,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_read(context, buffer),
             Self::Tls(io) => Pin::new(io).poll_read(context, buffer),
+            Self::Local(io) => Pin::new(io).poll_read(context, buffer),
         }
     }
 }
@@ -155,6 +158,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_write(context, bytes),
             Self::Tls(io) => Pin::new(io).poll_write(context, bytes),
+            Self::Local(io) => Pin::new(io).poll_write(context, bytes),
         }
     }
 
@@ -162,6 +166,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_flush(context),
             Self::Tls(io) => Pin::new(io).poll_flush(context),
+            Self::Local(io) => Pin::new(io).poll_flush(context),
         }
     }
 
@@ -169,6 +174,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_shutdown(context),
             Self::Tls(io) => Pin::new(io).poll_shutdown(context),
+            Self::Local(io) => Pin::new(io).poll_shutdown(context),
         }
     }
 }

@@ -174,7 +174,8 @@ pub struct RefusedRow {
     pub status: Option<u16>,
     /// Why, and what helps.
     pub reason: Cow<'static, str>,
-    /// The request's path, cut off where it is long; nothing where it was not read.
+    /// The request's path, cut off where it is long; nothing where it was not read, but `(admin listener)`
+    /// or `(admin socket)` where it came there.
     pub path: Option<String>,
     /// The source, where it is one.
     pub source: Option<SourceName>,

@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn each_answer_has_the_length_and_the_status_that_it_says() {
-        for answer in [BAD_REQUEST, TOO_SLOW, HEAD_TOO_LARGE] {
+        for answer in [BAD_REQUEST, TOO_SLOW, HEAD_TOO_LARGE, crate::http::connections::NO_ROOM] {
             let text = std::str::from_utf8(answer).unwrap();
             let (head, body) = text.split_once("\r\n\r\n").unwrap();
             assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{text}");

@@ -1,5 +1,7 @@
 //! Nothing is refused without a trace.
 
+use std::os::unix::net::UnixStream;
+
 use super::super::support::gateway::{Folder, Gateway, signature};
 use super::super::support::program::{self, Served};
 use super::super::support::wire::{self, Wire, head};
@@ -125,5 +127,37 @@ fn body_that_does_not_come_or_comes_too_often_is_shown() {
     {
         assert!(shown.contains(part), "{part}: {shown}");
     }
+    assert_eq!(served.stop(), Some(0));
+}
+
+/// What the HTTP library would answer by itself, without a word, and without being seen.
+#[test]
+fn what_is_no_request_on_the_admin_side_is_answered_in_words_and_shown() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    let socket = folder.path().join("data/admin.sock");
+    let long = head("GET", "/readyz", &[("X-Long", &"9".repeat(60_000))]);
+    let many = head("GET", "/readyz", &[("X-Many", "1"); 100]);
+    for (request, status) in [("nonsense\r\n\r\n", 400), (&*long, 431), (&*many, 431)] {
+        let stream = UnixStream::connect(&socket).unwrap();
+        let over_socket = Wire::over(stream).write(request.as_bytes()).answer().unwrap();
+        let over_tcp = wire::raw(served.admin(), request.as_bytes()).unwrap();
+        for answer in [over_socket, over_tcp] {
+            assert_eq!(answer.status, status);
+            assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+            assert!(answer.json()["detail"].is_string(), "{answer:?}");
+        }
+    }
+    let status = served.ask("GET", "/api/v1/status").json();
+    for (place, client) in [("(admin socket)", None), ("(admin listener)", Some("127.0.0.1"))] {
+        for (code, count) in [(400, 1), (431, 2)] {
+            let rows = status["refused"].as_array().unwrap();
+            let row = rows.iter().find(|row| row["path"] == place && row["status"] == code);
+            let row = row.unwrap_or_else(|| panic!("{place} {code}: {status}"));
+            assert_eq!((row["count"].as_u64(), row["client"].as_str()), (Some(count), client));
+        }
+    }
+    let told = served.log();
+    assert_eq!(told.matches("status=400").count(), 1, "one line a second: {told}");
     assert_eq!(served.stop(), Some(0));
 }
