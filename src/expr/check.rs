@@ -43,7 +43,10 @@ pub(super) fn check_names(
 pub(super) fn check_named(text: &str, named: &[Named]) -> Result<(), ExprError> {
     let mut unknown = named.iter().filter(|named| !is_known(text, named));
     let Some(first) = unknown.next() else {
-        return named.iter().try_for_each(|filter| check_arguments(text, filter));
+        return named.iter().try_for_each(|named| match named.kind {
+            NameKind::Filter | NameKind::Test => check_arguments(text, named),
+            NameKind::Method => check_method(text, named),
+        });
     };
     let Named { name, kind, range, .. } = first;
     let mut help = near(first);
@@ -75,6 +78,48 @@ fn at(text: &str, range: &Range<usize>) -> ExprError {
     let line = Some(before.matches('\n').count() + 1);
     let (message, help) = (String::new(), String::new());
     ExprError { message, help, range: Some(range.clone()), line }
+}
+
+/// Methods that have nothing to do where they are told nothing, each with how many values and an example.
+const TOLD: [(&str, usize, &str); 16] = [
+    ("center", 1, "20"),
+    ("count", 1, "\"a\""),
+    ("endswith", 1, "\"a\""),
+    ("find", 1, "\"a\""),
+    ("get", 1, "\"name\""),
+    ("index", 1, "\"a\""),
+    ("ljust", 1, "20"),
+    ("partition", 1, "\":\""),
+    ("removeprefix", 1, "\"a\""),
+    ("removesuffix", 1, "\"a\""),
+    ("replace", 2, "\"a\", \"b\""),
+    ("rfind", 1, "\"a\""),
+    ("rjust", 1, "20"),
+    ("rpartition", 1, "\":\""),
+    ("startswith", 1, "\"a\""),
+    ("zfill", 1, "5"),
+];
+
+/// A method that is told too little fails with each event, or finds nothing: `commits.count()` counts a
+/// list in other languages.
+fn check_method(text: &str, method: &Named) -> Result<(), ExprError> {
+    let Named { name, arguments, .. } = method;
+    let written = text.get(arguments.clone()).unwrap_or_default();
+    let Some((_, wanted, example)) = TOLD.iter().find(|(known, ..)| known == name) else {
+        return Ok(());
+    };
+    let is_macro = text.contains(&format!("macro {name}("));
+    if is_macro || slips::n_arguments(written) >= *wanted {
+        return Ok(());
+    }
+    let message = format!("missing argument (at `.{name}({written})`)");
+    let help = match name.as_str() {
+        "count" => format!(
+            "how many there are is `x | length`; how often one of them is there is `x.count({example})`"
+        ),
+        _ => format!("as in `x.{name}({example})`"),
+    };
+    Err(ExprError { message, help, ..at(text, &(method.range.start..arguments.end + 1)) })
 }
 
 /// What these filters are told is looked at by them even where there is no value. Each with an

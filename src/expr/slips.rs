@@ -201,6 +201,20 @@ fn without_strings(text: &str) -> String {
     code
 }
 
+/// How many values stand in the brackets of a call.
+pub(super) fn n_arguments(written: &str) -> usize {
+    let code = without_strings(written);
+    let mut depth = 0_i32;
+    let parts = code.split(|c| {
+        depth += i32::from("([{".contains(c)) - i32::from(")]}".contains(c));
+        c == ',' && depth == 0
+    });
+    // A text leaves blanks, and a comma may stand behind the last one.
+    let n_parts = parts.count();
+    let ends_open = written.trim_end().ends_with(',');
+    if written.trim().is_empty() { 0 } else { n_parts - usize::from(ends_open) }
+}
+
 /// What to write where nothing better is known: what such a text looks like.
 pub(super) fn example(is_template: bool) -> &'static str {
     if is_template {

@@ -254,7 +254,7 @@ fn what_a_stranger_makes_long_is_paid_for_by_fuel() {
 #[test]
 fn an_error_does_not_quote_the_payload() {
     let body = r#"{"data":{"a":"hunter2"}}"#;
-    for text in ["data.a + 1", "data.a | int", "data.a | items", "data.a.count()"] {
+    for text in ["data.a + 1", "data.a | int", "data.a | items", "data.a.keys()"] {
         let expression = Expression::compile(text).unwrap();
         let err = expression.eval(&Scope::of(&event(body))).unwrap_err();
         assert!(!err.to_string().contains("hunter2"), "{err}");

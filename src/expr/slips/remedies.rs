@@ -49,6 +49,9 @@ pub(in crate::expr) fn remedy(
     }
 }
 
+/// What helps where a filter that calculates is given a text or a list.
+const NEEDS_NUMBER: &str = "it works on a number; what may be something else is asked first, as in `(x | round) if x is number else x`";
+
 /// What helps where values are not what an operator or a filter works on.
 fn of_values(detail: &str) -> &'static str {
     let has = |part: &str| detail.contains(part);
@@ -65,6 +68,12 @@ fn of_values(detail: &str) -> &'static str {
         ("not iterable", "a loop needs a list, as in `{% for x in data.list or [] %}`"),
         ("not callable", "write a field without brackets; a method is one of a text, list or map"),
         ("has no fields", "write `payload`: it is the whole text"),
+        ("cannot round", NEEDS_NUMBER),
+        ("absolute value", NEEDS_NUMBER),
+        ("invalid float", NEEDS_NUMBER),
+        ("to integer", NEEDS_NUMBER),
+        ("to float", NEEDS_NUMBER),
+        ("no amount", NEEDS_NUMBER),
         ("no date", "what may be something else is asked first, as in `x is number`"),
         ("length of value", "texts, lists and maps have a length; a number has it as `x | string`"),
         ("sum numbers", "name the field that is a number, as in `data.items | sum(\"price\")`"),

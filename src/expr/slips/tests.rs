@@ -112,6 +112,20 @@ fn unknown_methods_have_their_remedy() {
 }
 
 #[test]
+fn methods_that_are_told_too_little_have_their_remedy() {
+    let count =
+        "how many there are is `x | length`; how often one of them is there is `x.count(\"a\")`";
+    check("payload.commits.count() > 3", "count()", count);
+    check("data.a and data.name.startswith( )", "startswith( )", "as in `x.startswith(\"a\")`");
+    check("data.a.replace('a,b') == ''", "replace('a,b')", "as in `x.replace(\"a\", \"b\")`");
+    let err = Template::compile("{% if data.a %}{{ data.list.count() }}{% endif %}", Escape::None);
+    assert_eq!(err.unwrap_err().help, count);
+    for text in ["data.a.count('a') > 1", "data.a.replace((1, 2)[0], 'b')", "data.a.split()"] {
+        assert!(Expression::compile(text).is_ok(), "{text}");
+    }
+}
+
+#[test]
 fn good_texts_have_no_slips() {
     for text in [
         "data.a != 1",
