@@ -261,7 +261,9 @@ impl Application {
                 signal = self.signals.next() => match signal {
                     Signal::Stop => return Ok(()),
                     Signal::Reload => self.reload().await,
-                    Signal::Unused => warn!("SIGUSR2 means nothing here: SIGHUP reloads"),
+                    Signal::Unused(name) => {
+                        warn!("{name} means nothing here: SIGHUP reloads");
+                    }
                 },
                 () = self.stop.cancelled() => return Ok(()),
                 () = self.server.store.poisoned() => return Err(AppError::Poisoned),

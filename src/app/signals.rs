@@ -11,8 +11,8 @@ pub(super) enum Signal {
     Stop,
     /// SIGHUP, or SIGUSR1, which reloads other receivers of webhooks: read the configuration again.
     Reload,
-    /// SIGUSR2 means nothing here. Left to the system it would end the process.
-    Unused,
+    /// One that means nothing here. Left to the system it would end the process without a word.
+    Unused(&'static str),
 }
 
 /// Listens from the moment it is made.
@@ -23,6 +23,8 @@ pub(super) struct Signals {
     hang_up: Listener,
     user_1: Listener,
     user_2: Listener,
+    alarm: Listener,
+    io: Listener,
 }
 
 impl Signals {
@@ -33,6 +35,8 @@ impl Signals {
             hang_up: signal(SignalKind::hangup())?,
             user_1: signal(SignalKind::user_defined1())?,
             user_2: signal(SignalKind::user_defined2())?,
+            alarm: signal(SignalKind::alarm())?,
+            io: signal(SignalKind::io())?,
         })
     }
 
@@ -42,7 +46,9 @@ impl Signals {
             _ = self.interrupt.recv() => Signal::Stop,
             _ = self.hang_up.recv() => Signal::Reload,
             _ = self.user_1.recv() => Signal::Reload,
-            _ = self.user_2.recv() => Signal::Unused,
+            _ = self.user_2.recv() => Signal::Unused("SIGUSR2"),
+            _ = self.alarm.recv() => Signal::Unused("SIGALRM"),
+            _ = self.io.recv() => Signal::Unused("SIGIO"),
         }
     }
 }

@@ -48,10 +48,14 @@ fn a_service_manager_hears_of_the_start_the_reload_the_end_and_that_all_is_well(
     assert!(reloading.lines().any(|line| line.starts_with("MONOTONIC_USEC=")), "{reloading}");
     manager.wait_for("READY=1");
     // What reloads other receivers of webhooks, and what would end the process by itself.
-    served.signal(Signal::USR2);
-    served.signal(Signal::USR1);
+    for signal in [Signal::USR2, Signal::ALARM, Signal::IO, Signal::USR1] {
+        served.signal(signal);
+    }
     manager.wait_for("RELOADING=1");
     manager.wait_for("READY=1");
+    while !["SIGUSR2", "SIGALRM", "SIGIO"].iter().all(|name| served.log().contains(name)) {
+        std::thread::yield_now();
+    }
     served.signal(Signal::TERM);
     manager.wait_for("STOPPING=1");
     assert_eq!(served.wait(), Some(0));
