@@ -275,9 +275,13 @@ impl Handlers {
                 Some(format!("the deliveries of handler `{name}` have ended"))
             }
             Place::Running(_) | Place::Finishing { .. } => None,
-            Place::Failed(Failed { why, .. }) => Some(format!(
-                "handler `{name}` is not running: {why}; it is tried again every minute"
-            )),
+            Place::Failed(Failed { why, .. }) => {
+                // Mostly it names the handler, and says what cannot be done.
+                let is_named = why.starts_with(&format!("handler `{name}` cannot "));
+                let what =
+                    if is_named { "" } else { &format!("handler `{name}` is not running: ") };
+                Some(format!("{what}{why}; it is tried again every minute"))
+            }
         };
         self.places().iter().filter_map(problem).collect()
     }

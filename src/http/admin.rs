@@ -46,7 +46,7 @@ pub use context::Admin;
 pub use gate::{Gate, Tokens};
 pub use lists::NEXT;
 
-use answers::{counted, json, raw, ready, stored};
+use answers::{counted, json, notes, raw, ready, stored};
 use context::{BODY_MAX, BODY_TIMEOUT};
 use error::{AdminError, COPY_ONLY};
 use gate::Caller;
@@ -145,7 +145,7 @@ async fn answer(
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let is_change = *request.method() == Method::POST;
     match route.need() {
-        Need::Get | Need::Both if is_read => read(route, request, admin).await,
+        Need::Get | Need::Both if is_read => read(route, caller, request, admin).await,
         Need::Post if is_change && route.is_for_standby() => {
             standby::check_caller(caller)?;
             // No standby is a browser.
@@ -181,13 +181,14 @@ async fn follow(route: &Route, body: &[u8], admin: &Admin) -> Result<HttpRespons
 
 async fn read(
     route: Route,
+    caller: Caller,
     request: &HttpRequest,
     admin: &Admin,
 ) -> Result<HttpResponse, AdminError> {
     let api = &admin.api;
     match route {
         Route::Health => Ok(health(request.method())),
-        Route::Ready => Ok(ready(&api.unready().await, api.cluster())),
+        Route::Ready => Ok(ready(&api.unready().await, &notes(api, caller))),
         Route::Metrics => Ok(scrape::metrics(admin, request.headers().get(header::ACCEPT))),
         Route::Status => Ok(json(&api.status())),
         Route::Cluster => Ok(json(&ClusterAnswer { cluster: api.cluster() })),

@@ -21,13 +21,14 @@ pub struct HandlerView {
     pub reason: Option<String>,
     /// While it is paused: until when, and why.
     pub pause: Option<PauseView>,
-    /// Events that the cursor has not passed.
+    /// Events that it has not come to or is not done with. Those count, too, that its `on` or `when` will
+    /// leave out: they are not looked at yet.
     pub in_log: u64,
     /// Retries and held deliveries.
     pub waiting: u64,
     /// Dead letters.
     pub dead: u64,
-    /// When the oldest event that is not settled came in.
+    /// When the oldest event that is not settled came in, one that it will leave out or not.
     pub oldest_pending_at: Option<Timestamp>,
     /// How long that is ago.
     pub oldest_pending_seconds: u64,
@@ -66,6 +67,22 @@ impl HandlerView {
         self.state == HandlerStatus::Running
             && self.failing_since.is_none()
             && self.given_up_in_a_row >= GiveUpStreak::MANY
+    }
+
+    /// What is not settled: no more than that waits for it.
+    pub fn pending(&self) -> u64 {
+        self.in_log.saturating_add(self.waiting)
+    }
+
+    /// Whether it has not looked at all that is pending, so that the number is a bound: `on` and `when` may
+    /// leave some out.
+    pub fn is_bound(&self) -> bool {
+        self.in_log > 0
+    }
+
+    /// Whether its calls have come to nothing for so long that what comes in waits, or is given up.
+    pub fn is_down(&self) -> bool {
+        self.state == HandlerStatus::Down || self.is_giving_up()
     }
 
     /// Its state as people read it: one that runs and whose calls come to nothing is not well.

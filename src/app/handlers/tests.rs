@@ -54,7 +54,7 @@ async fn a_handler_that_cannot_be_started_keeps_back_no_other_and_is_tried_again
     assert_eq!(states(), [pair("a", HandlerStatus::Failed), pair("b", HandlerStatus::Running)]);
     let problems = handlers.problems();
     assert_eq!(problems.len(), 1);
-    assert!(problems[0].starts_with("handler `a` is not running: "), "{problems:?}");
+    assert!(problems[0].starts_with("handler `a` cannot be subscribed: "), "{problems:?}");
     handlers.retry(parts::handlers(&old, &core.clock, &all)).await;
     assert_eq!(
         states(),

@@ -56,7 +56,8 @@ fn a_handler_that_cannot_be_built_keeps_back_nobody_and_misses_nothing() {
     assert!(reason.starts_with("handler `app` cannot be built: "), "{reason}");
     assert!(!reason.contains("not base64!"), "{reason}");
     let ready = served.ask("GET", "/readyz");
-    assert!(ready.text().contains("handler `app` is not running"), "{}", ready.text());
+    let problem = ready.json()["problems"][0].as_str().unwrap().to_owned();
+    assert!(problem.starts_with(&format!("{reason}; ")), "{problem}");
     let told = &lines(&folder, "data/own.jsonl", 1)[0];
     assert_eq!(told["type"], "handler.failed");
     assert_eq!(told["payload"]["handler"], "app");
