@@ -10,8 +10,9 @@ use crate::cluster::ClusterView;
 use crate::deliver::Policy;
 use crate::event::{HandlerName, Position, SourceName};
 use crate::ingest::Ingest;
-use crate::queue::{Queue, QueueError, QueueStats};
+use crate::queue::{Backlog, Queue, QueueError, QueueStats};
 use crate::source::SourceCredentials;
+use crate::text::{count, up_to};
 
 mod actions;
 mod ask;
@@ -306,12 +307,14 @@ impl Api {
         // Counted before: it may be done a moment later.
         let stats = self.queue.stats();
         let backlog = stats.handlers.iter().find(|(name, _)| name == handler);
-        let waiting = backlog.map_or(0, |(_, one)| one.in_log.saturating_add(one.waiting));
+        let backlog = backlog.map_or_else(Backlog::default, |(_, backlog)| *backlog);
+        let (waiting, is_bound) =
+            (backlog.in_log.saturating_add(backlog.waiting), backlog.in_log > 0);
         let retried = self.server()?.control.retry_now(handler).await;
-        let retried = retried.map(|()| Retried { handler: handler.clone(), waiting });
+        let retried = retried.map(|()| Retried { handler: handler.clone(), waiting, is_bound });
         self.note("try now", format!("handler {handler}"), &retried, |one| match one.waiting {
             0 => "nothing waits for it".to_owned(),
-            waiting => format!("one of {waiting} that wait"),
+            waiting => format!("one of {} that wait", up_to(one.is_bound, count(waiting))),
         });
         retried
     }

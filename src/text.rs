@@ -208,6 +208,11 @@ pub fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
+/// A number that is no more than a bound, where it is one: `up to 12`.
+pub fn up_to(is_bound: bool, number: String) -> String {
+    if is_bound { format!("up to {number}") } else { number }
+}
+
 /// `1.4 kB`
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 pub fn bytes(bytes: u64) -> String {

@@ -97,6 +97,9 @@ pub struct Retried {
     pub handler: HandlerName,
     /// How many deliveries wait for it: one of them is tried at once.
     pub waiting: u64,
+    /// Whether it has not looked at all of them, so that there may be fewer.
+    #[serde(default)]
+    pub is_bound: bool,
 }
 
 /// What became of a pause or a resumption.

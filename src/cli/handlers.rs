@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::api::{Forgotten, HandlerView, PauseAsk, Retried, RunChanged};
 use crate::config::Config;
 use crate::event::HandlerName;
-use crate::text::counted;
+use crate::text::{counted, up_to};
 
 use super::args::Handlers;
 use super::output::Output;
@@ -41,7 +41,10 @@ pub(super) async fn run(verb: Handlers, config: &Config, output: Output) -> Resu
                 0 => format!("nothing waits for `{name}`"),
                 waiting => format!(
                     "`{name}` is tried with one of {}: see `gatepost handlers list`",
-                    counted(waiting, "delivery that waits", "deliveries that wait")
+                    up_to(
+                        one.is_bound,
+                        counted(waiting, "delivery that waits", "deliveries that wait")
+                    )
                 ),
             })
         }

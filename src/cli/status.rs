@@ -1,11 +1,13 @@
 //! `status`.
 
+use std::time::Duration;
+
 use crate::api::{HandlerView, SecretView, SourceView, StatusView};
 use crate::config::Config;
 use crate::event::SourceName;
 use crate::ingest::RefusedRow;
 use crate::standby::StandbyView;
-use crate::text::{bytes, count, counted, span};
+use crate::text::{bytes, count, counted, span, up_to};
 
 use super::CliError;
 use super::args::Status;
@@ -69,8 +71,8 @@ const SECRETS: &[Column<SourceSecret>] = &[
     ("LAST MATCHED SINCE THE START", |(_, secret)| ago_or(secret.last_matched_at, "never")),
 ];
 
-const REFUSED: &[Column<RefusedRow>] = &[
-    ("REFUSED", |one| one.status.map_or_else(|| "-".to_owned(), |status| status.to_string())),
+const NOT_STORED: &[Column<RefusedRow>] = &[
+    ("NOT STORED", |one| one.status.map_or_else(|| "-".to_owned(), |status| status.to_string())),
     ("COUNT", |one| count(one.count)),
     ("LAST", |one| ago(one.last_at)),
     ("CLIENT", |one| one.client.map_or_else(|| "-".to_owned(), |client| client.to_string())),
@@ -83,14 +85,22 @@ pub(super) const HANDLERS: &[Column<HandlerView>] = &[
     ("HANDLER", |one| one.name.to_string()),
     ("KIND", |one| one.kind.as_deref().unwrap_or("-").to_owned()),
     ("STATE", |one| one.state_shown().to_owned()),
-    ("BACKLOG", |one| count(one.in_log)),
+    ("BACKLOG", backlog),
     ("WAITING", |one| count(one.waiting)),
     ("DEAD", |one| count(one.dead)),
-    ("OLDEST", |one| match one.oldest_pending_at {
-        Some(_) => span(std::time::Duration::from_secs(one.oldest_pending_seconds)),
-        None => "-".to_owned(),
-    }),
+    ("OLDEST", oldest),
 ];
+
+/// What a handler has not come to.
+pub(super) fn backlog(one: &HandlerView) -> String {
+    up_to(one.is_bound(), count(one.in_log))
+}
+
+/// How old the oldest is of what waits for it.
+pub(super) fn oldest(one: &HandlerView) -> String {
+    let oldest = one.oldest_pending_at.map(|_| Duration::from_secs(one.oldest_pending_seconds));
+    oldest.map_or_else(|| "-".to_owned(), |oldest| up_to(one.is_bound(), span(oldest)))
+}
 
 /// Since when the calls of a handler fail, why, and what comes next.
 fn failing(handler: &HandlerView) -> Option<String> {
@@ -155,7 +165,7 @@ fn text(status: &StatusView) -> String {
         .collect();
     section(&mut text, &secrets, SECRETS);
     section(&mut text, &status.handlers, HANDLERS);
-    section(&mut text, &status.refused, REFUSED);
+    section(&mut text, &status.refused, NOT_STORED);
     for line in status.handlers.iter().filter_map(failing) {
         text.line(format_args!("\n{line}"));
     }

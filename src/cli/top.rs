@@ -8,13 +8,14 @@ use serde::Serialize;
 use crate::api::{HandlerRates, HandlerStatus, HandlerView, RatesView, SourceView, StatusView};
 use crate::clock::{Stopwatch, whole_millis};
 use crate::config::Config;
-use crate::text::{bytes, count, counted, latency, span};
+use crate::text::{bytes, count, counted, latency, up_to};
 
 use super::args::Top;
 use super::fitted::{FitRules, fitted, wrapped};
 use super::human::ago;
 use super::output::{Column, Output, Page, plain, table};
 use super::screen::{Key, Screen};
+use super::status::{backlog, oldest};
 use super::store::Server;
 use super::{CliError, screen};
 
@@ -91,13 +92,10 @@ type SourceRow = (SourceView, u64, u64, u64);
 const HANDLERS: &[Column<HandlerRow>] = &[
     ("HANDLER", |(one, _)| one.name.to_string()),
     ("STATE", |(one, _)| one.state_shown().to_owned()),
-    ("BACKLOG", |(one, _)| count(one.in_log)),
+    ("BACKLOG", |(one, _)| backlog(one)),
     ("WAITING", |(one, _)| count(one.waiting)),
     ("DEAD", |(one, _)| count(one.dead)),
-    ("OLDEST", |(one, _)| match one.oldest_pending_at {
-        Some(_) => span(Duration::from_secs(one.oldest_pending_seconds)),
-        None => "-".to_owned(),
-    }),
+    ("OLDEST", |(one, _)| oldest(one)),
     ("BUSY", |(one, _)| format!("{}/{}", one.in_flight, one.concurrency)),
     ("DONE/MIN", |(_, rates)| {
         count(rates.as_ref().map_or(0, |one| last_minute(&one.delivered.minutes)))
@@ -242,7 +240,8 @@ fn verdict(status: &StatusView) -> String {
     let failing: Vec<&str> =
         status.handlers.iter().filter(|one| is_failing(one)).map(|one| one.name.as_str()).collect();
     let sum = |of: fn(&HandlerView) -> u64| status.handlers.iter().map(of).sum::<u64>();
-    let waiting = counted(sum(|one| one.in_log + one.waiting), "delivery waits", "deliveries wait");
+    let waiting = counted(sum(HandlerView::pending), "delivery waits", "deliveries wait");
+    let waiting = up_to(status.handlers.iter().any(HandlerView::is_bound), waiting);
     let dead = counted(sum(|one| one.dead), "dead letter", "dead letters");
     match failing.as_slice() {
         [] => format!("all handlers answer; {waiting}, {dead}"),

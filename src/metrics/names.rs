@@ -65,7 +65,7 @@ pub(super) fn queue_damages(registry: &mut Registry) -> Count {
 
 pub(super) fn backlog(registry: &mut Registry) -> Family<HandlerLabels, Count> {
     let family = Family::default();
-    registry.register("backlog_events", "Events not settled yet", family.clone());
+    registry.register("backlog_events", "Events not settled yet; what a handler's on or when leaves out counts until it comes to it", family.clone());
     family
 }
 
@@ -73,7 +73,7 @@ pub(super) fn oldest_pending(registry: &mut Registry) -> Family<HandlerLabels, S
     let family = Family::default();
     registry.register(
         "oldest_pending_seconds",
-        "How long the oldest event that is not settled has waited",
+        "How long the oldest event that is not settled has waited, one that the handler will leave out or not",
         family.clone(),
     );
     family

@@ -75,14 +75,14 @@ impl HandlerRow {
             kind: handler.kind.as_deref().unwrap_or("gone").to_owned(),
             sign: Sign::of_handler(handler.state, is_in_trouble),
             state: handler.state_shown(),
-            in_log: Linked::new(
+            in_log: Linked::at_most(
                 handler.in_log,
                 address("/events", [("handler", name.as_str()), ("state", "pending")]),
             ),
             waiting: Linked::new(handler.waiting, waiting_address(&name)),
             dead: Linked::new(handler.dead, address("/dead", [("handler", name.as_str())])),
             oldest: match handler.oldest_pending_at {
-                Some(at) => words::between(at, now),
+                Some(at) => words::up_to(handler.is_bound(), words::between(at, now)),
                 None => "–".to_owned(),
             },
             busy: format!("{} of {}", handler.in_flight, handler.concurrency),

@@ -12,7 +12,7 @@ use super::sources::SourceRow;
 use super::verdict::{Verdict, verdict};
 use super::widgets::{Bars, Linked, When};
 use super::{Viewer, rendered, sources, words};
-use crate::api::{Api, ApiError, RatesView, StatusView};
+use crate::api::{Api, ApiError, HandlerView, RatesView, StatusView};
 use crate::clock::Timestamp;
 use crate::standby::StandbyView;
 
@@ -64,8 +64,8 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
     // What keeps events from coming goes before where to have them from.
     let first_steps = if verdict.is_trouble { None } else { first_steps(api, &status) };
     let frame = Frame::new(api, &status, fields, viewer, Here::Overview, title, "/api/v1/status");
-    let sum = |of: fn(&crate::api::HandlerView) -> u64| status.handlers.iter().map(of).sum::<u64>();
-    let waiting = sum(|handler| handler.in_log.saturating_add(handler.waiting));
+    let sum = |of: fn(&HandlerView) -> u64| status.handlers.iter().map(of).sum::<u64>();
+    let waiting = sum(HandlerView::pending);
     let minutes = events_by_minute(&rates);
     let n_received = minutes.iter().copied().map(u64::from).sum();
     let label =

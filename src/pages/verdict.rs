@@ -108,10 +108,6 @@ fn of_problem(problem: &str, n_more: usize) -> Verdict {
     of_trouble(Trouble { first: "Not ready:".to_owned(), since: None, rest, explained })
 }
 
-fn waiting(handler: &HandlerView) -> u64 {
-    handler.in_log.saturating_add(handler.waiting)
-}
-
 /// What the handlers do that do not fail: those that are not held go on.
 fn others(handlers: &[HandlerView]) -> String {
     let count =
@@ -156,7 +152,7 @@ fn one_fails(handler: &HandlerView, others: &str, now: Timestamp) -> Verdict {
         (None, None) => "its deliveries have ended",
     };
     let error = words::shown(error, ERROR_CHARS_MAX);
-    let n_waiting = waiting(handler);
+    let n_waiting = handler.pending();
     let link = match (n_waiting, handler.dead) {
         (0, 0) => None,
         (0, n) => Some((
@@ -164,7 +160,7 @@ fn one_fails(handler: &HandlerView, others: &str, now: Timestamp) -> Verdict {
             address("/dead", [("handler", name.as_str())]),
         )),
         (n, _) => Some((
-            words::counted(n, "event", "events"),
+            words::up_to(handler.is_bound(), words::counted(n, "event", "events")),
             // Both numbers are there: what it has not come to yet, and what it tries again.
             match handler.in_log {
                 0 => address("/events", [("handler", name.as_str()), ("state", "waiting")]),
@@ -239,7 +235,7 @@ fn one_gives_up(handler: &HandlerView, others: &str, now: Timestamp) -> Verdict 
 
 /// Until when what waits is tried.
 fn until(handler: &HandlerView, now: Timestamp) -> String {
-    match handler.given_up_at.filter(|at| *at > now && waiting(handler) > 0) {
+    match handler.given_up_at.filter(|at| *at > now && handler.pending() > 0) {
         Some(at) => {
             format!("; what fails like this until {} is given up", words::clock(at, now, false))
         }
@@ -255,7 +251,7 @@ fn many_fail(handlers: &[&HandlerView]) -> Verdict {
     let names: Vec<String> = handlers.iter().take(5).map(|one| one.name.to_string()).collect();
     let more = handlers.len() - names.len();
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    let n_waiting: u64 = handlers.iter().map(|one| waiting(one)).sum();
+    let n_waiting: u64 = handlers.iter().map(|one| one.pending()).sum();
     let n_dead: u64 = handlers.iter().map(|one| one.dead).sum();
     let dead = || words::counted(n_dead, "dead letter", "dead letters");
     let (link, end) = match (n_waiting, n_dead) {
@@ -263,7 +259,8 @@ fn many_fail(handlers: &[&HandlerView]) -> Verdict {
         (0, 1) => (Some((dead(), "/dead".to_owned())), "waits for you; nothing else waits.".into()),
         (0, _) => (Some((dead(), "/dead".to_owned())), "wait for you; nothing else waits.".into()),
         (n, n_dead) => {
-            let deliveries = words::counted(n, "delivery", "deliveries");
+            let is_bound = handlers.iter().any(|one| one.is_bound());
+            let deliveries = words::up_to(is_bound, words::counted(n, "delivery", "deliveries"));
             (Some((deliveries, "/handlers".to_owned())), waiting_end(n, n_dead, ""))
         }
     };
@@ -282,7 +279,7 @@ fn many_fail(handlers: &[&HandlerView]) -> Verdict {
 
 fn calm(status: &StatusView, rates: &RatesView, now: Timestamp) -> Verdict {
     let n_events: u64 = rates.sources.iter().map(|source| source.accepted.last_hour()).sum();
-    let n_waiting: u64 = status.handlers.iter().map(waiting).sum();
+    let n_waiting: u64 = status.handlers.iter().map(HandlerView::pending).sum();
     let n_dead: u64 = status.handlers.iter().map(|handler| handler.dead).sum();
     let oldest = status.handlers.iter().filter_map(|handler| handler.oldest_pending_at).min();
     let waits = match oldest {

@@ -223,19 +223,26 @@ impl HtmlSafe for Bars {}
 #[derive(Clone, Debug)]
 pub(super) struct Linked {
     number: u64,
+    /// The list has no more than that.
+    is_bound: bool,
     address: String,
 }
 
 impl Linked {
     /// `address` is made by [`super::fields::address`], which encodes what is in it.
     pub(super) fn new(number: u64, address: String) -> Self {
-        Self { number, address }
+        Self { number, is_bound: false, address }
+    }
+
+    /// The same of a list that may be shorter.
+    pub(super) fn at_most(number: u64, address: String) -> Self {
+        Self { is_bound: true, ..Self::new(number, address) }
     }
 }
 
 impl fmt::Display for Linked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = words::count(self.number);
+        let number = words::up_to(self.is_bound, words::count(self.number));
         if self.number == 0 {
             return f.write_str("<span class=\"off\">0</span>");
         }

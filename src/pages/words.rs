@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use crate::clock::Timestamp;
 use crate::text;
 
-pub(super) use crate::text::{bytes, count, counted, latency, span};
+pub(super) use crate::text::{bytes, count, counted, latency, span, up_to};
 
 /// How long it is from `earlier` to `later`, in whole seconds: `3 s`, `2 h 5 min`.
 pub(super) fn between(earlier: Timestamp, later: Timestamp) -> String {

@@ -32,7 +32,8 @@ pub struct StatusView {
     pub handlers: Vec<HandlerView>,
     /// How many rejected requests are kept.
     pub rejected: usize,
-    /// What was refused since the start before its signature was looked at.
+    /// What was not stored since the start for another reason than its signature: refused, but for a good
+    /// GET, which is answered 200.
     pub refused: Vec<RefusedRow>,
     /// The proxies that requests came through since the start.
     pub proxies: Vec<ProxyRow>,

@@ -20,6 +20,7 @@ mod replay;
 mod rollouts;
 mod service;
 mod socket;
+mod told;
 mod top;
 mod transfer;
 mod trial;

@@ -325,7 +325,7 @@ fn number_of_events_in_the_log_leads_to_a_list_that_says_what_it_counts() {
     }
     gateway.wait_until_delivered("all", 3);
     let handlers = page(&gateway, "/handlers/updates");
-    let list = page(&gateway, &address_of(&handlers, "3"));
+    let list = page(&gateway, &address_of(&handlers, "up to 3"));
     assert!(list.contains("<h2 id=\"h-l\">1 event</h2>"), "{list}");
     assert!(list.contains("of 3 events that updates has not come to yet"), "{list}");
     let overview = page(&gateway, "/");

@@ -106,9 +106,12 @@ fn failing_handler_is_tried_at_once_when_somebody_says_so() {
     let page = gateway.ask("GET", "/handlers/app", "").text();
     assert!(page.contains("action=\"/handlers/app/retry\""), "{page}");
     let retried = post(&gateway, "handlers/app/retry", &json!({})).json();
-    assert_eq!(retried, json!({ "handler": "app", "waiting": 1 }));
+    assert_eq!((&retried["handler"], &retried["waiting"]), (&json!("app"), &json!(1)));
     gateway.wait_until_delivered("app", 1);
-    assert_eq!(newest_action(&gateway), ("try now".to_owned(), "one of 1 that wait".to_owned()));
+    // The try was counted, and may not have been recorded yet.
+    let result =
+        if retried["is_bound"] == true { "one of up to 1 that wait" } else { "one of 1 that wait" };
+    assert_eq!(newest_action(&gateway), ("try now".to_owned(), result.to_owned()));
     let page = gateway.ask("GET", "/handlers/app", "").text();
     assert!(!page.contains("/handlers/app/retry"), "it answers: {page}");
 }

@@ -81,7 +81,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
     ("PauseAsk", &[("for", "string?"), ("until", "time?"), ("reason", "string?")]),
     ("Pause", &[("until", "time?"), ("reason", "string?"), ("by", "string?")]),
     ("RunChanged", &[("handler", "string"), ("changed", "boolean")]),
-    ("Retried", &[("handler", "string"), ("waiting", "integer")]),
+    ("Retried", &[("handler", "string"), ("waiting", "integer"), ("is_bound", "boolean")]),
     ("ReplayAsk", &[("handler", "string?")]),
     (
         "ReplayRange",

@@ -1,0 +1,79 @@
+//! What is told of handlers that wait or are down, and of what was not stored.
+
+use serde_json::Value;
+
+use super::super::support::gateway::Folder;
+use super::super::support::program::{Served, printed, run};
+use super::super::support::wire;
+use super::verbs::{delivered, json, send};
+
+fn output(folder: &Folder, arguments: &[&str]) -> String {
+    printed(&run(folder, arguments), 0)
+}
+
+/// Nobody looks at what waits for a handler that is paused: it may be none of what its `on` names.
+#[test]
+fn backlog_of_a_handler_that_looks_at_nothing_is_told_as_a_bound() {
+    let rest = "[handler.few]\non = [\"hyvor:comment.delete\"]\n[handler.few.log]\n";
+    let folder = Folder::new("", rest);
+    let served = Served::start(&folder);
+    output(&folder, &["handlers", "pause", "few"]);
+    for _ in 0..2 {
+        send(&folder, &served, "hyvor", "comment.create");
+    }
+    delivered(&folder, 2);
+    let row = |arguments: &[&str]| {
+        let text = output(&folder, arguments);
+        let row = text.lines().find(|line| line.starts_with("few "));
+        row.unwrap_or_else(|| panic!("{text}")).to_owned()
+    };
+    for arguments in [&["status"][..], &["handlers", "list"], &["top", "--once"]] {
+        let row = row(arguments);
+        assert!(row.contains("  up to 2  ") && row.matches("up to").count() == 2, "{row}");
+    }
+    assert!(output(&folder, &["top", "--once"]).contains("; up to 2 deliveries wait"));
+    let listed = json(&folder, &["events", "list", "--handler", "few", "--state", "pending"]);
+    assert_eq!(listed, Value::Array(Vec::new()), "as many as its `on` names");
+    output(&folder, &["handlers", "resume", "few"]);
+    served.wait_until_delivered("few");
+    assert!(!row(&["status"]).contains("up to"));
+    assert_eq!(served.stop(), Some(0));
+}
+
+#[test]
+fn gateway_that_is_ready_says_which_handler_is_down_and_why_to_its_owner() {
+    let rest = "[handler.app]\nbreaker = { failures = 1, probe_interval = \"1h\" }\n\
+                [handler.app.http]\nurl = \"http://127.0.0.1:1/\"\n";
+    let folder = Folder::new("", rest);
+    let served = Served::start(&folder);
+    assert_eq!(output(&folder, &["status", "--ready"]), "ready\n");
+    send(&folder, &served, "hyvor", "comment.create");
+    let told = loop {
+        let told = output(&folder, &["status", "--ready"]);
+        if told != "ready\n" {
+            break told;
+        }
+    };
+    assert!(told.starts_with("ready: handler `app` is down since 2"), "{told}");
+    assert!(told.contains(": no connection: "), "{told}");
+    // What the other side says is not for all who have a shell on this machine.
+    let ready = wire::request(served.admin(), "GET", "/readyz", &[], b"");
+    let note = ready.json()["note"].as_str().unwrap().to_owned();
+    assert!(note.contains("`app` is down since") && note.ends_with("`gatepost status` says why"));
+    assert!(ready.status == 200 && !note.contains("no connection"), "{note}");
+    assert_eq!(served.stop(), Some(0));
+}
+
+/// Not all of it was refused.
+#[test]
+fn good_get_is_not_told_under_a_heading_that_says_refused() {
+    let rest = "[source.open]\nverify = { algorithm = \"none\" }\n";
+    let folder = Folder::new("", rest);
+    let served = Served::start(&folder);
+    assert_eq!(wire::request(served.public(), "GET", "/hooks/open", &[], b"").status, 200);
+    assert_eq!(wire::request(served.public(), "BREW", "/hooks/open", &[], b"").status, 405);
+    let text = output(&folder, &["status"]);
+    assert!(text.contains("\nNOT STORED  COUNT") && text.contains("\n405 "), "{text}");
+    assert!(!text.contains("REFUSED"), "{text}");
+    assert_eq!(served.stop(), Some(0));
+}
