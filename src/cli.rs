@@ -21,6 +21,7 @@ mod human;
 mod import;
 mod init;
 mod known;
+mod named_event;
 mod other_verbs;
 mod output;
 mod pretty;

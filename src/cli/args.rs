@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::event::{EventId, HandlerName};
+use crate::event::HandlerName;
 use crate::queue::DeliveryState;
 
 use super::when::SaidTime;
@@ -18,7 +18,7 @@ mod init;
 mod standby;
 
 pub(super) use dead::{Dead, DeadChange, DeadFilter, DeadRedrive, RolloutsVerb};
-pub(super) use event::SaidEvent;
+pub(super) use event::{IdBeginning, SaidEvent};
 pub(super) use handlers::{Handlers, HandlersTry, Top};
 pub(super) use import::{Import, ImportFile};
 pub(super) use init::Init;
@@ -187,7 +187,7 @@ pub enum Events {
     List(EventsList),
     /// Show one event and what each handler did with it.
     Show {
-        /// The event's id; `last` is the newest.
+        /// The event's id, or its beginning; `last` is the newest.
         id: SaidEvent,
         /// Print the body, byte for byte, and nothing else.
         #[arg(long)]
@@ -195,7 +195,7 @@ pub enum Events {
     },
     /// Write an event, with secrets and personal fields masked, into a file for `gatepost test`.
     Save {
-        /// The event's id; `last` is the newest.
+        /// The event's id, or its beginning; `last` is the newest.
         id: SaidEvent,
         /// The folder; left out: `tests` beside the configuration.
         #[arg(long, value_name = "FOLDER")]
@@ -287,11 +287,11 @@ pub struct EventsTail {
         .required(true)
 ))]
 pub struct EventsReplay {
-    /// One event; left out: all that the filter finds.
+    /// One event, by its id or the beginning of that; left out: all that the filter finds.
     #[arg(conflicts_with_all = [
         "source", "event_type", "since", "until", "contains", "field", "search", "after", "restart",
     ])]
-    pub(super) id: Option<EventId>,
+    pub(super) id: Option<SaidEvent>,
     /// Every event to every handler: where no filter says less, this must be said, also with
     /// `--after` or `--dry-run`.
     #[arg(long, conflicts_with_all = [

@@ -7,6 +7,7 @@ use crate::text::counted;
 
 use super::args::{Dead, DeadChange, DeadFilter, DeadRedrive};
 use super::human::{ago, ago_and_exact};
+use super::named_event::id_of;
 use super::output::{Column, Output, Page, line, note, plain};
 use super::store::{self, Reached, Server};
 use super::{CliError, known, rollouts};
@@ -55,7 +56,8 @@ pub(super) async fn run(verb: Dead, config: &Config, output: Output) -> Result<(
             list(DeadAsk { limit, ..ask(&filter) }, config, output).await
         }
         Dead::Show { id } => {
-            let ask = DeadAsk { id: Some(id.to_string()), ..DeadAsk::default() };
+            let id = Some(id_of(id, config).await?.to_string());
+            let ask = DeadAsk { id, ..DeadAsk::default() };
             let letters = found(ask, config).await?;
             if output.is_json() || letters.is_empty() {
                 return output.list(&letters, COLUMNS, "this event has no dead letters");
@@ -63,7 +65,7 @@ pub(super) async fn run(verb: Dead, config: &Config, output: Output) -> Result<(
             letters.iter().try_for_each(|letter| line(&shown(letter)))
         }
         Dead::Redrive(DeadRedrive { which, rollout: true, rate }) if !which.dry_run => {
-            rollouts::begin(ask_for(which).into_rollout(rate), config, output).await
+            rollouts::begin(ask_for(which, config).await?.into_rollout(rate), config, output).await
         }
         Dead::Redrive(DeadRedrive { which, rollout, .. }) => {
             let how = if rollout { How::ByStages } else { How::Redrive };
@@ -183,7 +185,7 @@ async fn change(
     config: &Config,
     output: Output,
 ) -> Result<(), CliError> {
-    let ask = ask_for(which);
+    let ask = ask_for(which, config).await?;
     let (is_dry, handler) = (ask.dry_run, ask.handler.clone());
     let changed: Changed = match Server::reach(config).await? {
         Reached::Server(server) => {
@@ -227,11 +229,14 @@ async fn change(
     })
 }
 
-fn ask_for(which: DeadChange) -> DeadAsk {
+async fn ask_for(which: DeadChange, config: &Config) -> Result<DeadAsk, CliError> {
     let DeadChange { id, filter, all, limit, dry_run } = which;
     let limit = limit.and_then(|limit| usize::try_from(limit).ok());
-    let id = id.map(|id| id.to_string());
-    DeadAsk { id, limit, all, dry_run, ..ask(&filter) }
+    let id = match id {
+        Some(said) => Some(id_of(said, config).await?.to_string()),
+        None => None,
+    };
+    Ok(DeadAsk { id, limit, all, dry_run, ..ask(&filter) })
 }
 
 fn ask(filter: &DeadFilter) -> DeadAsk {

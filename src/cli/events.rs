@@ -66,16 +66,6 @@ pub(super) async fn run(verb: Events, config: &Config, output: Output) -> Result
 }
 
 impl Via {
-    /// The event that is meant.
-    async fn event(&self, said: SaidEvent) -> Result<EventId, CliError> {
-        if let SaidEvent::Id(id) = said {
-            return Ok(id);
-        }
-        let ask = EventsAsk { limit: Some(1), ..EventsAsk::default() };
-        let newest = self.list(ask, 1).await?.pop();
-        newest.map(|event| event.id).ok_or_else(|| CliError::Failed("there is no event yet".into()))
-    }
-
     /// So many events, newest first, however often the search has to go on for them.
     pub(super) async fn list(
         &self,
@@ -95,7 +85,10 @@ impl Via {
     }
 
     /// The same with the position to go on with, where not everything was looked at.
-    async fn page(&self, ask: EventsAsk) -> Result<(Vec<EventSummary>, Option<u64>), CliError> {
+    pub(super) async fn page(
+        &self,
+        ask: EventsAsk,
+    ) -> Result<(Vec<EventSummary>, Option<u64>), CliError> {
         match self {
             Self::Server(server) => server.page("events", &store::pairs(&ask)?).await,
             Self::Store(api) => {

@@ -62,7 +62,10 @@ pub(super) async fn run(
     }
     known::source(via, options.filter.source.as_deref(), config).await?;
     let result = match &options.id {
-        Some(id) => one(via, *id, options, output).await,
+        Some(said) => match via.event(*said).await {
+            Ok(id) => one(via, id, options, output).await,
+            Err(err) => Err(err),
+        },
         None => range(via, options, config, output).await,
     };
     match via {

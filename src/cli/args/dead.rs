@@ -3,7 +3,9 @@
 use clap::{Args, Subcommand};
 
 use crate::cli::when::SaidTime;
-use crate::event::{EventId, HandlerName};
+use crate::event::HandlerName;
+
+use super::event::SaidEvent;
 
 /// Verbs of `dead`.
 #[derive(Debug, Subcommand)]
@@ -18,8 +20,8 @@ pub enum Dead {
     },
     /// Show the dead letters of one event.
     Show {
-        /// The event's id.
-        id: EventId,
+        /// The event's id, or its beginning; `last` is the newest event.
+        id: SaidEvent,
     },
     /// Try dead letters again, all at once or by stages.
     Redrive(DeadRedrive),
@@ -53,8 +55,8 @@ pub struct DeadFilter {
         .multiple(true)
 ))]
 pub struct DeadChange {
-    /// Those of one event.
-    pub(in crate::cli) id: Option<EventId>,
+    /// Those of one event, by its id or the beginning of that.
+    pub(in crate::cli) id: Option<SaidEvent>,
     #[command(flatten)]
     pub(in crate::cli) filter: DeadFilter,
     /// All of them.

@@ -63,8 +63,8 @@ pub enum Handlers {
 pub struct HandlersTry {
     /// The handler.
     pub(in crate::cli) name: HandlerName,
-    /// With this retained event, or the newest one (`last`). Without one of these, with the first sample that the handler
-    /// wants.
+    /// With this retained event (its id, or the beginning of that), or the newest one (`last`). Without
+    /// one of these, with the first sample that the handler wants.
     #[arg(long, value_name = "ID", conflicts_with_all = ["sample", "body"])]
     pub(in crate::cli) event: Option<SaidEvent>,
     /// With the provider's sample of a source and type, as in `hyvor comment.create`.

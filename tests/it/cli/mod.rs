@@ -7,6 +7,7 @@ mod fixtures;
 mod forms;
 mod handlers;
 mod help;
+mod ids;
 mod import;
 mod init;
 pub(crate) mod outputs;
