@@ -177,8 +177,8 @@ impl Api {
         selection: DeadSelection,
         change: DeadChange,
     ) -> Result<Changed, ApiError> {
-        let target = selection.target();
         let records = self.dead_records(&selection).await?;
+        let target = selection.target(group_of(selection.like.as_deref(), &records).as_deref());
         let DeadSelection { filter, like, is_dry_run } = selection;
         let limit = filter.limit.unwrap_or(usize::MAX);
         // Lost deliveries have no reason, so none of them is in a group.
@@ -241,6 +241,11 @@ fn is_like(record: &DeadRecord, like: Option<&str>) -> bool {
 fn is_of_group(reason: &str, like: &str) -> bool {
     let reason = normalised(reason);
     reason == like || key_of(&reason) == like
+}
+
+/// The reason that `like` names by its key: people read no key.
+pub(super) fn group_of(like: Option<&str>, records: &[DeadRecord]) -> Option<String> {
+    like.and(records.first()).map(|record| normalised(reason_of(record)))
 }
 
 /// The beginning of the reason's SHA-256: two groups share one by chance once in 2^32 groups.

@@ -146,9 +146,9 @@ impl RolloutAsk {
         DeadAsk::from(self.clone()).for_change().map(|_| self)
     }
 
-    /// Which ones, in words.
-    pub(super) fn target(&self) -> String {
-        DeadAsk::from(self.clone()).target()
+    /// Which ones, in words. `group` = the reason that `like` names.
+    pub(super) fn target(&self, group: Option<&str>) -> String {
+        DeadAsk::from(self.clone()).target(group)
     }
 }
 
@@ -172,13 +172,13 @@ impl From<RolloutAsk> for DeadAsk {
 }
 
 impl DeadAsk {
-    /// Which ones in words, for the action log.
-    fn target(&self) -> String {
+    /// Which ones in words, for the action log. `group` = the reason that `like` names.
+    fn target(&self, group: Option<&str>) -> String {
         let parts = [
             ("handler", self.handler.clone()),
             ("event", self.id.clone()),
             ("reason", self.reason.clone()),
-            ("like", self.like.clone()),
+            ("like", group.map(quoted).or(self.like.clone())),
             ("since", self.since.map(|at| at.to_string())),
             ("until", self.until.map(|at| at.to_string())),
             ("at most", self.limit.map(|limit| limit.to_string())),
@@ -205,18 +205,22 @@ pub struct DeadSelection {
 }
 
 impl DeadSelection {
-    /// Which ones in words, for the action log.
-    pub(super) fn target(&self) -> String {
+    /// Which ones in words, for the action log. `group` = the reason that `like` names.
+    pub(super) fn target(&self, group: Option<&str>) -> String {
         let DeadFilter { handler, position, reason, since, until, after: _, limit } = &self.filter;
         let parts = [
             ("handler", handler.as_ref().map(ToString::to_string)),
             ("position", position.map(|position| position.0.to_string())),
             ("reason", reason.clone()),
-            ("like", self.like.clone()),
+            ("like", group.map(quoted).or(self.like.clone())),
             ("since", since.map(|at| at.to_string())),
             ("until", until.map(|at| at.to_string())),
             ("at most", limit.map(|limit| limit.to_string())),
         ];
         words_of(parts).unwrap_or_else(|| ALL.to_owned())
     }
+}
+
+fn quoted(reason: &str) -> String {
+    format!("“{reason}”")
 }

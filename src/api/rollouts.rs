@@ -2,7 +2,10 @@
 //! over a restart.
 
 use crate::event::{HandlerName, Position};
+use crate::queue::DeadRecord;
+use crate::text::counted;
 
+use super::dead::group_of;
 use super::dead_ask::{DeadAsk, RolloutAsk};
 use super::{Api, ApiError, Server};
 
@@ -61,10 +64,12 @@ impl Api {
 
     /// Begins to redrive what matches, by stages. It is durable once this returns.
     pub async fn begin_rollout(&self, ask: RolloutAsk) -> Result<RolloutView, ApiError> {
-        let target = ask.target();
+        let asked = ask.target(None);
         let begun = self.try_begin(ask).await;
+        let target = begun.as_ref().map_or(asked, |view| view.target.clone());
         self.note("rollout", target, &begun, |view| {
-            format!("rollout {} of {} began", view.number, view.matched)
+            let letters = counted(view.matched, "dead letter", "dead letters");
+            format!("rollout {} began: {letters}", view.number)
         });
         begun
     }
@@ -72,15 +77,17 @@ impl Api {
     async fn try_begin(&self, ask: RolloutAsk) -> Result<RolloutView, ApiError> {
         let Server { rollouts, .. } = self.server()?;
         let rate = ask.rate.unwrap_or(RATE).max(1);
-        let target = ask.target();
+        let worded = ask.clone();
         let now = self.clock.now();
         // What dies from now on is a result, and not to be let go once more. `until` is no part.
         let until = now.after(std::time::Duration::from_millis(1));
         let asked = DeadAsk::from(ask);
         let filter =
             DeadAsk { until: Some(asked.until.map_or(until, |at| at.min(until))), ..asked };
-        let view = RolloutView::new(filter, target, self.actor, rate, now);
-        let letters = self.letters_for(&view).await?;
+        let mut view = RolloutView::new(filter, String::new(), self.actor, rate, now);
+        let records = self.records_for(&view).await?;
+        view.target = worded.target(group_of(worded.like.as_deref(), &records).as_deref());
+        let letters = letters_of(records);
         if letters.is_empty() {
             return Err(ApiError::Conflict("no dead letter matches".into()));
         }
@@ -135,6 +142,10 @@ impl Api {
         &self,
         view: &RolloutView,
     ) -> Result<Vec<(HandlerName, Position)>, ApiError> {
+        self.records_for(view).await.map(letters_of)
+    }
+
+    async fn records_for(&self, view: &RolloutView) -> Result<Vec<DeadRecord>, ApiError> {
         let cap = view.filter.limit.map(|limit| {
             let n_gone = view.n_let_go();
             limit.saturating_sub(usize::try_from(n_gone).unwrap_or(usize::MAX))
@@ -145,8 +156,7 @@ impl Api {
             Err(ApiError::NotFound(_)) => return Ok(Vec::new()),
             other => other?,
         };
-        let records = self.dead_records(&selection).await?;
-        Ok(records.into_iter().map(|record| (record.handler, record.position)).collect())
+        self.dead_records(&selection).await
     }
 
     /// Notes that a rollout came to its end or stopped.
@@ -162,6 +172,10 @@ impl Api {
         let target = format!("rollout {}: {}", view.number, view.target);
         self.note(&action, target, &ended, |()| summary(view));
     }
+}
+
+fn letters_of(records: Vec<DeadRecord>) -> Vec<(HandlerName, Position)> {
+    records.into_iter().map(|record| (record.handler, record.position)).collect()
 }
 
 /// A rollout's figures in a line.

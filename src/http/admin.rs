@@ -142,10 +142,12 @@ async fn answer(
     if caller == Caller::Standby && !route.is_for_standby() {
         return Err(AdminError::Told(Problem::Forbidden, COPY_ONLY));
     }
-    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let is_change = *request.method() == Method::POST;
     match route.need() {
-        Need::Get | Need::Both if is_read => read(route, caller, request, admin).await,
+        Need::Get | Need::Both if is_read(request) => {
+            check_query(&route, request)?;
+            read(route, caller, request, admin).await
+        }
         Need::Post if is_change && route.is_for_standby() => {
             standby::check_caller(caller)?;
             // No standby is a browser.
@@ -157,6 +159,7 @@ async fn answer(
         }
         Need::Post | Need::Both if is_change => {
             let actor = may_change(caller, is_over_socket, request)?;
+            check_query(&route, request)?;
             let bytes_max = if route == Route::Import { IMPORT_MAX } else { BODY_MAX };
             let body = body::read(payload, bytes_max, BODY_TIMEOUT).await;
             let body = body.map_err(AdminError::of_body)?;
@@ -168,6 +171,24 @@ async fn answer(
         Need::Post => Err(Problem::MethodNotAllowed("POST").into()),
         Need::Both => Err(Problem::MethodNotAllowed("GET, HEAD, POST").into()),
     }
+}
+
+/// What stands in a query that nobody reads would narrow nothing: `POST …/replay?handler=mail` would
+/// be for all handlers.
+fn check_query(route: &Route, request: &HttpRequest) -> Result<(), ApiError> {
+    if request.query_string().is_empty() || is_read(request) && route.takes_query() {
+        return Ok(());
+    }
+    Err(ApiError::Bad(if is_read(request) {
+        "this address takes no parameters: leave out what stands behind the `?`".to_owned()
+    } else {
+        "a change takes no parameters behind the `?`: what it is for stands in its body, as JSON"
+            .to_owned()
+    }))
+}
+
+fn is_read(request: &HttpRequest) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
 }
 
 /// Answers a standby.

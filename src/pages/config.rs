@@ -115,8 +115,8 @@ struct ActionRow {
     at: When,
     who: &'static str,
     action: String,
-    target: String,
-    result: String,
+    target: Ticked,
+    result: Ticked,
     sign: Sign,
 }
 
@@ -125,8 +125,8 @@ fn action_row(action: ActionView, now: Timestamp) -> ActionRow {
         at: When::ago(action.at, now),
         who: action.actor.as_str(),
         action: action.action,
-        target: words::shown(&action.target, 120),
-        result: words::shown(&action.result, 120),
+        target: Ticked::new(&action.target, 200),
+        result: Ticked::new(&action.result, 200),
         sign: if action.is_done { Sign::Ok } else { Sign::Bad },
     }
 }

@@ -162,7 +162,7 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
         sums: sums(&groups),
         groups: rows,
         chosen,
-        rollouts: rollouts::cards(api, now)?,
+        rollouts: rollouts::cards(api, now).await?,
         frame,
     })
 }
@@ -362,9 +362,11 @@ fn answering(api: &Api, handler: Option<&str>) -> (Sign, String) {
         return (Sign::None, String::new());
     };
     match (super::verdict::is_in_trouble(found), found.state, found.last_success_at) {
-        (true, _, _) => {
-            (Sign::Down, format!("{} does not answer now: they would wait.", found.name))
+        (true, HandlerStatus::Running, _) => {
+            let newest = "'s newest tries failed. Mend that first, then see that 1 is delivered.";
+            (Sign::Wait, format!("{}{newest}", found.name))
         }
+        (true, _, _) => (Sign::Down, format!("{} is down: they would wait.", found.name)),
         (false, HandlerStatus::Paused, _) => {
             (Sign::Pause, format!("{} is paused: they would wait.", found.name))
         }

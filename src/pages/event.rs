@@ -15,8 +15,8 @@ use super::widgets::When;
 use super::words::Room;
 use super::{Answer, Viewer, rendered, words};
 use crate::api::{
-    Api, ApiError, ArrivalView, DeliveryView, EventEntry, EventLine, EventsAsk, PlanAsk, PlanView,
-    StatusView,
+    Api, ApiError, ArrivalView, DeliveryView, EventEntry, EventLine, EventsAsk, HandlerStatus,
+    HandlerView, PlanAsk, PlanView, StatusView,
 };
 use crate::clock::Timestamp;
 use crate::deliver::OWN_SOURCE;
@@ -61,6 +61,8 @@ struct EventPage {
     position: String,
     facts: Vec<(&'static str, String)>,
     received: When,
+    /// How long after it was stored the line of all lanes ends.
+    axis_end: String,
     newer: Option<String>,
     older: Option<String>,
     handlers: Vec<String>,
@@ -95,6 +97,8 @@ struct ShownPlan {
 struct EventAround {
     handlers: Vec<String>,
     kinds: HashMap<String, String>,
+    /// Why those handlers that take nothing now do not.
+    held: HashMap<String, String>,
     /// Where senders reach the public listener.
     base: String,
     retention: Duration,
@@ -142,6 +146,7 @@ async fn around(
         .filter_map(|one| Some((one.name.to_string(), one.kind.as_deref()?.to_owned())));
     Ok(EventAround {
         kinds: kinds.collect(),
+        held: status.handlers.iter().filter_map(|one| held(one, api.now())).collect(),
         handlers: handlers.map(|one| one.name.to_string()).collect(),
         base: surroundings.address,
         retention: Duration::from_secs(surroundings.retention_seconds),
@@ -149,6 +154,22 @@ async fn around(
         plan,
         now: api.now(),
     })
+}
+
+/// Why a handler takes nothing now, beside its name: what waits for it is not forgotten.
+fn held(handler: &HandlerView, now: Timestamp) -> Option<(String, String)> {
+    let why = match handler.state {
+        HandlerStatus::Down => match handler.probe_at {
+            Some(at) => format!("is down, and is tried again in {}", words::between(now, at)),
+            None => "is down".to_owned(),
+        },
+        HandlerStatus::Failed => "could not be started".to_owned(),
+        HandlerStatus::Paused => "is paused".to_owned(),
+        HandlerStatus::Disabled => "is disabled".to_owned(),
+        HandlerStatus::Unconfigured => "is in no configuration".to_owned(),
+        HandlerStatus::Running | HandlerStatus::Finishing | HandlerStatus::Stopped => return None,
+    };
+    Some((handler.name.to_string(), format!("{} {why}", handler.name)))
 }
 
 fn shown_plan(plan: &PlanView) -> ShownPlan {
@@ -183,7 +204,7 @@ async fn neighbours(
 }
 
 fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) -> EventPage {
-    let EventAround { handlers, kinds, base, retention, neighbours, plan, now } = around;
+    let EventAround { handlers, kinds, held, base, retention, neighbours, plan, now } = around;
     let (newer, older) = neighbours;
     let (event, detail) = (&entry.event, &entry.detail);
     // Skipped by its filter and nothing more: its reason says all.
@@ -200,9 +221,9 @@ fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) 
     let headers = headers.collect();
     let steps_max = (STEPS_MAX / called.len().clamp(1, LANES_MAX)).max(2);
     let mut room = Room::new(ERRORS_ROOM);
-    let kinds = &kinds;
+    let (kinds, held) = (&kinds, &held);
     let until = event_lanes::until(&called, event.received_at);
-    let of = LaneContext { received_at: event.received_at, now, until, kinds, steps_max };
+    let of = LaneContext { received_at: event.received_at, now, until, kinds, held, steps_max };
     let lanes = called.iter().take(LANES_MAX).map(|one| lane(one, &of, &mut room)).collect();
     let mut room = Room::new(WANTS_ROOM);
     let not_called = detail.not_called.iter().take(LANES_MAX);
@@ -220,6 +241,7 @@ fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) 
         position: words::count(event.position.0),
         facts: facts(entry, retention, now),
         received: When::exact(event.received_at, now),
+        axis_end: format!("+{}", words::span(until.since(event.received_at))),
         lines: detail.lines.iter().take(LINES_MAX).map(|line| line_link(line, &source)).collect(),
         similar: of_type(&source, event_type),
         send: send_line(event),
@@ -307,7 +329,10 @@ fn lead(deliveries: &[DeliveryView], is_for_nobody: bool, now: Timestamp) -> Str
     let mut text = match (done.len(), n_asking) {
         (n, all) if n == all && all == 1 => "The handler that asks for it has it.".to_owned(),
         (n, all) if n == all => format!("All {all} handlers that ask for it have it."),
-        (n, all) => format!("{n} of the {all} handlers that ask for it have it."),
+        (n, all) => {
+            let have = if n == 1 { "has" } else { "have" };
+            format!("{n} of the {all} handlers that ask for it {have} it.")
+        }
     };
     for (names, one, many) in [
         (dead, "gave it up: it is a dead letter.", "gave it up: they are dead letters."),

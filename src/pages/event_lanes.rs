@@ -26,6 +26,8 @@ pub(super) struct Lane {
     pub(super) kind: String,
     pub(super) sign: Sign,
     pub(super) word: &'static str,
+    /// Why it is not tried now, where that is not the delivery's own doing.
+    pub(super) held: String,
     pub(super) is_dead: bool,
     pub(super) n_earlier: usize,
     pub(super) steps: Vec<Step>,
@@ -118,6 +120,7 @@ pub(super) struct LaneContext<'a> {
     /// Until when the line of all lanes goes.
     pub(super) until: Timestamp,
     pub(super) kinds: &'a HashMap<String, String>,
+    pub(super) held: &'a HashMap<String, String>,
     pub(super) steps_max: usize,
 }
 
@@ -140,7 +143,12 @@ pub(super) fn lane(delivery: &DeliveryView, of: &LaneContext<'_>, room: &mut Roo
     let shown = delivery.attempts.iter().skip(n_earlier);
     let next = delivery.attempts.iter().skip(n_earlier + 1).map(Some).chain([None]);
     let number = delivery.attempts.last().map_or(1, |one| one.number.saturating_add(1));
+    let is_open = matches!(
+        delivery.state,
+        DeliveryState::Pending | DeliveryState::Retry | DeliveryState::Held
+    );
     Lane {
+        held: of.held.get(&name).filter(|_| is_open).cloned().unwrap_or_default(),
         kind: of.kinds.get(&name).cloned().unwrap_or_default(),
         handler: name,
         sign: Sign::of(delivery.state),

@@ -96,6 +96,8 @@ struct Cell {
     handler: String,
     sign: Sign,
     word: &'static str,
+    /// The handler has nothing to do with the event: not shown where room is scarce.
+    is_uncalled: bool,
 }
 
 /// The question of a page's fields.
@@ -316,7 +318,7 @@ fn row(row: &EventRow, columns: &[String], now: crate::clock::Timestamp) -> Row 
             Some(state) => (Sign::of(state), state_word(state)),
             None => (Sign::None, "not called"),
         };
-        Cell { handler: name.clone(), sign, word }
+        Cell { handler: name.clone(), sign, word, is_uncalled: sign == Sign::None }
     });
     let summary = &row.summary;
     Row {

@@ -6,7 +6,7 @@ use askama::Template;
 
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::fields::Fields;
-use super::widgets::{Sign, When};
+use super::widgets::{Sign, Ticked, When};
 use super::{Viewer, rendered, words};
 use crate::api::{Api, ApiError, StatusView};
 
@@ -59,8 +59,8 @@ pub(super) struct NavLink {
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) sign: Sign,
-    pub(super) text: String,
-    pub(super) detail: String,
+    pub(super) text: Ticked,
+    pub(super) detail: Ticked,
     pub(super) at: When,
 }
 
@@ -78,8 +78,8 @@ impl Frame {
         let now = api.now();
         let done = fields.number("done").and_then(|number| api.action(number)).map(|action| Done {
             sign: if action.is_done { Sign::Ok } else { Sign::Bad },
-            text: format!("{}: {}", action.action, words::shown(&action.result, 200)),
-            detail: words::shown(&action.target, 200),
+            text: Ticked::new(&format!("{}: {}", action.action, action.result), 220),
+            detail: Ticked::new(&action.target, 200),
             at: When::ago(action.at, now),
         });
         let up = status.started_at.map_or(Duration::ZERO, |at| now.since(at));
@@ -105,7 +105,7 @@ fn nav(status: &StatusView, here: Here) -> Vec<NavLink> {
     let dead: u64 = status.handlers.iter().map(|handler| handler.dead).sum();
     let n_down = status.handlers.iter().filter(|one| super::verdict::is_in_trouble(one)).count();
     let number = |number: u64| if number == 0 { String::new() } else { words::count(number) };
-    let down = if n_down == 0 { String::new() } else { format!("{n_down} down") };
+    let down = if n_down == 0 { String::new() } else { format!("{n_down} failing") };
     let rejected = number(status.rejected as u64);
     let link = |address, name, place: Here, begins_group, note: &str, colour| NavLink {
         address,

@@ -28,6 +28,8 @@ struct OverviewPage {
     received: (&'static str, Linked),
     waiting: u64,
     waiting_shown: Linked,
+    /// How long the oldest of it has waited.
+    oldest: String,
     dead: Linked,
     rejected: Linked,
     /// What half of the acknowledgements took at most, and 99 of 100.
@@ -66,6 +68,7 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
     let frame = Frame::new(api, &status, fields, viewer, Here::Overview, title, "/api/v1/status");
     let sum = |of: fn(&HandlerView) -> u64| status.handlers.iter().map(of).sum::<u64>();
     let waiting = sum(HandlerView::pending);
+    let oldest = status.handlers.iter().filter_map(|handler| handler.oldest_pending_at).min();
     let minutes = events_by_minute(&rates);
     let n_received = minutes.iter().copied().map(u64::from).sum();
     let label =
@@ -76,6 +79,7 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
         received: received(&status, n_received, now),
         waiting,
         waiting_shown: Linked::new(waiting, "/handlers".to_owned()),
+        oldest: oldest.map_or(String::new(), |at| words::between(at, now)),
         dead: Linked::new(sum(|handler| handler.dead), "/dead".to_owned()),
         rejected: Linked::new(status.rejected as u64, "/rejected".to_owned()),
         acknowledged: rates
@@ -138,7 +142,10 @@ fn machine(api: &Api, status: &StatusView) -> Vec<(&'static str, String, String)
         let age = words::between(around.read_at, api.now());
         facts.push(("Configuration read", format!("{age} ago"), String::new()));
     }
-    facts.push(("Not searchable yet", words::bytes(queue.lag_bytes), String::new()));
+    facts.push(match queue.lag_bytes {
+        0 => ("Search and history", "up to date".to_owned(), String::new()),
+        bytes => ("Search and history", words::bytes(bytes), "behind".to_owned()),
+    });
     facts.extend(status.standby.as_ref().map(second_copy));
     facts
 }

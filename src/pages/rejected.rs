@@ -1,6 +1,5 @@
 //! `/rejected`: why does my provider get 401?
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use askama::Template;
@@ -54,13 +53,15 @@ struct Group {
     /// What was found to be wrong.
     line: Option<Ticked>,
     hint: String,
+    /// The same as prose, where it is one line.
+    advice: Option<Ticked>,
     /// How many of those that were looked at would be stored by now, in words.
     good: String,
     has_good: bool,
     /// The reason as it is compared.
     exact: String,
     /// What is listed, in words.
-    listed: &'static str,
+    listed: String,
     is_chosen: bool,
     requests: Vec<Request>,
     /// Where the list goes on, and where it begins.
@@ -82,7 +83,7 @@ struct Request {
 struct RefusedLine {
     status: String,
     path: String,
-    reason: Cow<'static, str>,
+    reason: Ticked,
     count: String,
     last: When,
 }
@@ -97,8 +98,8 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
             && reason.is_none_or(|reason| exact(&request.reason) == reason)
     });
     let heading = match requests.len() {
-        0 => "No request was turned down".to_owned(),
-        n => format!("{} turned down", words::counted(n as u64, "request was", "requests were")),
+        0 => "No rejected requests".to_owned(),
+        n => words::counted(n as u64, "rejected request", "rejected requests"),
     };
     let mut by_reason: BTreeMap<(String, String), Vec<RejectedView>> = BTreeMap::new();
     for request in requests {
@@ -116,7 +117,7 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
     let refused = status.refused.iter().take(24).map(|row| RefusedLine {
         status: row.status.map(|status| status.to_string()).unwrap_or_default(),
         path: row.path.as_deref().map(|path| words::shown(path, 100)).unwrap_or_default(),
-        reason: row.reason.clone(),
+        reason: Ticked::new(&row.reason, 300),
         count: words::count(row.count),
         last: When::ago(row.last_at, now),
     });
@@ -242,16 +243,31 @@ async fn group(
         first,
         last,
         line: (!line.is_empty()).then(|| Ticked::new(&line, 600)),
+        advice: (!hint.is_empty() && !hint.contains('\n')).then(|| Ticked::new(&hint, 700)),
         hint,
         good: good(n_good, n_looked_at, numbers.len()),
         has_good: n_good > 0,
         exact: exact(reason),
-        listed: if page.is_chosen { "Requests, newest first" } else { "The newest requests" },
+        listed: listed(&page, requests.len()),
         is_chosen: page.is_chosen,
         requests: page.requests.iter().map(|request| row(request, now, room)).collect(),
         older: page.older,
         newest: page.newest,
     })
+}
+
+/// What is listed of a group, in words.
+fn listed(page: &ListedRequests<'_>, n_all: usize) -> String {
+    let n_shown = page.requests.len();
+    if page.is_chosen {
+        "Requests, newest first".to_owned()
+    } else if n_shown < n_all {
+        format!("The newest {n_shown} of {} requests", words::count(n_all as u64))
+    } else if n_all == 1 {
+        "The request".to_owned()
+    } else {
+        format!("The {n_all} requests, newest first")
+    }
 }
 
 /// The part of a group that is listed.

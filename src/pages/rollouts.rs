@@ -1,8 +1,8 @@
 //! Redrives by stages on `/dead`: how far each is, and what one can do about it.
 
-use super::widgets::{Sign, When};
+use super::widgets::{Sign, Ticked, When};
 use super::words;
-use crate::api::{Api, ApiError, RolloutState, RolloutView};
+use crate::api::{Api, ApiError, LetGoResult, RolloutState, RolloutView};
 use crate::clock::Timestamp;
 
 /// Rollouts that are shown: all that have not ended, and the newest of the others.
@@ -20,7 +20,9 @@ pub(super) struct RolloutCard {
     pub(super) rate: u32,
     pub(super) began: When,
     pub(super) by: &'static str,
-    pub(super) why: String,
+    pub(super) why: Option<Ticked>,
+    /// The event that stopped it.
+    pub(super) event: Option<String>,
     pub(super) stages: Vec<StageRow>,
     pub(super) may_pause: bool,
     pub(super) may_resume: bool,
@@ -36,13 +38,28 @@ pub(super) struct StageRow {
 }
 
 /// The rollouts that a person wants to see.
-pub(super) fn cards(api: &Api, now: Timestamp) -> Result<Vec<RolloutCard>, ApiError> {
+pub(super) async fn cards(api: &Api, now: Timestamp) -> Result<Vec<RolloutCard>, ApiError> {
     let mut rollouts = api.rollouts()?;
     // Newest first within each half.
     rollouts.sort_by_key(|one| one.state.is_end());
     let n_open = rollouts.iter().filter(|one| !one.state.is_end()).count();
     rollouts.truncate(ROLLOUTS_MAX.max(n_open));
-    Ok(rollouts.iter().map(|one| card(one, now)).collect())
+    let mut cards = Vec::with_capacity(rollouts.len());
+    for one in &rollouts {
+        cards.push(RolloutCard { event: stopped_by(api, one).await?, ..card(one, now) });
+    }
+    Ok(cards)
+}
+
+/// The event that failed again, by its id.
+async fn stopped_by(api: &Api, one: &RolloutView) -> Result<Option<String>, ApiError> {
+    if one.state != RolloutState::Stopped {
+        return Ok(None);
+    }
+    let let_go = api.rollout(one.number)?.let_go;
+    let failed = let_go.iter().rfind(|letter| letter.result == LetGoResult::Failed);
+    let Some(failed) = failed else { return Ok(None) };
+    Ok(api.summary_at(failed.position).await?.map(|event| event.id.to_string()))
 }
 
 fn card(one: &RolloutView, now: Timestamp) -> RolloutCard {
@@ -68,7 +85,8 @@ fn card(one: &RolloutView, now: Timestamp) -> RolloutCard {
         rate: one.rate,
         began: When::ago(one.began_at, now),
         by: one.actor.as_str(),
-        why: words::shown(one.why.as_deref().unwrap_or_default(), 300),
+        why: one.why.as_deref().map(|why| Ticked::new(why, 300)),
+        event: None,
         stages: one.stages.iter().enumerate().map(|(index, _)| stage(one, index)).collect(),
         may_pause: one.state == RolloutState::Running,
         may_resume: matches!(one.state, RolloutState::Paused | RolloutState::Stopped),

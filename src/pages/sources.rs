@@ -216,6 +216,7 @@ fn advice(secret: &SecretView, source: &SourceView, up: Duration) -> &'static st
 fn setup(view: &SourceView, base: &str) -> Vec<Ticked> {
     let url = format!("{base}{}", view.path);
     let secret = view.secrets.first().map(|secret| secret.place.as_str()).unwrap_or_default();
-    let filled = |step: &str| step.replace("{url}", &url).replace("{secret}", secret);
+    let secret = if secret.is_empty() { String::new() } else { format!("the {secret}") };
+    let filled = |step: &str| step.replace("{url}", &url).replace("{secret}", &secret);
     view.setup.iter().map(|step| Ticked::new(&filled(step), 400)).collect()
 }

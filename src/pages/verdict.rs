@@ -10,9 +10,11 @@ use crate::clock::Timestamp;
 
 /// The longest part of an error that a heading shows.
 const ERROR_CHARS_MAX: usize = 90;
+/// Handlers in trouble that are named.
+const LINES_MAX: usize = 5;
 
 /// What the overview begins with.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Verdict {
     pub(super) is_trouble: bool,
     /// In bold.
@@ -23,9 +25,23 @@ pub(super) struct Verdict {
     pub(super) link: Option<(String, String)>,
     /// Behind it.
     pub(super) end: String,
+    /// What was given up, as a link, and what is said behind that.
+    pub(super) dead: Option<(String, String)>,
+    pub(super) dead_end: &'static str,
+    /// Each handler in trouble, where there is more than one.
+    pub(super) each: Vec<TroubleLine>,
     pub(super) explained: String,
     /// The handler that it is about, for the buttons.
     pub(super) handler: Option<String>,
+}
+
+/// One of several handlers in trouble.
+#[derive(Debug)]
+pub(super) struct TroubleLine {
+    pub(super) handler: String,
+    pub(super) says: String,
+    pub(super) since: Option<When>,
+    pub(super) error: String,
 }
 
 /// Whether a handler needs the owner's attention: its newest calls failed, it gives up one delivery
@@ -68,23 +84,14 @@ pub(super) fn verdict(status: &StatusView, rates: &RatesView, now: Timestamp) ->
         },
         [one] if one.is_giving_up() => one_gives_up(one, &others(&status.handlers), now),
         [one] => one_fails(one, &others(&status.handlers), now),
-        many => many_fail(many),
+        many => many_fail(many, now),
     }
 }
 
 /// Trouble that is no handler's.
 fn of_trouble(trouble: Trouble) -> Verdict {
     let Trouble { first, since, rest, explained } = trouble;
-    Verdict {
-        is_trouble: true,
-        first,
-        since,
-        rest,
-        link: None,
-        end: String::new(),
-        explained,
-        handler: None,
-    }
+    Verdict { is_trouble: true, first, since, rest, explained, ..Verdict::default() }
 }
 
 fn of_refusing(why: &str) -> Verdict {
@@ -130,16 +137,27 @@ fn others(handlers: &[HandlerView]) -> String {
     if parts.is_empty() { String::new() } else { format!("{}. ", parts.join(", ")) }
 }
 
-/// What is said behind a link to what waits.
-fn waiting_end(n_waiting: u64, n_dead: u64, for_whom: &str) -> String {
+/// What is said behind a link to what waits, and of what was given up.
+fn with_dead(
+    verdict: Verdict,
+    n_waiting: u64,
+    n_dead: u64,
+    list: String,
+    for_whom: &str,
+) -> Verdict {
     let wait = if n_waiting == 1 { "waits" } else { "wait" };
-    match n_dead {
-        0 => format!("{wait}{for_whom}; nothing is lost."),
-        1 => format!("{wait}{for_whom}, and 1 was given up: it is kept as a dead letter."),
-        n => format!(
-            "{wait}{for_whom}, and {} were given up: they are kept as dead letters.",
-            words::count(n)
-        ),
+    if n_dead == 0 {
+        return Verdict { end: format!("{wait}{for_whom}; nothing is lost."), ..verdict };
+    }
+    Verdict {
+        end: format!("{wait}{for_whom}, and"),
+        dead: Some((words::count(n_dead), list)),
+        dead_end: if n_dead == 1 {
+            "was given up: it is kept as a dead letter."
+        } else {
+            "were given up: they are kept as dead letters."
+        },
+        ..verdict
     }
 }
 
@@ -178,7 +196,7 @@ fn one_fails(handler: &HandlerView, others: &str, now: Timestamp) -> Verdict {
         None if is_failed => "It is tried again every minute, and with each reload.".to_owned(),
         None => "Each delivery is tried again by the rules of its retry table.".to_owned(),
     };
-    Verdict {
+    let verdict = Verdict {
         is_trouble: true,
         first,
         since: handler.failing_since.filter(|_| !is_failed).map(|at| When::clock(at, now)),
@@ -188,7 +206,7 @@ fn one_fails(handler: &HandlerView, others: &str, now: Timestamp) -> Verdict {
             (0, 0) => "Nothing waits for it.".to_owned(),
             (0, 1) => "was given up; nothing waits for it.".to_owned(),
             (0, _) => "were given up; nothing waits for it.".to_owned(),
-            (n, n_dead) => waiting_end(n, n_dead, " for it"),
+            (_, _) => String::new(),
         },
         explained: if n_waiting == 0 {
             format!("{others}It is tried again with the next event that it takes.")
@@ -196,8 +214,14 @@ fn one_fails(handler: &HandlerView, others: &str, now: Timestamp) -> Verdict {
             let until = until(handler, now);
             format!("{others}{next} All that waits is sent as soon as it answers{until}.")
         },
-        handler: Some(name),
+        handler: Some(name.clone()),
+        ..Verdict::default()
+    };
+    if n_waiting == 0 {
+        return verdict;
     }
+    let list = address("/dead", [("handler", name.as_str())]);
+    with_dead(verdict, n_waiting, handler.dead, list, " for it")
 }
 
 /// Nothing that it gets is tried again, so that nothing may wait for it and it has not failed either.
@@ -230,6 +254,7 @@ fn one_gives_up(handler: &HandlerView, others: &str, now: Timestamp) -> Verdict 
              use, or where a filter or a template fails. Mend that, then redrive the dead letters."
         ),
         handler: Some(name),
+        ..Verdict::default()
     }
 }
 
@@ -247,33 +272,55 @@ fn ahead(at: Timestamp, now: Timestamp) -> String {
     format!("in {}", words::between(now, at))
 }
 
-fn many_fail(handlers: &[&HandlerView]) -> Verdict {
-    let names: Vec<String> = handlers.iter().take(5).map(|one| one.name.to_string()).collect();
-    let more = handlers.len() - names.len();
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+fn many_fail(handlers: &[&HandlerView], now: Timestamp) -> Verdict {
     let n_waiting: u64 = handlers.iter().map(|one| one.pending()).sum();
     let n_dead: u64 = handlers.iter().map(|one| one.dead).sum();
     let dead = || words::counted(n_dead, "dead letter", "dead letters");
-    let (link, end) = match (n_waiting, n_dead) {
-        (0, 0) => (None, "Nothing waits for them.".to_owned()),
-        (0, 1) => (Some((dead(), "/dead".to_owned())), "waits for you; nothing else waits.".into()),
-        (0, _) => (Some((dead(), "/dead".to_owned())), "wait for you; nothing else waits.".into()),
+    let more = handlers.len().saturating_sub(LINES_MAX);
+    let explained = match more {
+        0 => "Each is tried again by itself; what waits is sent as soon as it answers.".to_owned(),
+        n => format!(
+            "And {n} more. Each is tried again by itself; what waits is sent as soon as it answers."
+        ),
+    };
+    let verdict = Verdict {
+        is_trouble: true,
+        first: format!("{} handlers fail.", handlers.len()),
+        each: handlers.iter().take(LINES_MAX).map(|one| trouble_line(one, now)).collect(),
+        explained,
+        ..Verdict::default()
+    };
+    match (n_waiting, n_dead) {
+        (0, 0) => Verdict { end: "Nothing waits for them.".to_owned(), ..verdict },
+        (0, _) => {
+            let wait = if n_dead == 1 { "waits" } else { "wait" };
+            let end = format!("{wait} for you; nothing else waits.");
+            Verdict { link: Some((dead(), "/dead".to_owned())), end, ..verdict }
+        }
         (n, n_dead) => {
             let is_bound = handlers.iter().any(|one| one.is_bound());
             let deliveries = words::up_to(is_bound, words::counted(n, "delivery", "deliveries"));
-            (Some((deliveries, "/handlers".to_owned())), waiting_end(n, n_dead, ""))
+            let link = Some((deliveries, "/handlers".to_owned()));
+            with_dead(Verdict { link, ..verdict }, n, n_dead, "/dead".to_owned(), "")
         }
-    };
-    Verdict {
-        is_trouble: true,
-        first: format!("{} handlers fail: {}{more}.", handlers.len(), names.join(", ")),
-        since: None,
-        rest: String::new(),
-        link,
-        end,
-        explained: "What they have in common (a network, a password, a disk) is the likely cause."
-            .to_owned(),
-        handler: None,
+    }
+}
+
+fn trouble_line(handler: &HandlerView, now: Timestamp) -> TroubleLine {
+    let is_failed = handler.state == HandlerStatus::Failed;
+    let since = handler.failing_since.or(handler.given_up_since).filter(|_| !is_failed);
+    let error =
+        handler.reason.as_deref().or(handler.last_error.as_ref().map(|one| one.text.as_str()));
+    TroubleLine {
+        handler: handler.name.to_string(),
+        says: match (is_failed, since) {
+            (true, _) => "could not be started".to_owned(),
+            (false, None) => handler.state_shown().to_owned(),
+            (false, Some(_)) if handler.is_giving_up() => "gives up all since".to_owned(),
+            (false, Some(_)) => "since".to_owned(),
+        },
+        since: since.map(|at| When::clock(at, now)),
+        error: error.map(|text| words::shown(text, ERROR_CHARS_MAX)).unwrap_or_default(),
     }
 }
 
@@ -330,7 +377,7 @@ fn calm(status: &StatusView, rates: &RatesView, now: Timestamp) -> Verdict {
         explained: format!(
             "{paused}What was answered 200 is on the disk and is kept until it is delivered."
         ),
-        handler: None,
+        ..Verdict::default()
     }
 }
 

@@ -257,6 +257,22 @@ impl Route {
         Self::NAMES[index]
     }
 
+    /// Whether its query says anything. What is open to all is asked by programs that add things of
+    /// their own (`/metrics?collect[]=…`), and is answered whatever they add.
+    pub(super) fn takes_query(&self) -> bool {
+        self.is_open()
+            || matches!(
+                self,
+                Self::Events
+                    | Self::EventPlan(_)
+                    | Self::Dead
+                    | Self::Rejected
+                    | Self::Stream
+                    | Self::Actions
+                    | Self::Export
+            )
+    }
+
     /// Whether a standby asks it.
     pub(super) fn is_for_standby(&self) -> bool {
         matches!(self, Self::StandbyHello | Self::StandbyPull)

@@ -16,7 +16,8 @@ fn handler(name: &str, state: &str, is_failing: bool, waiting: u64, dead: u64) -
 
 fn sentence(verdict: &Verdict) -> String {
     let link = verdict.link.as_ref().map(|link| link.0.as_str()).unwrap_or_default();
-    format!("{} {link} {}", verdict.first, verdict.end)
+    let dead = verdict.dead.as_ref().map(|dead| format!(" {} {}", dead.0, verdict.dead_end));
+    format!("{} {link} {}{}", verdict.first, verdict.end, dead.unwrap_or_default())
 }
 
 #[test]
@@ -29,8 +30,10 @@ fn dead_letters_of_handlers_that_fail_are_told_and_nothing_is_called_safe_beside
     ] {
         let app = handler("app", "running", true, app.0, app.1);
         let mailall = handler("mailall", "down", true, mailall.0, mailall.1);
-        let verdict = many_fail(&[&app, &mailall]);
-        assert_eq!(sentence(&verdict), format!("2 handlers fail: app, mailall. {expected}"));
+        let verdict = many_fail(&[&app, &mailall], Timestamp::from_millis(0));
+        assert_eq!(sentence(&verdict), format!("2 handlers fail. {expected}"));
+        let named: Vec<_> = verdict.each.iter().map(|line| line.handler.as_str()).collect();
+        assert_eq!(named, ["app", "mailall"]);
     }
     let one = handler("app", "running", true, 2, 1);
     let verdict = one_fails(&one, "", Timestamp::from_millis(0));

@@ -326,6 +326,8 @@ fn every_answer_that_is_no_success_says_what_is_wrong() {
         ("GET", "/api/v1/events?limit=-1", json, "", 400, "`limit`"),
         ("GET", "/api/v1/events?source=hyvor&since=soon", json, "", 400, "`since`"),
         ("GET", "/api/v1/events?nothing=1", json, "", 400, "`nothing`"),
+        ("GET", "/api/v1/handlers?state=down", json, "", 400, "no parameters"),
+        ("POST", "/api/v1/dead/redrive?handler=app", json, r#"{"all":true}"#, 400, "in its body"),
         ("POST", "/api/v1/dead/redrive", json, "null", 400, "one JSON object"),
         ("POST", "/api/v1/dead/redrive", json, "{", 400, "line 1"),
         ("POST", "/api/v1/dead/redrive", json, &long, 413, "longer"),

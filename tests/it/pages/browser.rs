@@ -68,6 +68,10 @@ const OVERLAPS: &str = "[...document.querySelectorAll('tbody tr>*')].filter(cell
     cell.offsetParent && cell.textContent.trim() && getComputedStyle(cell).overflowX === 'visible' && \
     cell.scrollWidth > cell.clientWidth + 1).map(cell => cell.textContent.trim()).join(' | ')";
 
+/// How many links to pages nobody sees without scrolling sideways.
+const PAGES_BEYOND: &str = "[...document.querySelectorAll('.nav a')]\
+    .filter(link => link.getBoundingClientRect().right > innerWidth).length";
+
 /// Nothing scrolls sideways and nothing stands over its neighbour, whatever the width.
 fn check_width(browser: &mut Browser, gateway: &Gateway, paths: &[(&str, String)]) {
     for width in [320, 390, 900, 1280] {
@@ -76,6 +80,7 @@ fn check_width(browser: &mut Browser, gateway: &Gateway, paths: &[(&str, String)
             browser.go(&format!("http://{}{path}", gateway.admin));
             let wide = browser.eval("document.documentElement.scrollWidth").as_u64().unwrap();
             assert!(wide <= u64::from(width), "{name} is {wide} wide at {width}");
+            assert_eq!(browser.eval(PAGES_BEYOND), 0, "links to pages out of sight at {width}");
             let overlaps = browser.eval(OVERLAPS);
             assert_eq!(overlaps, "", "{name} at {width}");
         }

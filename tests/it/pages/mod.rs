@@ -10,3 +10,4 @@ mod hostile;
 mod lists;
 mod schemathesis;
 mod steer;
+mod told;

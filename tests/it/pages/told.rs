@@ -1,0 +1,163 @@
+//! What the pages say in words, and that it is so.
+
+use serde_json::{Value, json};
+
+use crate::support::bad_server::{BadServer, status};
+use crate::support::gateway::Gateway;
+
+const BODY: &str = r#"{"event":"comment.create","data":{"comment":{"id":7}}}"#;
+
+/// Handlers whose receiver refuses everything with `refusal`, each with `more` in its table.
+fn refused(refusal: u16, names: &[&str], more: &str) -> (BadServer, Gateway) {
+    let receiver = BadServer::start((0..40).map(move |_| status(refusal)));
+    let of = |name: &&str| {
+        format!(
+            "[handler.{name}]\nstart = \"oldest\"\nconcurrency = 1\n{more}[handler.{name}.http]\n\
+             url = \"{}\"\n",
+            receiver.url("/")
+        )
+    };
+    let gateway = Gateway::with("", &names.iter().map(of).collect::<String>());
+    (receiver, gateway)
+}
+
+/// The page once it says this, or as it is after many looks.
+fn page_that_says(gateway: &Gateway, path: &str, words: &str) -> String {
+    let mut text = page(gateway, path);
+    for _ in 0..2_000 {
+        if text.contains(words) {
+            break;
+        }
+        text = page(gateway, path);
+    }
+    assert!(text.contains(words), "{words}: {text}");
+    text
+}
+
+fn page(gateway: &Gateway, path: &str) -> String {
+    let page = gateway.ask("GET", path, "");
+    assert_eq!(page.status, 200, "{path}: {}", page.text());
+    page.text()
+}
+
+fn ask(gateway: &Gateway, path: &str) -> Value {
+    gateway.ask("GET", &format!("/api/v1/{path}"), "").json()
+}
+
+fn post(gateway: &Gateway, path: &str, body: &Value) -> Value {
+    gateway.ask("POST", &format!("/api/v1/{path}"), &body.to_string()).json()
+}
+
+#[test]
+fn group_of_dead_letters_is_named_by_its_reason_wherever_it_was_acted_upon() {
+    let (_receiver, gateway) = refused(422, &["app"], "");
+    let id = gateway.send(BODY.as_bytes()).id();
+    gateway.wait_for_outcomes("app", "dead", 1);
+    let group = ask(&gateway, "dead?group=reason")["groups"][0].clone();
+    let (key, reason) = (group["key"].as_str().unwrap(), group["reason"].as_str().unwrap());
+    let target = format!("handler app, like “{reason}”");
+    let like = json!({ "handler": "app", "like": key });
+    assert_eq!(post(&gateway, "rollouts", &like)["target"], target.as_str());
+    gateway.wait_for_outcomes("app", "dead", 2);
+    // The rollout says what it is for, and leads to what stopped it.
+    let dead = page_that_says(&gateway, "/dead", "Rollout 1 is stopped");
+    assert!(dead.contains(&target) && !dead.contains(&format!("like {key}")), "{dead}");
+    let event = format!("<a href=\"/events/{id}\">The event that failed again</a>");
+    assert!(dead.contains(&event), "{dead}");
+    assert!(dead.contains("of <code>app</code> failed: answered 422"), "{dead}");
+    post(&gateway, "rollouts/1/cancel", &json!({}));
+    post(&gateway, "dead/drop", &like);
+    let log = page(&gateway, "/log");
+    assert!(log.contains(&target) && !log.contains(key), "{log}");
+    assert!(log.contains("rollout 1 began: 1 dead letter"), "{log}");
+    assert!(!log.contains('`'), "{log}");
+}
+
+#[test]
+fn reasons_keep_up_to_date_and_say_how_one_is_chosen() {
+    let (_receiver, gateway) = refused(422, &["app"], "");
+    gateway.send(BODY.as_bytes()).id();
+    gateway.wait_for_outcomes("app", "dead", 1);
+    assert!(!page(&gateway, "/dead").contains("Choose a reason"), "the only one is chosen");
+    drop(gateway);
+    let (_receiver, gateway) = refused(422, &["app", "crm"], "");
+    gateway.send(BODY.as_bytes()).id();
+    for handler in ["app", "crm"] {
+        gateway.wait_for_outcomes(handler, "dead", 1);
+    }
+    let dead = page(&gateway, "/dead");
+    assert!(dead.contains("Choose a reason"), "{dead}");
+    for region in ["id=\"total\" data-live", "id=\"groups\" data-live"] {
+        assert!(dead.contains(region), "{region}: {dead}");
+    }
+}
+
+#[test]
+fn overview_names_each_handler_that_fails_with_its_cause_and_leads_to_what_was_given_up() {
+    let more = "retry = { attempts = 1 }\nbreaker = { failures = 1, probe_interval = \"1h\" }\n";
+    let (_receiver, gateway) = refused(503, &["app", "crm"], more);
+    for n in 0..2 {
+        gateway.send(format!("{{\"n\":{n}}}").as_bytes()).id();
+    }
+    page_that_says(&gateway, "/", "<strong>2 handlers fail.");
+    let text = page_that_says(&gateway, "/", "2 deliveries</a>");
+    for name in ["app", "crm"] {
+        let line =
+            format!("<a href=\"/handlers/{name}\">{name}</a> <span class=\"soft\">since <time");
+        assert!(text.contains(&line), "{text}");
+    }
+    assert!(text.contains("answered 503"), "{text}");
+    assert!(text.contains("and <a href=\"/dead\">2</a> were given up"), "{text}");
+    assert!(text.contains(">2 failing</span>"), "{text}");
+}
+
+#[test]
+fn event_says_that_it_was_given_up_and_why_another_handler_does_not_take_it_now() {
+    let (_receiver, gateway) = refused(422, &["app"], "");
+    gateway.ask("POST", "/api/v1/handlers/all/pause", "");
+    let id = gateway.send(BODY.as_bytes()).id();
+    gateway.wait_for_outcomes("app", "dead", 1);
+    let text = page(&gateway, &format!("/events/{id}"));
+    assert!(text.contains("Given up: the event is kept"), "{text}");
+    assert!(text.contains("all is paused. Nothing is lost: it waits."), "{text}");
+    gateway.ask("POST", "/api/v1/handlers/all/resume", "");
+    gateway.wait_until_delivered("all", 1);
+    let text = page(&gateway, &format!("/events/{id}"));
+    assert!(text.contains("1 of the 2 handlers that ask for it has it."), "{text}");
+    assert!(!text.contains("Nothing is lost"), "{text}");
+    assert!(text.contains("<span>stored</span><span>+"), "the axis has its ends: {text}");
+}
+
+#[test]
+fn dead_letters_of_a_handler_that_fails_but_is_not_down_are_not_said_to_wait() {
+    let (_receiver, gateway) = refused(503, &["app"], "retry = { attempts = 1 }\n");
+    gateway.send(BODY.as_bytes()).id();
+    gateway.wait_for_outcomes("app", "dead", 1);
+    let dead = page(&gateway, "/dead");
+    assert!(dead.contains("newest tries failed") && !dead.contains("would wait"), "{dead}");
+}
+
+#[test]
+fn rejected_requests_are_told_as_prose_and_counted_in_words() {
+    let gateway = Gateway::start();
+    assert!(page(&gateway, "/rejected").contains("<h1>No rejected requests</h1>"));
+    gateway.post("hyvor", &[], b"{}");
+    gateway.post("hyvo", &[], b"{}");
+    let text = page(&gateway, "/rejected");
+    assert!(text.contains("<h1>1 rejected request</h1>"), "{text}");
+    assert!(text.contains("<summary>The request</summary>"), "{text}");
+    assert!(text.contains("<b>What to do:</b>"), "{text}");
+    assert!(text.contains("did you mean <code>hyvor</code>"), "{text}");
+    gateway.post("hyvor", &[], b"[]");
+    assert!(page(&gateway, "/rejected").contains("<summary>The 2 requests, newest first"));
+}
+
+#[test]
+fn source_shows_its_address_once_before_the_steps_and_says_where_the_secret_goes() {
+    let gateway = Gateway::start();
+    let text = page(&gateway, "/sources/hyvor");
+    let (before, steps) = text.split_once("<ol class=\"guide\">").unwrap();
+    assert!(before.contains("/hooks/hyvor</code>"), "{text}");
+    assert!(!steps.contains("Give the provider this address"), "{text}");
+    assert!(steps.contains("into the secret file <code>"), "{text}");
+}
