@@ -54,7 +54,7 @@ pub use figures::figures;
 pub use find::{FoundEvents, ROW_BODY_MAX, SEARCH_TIME};
 pub use handler_control::{HandlerControl, HandlerStatus, LastErrorView};
 pub use pause::{PauseAsk, PauseView};
-pub use rates::{HandlerRates, LatencyView, RatesView, Series, SourceRates};
+pub use rates::{HandlerRates, LatencyView, LevelsView, RatesView, Series, SourceRates};
 pub use rejected::{ExplainView, ListedRejected, RejectedView, ReleaseAsk};
 pub use replay::{ReplayRange, Replayed};
 pub use rollouts::{

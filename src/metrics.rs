@@ -31,7 +31,7 @@ mod rate_ring;
 pub use cluster::ClusterFigures;
 pub use labels::RequestOutcome;
 pub use latency::{LatencyCounts, LatencyRing, Quantiles};
-pub use rate_ring::RateRing;
+pub use rate_ring::{LevelRing, RateRing};
 
 use cluster::ClusterMetrics;
 use labels::{

@@ -18,6 +18,7 @@ mod change;
 mod cluster;
 mod config;
 mod dead;
+mod dead_example;
 mod event;
 mod event_body;
 mod event_lanes;

@@ -31,6 +31,22 @@ pub struct RatesView {
     pub handlers: Vec<HandlerRates>,
     /// How long acknowledgements took in the last hour; nothing where there were none.
     pub ack: Option<LatencyView>,
+    /// Figures of the whole by minute.
+    #[serde(default)]
+    pub levels: LevelsView,
+}
+
+/// The most that some figures were in each of the last 60 minutes, newest last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LevelsView {
+    /// Deliveries still to do: events that a handler has not come to, retries and held ones.
+    pub waiting: Vec<u32>,
+    /// How long the oldest of them had waited.
+    pub oldest_seconds: Vec<u32>,
+    /// Dead letters.
+    pub dead: Vec<u32>,
+    /// What 99 of 100 acknowledgements took at most; 0 where there were none.
+    pub ack_p99_micros: Vec<u32>,
 }
 
 /// How long something took in the last hour.

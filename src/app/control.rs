@@ -289,7 +289,7 @@ impl Control for Server {
 
     fn rates(&self) -> RatesView {
         self.look_at_rates();
-        lock(&self.rates).view()
+        lock(&self.rates).view(self.core.clock.now())
     }
 
     fn defaults(&self) -> Vec<(String, String)> {
@@ -320,7 +320,7 @@ impl Server {
         let handlers: Vec<HandlerName> = self.config().handlers.keys().cloned().collect();
         let mut rates = lock(&self.rates);
         rates.look_at_sources(&self.ingest.endpoints(), now);
-        rates.look_at_handlers(&handlers, &self.core.metrics, now);
+        rates.look_at_handlers(&handlers, &self.core, now);
     }
 
     /// One that is disabled has no loop that could be steered.

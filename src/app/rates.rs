@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::api::{HandlerRates, LatencyView, RatesView, Series, SourceRates};
+use crate::api::{HandlerRates, LatencyView, LevelsView, RatesView, Series, SourceRates};
 use crate::clock::Timestamp;
 use crate::event::{HandlerName, SourceName};
 use crate::ingest::Endpoint;
-use crate::metrics::{LatencyRing, Metrics, RateRing, RequestOutcome};
+use crate::metrics::{LatencyRing, LevelRing, RateRing, RequestOutcome};
+use crate::queue::{Backlog, QueueStats};
+
+use super::core::Core;
 
 /// Two rings each: of what went well and of what did not. Some 700 bytes a source or handler.
 #[derive(Debug, Default)]
@@ -16,6 +19,8 @@ pub(super) struct Rates {
     handlers: BTreeMap<HandlerName, [RateRing; 2]>,
     acks: LatencyRing,
     calls: BTreeMap<HandlerName, LatencyRing>,
+    /// What waits, for how many seconds the oldest of it does, and dead letters.
+    levels: Option<[LevelRing; 3]>,
 }
 
 impl Rates {
@@ -31,13 +36,15 @@ impl Rates {
         }
     }
 
-    /// The same of the handlers.
+    /// The same of the handlers and of what waits for them.
     pub(super) fn look_at_handlers(
         &mut self,
         handlers: &[HandlerName],
-        metrics: &Metrics,
+        core: &Core,
         now: Timestamp,
     ) {
+        let metrics = &core.metrics;
+        self.look_at_queue(&core.queue.stats(), now);
         self.handlers.retain(|name, _| handlers.contains(name));
         self.calls.retain(|name, _| handlers.contains(name));
         self.acks.look(&metrics.acks(), now);
@@ -48,7 +55,24 @@ impl Rates {
         }
     }
 
-    pub(super) fn view(&self) -> RatesView {
+    /// Takes in what waits by now, and what was given up.
+    fn look_at_queue(&mut self, stats: &QueueStats, now: Timestamp) {
+        let handlers = || stats.handlers.iter().map(|(_, backlog)| backlog);
+        let of = |count: fn(&Backlog) -> u64| handlers().map(count).sum::<u64>();
+        let oldest = handlers().filter_map(|one| one.oldest_pending_at).min();
+        let found = [
+            of(|one| one.in_log.saturating_add(one.waiting)),
+            oldest.map_or(0, |at| now.since(at).as_secs()),
+            of(|one| one.dead),
+        ];
+        let new = || [LevelRing::new(now), LevelRing::new(now), LevelRing::new(now)];
+        let rings = self.levels.get_or_insert_with(new);
+        for (ring, level) in rings.iter_mut().zip(found) {
+            ring.look(level, now);
+        }
+    }
+
+    pub(super) fn view(&self, now: Timestamp) -> RatesView {
         let sources = self.sources.iter().map(|(source, [accepted, rejected])| SourceRates {
             source: source.clone(),
             accepted: series(accepted),
@@ -64,7 +88,16 @@ impl Rates {
             sources: sources.collect(),
             handlers: handlers.collect(),
             ack: self.acks.quantiles().map(LatencyView::from),
+            levels: self.levels(now),
         }
+    }
+}
+
+impl Rates {
+    fn levels(&self, now: Timestamp) -> LevelsView {
+        let levels = self.levels.as_ref().map(|rings| rings.each_ref().map(LevelRing::minutes));
+        let [waiting, oldest_seconds, dead] = levels.unwrap_or_default();
+        LevelsView { waiting, oldest_seconds, dead, ack_p99_micros: self.acks.p99_by_minute(now) }
     }
 }
 

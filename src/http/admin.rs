@@ -173,7 +173,7 @@ async fn answer(
     }
 }
 
-/// What stands in a query that nobody reads would narrow nothing: `POST …/replay?handler=mail` would
+/// What stands in a query that is not read would narrow nothing: `POST …/replay?handler=mail` would
 /// be for all handlers.
 fn check_query(route: &Route, request: &HttpRequest) -> Result<(), ApiError> {
     if request.query_string().is_empty() || is_read(request) && route.takes_query() {

@@ -88,26 +88,41 @@ impl LatencyRing {
 
     /// What the last hour's took; `None` = there were none.
     pub fn quantiles(&self) -> Option<Quantiles> {
-        let mut sums = [0_u64; N_STEPS];
-        for (step, more) in self.minutes.iter().flat_map(|(_, steps)| steps) {
-            if let Some(sum) = sums.get_mut(usize::from(*step)) {
-                *sum += u64::from(*more);
-            }
-        }
-        let count: u64 = sums.iter().sum();
-        let below = |per_mille: u64| {
-            // The smallest step up to which there are so many.
-            let wanted = (count * per_mille).div_ceil(1_000).max(1);
-            let mut left = wanted;
-            let step = sums.iter().position(|sum| {
-                let is_within = *sum >= left;
-                left = left.saturating_sub(*sum);
-                is_within
-            });
-            step.map(end_of).unwrap_or_default()
-        };
-        (count > 0).then(|| Quantiles { count, p50: below(500), p99: below(990) })
+        quantiles(self.minutes.iter().flat_map(|(_, steps)| steps))
     }
+
+    /// What 99 of 100 took at most in each of the last 60 minutes, in microseconds, that of `now` last.
+    pub fn p99_by_minute(&self, now: Timestamp) -> Vec<u32> {
+        let last = now.as_millis().div_euclid(MINUTE_MILLIS);
+        let of = |minute: i64| {
+            let (_, steps) = self.minutes.iter().find(|(at, _)| *at == minute)?;
+            quantiles(steps).map(|found| u32::try_from(found.p99.as_micros()).unwrap_or(u32::MAX))
+        };
+        (last - MINUTES + 1..=last).map(|minute| of(minute).unwrap_or_default()).collect()
+    }
+}
+
+/// Of so many of each step; `None` = there were none.
+fn quantiles<'a>(steps: impl IntoIterator<Item = &'a (u8, u32)>) -> Option<Quantiles> {
+    let mut sums = [0_u64; N_STEPS];
+    for (step, more) in steps {
+        if let Some(sum) = sums.get_mut(usize::from(*step)) {
+            *sum += u64::from(*more);
+        }
+    }
+    let count: u64 = sums.iter().sum();
+    let below = |per_mille: u64| {
+        // The smallest step up to which there are so many.
+        let wanted = (count * per_mille).div_ceil(1_000).max(1);
+        let mut left = wanted;
+        let step = sums.iter().position(|sum| {
+            let is_within = *sum >= left;
+            left = left.saturating_sub(*sum);
+            is_within
+        });
+        step.map(end_of).unwrap_or_default()
+    };
+    (count > 0).then(|| Quantiles { count, p50: below(500), p99: below(990) })
 }
 
 fn add(minutes: &mut VecDeque<(i64, Vec<(u8, u32)>)>, minute: i64, step: u8, more: u32) {
@@ -152,6 +167,9 @@ mod tests {
         assert_eq!(count, 100);
         assert!(p50 >= Duration::from_millis(1) && p50 <= Duration::from_micros(1_250), "{p50:?}");
         assert!(p99 >= Duration::from_secs(1) && p99 <= Duration::from_millis(1_250), "{p99:?}");
+        let by_minute = ring.p99_by_minute(at(2));
+        assert_eq!(by_minute.iter().filter(|micros| **micros > 0).count(), 1);
+        assert!(by_minute[57] >= 1_000_000, "{by_minute:?}");
         ring.look(&counts, at(59));
         assert_eq!(ring.quantiles().unwrap().count, 100, "counted once");
         counts.count(Duration::from_millis(7));

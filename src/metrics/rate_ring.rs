@@ -51,18 +51,53 @@ impl RateRing {
     }
 }
 
+/// The most that a figure was in each minute.
+#[derive(Clone, Debug)]
+pub struct LevelRing(Slots<MINUTES>);
+
+impl LevelRing {
+    /// One that begins at `now`.
+    pub fn new(now: Timestamp) -> Self {
+        let now = now.as_millis().div_euclid(MINUTE_MILLIS);
+        Self(Slots { counts: [0; MINUTES], now })
+    }
+
+    /// Takes in what the figure is now. A minute without a look is as the one before.
+    pub fn look(&mut self, level: u64, now: Timestamp) {
+        let level = u32::try_from(level).unwrap_or(u32::MAX);
+        let before = self.0.counts.last().copied().unwrap_or_default();
+        let n_passed = self.0.turn(now.as_millis().div_euclid(MINUTE_MILLIS));
+        let mut slots = self.0.counts.iter_mut().rev();
+        if let Some(last) = slots.next() {
+            *last = level.max(*last);
+        }
+        slots.take(n_passed.saturating_sub(1)).for_each(|slot| *slot = before);
+    }
+
+    /// Each of the last 60 minutes, the present one last.
+    pub fn minutes(&self) -> Vec<u32> {
+        self.0.in_order()
+    }
+}
+
 impl<const N: usize> Slots<N> {
     /// A clock that was set back adds to the newest slot.
     fn add(&mut self, more: u32, now: i64) {
+        self.turn(now);
+        if let Some(last) = self.counts.last_mut() {
+            *last = last.saturating_add(more);
+        }
+    }
+
+    /// Goes on to the slot of `now`; gives how many slots that were.
+    fn turn(&mut self, now: i64) -> usize {
         let n_passed = usize::try_from(now.saturating_sub(self.now)).unwrap_or(0).min(N);
         self.counts.rotate_left(n_passed);
         for count in self.counts.iter_mut().rev().take(n_passed) {
             *count = 0;
         }
         self.now = self.now.max(now);
-        if let Some(last) = self.counts.last_mut() {
-            *last = last.saturating_add(more);
-        }
+        n_passed
     }
 
     fn in_order(&self) -> Vec<u32> {
@@ -90,6 +125,18 @@ mod tests {
         ring.look(14, at(9_999));
         assert_eq!(ring.minutes().iter().sum::<u32>(), 0);
         assert_eq!(ring.hours().len(), HOURS);
+    }
+
+    #[test]
+    fn level_is_the_most_of_its_minute_and_stays_where_nobody_looks() {
+        let mut ring = LevelRing::new(at(100));
+        for level in [3, 7, 5] {
+            ring.look(level, at(100));
+        }
+        ring.look(2, at(103));
+        assert_eq!(ring.minutes()[MINUTES - 5..], [0, 7, 7, 7, 2]);
+        ring.look(u64::MAX, at(9_999));
+        assert_eq!(ring.minutes()[MINUTES - 3..], [2, 2, u32::MAX]);
     }
 
     #[test]

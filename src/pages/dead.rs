@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use super::dead_example::DeadExample;
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::rollouts::{self, RolloutCard};
@@ -39,6 +40,8 @@ struct DeadPage {
     sums: Vec<Linked>,
     chosen: Option<Chosen>,
     rollouts: Vec<RolloutCard>,
+    /// How many of them are at their end: the last ones.
+    n_ended: usize,
 }
 
 /// A row of the matrix.
@@ -72,6 +75,7 @@ struct Heat {
 #[derive(Debug)]
 struct Chosen {
     heading: String,
+    example: Option<DeadExample>,
     is_filtered: bool,
     handler: String,
     like: String,
@@ -153,6 +157,7 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
         let example = api.summary_at(group.example).await?;
         rows.push(group_row(group, example.as_ref(), fields, now));
     }
+    let rollouts = rollouts::cards(api, now).await?;
     rendered(&DeadPage {
         total: title,
         is_empty: total == 0,
@@ -162,7 +167,8 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
         sums: sums(&groups),
         groups: rows,
         chosen,
-        rollouts: rollouts::cards(api, now).await?,
+        n_ended: rollouts.iter().filter(|one| !one.may_cancel).count(),
+        rollouts,
         frame,
     })
 }
@@ -270,8 +276,13 @@ async fn choose(
     } else {
         format!("Redrive all {}", words::count(matched))
     };
+    let example = match chosen_group(fields, groups) {
+        Some(group) => DeadExample::of(api, group).await?,
+        None => None,
+    };
     Ok(Chosen {
         heading: heading(fields, groups),
+        example,
         is_filtered: FILTER.iter().any(|name| fields.get(name).is_some()),
         handler: shown("handler"),
         like: shown("like"),
@@ -338,14 +349,22 @@ fn listed(entries: Vec<DeadEntry>, now: Timestamp) -> Listed {
     Listed { letters, lost, by_type }
 }
 
+fn chosen_group<'a>(fields: &Fields, groups: &'a DeadGroups) -> Option<&'a DeadGroup> {
+    let (like, handler) = (fields.get("like"), fields.get("handler"));
+    let is_meant = |group: &&DeadGroup| {
+        Some(group.key.as_str()) == like
+            && handler.is_none_or(|name| group.handler.as_str() == name)
+    };
+    // Where there is one group only, all are its.
+    match groups.groups.as_slice() {
+        [one] if like.is_none() => Some(one),
+        all => all.iter().find(is_meant),
+    }
+}
+
 fn heading(fields: &Fields, groups: &DeadGroups) -> String {
     let like = fields.get("like");
-    let is_like = |group: &&DeadGroup| Some(group.key.as_str()) == like;
-    // Where there is one group only, all are its.
-    let group = match groups.groups.as_slice() {
-        [one] if like.is_none() => Some(one),
-        all => all.iter().find(is_like),
-    };
+    let group = chosen_group(fields, groups);
     let of_group = group.map(|group| group.handler.as_str());
     let handler = fields.get("handler").or(of_group).unwrap_or("All handlers");
     let reason = group.map(|group| group.reason.as_str()).or(like).or(fields.get("reason"));

@@ -216,7 +216,7 @@ fn step(
 }
 
 /// What the other side said: of a program the end, which says what went wrong, else the beginning.
-fn said(attempt: &AttemptView, room: &mut Room) -> Vec<(&'static str, Vec<String>)> {
+pub(super) fn said(attempt: &AttemptView, room: &mut Room) -> Vec<(&'static str, Vec<String>)> {
     let excerpts = attempt.output.excerpts().iter().take(SAID_MAX);
     excerpts.map(|excerpt| (excerpt.stream.name(), lines(excerpt, room))).collect()
 }

@@ -10,7 +10,8 @@ use super::frame::{Frame, Here};
 use super::widgets::{Sign, When, state_word};
 use super::{Answer, Viewer, events_take, rendered, words};
 use crate::api::{
-    Api, ApiError, EventRow, EventsAsk, ReplayRange, StatusView, moment, state, unknown_qualifiers,
+    Api, ApiError, EventRow, EventsAsk, FoundEvents, ReplayRange, StatusView, moment, state,
+    unknown_qualifiers,
 };
 use crate::queue::DeliveryState;
 
@@ -229,15 +230,7 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
         fields.address("/events", &["done", "replay"], &[("before", next.to_string().as_str())])
     });
     let newer = fields.get("before").map(|_| fields.address("/events", &["before", "done"], &[]));
-    let bound = match found.next {
-        Some(_) if found.rows.len() < ROWS => format!(
-            "searched {} of {}, newest first",
-            words::count(found.looked_at),
-            words::count(found.retained)
-        ),
-        Some(_) | None => "newest first".to_owned(),
-    };
-    let bound = bound + &not_come_to(fields, &status);
+    let bound = bound(&found, is_filtered) + &not_come_to(fields, &status);
     let shown =
         |name: &str| fields.get(name).map(|text| words::shown(text, 300)).unwrap_or_default();
     let json = events_take::api_address(&ask(api, fields)?);
@@ -270,6 +263,21 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
         plain_words: fields.get("q").map(plain_words).unwrap_or_default(),
         frame,
     })
+}
+
+/// What was looked at for the list, and in which order it is.
+fn bound(found: &FoundEvents, is_filtered: bool) -> String {
+    match found.next {
+        Some(_) if found.rows.len() < ROWS => format!(
+            "searched {} of {}, newest first",
+            words::count(found.looked_at),
+            words::count(found.retained)
+        ),
+        Some(_) if !is_filtered => {
+            format!("of {} that are kept, newest first", words::count(found.retained))
+        }
+        Some(_) | None => "newest first".to_owned(),
+    }
 }
 
 /// What a handler's number of events in the log counts, beside the list that it leads to: what `on`

@@ -115,6 +115,8 @@ pub(super) fn rows(
     handlers.map(|handler| HandlerRow::new(handler, rates_of(&handler.name), now)).collect()
 }
 
+/// Keys of a table that are shown.
+const KEYS_MAX: usize = 60;
 /// Types that a handler takes.
 const TAKES_MAX: usize = 20;
 /// Handlers of a page: each with its chart takes up to 2 KB.
@@ -154,6 +156,8 @@ struct HandlerPage {
     calls: Option<(String, String)>,
     day: Bars,
     keys: Vec<(String, String)>,
+    /// What its table leaves out.
+    defaults: Vec<(String, String)>,
     dead: Vec<(String, Linked)>,
     retries: Vec<RetryRow>,
     /// What it was given among the newest events, by type.
@@ -186,11 +190,7 @@ pub(super) async fn show(
     // Whether it is in trouble is known to the gateway that delivers to it.
     let is_elsewhere = status.cluster.as_ref().is_some_and(|cluster| !cluster.delivers_to(name));
     handler.may_retry |= is_elsewhere && view.waiting > 0;
-    let part = format!("handler.{name}.");
-    let keys = api.surroundings().map(|around| around.keys).unwrap_or_default();
-    let keys = keys.into_iter().filter_map(|(key, value)| {
-        Some((words::shown(key.strip_prefix(&part)?, 80), words::shown(&value, 300)))
-    });
+    let Settings { keys, defaults } = Settings::of(api, &format!("handler.{name}."));
     let detail = api.handler_detail(view.clone()).await?;
     let retries = detail.next_tries.into_iter().map(|next| RetryRow {
         id: next.id.to_string(),
@@ -219,12 +219,34 @@ pub(super) async fn show(
             .and_then(|of| of.calls)
             .map(|calls| (words::latency(calls.p50_micros), words::latency(calls.p99_micros))),
         day: Bars::large(hours.0, hours.1, label),
-        keys: keys.take(60).collect(),
+        keys,
+        defaults,
         dead: groups.iter().take(20).map(|group| dead_line(group, name)).collect(),
         retries: retries.collect(),
         takes: takes.take(TAKES_MAX).collect(),
         n_looked_at: words::count(detail.looked_at),
     })
+}
+
+/// A table of the configuration: what the file says, and what holds where it says nothing.
+#[derive(Debug, Default)]
+pub(super) struct Settings {
+    pub(super) keys: Vec<(String, String)>,
+    pub(super) defaults: Vec<(String, String)>,
+}
+
+impl Settings {
+    /// `part` = what the names of its keys begin with.
+    pub(super) fn of(api: &Api, part: &str) -> Self {
+        let Ok(view) = api.config() else { return Self::default() };
+        let within = |all: &[(String, String)]| {
+            let found = all.iter().filter_map(|(key, value)| {
+                Some((words::shown(key.strip_prefix(part)?, 80), words::shown(value, 300)))
+            });
+            found.take(KEYS_MAX).collect()
+        };
+        Self { keys: within(&view.around.keys), defaults: within(&view.defaults) }
+    }
 }
 
 fn dead_line(group: &DeadGroup, name: &HandlerName) -> (String, Linked) {

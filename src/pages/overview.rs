@@ -12,7 +12,7 @@ use super::sources::SourceRow;
 use super::verdict::{Verdict, verdict};
 use super::widgets::{Bars, Linked, When};
 use super::{Viewer, rendered, sources, words};
-use crate::api::{Api, ApiError, HandlerView, RatesView, StatusView};
+use crate::api::{Api, ApiError, HandlerView, LevelsView, RatesView, StatusView};
 use crate::clock::Timestamp;
 use crate::standby::StandbyView;
 
@@ -30,6 +30,7 @@ struct OverviewPage {
     waiting_shown: Linked,
     /// How long the oldest of it has waited.
     oldest: String,
+    charts: Charts,
     dead: Linked,
     rejected: Linked,
     /// What half of the acknowledgements took at most, and 99 of 100.
@@ -43,6 +44,46 @@ struct OverviewPage {
     n_more_sources: usize,
     machine: Vec<(&'static str, String, String)>,
     first_steps: Option<FirstSteps>,
+}
+
+/// How the figures were in the last hour.
+#[derive(Debug)]
+struct Charts {
+    waiting: Bars,
+    oldest: Bars,
+    dead: Bars,
+    rejected: Bars,
+    acknowledged: Bars,
+}
+
+impl Charts {
+    fn new(rates: &RatesView) -> Self {
+        let LevelsView { waiting, oldest_seconds, dead, ack_p99_micros } = &rates.levels;
+        let rejected = sum_by_minute(rates.sources.iter().map(|source| &source.rejected.minutes));
+        let most = |levels: &[u32]| u64::from(levels.iter().copied().max().unwrap_or_default());
+        let hour = "in the last hour";
+        let dead_most = words::counted(most(dead), "dead letter", "dead letters");
+        let oldest = words::span(Duration::from_secs(most(oldest_seconds)));
+        let acknowledged = words::latency(most(ack_p99_micros));
+        let n_rejected = rejected.iter().copied().map(u64::from).sum();
+        let n_rejected = words::counted(n_rejected, "rejected request", "rejected requests");
+        Self {
+            waiting: Bars::levels(
+                waiting,
+                format!("At most {} still to do {hour}, by minute", words::count(most(waiting))),
+            ),
+            oldest: Bars::levels(
+                oldest_seconds,
+                format!("The oldest waited {oldest} at most {hour}, by minute"),
+            ),
+            dead: Bars::levels(dead, format!("At most {dead_most} {hour}, by minute")),
+            rejected: Bars::small(&rejected, &[], format!("{n_rejected} {hour}, by minute")),
+            acknowledged: Bars::levels(
+                ack_p99_micros,
+                format!("99 % were acknowledged in {acknowledged} at most {hour}, by minute"),
+            ),
+        }
+    }
 }
 
 /// The first steps of a new owner.
@@ -80,6 +121,7 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
         waiting,
         waiting_shown: Linked::new(waiting, "/handlers".to_owned()),
         oldest: oldest.map_or(String::new(), |at| words::between(at, now)),
+        charts: Charts::new(&rates),
         dead: Linked::new(sum(|handler| handler.dead), "/dead".to_owned()),
         rejected: Linked::new(status.rejected as u64, "/rejected".to_owned()),
         acknowledged: rates

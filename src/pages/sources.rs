@@ -7,6 +7,7 @@ use askama::Template;
 
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
+use super::handlers::Settings;
 use super::widgets::{Bars, Linked, Plain, Ticked, When};
 use super::{Viewer, events, rejected, rendered, words};
 use crate::api::{Api, ApiError, RatesView, SecretView, SourceDetail, SourceView, StatusView};
@@ -108,6 +109,8 @@ struct SourcePage {
     samples: Vec<Cow<'static, str>>,
     setup: Vec<Ticked>,
     keys: Vec<(String, String)>,
+    /// What its table leaves out.
+    defaults: Vec<(String, String)>,
 }
 
 /// A secret: never its value.
@@ -154,10 +157,7 @@ pub(super) async fn show(
         last: secret.last_matched_at.map(|at| When::ago(at, now)),
         advice: advice(secret, view, now.since(status.started_at.unwrap_or(now))),
     });
-    let part = format!("source.{name}.");
-    let keys = around.keys.iter().filter_map(|(key, value)| {
-        Some((words::shown(key.strip_prefix(&part)?, 80), words::shown(value, 300)))
-    });
+    let Settings { keys, defaults } = Settings::of(api, &format!("source.{name}."));
     let title = format!("{name} · Sources");
     let json = format!("/api/v1/sources/{name}");
     rendered(&SourcePage {
@@ -171,7 +171,8 @@ pub(super) async fn show(
         rejections: rejections.collect(),
         samples: view.sample_types.clone(),
         setup: setup(view, &around.address),
-        keys: keys.take(60).collect(),
+        keys,
+        defaults,
     })
 }
 

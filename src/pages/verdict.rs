@@ -1,5 +1,7 @@
 //! Whether all is well, in one sentence.
 
+use std::time::Duration;
+
 use crate::api::{HandlerStatus, HandlerView, RatesView, StatusView};
 
 use super::cluster::{Trouble, trouble};
@@ -33,6 +35,8 @@ pub(super) struct Verdict {
     pub(super) explained: String,
     /// The handler that it is about, for the buttons.
     pub(super) handler: Option<String>,
+    /// Whether it can be tried at once.
+    pub(super) may_retry: bool,
 }
 
 /// One of several handlers in trouble.
@@ -215,6 +219,7 @@ fn one_fails(handler: &HandlerView, others: &str, now: Timestamp) -> Verdict {
             format!("{others}{next} All that waits is sent as soon as it answers{until}.")
         },
         handler: Some(name.clone()),
+        may_retry: n_waiting > 0 && handler.state != HandlerStatus::Stopped,
         ..Verdict::default()
     };
     if n_waiting == 0 {
@@ -277,17 +282,14 @@ fn many_fail(handlers: &[&HandlerView], now: Timestamp) -> Verdict {
     let n_dead: u64 = handlers.iter().map(|one| one.dead).sum();
     let dead = || words::counted(n_dead, "dead letter", "dead letters");
     let more = handlers.len().saturating_sub(LINES_MAX);
-    let explained = match more {
-        0 => "Each is tried again by itself; what waits is sent as soon as it answers.".to_owned(),
-        n => format!(
-            "And {n} more. Each is tried again by itself; what waits is sent as soon as it answers."
-        ),
-    };
+    let more = if more == 0 { String::new() } else { format!("And {more} more. ") };
     let verdict = Verdict {
         is_trouble: true,
         first: format!("{} handlers fail.", handlers.len()),
         each: handlers.iter().take(LINES_MAX).map(|one| trouble_line(one, now)).collect(),
-        explained,
+        explained: format!(
+            "{more}Each is tried again by itself; what waits is sent as soon as it answers."
+        ),
         ..Verdict::default()
     };
     match (n_waiting, n_dead) {
@@ -322,6 +324,13 @@ fn trouble_line(handler: &HandlerView, now: Timestamp) -> TroubleLine {
         since: since.map(|at| When::clock(at, now)),
         error: error.map(|text| words::shown(text, ERROR_CHARS_MAX)).unwrap_or_default(),
     }
+}
+
+/// Since when events are counted: no longer than this process has been there.
+fn counted_since(status: &StatusView, now: Timestamp) -> &'static str {
+    let hour = Duration::from_hours(1);
+    let is_young = status.started_at.is_some_and(|at| now.since(at) < hour);
+    if is_young { "since the start" } else { "in the last hour" }
 }
 
 fn calm(status: &StatusView, rates: &RatesView, now: Timestamp) -> Verdict {
@@ -363,8 +372,9 @@ fn calm(status: &StatusView, rates: &RatesView, now: Timestamp) -> Verdict {
         rest: match damage {
             Some(damage) => format!(" {}", words::shown(damage, 200)),
             None => format!(
-                " {} in the last hour, {waits}.",
-                words::counted(n_events, "event", "events")
+                " {} {}, {waits}.",
+                words::counted(n_events, "event", "events"),
+                counted_since(status, now)
             ),
         },
         link: (n_dead > 0)

@@ -154,6 +154,13 @@ impl Bars {
         Self::new(good, bad, label, 132, 24)
     }
 
+    /// A small chart of the most that a figure was in each minute.
+    pub(super) fn levels(levels: &[u32], label: String) -> Self {
+        // Two minutes each, as in the other small ones.
+        let good = levels.chunks(2).map(|two| two.iter().copied().max().unwrap_or_default());
+        Self { good: good.collect(), bad: Vec::new(), label, width: 132, height: 24 }
+    }
+
     pub(super) fn large(good: &[u32], bad: &[u32], label: String) -> Self {
         Self::new(good, bad, label, 960, 72)
     }

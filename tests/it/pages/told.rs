@@ -102,8 +102,7 @@ fn overview_names_each_handler_that_fails_with_its_cause_and_leads_to_what_was_g
     page_that_says(&gateway, "/", "<strong>2 handlers fail.");
     let text = page_that_says(&gateway, "/", "2 deliveries</a>");
     for name in ["app", "crm"] {
-        let line =
-            format!("<a href=\"/handlers/{name}\">{name}</a> <span class=\"soft\">since <time");
+        let line = format!("<a href=\"/handlers/{name}\">{name}</a></b> since <time");
         assert!(text.contains(&line), "{text}");
     }
     assert!(text.contains("answered 503"), "{text}");
@@ -160,4 +159,92 @@ fn source_shows_its_address_once_before_the_steps_and_says_where_the_secret_goes
     assert!(before.contains("/hooks/hyvor</code>"), "{text}");
     assert!(!steps.contains("Give the provider this address"), "{text}");
     assert!(steps.contains("into the secret file <code>"), "{text}");
+}
+
+#[test]
+fn overview_shows_how_each_figure_was_in_the_last_hour() {
+    let (_receiver, gateway) = refused(422, &["app"], "");
+    gateway.ask("POST", "/api/v1/handlers/all/pause", "");
+    gateway.send(BODY.as_bytes()).id();
+    gateway.wait_for_outcomes("app", "dead", 1);
+    gateway.post("hyvor", &[], b"{}");
+    let levels = ask(&gateway, "rates")["levels"].clone();
+    let newest = |figure: &str| {
+        let minutes = levels[figure].as_array().unwrap();
+        assert_eq!(minutes.len(), 60, "{figure}");
+        // The minute may end between two looks.
+        minutes[58..].iter().filter_map(Value::as_u64).max().unwrap()
+    };
+    assert!(newest("waiting") >= 1 && newest("dead") == 1, "{levels}");
+    assert!(newest("ack_p99_micros") > 0, "{levels}");
+    let text = page(&gateway, "/");
+    for label in [
+        "At most 1 dead letter in the last hour",
+        "still to do in the last hour",
+        "The oldest waited ",
+        "1 rejected request in the last hour",
+        "99 % were acknowledged in ",
+    ] {
+        assert!(text.contains(label), "{label}: {text}");
+    }
+}
+
+#[test]
+fn reason_that_was_chosen_shows_what_the_other_side_said() {
+    let rest = "[handler.app]\nstart = \"oldest\"\nretry = { attempts = 1 }\n[handler.app.command]\n\
+                run = [\"/bin/sh\", \"-c\", \"echo 'no <relation> comments' >&2; exit 65\"]\n";
+    let gateway = Gateway::with("", rest);
+    let id = gateway.send(BODY.as_bytes()).id();
+    gateway.wait_for_outcomes("app", "dead", 1);
+    let words = "no &#60;relation&#62; comments</code>";
+    let text = page_that_says(&gateway, "/dead?handler=app", words);
+    assert!(text.contains(&format!("<a href=\"/events/{id}\">The event</a>")), "{text}");
+}
+
+#[test]
+fn handlers_and_sources_show_what_holds_by_default_and_lists_how_many_are_kept() {
+    let (_receiver, gateway) = refused(422, &["app"], "");
+    for n in 0..31 {
+        gateway.send(format!("{{\"n\":{n}}}").as_bytes()).id();
+    }
+    let handler = page(&gateway, "/handlers/app");
+    let defaults = handler.split("What it leaves out, by default").nth(1).unwrap();
+    assert!(defaults.contains("<code>timeout</code></dt><dd><code>&#34;30s&#34;"), "{handler}");
+    let source = page(&gateway, "/sources/hyvor");
+    assert!(source.contains("What it leaves out, by default"), "{source}");
+    let events = page(&gateway, "/events");
+    assert!(events.contains("that are kept, newest first"), "{events}");
+}
+
+#[test]
+fn overview_offers_a_try_and_a_pause_with_an_end_for_the_handler_that_fails() {
+    let more = "breaker = { failures = 1, probe_interval = \"1h\" }\n";
+    let (_receiver, gateway) = refused(503, &["app"], more);
+    gateway.send(BODY.as_bytes()).id();
+    let text = page_that_says(&gateway, "/", "app has been failing since");
+    let verdict = text.split("id=\"verdict\"").nth(1).unwrap().split("</section>").next().unwrap();
+    assert!(verdict.contains("action=\"/handlers/app/retry\""), "{verdict}");
+    assert!(verdict.contains("<option value=\"1h\">1 hour</option>"), "{verdict}");
+}
+
+#[test]
+fn overview_counts_since_the_start_where_that_is_less_than_an_hour_ago() {
+    let gateway = Gateway::start();
+    gateway.send(BODY.as_bytes()).id();
+    gateway.wait_until_delivered("all", 1);
+    page_that_says(&gateway, "/", "1 event since the start, all delivered.");
+}
+
+#[test]
+fn rollouts_that_have_ended_take_a_line_each() {
+    let (_receiver, gateway) = refused(422, &["app"], "");
+    gateway.send(BODY.as_bytes()).id();
+    gateway.wait_for_outcomes("app", "dead", 1);
+    post(&gateway, "rollouts", &json!({ "handler": "app" }));
+    page_that_says(&gateway, "/dead", "class=\"stages\"");
+    page_that_says(&gateway, "/dead", "Rollout 1 is stopped");
+    post(&gateway, "rollouts/1/cancel", &json!({}));
+    let dead = page(&gateway, "/dead");
+    assert!(dead.contains("<b>Rollout 1 is cancelled</b></span> 0 of 1 delivered"), "{dead}");
+    assert!(!dead.contains("class=\"stages\""), "{dead}");
 }

@@ -343,7 +343,10 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
     ("OtherId", &[("was", "id"), ("is", "id")]),
     ("Stored", &[("id", "id")]),
     ("Reloaded", &[("changes", "[string]"), ("warnings", "[string]")]),
-    ("Rates", &[("sources", "[any]"), ("handlers", "[any]"), ("ack", "Latency?")]),
+    (
+        "Rates",
+        &[("sources", "[any]"), ("handlers", "[any]"), ("ack", "Latency?"), ("levels", "any")],
+    ),
     ("Latency", &[("count", "integer"), ("p50_micros", "integer"), ("p99_micros", "integer")]),
     ("KeyOrigin", &[("key", "string"), ("line", "integer"), ("secrets", "[string]")]),
     (
