@@ -47,7 +47,9 @@ pub use control::{
 };
 pub use dead::{Changed, DeadGroup, DeadGroups, GROUPED_MAX, ListedDead, WINDOWS, normalised};
 pub use dead_ask::{DeadAsk, DeadSelection, GroupBy, RolloutAsk};
-pub use detail::{HandlerDetail, NextTry, PlanAsk, ReasonCount, SourceDetail, TypeCount};
+pub use detail::{
+    HandlerDetail, NextTry, PlanAsk, ReasonCount, SourceDetail, TakenType, TypeCount,
+};
 pub use events::{EventEntry, EventRow, ListedEvents};
 pub use export::{Exact, ExportError, ExportedEvent, ExportedState};
 pub use figures::figures;

@@ -10,7 +10,7 @@ use super::view::{EventSummary, HandlerView, SourceView};
 use super::{Api, ApiError, DeadGroup, PlanView, values};
 use crate::clock::Timestamp;
 use crate::event::{Event, EventId, EventType, HandlerName, Position, SourceName};
-use crate::queue::{DeadFilter, DeliveryState, EventQuery, ListOrder, WantedBodies};
+use crate::queue::{DeadFilter, DeliveryState, EventNames, EventQuery, ListOrder, WantedBodies};
 
 /// Tries that are told ahead.
 const TRIES_MAX: usize = 20;
@@ -61,6 +61,16 @@ pub struct TypeCount {
     pub count: u64,
 }
 
+/// How many events there are of a type, and who asks for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenType {
+    /// The same as of a handler.
+    #[serde(flatten)]
+    pub seen: TypeCount,
+    /// Handlers whose `on` names it, by today's configuration; their `when` is not asked.
+    pub handlers: Vec<HandlerName>,
+}
+
 /// One source with all that is known of it.
 #[derive(Clone, Debug, Serialize)]
 pub struct SourceDetail {
@@ -70,7 +80,7 @@ pub struct SourceDetail {
     /// When its newest event came in that is kept.
     pub newest_at: Option<Timestamp>,
     /// Its types among its newest events, the commonest first.
-    pub types: Vec<TypeCount>,
+    pub types: Vec<TakenType>,
     /// How many of its newest events were looked at for that.
     pub looked_at: u64,
     /// The longest time between two of those.
@@ -138,11 +148,25 @@ impl Api {
         Ok(SourceDetail {
             newest_at: events.first().map(|(event, _)| event.received_at),
             longest_silence_seconds: gaps.max(),
-            types: counted(events.iter().map(|(event, _)| event)),
+            types: self.with_takers(counted(events.iter().map(|(event, _)| event)), &events),
             looked_at: events.len() as u64,
             rejections: self.rejections(&source.name),
             source,
         })
+    }
+
+    /// Who asks for each of the types that these events have.
+    fn with_takers(&self, types: Vec<TypeCount>, events: &[(Event, usize)]) -> Vec<TakenType> {
+        let handlers = self.handlers().into_iter();
+        let given: Vec<_> =
+            handlers.filter_map(|one| Some((self.given(&one.name)?, one.name))).collect();
+        let takers = |seen: &TypeCount| {
+            let mut events = events.iter().map(|(event, _)| event);
+            let event = events.find(|event| event.event_type == seen.event_type);
+            let takes = |names: &EventNames| event.is_some_and(|event| names.contains(event));
+            given.iter().filter(|(names, _)| takes(names)).map(|(_, name)| name.clone()).collect()
+        };
+        types.into_iter().map(|seen| TakenType { handlers: takers(&seen), seen }).collect()
     }
 
     /// What a handler would do with an event, by today's configuration. Nothing is done.

@@ -70,6 +70,8 @@ const SILENCE_MIN: Duration = Duration::from_mins(10);
 /// For how long an old secret must not have matched.
 const SAFE_AFTER: Duration = Duration::from_hours(7 * 24);
 
+/// Handlers that are named behind a type.
+const TAKERS_MAX: usize = 6;
 /// Sources of a page: each with its chart takes up to 2 KB.
 const ROWS_MAX: usize = 24;
 
@@ -128,6 +130,9 @@ struct SecretRow {
 struct TypeRow {
     event_type: String,
     count: Linked,
+    /// Who asks for it, and how many more do.
+    handlers: Vec<String>,
+    n_more: usize,
 }
 
 /// One source.
@@ -144,8 +149,13 @@ pub(super) async fn show(
     let around = api.surroundings()?;
     let detail = api.source_detail(view.clone()).await?;
     let types = detail.types.iter().map(|row| TypeRow {
-        event_type: words::shown(row.event_type.as_str(), 80),
-        count: Linked::new(row.count, events::of_type(name.as_str(), row.event_type.as_str())),
+        event_type: words::shown(row.seen.event_type.as_str(), 80),
+        count: Linked::new(
+            row.seen.count,
+            events::of_type(name.as_str(), row.seen.event_type.as_str()),
+        ),
+        n_more: row.handlers.len().saturating_sub(TAKERS_MAX),
+        handlers: row.handlers.iter().take(TAKERS_MAX).map(ToString::to_string).collect(),
     });
     let rejections = detail.rejections.iter().map(|row| {
         let list = rejected::of_reason(name.as_str(), &row.reason);

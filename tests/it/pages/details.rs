@@ -166,7 +166,11 @@ fn handler_says_what_it_takes_and_source_what_it_sends() {
     let taken = json!([{ "source": "hyvor", "type": "comment.create", "count": 3 }]);
     assert_eq!((&handler["takes"], &handler["looked_at"]), (&taken, &json!(4)));
     let source = ask(&gateway, "sources/hyvor");
-    assert_eq!(source["types"][0], taken[0]);
+    let seen = json!({
+        "source": "hyvor", "type": "comment.create", "count": 3, "handlers": ["all", "app", "few"],
+    });
+    assert_eq!(source["types"][0], seen);
+    assert_eq!(source["types"][1]["handlers"], json!(["all", "few"]));
     assert_eq!(source["types"][1]["type"], "page.create");
     assert_eq!(source["looked_at"], 4);
     assert!(source["longest_silence_seconds"].is_u64() && source["newest_at"].is_string());

@@ -232,7 +232,8 @@ fn overview_counts_since_the_start_where_that_is_less_than_an_hour_ago() {
     let gateway = Gateway::start();
     gateway.send(BODY.as_bytes()).id();
     gateway.wait_until_delivered("all", 1);
-    page_that_says(&gateway, "/", "1 event since the start, all delivered.");
+    let text = page_that_says(&gateway, "/", "1 event since the start, all delivered.");
+    assert!(text.contains("<noscript><a href=\"\">Load it again</a></noscript>"), "{text}");
 }
 
 #[test]

@@ -253,12 +253,16 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
         ],
     ),
     ("TypeCount", &[("source", "string"), ("type", "string"), ("count", "integer")]),
+    (
+        "TakenType",
+        &[("source", "string"), ("type", "string"), ("count", "integer"), ("handlers", "[string]")],
+    ),
     ("ReasonCount", &[("reason", "string"), ("count", "integer"), ("newest", "integer")]),
     (
         "SourceDetail",
         &[
             ("newest_at", "time?"),
-            ("types", "[TypeCount]"),
+            ("types", "[TakenType]"),
             ("looked_at", "integer"),
             ("longest_silence_seconds", "integer?"),
             ("rejections", "[ReasonCount]"),
