@@ -42,8 +42,8 @@ fn with_advice(mut err: clap::Error) -> clap::Error {
 fn group(err: &clap::Error) -> Option<String> {
     let Some(ContextValue::StyledStr(usage)) = err.get(ContextKind::Usage) else { return None };
     let usage = usage.to_string();
-    let (_, verbs) = usage.split_once("gatepost ")?;
-    let verb = verbs.split(' ').next()?;
+    // `Usage: gatepost dead …`, by whatever name the program was called.
+    let verb = usage.split_whitespace().nth(2)?;
     (!verb.starts_with(['[', '<'])).then(|| verb.to_owned())
 }
 
@@ -72,6 +72,8 @@ mod tests {
             let err = with_advice(Cli::try_parse_from(all).unwrap_err()).to_string();
             assert!(err.contains(told) && !err.contains("similar"), "{err}");
         }
+        let err = with_advice(Cli::try_parse_from(["gp-0.1", "dead", "retry"]).unwrap_err());
+        assert!(err.to_string().contains("`gatepost dead redrive`?"), "{err}");
         let known = ["gatepost", "-c", "my.toml", "events", "list", "-n", "5"];
         assert_eq!(Cli::try_parse_from(known).unwrap().config, Path::new("my.toml"));
     }

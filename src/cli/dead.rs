@@ -1,15 +1,15 @@
 //! `dead`.
 
-use crate::api::{Changed, DeadAsk, DeadEntry, DeadView, LostView};
+use crate::api::{Changed, DeadAsk, DeadEntry, DeadView, EventsAsk, LostView};
 use crate::config::Config;
-use crate::event::HandlerName;
+use crate::event::{EventId, HandlerName};
 use crate::text::counted;
 
-use super::args::{Dead, DeadChange, DeadFilter, DeadRedrive};
+use super::args::{Dead, DeadChange, DeadFilter, DeadRedrive, SaidEvent};
 use super::human::{ago, ago_and_exact};
 use super::named_event::id_of;
 use super::output::{Column, Output, Page, line, note, plain};
-use super::store::{self, Reached, Server};
+use super::store::{self, Reached, Server, Via};
 use super::{CliError, known, rollouts};
 
 const COLUMNS: &[Column<DeadEntry>] = &[
@@ -56,7 +56,7 @@ pub(super) async fn run(verb: Dead, config: &Config, output: Output) -> Result<(
             list(DeadAsk { limit, ..ask(&filter) }, config, output).await
         }
         Dead::Show { id } => {
-            let id = Some(id_of(id, config).await?.to_string());
+            let id = Some(dead_id(id, config).await?.to_string());
             let ask = DeadAsk { id, ..DeadAsk::default() };
             let letters = found(ask, config).await?;
             if output.is_json() || letters.is_empty() {
@@ -229,11 +229,23 @@ async fn change(
     })
 }
 
+/// The event that is meant. The newest of all is the one that tells of the death, so `last` is the newest that has
+/// a dead letter.
+async fn dead_id(said: SaidEvent, config: &Config) -> Result<EventId, CliError> {
+    let SaidEvent::Last = said else { return id_of(said, config).await };
+    let via = Via::reach(config).await?;
+    let ask = EventsAsk { q: Some("has:dead".into()), limit: Some(1), ..EventsAsk::default() };
+    let newest = via.list(ask, 1).await;
+    via.close().await?;
+    let none = || CliError::Failed("no event has a dead letter".into());
+    newest?.pop().map(|event| event.id).ok_or_else(none)
+}
+
 async fn ask_for(which: DeadChange, config: &Config) -> Result<DeadAsk, CliError> {
     let DeadChange { id, filter, all, limit, dry_run } = which;
     let limit = limit.and_then(|limit| usize::try_from(limit).ok());
     let id = match id {
-        Some(said) => Some(id_of(said, config).await?.to_string()),
+        Some(said) => Some(dead_id(said, config).await?.to_string()),
         None => None,
     };
     Ok(DeadAsk { id, limit, all, dry_run, ..ask(&filter) })

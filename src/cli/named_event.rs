@@ -15,8 +15,6 @@ use super::store::Via;
 
 /// The most events that are told where several are meant.
 const SHOWN_MAX: usize = 5;
-/// How long before its id was given an event may have begun to come in.
-const RECEIVED_BEFORE: Duration = Duration::from_mins(5);
 /// How far the clock of another node, whose events are here too, may be ahead of the one that gave the id.
 const RECEIVED_BEHIND: Duration = Duration::from_mins(1);
 
@@ -48,10 +46,9 @@ impl Via {
 
     /// The one event whose id begins so.
     async fn begun(&self, beginning: IdBeginning) -> Result<EventId, CliError> {
-        let (first, last) = beginning.times();
+        // No `since`: what was released or imported came in long before its id was given.
         let mut ask = EventsAsk {
-            since: Some(first.before(RECEIVED_BEFORE)),
-            until: Some(last.after(RECEIVED_BEHIND)),
+            until: Some(beginning.last_time().after(RECEIVED_BEHIND)),
             limit: Some(EventQuery::LIMIT_MAX),
             ..EventsAsk::default()
         };

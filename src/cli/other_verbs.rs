@@ -38,7 +38,7 @@ const VERBS: &[(&[&str], &str)] = &[
     ),
     (
         &["backup", "dump"],
-        "`gatepost queue export` prints every retained event; the handbook has a page on backups",
+        "`gatepost queue export` prints every retained event; see Operations in the handbook",
     ),
     (
         &["migrate", "update", "upgrade"],
@@ -97,21 +97,21 @@ const FLAGS: &[(&[&str], &str)] = &[
         "how much is logged is `level` in `[log]` of the configuration; `-V` prints the version",
     ),
     (
-        &["--background", "--daemon", "--daemonize", "--detach", "-D", "-d"],
-        "it stays in the foreground, as systemd wants it: the handbook has a page on that",
+        &["--background", "--daemon", "--daemonize", "--detach", "-D"],
+        "it stays in the foreground, as systemd wants it: see Install in the handbook",
     ),
-    (&["--format", "--output", "-j", "-o"], "`--json` prints JSON"),
+    (&["--format", "-j"], "`--json` prints JSON"),
     (&["--watch", "-w"], "`gatepost top` watches how everything stands"),
-    (&["--count", "--last", "--max", "--tail"], "`--limit` says how many"),
-    (&["--force", "--yes", "-y"], "nothing is asked here: leave it out"),
     (
-        &["--data", "--data-dir", "--datadir", "--storage"],
+        &["--count", "--last", "--max", "--tail"],
+        "`events list`, `dead list` and `rejected list` take `--limit`",
+    ),
+    (&["--force", "--yes", "-y"], "leave it out: only `gatepost init` asks"),
+    (
+        &["--data-dir", "--datadir", "--storage"],
         "where events are kept is `path` in `[queue]` of the configuration",
     ),
-    (
-        &["--conf", "--config-file", "--file", "-f"],
-        "the configuration file is named by `--config PATH`",
-    ),
+    (&["--conf", "--config-file"], "the configuration file is named by `--config PATH`"),
     (
         &["--dead", "--failed", "--failures"],
         "`gatepost dead list` lists the deliveries that were given up",
@@ -132,8 +132,15 @@ pub(super) fn advice(group: Option<&str>, word: &str) -> Option<String> {
         let group = program.find_subcommand(group)?;
         let meant = GROUP_VERBS.iter().find(|(theirs, _)| theirs.contains(&word));
         let (_, ours) = meant?;
-        let verb = ours.iter().find_map(|verb| group.find_subcommand(verb))?;
-        return Some(format!("did you mean `gatepost {} {}`?", group.get_name(), verb.get_name()));
+        let verb = ours.iter().find_map(|verb| group.find_subcommand(verb));
+        let name = group.get_name();
+        // What is spelled alike may be its opposite: `release` for `delete`.
+        return Some(match verb {
+            Some(verb) => format!("did you mean `gatepost {name} {}`?", verb.get_name()),
+            None => format!(
+                "there is no such verb: `gatepost {name} --help` lists those that there are"
+            ),
+        });
     }
     if let Some((_, told)) = VERBS.iter().find(|(theirs, _)| theirs.contains(&word)) {
         return Some((*told).to_owned());
@@ -186,11 +193,12 @@ mod tests {
             (Some("dead"), "retry", "`gatepost dead redrive`?"),
             (Some("events"), "resend", "`gatepost events replay`?"),
             (Some("queue"), "fsck", "`gatepost queue check`?"),
+            (Some("rejected"), "delete", "there is no such verb"),
         ] {
             let said = advice(group, word).unwrap();
             assert!(said.contains(told), "{said}");
         }
-        assert_eq!(advice(Some("queue"), "ls"), None);
+        assert_eq!(advice(Some("queue"), "xyzzy"), None);
         assert_eq!(advice(None, "xyzzy"), None);
     }
 }

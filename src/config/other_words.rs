@@ -105,12 +105,16 @@ pub(super) const ADVICE: &[Advice] = &[
     ),
     ("queue", TRIES, "each handler has its own: `[handler.NAME.retry]`"),
     ("queue", &["url"], "`url` stands in `[queue.postgres]` or `[queue.nats]`"),
-    ("admin", LISTEN, "write `listen = \"127.0.0.1:8081\"`"),
+    (
+        "admin",
+        &["addr", "address", "bind", "bind_address", "interface", "ip", "port"],
+        "write `listen = \"127.0.0.1:8081\"`",
+    ),
     ("admin", &["path", "unix", "unix_socket"], "did you mean `socket`?"),
     (
         "admin",
         &["api_key", "auth", "login", "password", "user", "username"],
-        "who may log in has the `token`: write `token = { file = \"data/secrets/admin\" }`",
+        "who logs in gives the token in the file that `token` names: `data/admin-token`",
     ),
     ("admin", &["tls"], "leave TLS to a proxy in front: the admin listener is for this machine"),
     (
@@ -145,7 +149,7 @@ pub(super) const ADVICE: &[Advice] = &[
         "which events are wanted is said in `on` of a handler",
     ),
     ("source", BODY_MAX, "did you mean `body_max`?"),
-    ("source", &["endpoint", "path", "route"], "its address is `/hooks/{name}`, by its own name"),
+    ("source", &["path", "route"], "its address is `/hooks/{name}`, by its own name"),
     (
         "source",
         &["kind", "platform", "preset", "sender", "service", "type"],
@@ -184,7 +188,8 @@ pub(super) const ADVICE: &[Advice] = &[
         "did you mean `order_by`?",
     ),
     ("handler", &["batch_size", "max_batch"], "write `batch = { max = 100 }`"),
-    ("handler", &["active", "disabled", "off"], "did you mean `enabled`?"),
+    ("handler", &["active"], "did you mean `enabled`?"),
+    ("handler", &["disabled", "off"], "write `enabled = false`"),
     (
         "handler",
         &["dead_letter_queue", "dlq"],

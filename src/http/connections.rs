@@ -101,7 +101,8 @@ impl Connections {
         open.add(number, Entry { control: Arc::clone(&control), client });
         drop(open);
         if let Some(client) = shed {
-            (self.0.report)(RefusedFor::Shed, Some(client));
+            let client = Some(client).filter(|client| !client.is_unspecified());
+            (self.0.report)(RefusedFor::Shed, client);
         }
         let registry = Arc::clone(&self.0);
         Some(Registration { registry, number, control, address, long_head: OnceLock::new() })

@@ -124,8 +124,8 @@ impl RefusedFor {
             Self::HeadTooLarge => "the head has more than 48 KiB or 96 headers",
             Self::Malformed => "this is not HTTP/1.1 or HTTP/2",
             Self::Tls => {
-                "TLS on a plain port: the sender's URL should begin with http://, or a \
-                          proxy or `[server.tls]` should end TLS"
+                "TLS on a plain port: the address should begin with http://; TLS is ended by a proxy, or for \
+                 senders by `[server.tls]`"
             }
             Self::ProxyProtocol => {
                 "the PROXY protocol, which is not spoken here: turn it off at the proxy (HAProxy: \
@@ -138,7 +138,9 @@ impl RefusedFor {
             Self::PlainHttp => {
                 "plain HTTP on a TLS port: the sender's URL should begin with https://"
             }
-            Self::SlowHead => "the head took longer than `request_timeout`",
+            Self::SlowHead => {
+                "the head took too long: for senders `request_timeout`, on the admin side 10 s"
+            }
             Self::TooSlow => "the body took longer than `request_timeout`",
             Self::Broken => "the sender hung up amid its body, or the body's framing is wrong",
             Self::TooManyUnverified => {

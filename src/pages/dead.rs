@@ -385,7 +385,7 @@ fn answering(api: &Api, handler: Option<&str>) -> (Sign, String) {
             let newest = "'s newest tries failed. Mend that first, then see that 1 is delivered.";
             (Sign::Wait, format!("{}{newest}", found.name))
         }
-        (true, _, _) => (Sign::Down, format!("{} is down: they would wait.", found.name)),
+        (true, _, _) => (Sign::Down, format!("{} takes nothing now: they would wait.", found.name)),
         (false, HandlerStatus::Paused, _) => {
             (Sign::Pause, format!("{} is paused: they would wait.", found.name))
         }

@@ -169,7 +169,11 @@ fn held(handler: &HandlerView, now: Timestamp) -> Option<(String, String)> {
         HandlerStatus::Unconfigured => "is in no configuration".to_owned(),
         HandlerStatus::Running | HandlerStatus::Finishing | HandlerStatus::Stopped => return None,
     };
-    Some((handler.name.to_string(), format!("{} {why}", handler.name)))
+    let rest = match handler.state {
+        HandlerStatus::Unconfigured => "What waits for it is let go of after orphan_retention.",
+        _ => "Nothing is lost: it waits.",
+    };
+    Some((handler.name.to_string(), format!("{} {why}. {rest}", handler.name)))
 }
 
 fn shown_plan(plan: &PlanView) -> ShownPlan {

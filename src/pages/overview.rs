@@ -109,6 +109,8 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
     let frame = Frame::new(api, &status, fields, viewer, Here::Overview, title, "/api/v1/status");
     let sum = |of: fn(&HandlerView) -> u64| status.handlers.iter().map(of).sum::<u64>();
     let waiting = sum(HandlerView::pending);
+    let is_bound = status.handlers.iter().any(HandlerView::is_bound);
+    let linked = if is_bound { Linked::at_most } else { Linked::new };
     let oldest = status.handlers.iter().filter_map(|handler| handler.oldest_pending_at).min();
     let minutes = events_by_minute(&rates);
     let n_received = minutes.iter().copied().map(u64::from).sum();
@@ -119,8 +121,8 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
         verdict,
         received: received(&status, n_received, now),
         waiting,
-        waiting_shown: Linked::new(waiting, "/handlers".to_owned()),
-        oldest: oldest.map_or(String::new(), |at| words::between(at, now)),
+        waiting_shown: linked(waiting, "/handlers".to_owned()),
+        oldest: oldest.map_or(String::new(), |at| words::up_to(is_bound, words::between(at, now))),
         charts: Charts::new(&rates),
         dead: Linked::new(sum(|handler| handler.dead), "/dead".to_owned()),
         rejected: Linked::new(status.rejected as u64, "/rejected".to_owned()),

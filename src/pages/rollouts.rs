@@ -56,7 +56,8 @@ async fn stopped_by(api: &Api, one: &RolloutView) -> Result<Option<String>, ApiE
     if one.state != RolloutState::Stopped {
         return Ok(None);
     }
-    let let_go = api.rollout(one.number)?.let_go;
+    // It may be forgotten since it was listed.
+    let Ok(RolloutView { let_go, .. }) = api.rollout(one.number) else { return Ok(None) };
     let failed = let_go.iter().rfind(|letter| letter.result == LetGoResult::Failed);
     let Some(failed) = failed else { return Ok(None) };
     Ok(api.summary_at(failed.position).await?.map(|event| event.id.to_string()))

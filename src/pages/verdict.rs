@@ -287,9 +287,7 @@ fn many_fail(handlers: &[&HandlerView], now: Timestamp) -> Verdict {
         is_trouble: true,
         first: format!("{} handlers fail.", handlers.len()),
         each: handlers.iter().take(LINES_MAX).map(|one| trouble_line(one, now)).collect(),
-        explained: format!(
-            "{more}Each is tried again by itself; what waits is sent as soon as it answers."
-        ),
+        explained: format!("{more}What waits is sent as soon as its handler answers."),
         ..Verdict::default()
     };
     match (n_waiting, n_dead) {

@@ -20,7 +20,7 @@ pub enum Dead {
     },
     /// Show the dead letters of one event.
     Show {
-        /// The event's id, or its beginning; `last` is the newest event.
+        /// The event's id, or its beginning; `last` is the newest that has one.
         id: SaidEvent,
     },
     /// Try dead letters again, all at once or by stages.

@@ -66,13 +66,11 @@ impl IdBeginning {
         id.0.as_u128() >> self.bits_left() == self.digits
     }
 
-    /// The first and the last moment that such an id may be of: it begins with its time.
-    pub(in crate::cli) fn times(self) -> (Timestamp, Timestamp) {
-        let first = self.digits << self.bits_left();
-        let last = first | ((1 << self.bits_left()) - 1);
-        let time =
-            |id: u128| i64::try_from(id >> BITS_BEHIND_TIME).unwrap_or(TIME_MAX).min(TIME_MAX);
-        (Timestamp::from_millis(time(first)), Timestamp::from_millis(time(last)))
+    /// The last moment that such an id may be of: it begins with its time.
+    pub(in crate::cli) fn last_time(self) -> Timestamp {
+        let last = (self.digits << self.bits_left()) | ((1 << self.bits_left()) - 1);
+        let millis = i64::try_from(last >> BITS_BEHIND_TIME).unwrap_or(TIME_MAX).min(TIME_MAX);
+        Timestamp::from_millis(millis)
     }
 }
 
@@ -105,8 +103,8 @@ mod tests {
             assert_eq!(beginning.to_string(), shown);
             assert!(beginning.is_of(id), "{said}");
             let at = Timestamp::from_millis(0x01a2_28c8_9a69);
-            let (first, last) = beginning.times();
-            assert!(first <= at && at <= last, "{said}: {first} {last}");
+            let last = beginning.last_time();
+            assert!(at <= last, "{said}: {last}");
         }
         let other: SaidEvent = "01a228c9".parse().unwrap();
         assert!(matches!(other, SaidEvent::Begin(other) if !other.is_of(id)));

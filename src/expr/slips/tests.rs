@@ -120,7 +120,12 @@ fn methods_that_are_told_too_little_have_their_remedy() {
     check("data.a.replace('a,b') == ''", "replace('a,b')", "as in `x.replace(\"a\", \"b\")`");
     let err = Template::compile("{% if data.a %}{{ data.list.count() }}{% endif %}", Escape::None);
     assert_eq!(err.unwrap_err().help, count);
-    for text in ["data.a.count('a') > 1", "data.a.replace((1, 2)[0], 'b')", "data.a.split()"] {
+    for text in [
+        "data.a.count('a') > 1",
+        "data.a.replace((1, 2)[0], 'b')",
+        "data.a.replace(*data.pair)",
+        "data.a.split()",
+    ] {
         assert!(Expression::compile(text).is_ok(), "{text}");
     }
 }

@@ -58,8 +58,8 @@ fn note_of_down(handler: &HandlerView, caller: Caller) -> String {
     let since = handler.failing_since.or(handler.given_up_since);
     let since = since.map_or_else(String::new, |since| format!(" since {since}"));
     let why = match caller {
-        Caller::Anybody => "`gatepost status` says why".to_owned(),
-        Caller::Owner(_) | Caller::Reader | Caller::Standby => {
+        Caller::Anybody | Caller::Standby => "`gatepost status` says why".to_owned(),
+        Caller::Owner(_) | Caller::Reader => {
             let error = handler.last_error.as_ref().map(|error| error.text.as_str());
             let error = plain(error.unwrap_or_default());
             error.chars().take(WHY_CHARS_MAX).collect()

@@ -43,6 +43,9 @@ fn event_is_named_by_as_much_of_its_id_as_is_its_own() {
     printed(&run(&folder, &["handlers", "try", "all", "--event", beginning]), 0);
     printed(&run(&folder, &["events", "save", beginning]), 0);
     printed(&run(&folder, &["dead", "show", beginning]), 0);
+    // The newest event tells of the last death, and has no dead letter.
+    let newest = json(&folder, &["dead", "show", "last"])[0]["id"].clone();
+    assert!(ids.iter().any(|id| newest == id.as_str()), "{newest}");
     told(&folder, &["dead", "drop", first(4)]);
     printed(&run(&folder, &["dead", "drop", beginning]), 0);
     let left = json(&folder, &["dead", "list"]);
@@ -51,4 +54,16 @@ fn event_is_named_by_as_much_of_its_id_as_is_its_own() {
     assert_eq!(served.stop(), Some(0));
     // As well where no server runs.
     assert_eq!(shown(beginning), id.as_str());
+
+    // An import gives ids of today to what came long ago.
+    let exported = printed(&run(&folder, &["queue", "export"]), 0);
+    let mut first: serde_json::Value =
+        serde_json::from_str(exported.lines().next().unwrap()).unwrap();
+    first["received_at"] = "2026-01-01T00:00:00Z".into();
+    let other = Folder::new("", rest);
+    std::fs::write(other.path().join("old.jsonl"), format!("{first}\n")).unwrap();
+    printed(&run(&other, &["queue", "import", "old.jsonl"]), 0);
+    let imported = json(&other, &["events", "list"])[0]["id"].as_str().unwrap().to_owned();
+    let imported = imported.as_str();
+    assert_eq!(json(&other, &["events", "show", imported.get(..18).unwrap()])["id"], imported);
 }

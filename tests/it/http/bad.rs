@@ -204,7 +204,7 @@ fn a_slow_head_is_cut_off() {
     let rows = gateway.ask("GET", "/api/v1/status", "").json()["refused"].take();
     assert_eq!(rows[0]["status"], 408, "{rows}");
     assert_eq!(rows[0]["count"], 1, "{rows}");
-    assert!(rows[0]["reason"].as_str().unwrap().starts_with("the head took longer"), "{rows}");
+    assert!(rows[0]["reason"].as_str().unwrap().starts_with("the head took too long"), "{rows}");
     assert_eq!(rows[0]["client"], "127.0.0.1", "{rows}");
 }
 
