@@ -91,9 +91,7 @@ impl Rates {
             levels: self.levels(now),
         }
     }
-}
 
-impl Rates {
     fn levels(&self, now: Timestamp) -> LevelsView {
         let levels = self.levels.as_ref().map(|rings| rings.each_ref().map(LevelRing::minutes));
         let [waiting, oldest_seconds, dead] = levels.unwrap_or_default();

@@ -1,6 +1,6 @@
 //! `dead`.
 
-use crate::api::{Changed, DeadAsk, DeadEntry, DeadView, EventsAsk, LostView};
+use crate::api::{Changed, DeadAsk, DeadEntry, DeadView, LostView};
 use crate::config::Config;
 use crate::event::{EventId, HandlerName};
 use crate::text::counted;
@@ -234,11 +234,9 @@ async fn change(
 async fn dead_id(said: SaidEvent, config: &Config) -> Result<EventId, CliError> {
     let SaidEvent::Last = said else { return id_of(said, config).await };
     let via = Via::reach(config).await?;
-    let ask = EventsAsk { q: Some("has:dead".into()), limit: Some(1), ..EventsAsk::default() };
-    let newest = via.list(ask, 1).await;
+    let newest = via.newest(Some("has:dead"), "no event has a dead letter").await;
     via.close().await?;
-    let none = || CliError::Failed("no event has a dead letter".into());
-    newest?.pop().map(|event| event.id).ok_or_else(none)
+    newest
 }
 
 async fn ask_for(which: DeadChange, config: &Config) -> Result<DeadAsk, CliError> {

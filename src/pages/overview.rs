@@ -9,7 +9,7 @@ use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::handlers::{HandlerRow, rows};
 use super::sources::SourceRow;
-use super::verdict::{Verdict, verdict};
+use super::verdict::{Verdict, verdict, young_since};
 use super::widgets::{Bars, Linked, When};
 use super::{Viewer, rendered, sources, words};
 use crate::api::{Api, ApiError, HandlerView, LevelsView, RatesView, StatusView};
@@ -145,9 +145,7 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
 /// How many events came, and where they are listed: counting begins with the process, and Gatepost's
 /// own events are none that came.
 fn received(status: &StatusView, n: u64, now: Timestamp) -> (&'static str, Linked) {
-    let hour = Duration::from_hours(1);
-    let started_at = status.started_at.filter(|at| now.since(*at) < hour);
-    let (label, since) = match started_at {
+    let (label, since) = match young_since(status, now) {
         Some(at) => ("Received since the start", at.to_string()),
         None => ("Received, last hour", "1h".to_owned()),
     };

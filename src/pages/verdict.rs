@@ -324,11 +324,9 @@ fn trouble_line(handler: &HandlerView, now: Timestamp) -> TroubleLine {
     }
 }
 
-/// Since when events are counted: no longer than this process has been there.
-fn counted_since(status: &StatusView, now: Timestamp) -> &'static str {
-    let hour = Duration::from_hours(1);
-    let is_young = status.started_at.is_some_and(|at| now.since(at) < hour);
-    if is_young { "since the start" } else { "in the last hour" }
+/// When the process began, where that is less than the hour ago for which events are counted.
+pub(super) fn young_since(status: &StatusView, now: Timestamp) -> Option<Timestamp> {
+    status.started_at.filter(|at| now.since(*at) < Duration::from_hours(1))
 }
 
 fn calm(status: &StatusView, rates: &RatesView, now: Timestamp) -> Verdict {
@@ -372,7 +370,7 @@ fn calm(status: &StatusView, rates: &RatesView, now: Timestamp) -> Verdict {
             None => format!(
                 " {} {}, {waits}.",
                 words::counted(n_events, "event", "events"),
-                counted_since(status, now)
+                young_since(status, now).map_or("in the last hour", |_| "since the start")
             ),
         },
         link: (n_dead > 0)
