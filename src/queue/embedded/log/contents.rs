@@ -13,7 +13,7 @@ use super::{Cause, Damage};
 use crate::event::{EventId, HandlerName, Position};
 use crate::queue::embedded::record::{
     HEADER_BYTES, Header, Incarnation, KeptEnd, Kind, Lsn, Next, Record, Scan, SegmentHead,
-    SegmentId, SharedMark, id_of, offset_of, position_of,
+    SegmentId, SharedMark, id_of, offset_of, position_of, torn_positions,
 };
 use crate::queue::storage::StorageFile;
 
@@ -247,6 +247,14 @@ impl Recorded {
             self.newest_id = self.newest_id.max(Some(id));
             (self.last_event, self.next_event) = (lsn.offset(), position.next());
             push_entry(&mut self.table, position, lsn.offset());
+            return Some(());
+        }
+        // These stay passed over, also where what stood behind them is gone.
+        if kind == Kind::Filler
+            && let Some(torn) = torn_positions(payload)
+        {
+            self.name(torn.end);
+            self.next_event = self.next_event.max(torn.end);
             return Some(());
         }
         match Record::decode(kind, payload)? {

@@ -205,6 +205,8 @@ fn queue_passes_seeds_that_once_failed() {
         841_071_213_072_090_295,
         // An upkeep that was asked for while the disk had been full a moment ago, in the harness.
         250_160_808_554_722_472,
+        // Positions that a filler names were given again.
+        142_655_116_700_181_331,
     ];
     passes(seeds.into_iter(), 600, ALL, Duration::from_secs(60));
 }

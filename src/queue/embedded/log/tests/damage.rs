@@ -63,6 +63,20 @@ fn every_flipped_byte_is_torn_in_the_last_unit_and_rot_before_it() {
 }
 
 #[test]
+fn positions_that_a_filler_names_are_not_given_again() {
+    let (storage, extents) = three_units();
+    let [.., torn, whole] = extents.as_slice() else { panic!("two records at least") };
+    // First the one, which is filled, then the other, which is the log's end and is cut off.
+    for extent in [torn, whole] {
+        storage.flip_bit(&path(1), u64::from(extent.begin) + 20, 0);
+        drop(Fixture::open(&storage));
+    }
+    let fixture = Fixture::open(&storage);
+    assert_eq!(fixture.positions(), up_to(4));
+    assert_eq!(fixture.next, Position(6), "5 is passed over by whoever reads on");
+}
+
+#[test]
 fn rot_in_a_sealed_segment_is_named_when_it_is_read() {
     let (storage, extents) = three_units();
     Fixture::open(&storage).roll();
