@@ -104,7 +104,7 @@ pub(super) async fn serve(
     let mut answered_before = Duration::ZERO;
     let mut response = match source_name(request.path()) {
         Some(source) => {
-            let info = public.client_of(&request);
+            let info = ClientInfo::of(request.head(), &public.trusted_proxies.load());
             if !info.forwarding.is_empty() {
                 public.note_proxy(&request, &info);
             }
@@ -165,7 +165,9 @@ impl Public {
     /// Whether a request's head alone is no reason to refuse it.
     pub(super) fn is_welcome(&self, request: &HttpRequest) -> bool {
         source_name(request.path()).is_some_and(|source| {
-            let (info, length) = (self.client_of(request), body::length(&request.head().headers));
+            let head = request.head();
+            let info = ClientInfo::of(head, &self.trusted_proxies.load());
+            let length = body::length(&head.headers);
             let head = request_head(source, request, &info, length, Instant::now());
             self.ingest.is_welcome(&head)
         })
@@ -179,11 +181,6 @@ impl Public {
     /// Puts `trusted_proxies` in place of those that were.
     pub fn set_trusted_proxies(&self, trusted_proxies: Vec<IpNet>) {
         self.trusted_proxies.store(Arc::new(trusted_proxies));
-    }
-
-    /// Where `request` comes from, by the proxies that are trusted now.
-    fn client_of(&self, request: &HttpRequest) -> ClientInfo {
-        ClientInfo::of(request.head(), &self.trusted_proxies.load())
     }
 
     /// Remembers the proxy that passed the request on.
@@ -209,7 +206,7 @@ impl Public {
         let is_near = path.contains(HOOKS.trim_end_matches('/'))
             || self.ingest.endpoint(&last.to_ascii_lowercase()).is_some();
         let reason = if is_near { RefusedFor::UnknownSource } else { RefusedFor::Elsewhere };
-        let client = self.client_of(request).client;
+        let client = ClientInfo::of(request.head(), &self.trusted_proxies.load()).client;
         self.ingest.refuse(RefusedRequest { reason, path: Some(path), source: None, client });
     }
 

@@ -94,7 +94,7 @@ impl EventStore {
         // The body is shared, not copied.
         let of_answer = rule.filter(|rule| rule.body.is_some()).map(|_| event.clone());
         let dedupe = event.dedupe;
-        let received = TracedRequest::of(&event, &self.traces);
+        let received = self.traces.is_on().then(|| TracedRequest::of(&event));
         let appended = self.in_time(self.queue.append(event)).await?;
         if let (Some(received), Appended::Stored(id)) = (received, appended) {
             self.trace(received, id);
@@ -112,11 +112,11 @@ impl EventStore {
         // What is answered is said over the first item.
         let of_answer = rule.filter(|rule| rule.body.is_some()).and(events.first().cloned());
         let dedupes: Vec<_> = events.iter().map(|event| event.dedupe).collect();
-        let received: Vec<_> =
-            events.iter().map(|event| TracedRequest::of(event, &self.traces)).collect();
+        let is_traced = self.traces.is_on();
+        let traced: Vec<_> = events.iter().filter(|_| is_traced).map(TracedRequest::of).collect();
         let all = self.in_time(self.queue.append_all(events)).await?;
-        for (received, appended) in received.into_iter().zip(&all) {
-            if let (Some(received), Appended::Stored(id)) = (received, appended) {
+        for (received, appended) in traced.into_iter().zip(&all) {
+            if let Appended::Stored(id) = appended {
                 self.trace(received, *id);
             }
         }
@@ -252,13 +252,13 @@ struct TracedRequest {
 }
 
 impl TracedRequest {
-    fn of(event: &NewEvent, traces: &Traces) -> Option<Self> {
-        traces.is_on().then(|| Self {
+    fn of(event: &NewEvent) -> Self {
+        Self {
             source: event.source.clone(),
             event_type: event.event_type.clone(),
             headers: event.headers.clone(),
             received_at: event.received_at,
-        })
+        }
     }
 }
 
