@@ -45,7 +45,8 @@ pub(super) async fn attempt(
         Ok(()) => (delivered(batch, &attempt), HandlerHealth::Up),
         Err(failure) => {
             pause = pause_of(&failure);
-            failed(&mut judge, batch, failure, &attempt).await
+            // Apart, or each call would make room for it: 4.7 KiB in place of 1.1.
+            Box::pin(failed(&mut judge, batch, failure, &attempt)).await
         }
     };
     report_dead_letters(context, &settlements).await;

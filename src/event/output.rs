@@ -1,5 +1,6 @@
 //! What the other side of a try said, as far as it is kept with the try.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -52,23 +53,23 @@ impl Excerpt {
 
     /// The end of what a program wrote.
     pub fn tail(stream: Stream, bytes: &[u8]) -> Self {
-        let mut text = scrub(&String::from_utf8_lossy(bytes));
+        let mut text = scrub(String::from_utf8_lossy(bytes));
         let surplus = text.len().saturating_sub(Self::TAIL_BYTES);
         drop(text.drain(..text.ceil_char_boundary(surplus)));
         Self { stream, text }
     }
 
     /// The beginning of what was answered.
-    pub fn head(stream: Stream, text: &str) -> Self {
-        let mut text = scrub(text);
+    pub fn head<'a>(stream: Stream, text: impl Into<Cow<'a, str>>) -> Self {
+        let mut text = scrub(text.into());
         text.truncate(text.floor_char_boundary(Self::HEAD_BYTES));
         Self { stream, text }
     }
 
     /// The same with the beginning of the body, where there is one.
-    pub fn answer(head: &str, body: &str) -> Self {
+    pub fn answer(head: String, body: &str) -> Self {
         let Self { stream, mut text } = Self::head(Stream::Response, head);
-        let body = scrub(body);
+        let body = scrub(body.into());
         if !body.is_empty() {
             text.push_str("\n\n");
             text.push_str(body.get(..body.floor_char_boundary(Self::BODY_BYTES)).unwrap_or(&body));
@@ -89,7 +90,13 @@ impl Excerpt {
 
 /// `text` without escape sequences of a terminal, with `U+FFFD` in place of other characters that
 /// could deceive, and with plain line ends.
-fn scrub(text: &str) -> String {
+fn scrub(text: Cow<'_, str>) -> String {
+    // As most answers are.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t')) {
+        let mut plain = text.into_owned();
+        plain.truncate(plain.trim_end().len());
+        return plain;
+    }
     let mut plain = String::with_capacity(text.len());
     let mut chars = text.trim_end().chars().peekable();
     while let Some(c) = chars.next() {
@@ -204,7 +211,7 @@ mod tests {
         assert_eq!((tail.text().len(), tail.text().ends_with("äé")), (4_096, true));
         let odd = Excerpt::tail(Stream::Stderr, format!("{said}x").as_bytes());
         assert_eq!(odd.text().len(), 4_095);
-        assert_eq!(Excerpt::head(Stream::Response, &said).text().len(), 1_024);
+        assert_eq!(Excerpt::head(Stream::Response, said.as_str()).text().len(), 1_024);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::texts::{Text, mark, template};
-use super::web::{Guard, Private, Web};
+use super::web::{self, Guard, Private, Web};
 use super::{BuildContext, BuildError, Handler, Kind, KindSettings, Plan, Step};
 use crate::clock::Clock;
 use crate::event::{Delivery, Failure, FailureKind, Output};
@@ -203,7 +203,7 @@ impl Chat {
         let try_of = if delivery.is_by_hand() { "-try" } else { "" };
         let id = format!("{}{try_of}", delivery.event.id);
         let (method, url) = self.settings.service.request(&self.endpoint, &id);
-        let answer = self.web.send(method, url, headers, body).await?;
+        let answer = self.web.send(web::request(method, url, headers, body)).await?;
         let judged = answer
             .judge()
             .and_then(|()| self.settings.service.refusal(&answer).map_or(Ok(()), Err));

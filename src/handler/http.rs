@@ -22,10 +22,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::header::{HeaderName, HeaderValue};
-use reqwest::{Method, Url};
+use reqwest::{Method, Request, Url};
 
 use super::rate_limit::MinInterval;
-use super::web::{Guard, Private, Web};
+use super::web::{self, Guard, Private, Web};
 use super::{BuildContext, BuildError, Handler, Kind, KindSettings, Plan, Text};
 use crate::clock::Clock;
 use crate::event::{Delivery, Failure, Output};
@@ -292,9 +292,20 @@ impl Handler for HttpHandler {
 }
 
 impl HttpHandler {
-    /// Sends what was worked out, with what is known by now only.
+    /// Sends one request, when its turn has come.
     async fn act(&self, draft: Draft) -> Result<Output, Failure> {
         self.take_turn().await?;
+        let answer = self.web.send(self.request(draft)?).await?;
+        match answer.judge_whole() {
+            Ok(()) => Ok(answer.output),
+            Err(failure) => Err(failure.with_output(answer.output)),
+        }
+    }
+}
+
+impl HttpHandler {
+    /// What was worked out, with what is known by now only.
+    fn request(&self, draft: Draft) -> Result<Request, Failure> {
         let Draft { id, url, mut headers, body } = draft;
         let Some(url) = url.or_else(|| self.secret_url.clone()) else {
             return Err(Failure::permanent("there is no URL"));
@@ -318,16 +329,9 @@ impl HttpHandler {
                 headers.insert(TRACE_STATE, header_value(span.state.as_bytes())?);
             }
         }
-        let method = self.settings.method.clone();
-        let answer = self.web.send(method, url, headers, body).await?;
-        match answer.judge_whole() {
-            Ok(()) => Ok(answer.output),
-            Err(failure) => Err(failure.with_output(answer.output)),
-        }
+        Ok(web::request(self.settings.method.clone(), url, headers, body))
     }
-}
 
-impl HttpHandler {
     /// Waits until the rate limit lets a request go; where that takes long, it is no failure.
     async fn take_turn(&self) -> Result<(), Failure> {
         let Some(interval) = &self.interval else { return Ok(()) };

@@ -87,6 +87,14 @@ enum End {
     BrokenOff,
 }
 
+/// A request for [`Web::send`].
+pub(super) fn request(method: Method, url: Url, headers: HeaderMap, body: Bytes) -> Request {
+    let mut request = Request::new(method, url);
+    *request.headers_mut() = headers;
+    *request.body_mut() = Some(body.into());
+    request
+}
+
 impl Web {
     /// Believes the certificates in the file `ca` in place of the system's authorities.
     pub(super) fn new(
@@ -132,19 +140,10 @@ impl Web {
 
     /// Sends one request. A failure is one to get an answer; what the answer says is for
     /// [`Answer::judge`] or [`Answer::judge_whole`].
-    pub(super) async fn send(
-        &self,
-        method: Method,
-        url: Url,
-        headers: HeaderMap,
-        body: Bytes,
-    ) -> Result<Answer, Failure> {
-        self.guard.check_url(&url).map_err(Failure::permanent)?;
-        let is_tls = url.scheme() == "https";
-        let mut request = Request::new(method, url);
-        let secrets = head::Secrets::of(&headers);
-        *request.headers_mut() = headers;
-        *request.body_mut() = Some(body.into());
+    pub(super) async fn send(&self, request: Request) -> Result<Answer, Failure> {
+        self.guard.check_url(request.url()).map_err(Failure::permanent)?;
+        let is_tls = request.url().scheme() == "https";
+        let secrets = head::Secrets::of(request.headers());
         let began = Instant::now();
         let response = tokio::time::timeout(self.head_time, self.client.execute(request)).await;
         let Ok(response) = response else {
@@ -161,7 +160,7 @@ impl Web {
         // What was refused says in its body why.
         let is_good = status.is_success() && end != End::BrokenOff;
         let said = if is_good { &[] } else { body.as_slice() };
-        let output = head::output(&head, said, &secrets);
+        let output = head::output(head, said, &secrets);
         Ok(Answer { status, retry_after, body, output, end })
     }
 

@@ -1,6 +1,7 @@
 //! What of a text must never be shown: a secret that was written into it after all, wherever that
 //! is. What the readers know to be secret they say themselves ([`super::Table::hide`]).
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -193,7 +194,8 @@ fn is_secret(text: &str) -> bool {
 
 /// Whether a key, header or variable of this name surely holds a secret.
 pub fn names_secret(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
+    let is_lower = !key.bytes().any(|byte| byte.is_ascii_uppercase());
+    let key: Cow<'_, str> = if is_lower { key.into() } else { key.to_ascii_lowercase().into() };
     // Asked for each header of each answer: `contains` prepares a search each time.
     SECRET_WORDS.iter().any(|word| memchr::memmem::find(key.as_bytes(), word.as_bytes()).is_some())
 }

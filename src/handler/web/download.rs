@@ -10,7 +10,7 @@ use reqwest::{Method, Url};
 
 use crate::clock::Clock;
 
-use super::{End, Guard, Web};
+use super::{End, Guard, Web, request};
 use crate::handler::BuildError;
 
 /// Fetches from public addresses, and from those private ones that are named.
@@ -41,7 +41,7 @@ impl Downloader {
             }
             None => (Method::GET, Bytes::new()),
         };
-        let answer = self.web.send(method, url, headers, body).await;
+        let answer = self.web.send(request(method, url, headers, body)).await;
         let answer = answer.map_err(|failure| failure.to_string())?;
         answer.judge().map_err(|failure| failure.to_string())?;
         match answer.end {

@@ -1,5 +1,6 @@
 //! An answer as it is kept for people: its head, and the beginning of its body where it was no success.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE};
@@ -12,6 +13,8 @@ use crate::settings::names_secret;
 
 /// How much of a body that is no JSON is looked at.
 const BODY_BYTES_READ: usize = 4 * Excerpt::BODY_BYTES;
+/// Most heads are smaller.
+const HEAD_BYTES_USUAL: usize = 256;
 /// Shorter ones are no secrets, and would be found everywhere.
 const SECRET_BYTES_MIN: usize = 4;
 
@@ -44,11 +47,11 @@ pub(super) fn head(
     headers: &HeaderMap,
     secrets: &Secrets,
 ) -> String {
-    let mut head = format!("{version:?} {status}");
+    let mut head = String::with_capacity(HEAD_BYTES_USUAL);
+    // Writing to a text cannot fail.
+    write!(head, "{version:?} {status}").unwrap_or_default();
     for (name, value) in headers {
-        let shown = shown(name, value, secrets);
-        // Writing to a text cannot fail.
-        write!(head, "\n{name}: {shown}").unwrap_or_default();
+        head.extend(["\n", name.as_str(), ": ", &shown(name, value, secrets)]);
         if head.len() > Excerpt::HEAD_BYTES {
             break;
         }
@@ -57,7 +60,7 @@ pub(super) fn head(
 }
 
 /// The same for people, with the body's beginning.
-pub(super) fn output(head: &str, body: &[u8], secrets: &Secrets) -> Output {
+pub(super) fn output(head: String, body: &[u8], secrets: &Secrets) -> Output {
     let body = if body.is_empty() { None } else { body_shown(body, secrets) };
     Output::new([Excerpt::answer(head, &body.unwrap_or_default())])
 }
@@ -125,15 +128,15 @@ fn hide(json: &mut Value, secrets: &Secrets) {
     }
 }
 
-fn shown(name: &HeaderName, value: &HeaderValue, secrets: &Secrets) -> String {
+fn shown<'a>(name: &HeaderName, value: &'a HeaderValue, secrets: &Secrets) -> Cow<'a, str> {
     if *name == SET_COOKIE || names_secret(name.as_str()) || secrets.are_in(value.as_bytes()) {
-        return HIDDEN.to_owned();
+        return HIDDEN.into();
     }
     let text = String::from_utf8_lossy(value.as_bytes());
     match text.split_once('?') {
         // What follows may let its reader in.
-        Some((path, _)) if *name == LOCATION => format!("{path}?…"),
-        _ => text.into_owned(),
+        Some((path, _)) if *name == LOCATION => format!("{path}?…").into(),
+        _ => text,
     }
 }
 
@@ -168,8 +171,11 @@ mod tests {
         ] {
             assert_eq!(body_shown(body.as_bytes(), &secrets).as_deref(), shown, "{body}");
         }
-        let output = output("HTTP/1.1 500", long.as_bytes(), &secrets);
+        let output = output("HTTP/1.1 500".into(), long.as_bytes(), &secrets);
         assert_eq!(output.n_bytes(), "HTTP/1.1 500\n\n".len() + Excerpt::BODY_BYTES);
-        assert_eq!(super::output("HTTP/1.1 500", b" ", &secrets).n_bytes(), "HTTP/1.1 500".len());
+        assert_eq!(
+            super::output("HTTP/1.1 500".into(), b" ", &secrets).n_bytes(),
+            "HTTP/1.1 500".len()
+        );
     }
 }

@@ -117,7 +117,8 @@ async fn a_body_that_ends_with_its_connection_is_whole_without_the_last_word_of_
         web.client = Client::builder().tls_danger_accept_invalid_certs(true).build().unwrap();
         let (address, _) = rude_tls_server(answer);
         let url = format!("https://{address}/").parse().unwrap();
-        let answer = web.send(Method::GET, url, HeaderMap::new(), Bytes::new()).await.unwrap();
+        let answer =
+            web.send(request(Method::GET, url, HeaderMap::new(), Bytes::new())).await.unwrap();
         assert_eq!((answer.end, answer.body.as_slice()), (expected, &b"done"[..]));
         assert_eq!(answer.judge_whole().is_ok(), is_done);
         answer.judge().unwrap();
@@ -137,7 +138,7 @@ async fn a_certificate_of_its_own_is_believed_where_ca_names_it() {
         let web = Web::new(Guard::default(), ca, &context(Path::new("."))).unwrap();
         // Not the name that it is for.
         let url = format!("https://{address}/").parse().unwrap();
-        web.send(Method::GET, url, HeaderMap::new(), Bytes::new()).await
+        web.send(request(Method::GET, url, HeaderMap::new(), Bytes::new())).await
     };
     let (address, pem) = rude_tls_server(answer);
     let folder = tempfile::tempdir().unwrap();
@@ -170,7 +171,7 @@ async fn tls_against_plain_is_told_with_what_to_write() {
     let check = async |scheme: &str, answer: &'static [u8], expected: &str| {
         let web = Web::new(Guard::default(), None, &context(Path::new("."))).unwrap();
         let url = format!("{scheme}://{}/", speaker(answer)).parse().unwrap();
-        let sent = web.send(Method::POST, url, HeaderMap::new(), Bytes::from("{}")).await;
+        let sent = web.send(request(Method::POST, url, HeaderMap::new(), Bytes::from("{}"))).await;
         let failure = sent.and_then(|answer| answer.judge()).unwrap_err();
         assert_eq!(failure.kind, crate::event::FailureKind::Transient);
         assert!(failure.text.as_str().ends_with(expected), "{failure}");

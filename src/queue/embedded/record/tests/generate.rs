@@ -73,7 +73,7 @@ pub(super) fn change() -> impl Strategy<Value = DeliveryRecord> {
     let said = ("[ -~]{0,60}", "[ -~]{0,60}").prop_map(|(stdout, response)| {
         Output::new([
             Excerpt::tail(Stream::Stdout, stdout.as_bytes()),
-            Excerpt::head(Stream::Response, &response),
+            Excerpt::head(Stream::Response, response),
         ])
     });
     let progress = any::<Option<Vec<u8>>>().prop_map(|bytes| Some(Progress(bytes?.into())));
