@@ -76,7 +76,11 @@ impl Api {
 
     async fn try_begin(&self, ask: RolloutAsk) -> Result<RolloutView, ApiError> {
         let Server { rollouts, .. } = self.server()?;
-        let rate = ask.rate.unwrap_or(RATE).max(1);
+        let rate = ask.rate.unwrap_or(RATE);
+        if rate == 0 {
+            let why = "`rate` is how many go in a second: 1 at least; a rollout can be paused";
+            return Err(ApiError::Bad(why.into()));
+        }
         let worded = ask.clone();
         let now = self.clock.now();
         // What dies from now on is a result, and not to be let go once more. `until` is no part.

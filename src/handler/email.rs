@@ -225,8 +225,8 @@ impl EmailHandler {
 
     fn gave_up(&self, progress: &Progress) -> Failure {
         let (limit, step) = (self.limit, progress.step());
-        let help = self.smtp.advice(&step);
-        Failure::transient(format_args!("mail server, at {step}: no answer within {limit:?}{help}"))
+        let (at, help) = (self.smtp.at(&step), self.smtp.advice(&step));
+        Failure::transient(format_args!("{at}: no answer within {limit:?}{help}"))
             .with_class(FailureClass::Timeout)
     }
 

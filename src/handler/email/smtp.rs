@@ -100,10 +100,32 @@ impl Smtp {
                 Ok(refused)
             }
             Err(err) => {
-                let failure = of_mail(&err, &progress.step());
+                let failure = self.of_mail(&err, &progress.step());
                 connection.abort().await;
                 Err(failure)
             }
+        }
+    }
+
+    /// Where something went wrong.
+    pub(super) fn at(&self, step: &Step) -> String {
+        let SmtpUrl { host, port, .. } = &self.url;
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        format!("mail server `{host}:{port}`, at {step}")
+    }
+
+    fn text_of(&self, err: &smtp::Error, step: &Step) -> String {
+        format!("{}: {}", self.at(step), trust::advised(dialog::words_of(err)))
+    }
+
+    /// What went wrong with a mail.
+    fn of_mail(&self, err: &SendError, step: &Step) -> Failure {
+        match err {
+            SendError::Sender => Failure::permanent(format_args!("{}: {err}", self.at(step))),
+            SendError::Smtp(err) if err.is_permanent() => {
+                told(err, Failure::permanent(self.text_of(err, step)))
+            }
+            SendError::Smtp(err) => told(err, Failure::transient(self.text_of(err, step))),
         }
     }
 
@@ -155,7 +177,7 @@ impl Smtp {
         let of_server = |err: &smtp::Error| {
             let step = progress.step();
             let help = if step == Step::Connecting { self.url.other_way(err) } else { "" };
-            told(err, Failure::transient(format!("{}{help}", text_of(err, &step))))
+            told(err, Failure::transient(format!("{}{help}", self.text_of(err, &step))))
         };
         let wrapped = self.tls.clone().filter(|_| self.url.tls == TlsUse::Wrapped);
         let place = (self.url.host.as_str(), self.url.port);
@@ -182,7 +204,7 @@ impl Smtp {
             if let Err(err) = trust.judge(&self.url.host, shown) {
                 let why = trust::advised(err.to_string());
                 connection.abort().await;
-                let text = format!("mail server, at {}: {why}", progress.step());
+                let text = format!("{}: {why}", self.at(&progress.step()));
                 return Err(Failure::transient(text).with_class(FailureClass::Connection));
             }
         }
@@ -234,17 +256,6 @@ fn tls(host: &str, is_judged_after: bool) -> Result<TlsParameters, BuildError> {
     builder.build().map_err(|err| BuildError::Unfit(format!("TLS cannot be set up: {err}")))
 }
 
-/// What went wrong with a mail.
-fn of_mail(err: &SendError, step: &Step) -> Failure {
-    match err {
-        SendError::Sender => Failure::permanent(format_args!("mail server, at {step}: {err}")),
-        SendError::Smtp(err) if err.is_permanent() => {
-            told(err, Failure::permanent(text_of(err, step)))
-        }
-        SendError::Smtp(err) => told(err, Failure::transient(text_of(err, step))),
-    }
-}
-
 fn told(err: &smtp::Error, failure: Failure) -> Failure {
     match err.status() {
         Some(status) => failure.with_status(status.into()),
@@ -252,8 +263,4 @@ fn told(err: &smtp::Error, failure: Failure) -> Failure {
         None if err.is_client() => failure,
         None => failure.with_class(FailureClass::Connection),
     }
-}
-
-fn text_of(err: &smtp::Error, step: &Step) -> String {
-    format!("mail server, at {step}: {}", trust::advised(dialog::words_of(err)))
 }

@@ -100,6 +100,8 @@ fn rollout_stops_at_the_seventh_that_fails_and_goes_on_with_one_after_the_mend()
 fn paused_rollout_lets_nothing_go_and_a_cancelled_one_leaves_the_rest_dead() {
     let receiver = receiver(30, 1_000);
     let gateway = with_dead(&receiver, 30);
+    let none_a_second = gateway.ask("POST", "/api/v1/rollouts", r#"{"all":true,"rate":0}"#);
+    assert_eq!(none_a_second.status, 400, "{}", none_a_second.text());
     // One a second: the second stage is under way for ten.
     ask(&gateway, "POST", "rollouts", &json!({ "handler": "app", "rate": 1 }));
     let overlapping = gateway.ask("POST", "/api/v1/rollouts", r#"{"all":true}"#);
