@@ -17,6 +17,8 @@ use crate::event::{
 };
 use crate::queue::{Appended, DeadFilter, LostDeliveries, Queue, Start, Subscription};
 
+mod senseless;
+
 fn settings(storage: &MemoryStorage) -> Settings {
     Settings {
         segment_bytes: 8_192,
@@ -50,6 +52,13 @@ fn new_event() -> NewEvent {
 
 fn web() -> HandlerName {
     HandlerName::parse("web").unwrap()
+}
+
+/// What is on the disk when the process is killed, which has no time to close anything.
+fn killed(storage: &MemoryStorage, queue: EmbeddedQueue) -> MemoryStorage {
+    let left = storage.kill();
+    drop(queue);
+    left
 }
 
 /// A queue with 40 events in several segments, none of which was delivered.
@@ -218,7 +227,8 @@ async fn open_and_repeat(
     let dynamic = Arc::clone(clock) as Arc<dyn Clock>;
     let queue = EmbeddedQueue::open_inline(settings(storage), dynamic, 7).unwrap();
     let key = DedupeKey([7; 16]);
-    let new = NewEvent { dedupe: Dedupe::Unanswered { key }, ..new_event() };
+    let received_at = clock.now();
+    let new = NewEvent { dedupe: Dedupe::Unanswered { key }, received_at, ..new_event() };
     let appended = queue.append(new).await.unwrap();
     (queue, appended)
 }
