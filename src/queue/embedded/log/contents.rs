@@ -158,14 +158,15 @@ impl Contents {
             self.last_unit = header.batch_start;
             self.end = end;
             let payload = bytes.slice(at as usize + HEADER_BYTES..end as usize);
+            let next_event = self.recorded.next_event;
             if self.recorded.note(kind, &payload, Lsn::new(id.number, at)).is_none() {
                 self.undecodable.push(at..end);
             }
-            // Events in a hole show by the position of the next one.
+            // Events in a hole show by the position of the first one behind it.
             if kind == Kind::Event
                 && let Some(position) = position_of(&payload)
                 && let Some(hole) = self.torn.last_mut()
-                && hole.positions.is_empty()
+                && hole.positions.start == next_event
             {
                 hole.positions.end = position;
             }

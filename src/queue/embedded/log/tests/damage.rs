@@ -77,6 +77,27 @@ fn positions_that_a_filler_names_are_not_given_again() {
 }
 
 #[test]
+fn filler_names_no_event_that_is_whole() {
+    let mut fixture = Fixture::open(&MemoryStorage::new());
+    fixture.append(2, 20);
+    // The first record is torn, and none of the events behind it.
+    let torn = fixture.append_record(|unit| {
+        let opened = unit.push_opened(7, Timestamp::from_millis(9));
+        for position in (3..=5).map(Position) {
+            unit.push_event(&new_event(&body(position, 20)), event_id(position), position);
+        }
+        opened
+    });
+    fixture.storage.flip_bit(&path(1), u64::from(torn.offset()) + 15, 0);
+    let fixture = Fixture::open(&fixture.storage);
+    assert_eq!(fixture.positions(), up_to(5));
+    let mut reader = fixture.reader();
+    while let Some(found) = reader.next(fixture.log.head().next).unwrap() {
+        assert_eq!(found.torn_positions(), None, "whoever reads on passes these over");
+    }
+}
+
+#[test]
 fn rot_in_a_sealed_segment_is_named_when_it_is_read() {
     let (storage, extents) = three_units();
     Fixture::open(&storage).roll();
