@@ -122,13 +122,10 @@ impl FileLog {
             tracing::warn!(error = %err, "A torn write cannot be copied; it stays where it is");
             return Ok((file, Tail::Sealed));
         }
-        for hole in &contents.torn {
-            fill_hole(&*file, live.id, hole)?;
+        match clear_torn(&*file, live.id, contents) {
+            Err(err) if is_full(&err) => Ok((file, Tail::Sealed)),
+            cleared => cleared.map(|()| (file, Tail::Writable)),
         }
-        let tail = contents.torn_tail();
-        file.write_all_at(&vec![0; tail.len()], tail.start.into())?;
-        file.sync_data()?;
-        Ok((file, Tail::Writable))
     }
 
     /// Copies what is cleared into `aside/`, for diagnosis.
@@ -172,13 +169,31 @@ impl FileLog {
 
 /// Writes and syncs the last unit once more. Its sync may never have been made (the process was
 /// killed) or have failed (the system then may hold in memory, as clean, what the disk does not
-/// have): from here on it counts, so it must be there.
+/// have): from here on it counts, so it must be there. What the disk does not give just now stays:
+/// it may be there again later.
 fn write_again(file: &dyn StorageFile, contents: &Contents) -> io::Result<()> {
-    let unit = contents.last_unit as usize..contents.end as usize;
-    let Some(bytes) = contents.stretch.bytes.get(unit).filter(|bytes| !bytes.is_empty()) else {
+    let (mut from, end) = (contents.last_unit, contents.end);
+    if from == end {
         return Ok(());
-    };
-    file.write_all_at(bytes, contents.last_unit.into())?;
+    }
+    for unreadable in contents.stretch.unreadable.iter().chain([&(end..end)]) {
+        let to = unreadable.start.clamp(from, end);
+        if let Some(bytes) = contents.stretch.bytes.get(from as usize..to as usize) {
+            file.write_all_at(bytes, from.into())?;
+        }
+        from = unreadable.end.clamp(from, end);
+    }
+    file.sync_data()
+}
+
+/// Fills the holes of the last unit, and zeroes what is behind it. Where that ends early, the next
+/// start finds what is left of it.
+fn clear_torn(file: &dyn StorageFile, id: SegmentId, contents: &Contents) -> io::Result<()> {
+    for hole in &contents.torn {
+        fill_hole(file, id, hole)?;
+    }
+    let tail = contents.torn_tail();
+    file.write_all_at(&vec![0; tail.len()], tail.start.into())?;
     file.sync_data()
 }
 

@@ -302,6 +302,44 @@ fn a_removal_that_fails_can_be_repeated() {
 }
 
 #[test]
+fn blocks_that_cannot_be_read_for_a_moment_are_not_written() {
+    let mut fixture = Fixture::open(&MemoryStorage::new());
+    // One unit, over three blocks.
+    fixture.append(12, 900);
+    fail_block(&fixture.storage, 1, 1);
+    drop(Fixture::open(&fixture.storage));
+    fixture.storage.clear_faults();
+    assert_eq!(Fixture::open(&fixture.storage).positions(), up_to(12));
+}
+
+#[test]
+fn a_disk_that_is_full_while_a_torn_unit_is_cleared_does_not_stop_the_start() {
+    let mut fixture = filled(3);
+    let unit = fixture.append(3, 100);
+    let end = fixture.writer.end();
+    // Of the unit its middle is left: what stood before is filled, what stood behind is zeroed.
+    for at in [unit.offset() + 20, end.offset() - 1] {
+        fixture.storage.flip_bit(&path(1), at.into(), 0);
+    }
+    for n_written in 1..3 {
+        let spoiled = fixture.storage.copy();
+        let seen = AtomicU64::new(0);
+        fail(&spoiled, move |call, failing, _, _| {
+            let is_it = call == Call::Write && failing == path(1);
+            let is_full = is_it && seen.fetch_add(1, Ordering::SeqCst) >= n_written;
+            if is_full { Verdict::Errno(28) } else { Verdict::Ok }
+        });
+        let reopened = Fixture::open(&spoiled);
+        assert!(reopened.writer.needs_roll());
+        assert_eq!(reopened.positions(), [1, 2, 3, 5]);
+        spoiled.clear_faults();
+        let mended = Fixture::open(&spoiled);
+        assert!(!mended.writer.needs_roll() && mended.damage().is_empty());
+        assert_eq!((mended.positions(), mended.next), (vec![1, 2, 3, 5], Position(6)));
+    }
+}
+
+#[test]
 fn a_full_disk_does_not_stop_the_start() {
     let fixture = filled(5);
     let end = fixture.writer.end();
