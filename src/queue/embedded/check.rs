@@ -39,6 +39,7 @@ pub(crate) fn check(folder: &Path, tell: &dyn Fn(u64, u64)) -> Result<CheckRepor
         disk_reserve: settings.reserve(),
         clock: Arc::new(SystemClock::new()),
         known: Vec::new(),
+        synced_until: Lsn(0),
         drops_torn_units: false,
     };
     match layout::has_format(&*storage, folder) {

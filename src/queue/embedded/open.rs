@@ -133,11 +133,7 @@ fn read_folder(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Folder, Qu
     let storage = || Arc::clone(&settings.storage);
     let snapshots = Snapshots::new(storage(), settings.folder.join("state"));
     let loaded = snapshots.load().map_err(opening("the snapshots"))?;
-    let (log, mut survey, mut writer) = open_log(settings, clock, loaded.first())?;
-    if settings.is_copy_of_shared && survey.shared.is_none() {
-        survey.shared =
-            recovery::read_shared_mark(&log, writer.end()).map_err(ReadFailure::from)?;
-    }
+    let (log, survey, mut writer) = open_log(settings, clock, &loaded)?;
     let kept = open_kept(settings, &survey, &loaded).map_err(opening("the kept log"))?;
     let end = writer.end();
     let newest = loaded.first().map(|snapshot| snapshot.header.clone());
@@ -209,13 +205,14 @@ fn open_kept(settings: &Settings, survey: &Survey, loaded: &[Snapshot]) -> io::R
 fn open_log(
     settings: &Settings,
     clock: &Arc<dyn Clock>,
-    newest: Option<&Snapshot>,
+    loaded: &[Snapshot],
 ) -> Result<(Arc<FileLog>, Survey, LogWriter), QueueError> {
     let options = OpenOptions {
         segment_bytes: settings.segment_bytes,
         disk_reserve: settings.reserve(),
         clock: Arc::clone(clock),
-        known: newest.map(recovery::known_segments).unwrap_or_default(),
+        known: loaded.first().map(recovery::known_segments).unwrap_or_default(),
+        synced_until: loaded.iter().map(|it| it.header.replay_from).max().unwrap_or_default(),
         drops_torn_units: settings.is_copy_of_shared,
     };
     let super::log::Opened { mut survey, writer } =

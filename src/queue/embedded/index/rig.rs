@@ -155,6 +155,7 @@ impl Rig {
             disk_reserve: 0,
             clock: dyn_clock,
             known: Vec::new(),
+            synced_until: Lsn(0),
             drops_torn_units: false,
         };
         let shared = Arc::new(MemoryStorage::new());

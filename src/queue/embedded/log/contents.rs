@@ -87,22 +87,25 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    /// Reads a segment, by blocks where the disk does not give all of it.
+    /// Reads a segment, by blocks where the disk does not give all of it. What stood before
+    /// `synced_until` is not torn.
     pub(super) fn read(
         file: &dyn StorageFile,
         id: SegmentId,
         capacity: u32,
-        drops_torn_units: bool,
+        (drops_torn_units, synced_until): (bool, Lsn),
     ) -> Result<Self, OpenError> {
         let stretch = Stretch::read(file, 0, capacity as usize)
             .unwrap_or_else(|_| Stretch::read_blocks(file, 0, capacity as usize));
         let mut contents = Self::default();
         let bytes = Bytes::from(stretch.bytes);
-        contents.find_records(&bytes, id)?;
+        contents.find_records(&bytes, id, synced_until)?;
         if drops_torn_units && contents.is_last_unit_torn() {
             let whole = bytes.slice(..contents.last_unit as usize);
+            // It was begun once everything before it had been synced.
+            let synced_until = synced_until.max(Lsn::new(id.number, contents.last_unit));
             contents = Self::default();
-            contents.find_records(&whole, id)?;
+            contents.find_records(&whole, id, synced_until)?;
         }
         contents.stretch = Stretch { bytes: bytes.into(), ..stretch };
         let unreadable = |hole: &mut Hole| contents.stretch.is_unreadable_in(&hole.range);
@@ -135,7 +138,12 @@ impl Contents {
         Self { stretch: Stretch::unreadable(0..capacity, error), ..Self::default() }
     }
 
-    fn find_records(&mut self, bytes: &Bytes, id: SegmentId) -> Result<(), OpenError> {
+    fn find_records(
+        &mut self,
+        bytes: &Bytes,
+        id: SegmentId,
+        synced_until: Lsn,
+    ) -> Result<(), OpenError> {
         let mut scan = Scan::new(bytes, 0, id);
         while let Some(next) = scan.next(self.end as usize) {
             let (at, header) = next.place();
@@ -150,7 +158,10 @@ impl Contents {
             }
             // A unit that begins behind a hole proves that the hole had been synced: rot, not a
             // torn write. It stays as it is, for diagnosis.
-            let is_rotten = |hole: &mut Hole| header.batch_start > hole.range.start;
+            let is_rotten = |hole: &mut Hole| {
+                let begin = hole.range.start;
+                header.batch_start > begin || Lsn::new(id.number, begin) < synced_until
+            };
             self.rotten.extend(self.torn.extract_if(.., is_rotten).map(|hole| hole.range));
             let is_same_unit = self.last_unit == header.batch_start;
             self.is_unmarked =

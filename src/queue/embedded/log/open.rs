@@ -188,8 +188,10 @@ impl FileLog {
             }
             let Some(capacity) = files.get(&id).copied() else { continue };
             let contents = match self.storage.open(&self.path(id), OpenMode::Read) {
-                Ok(file) => Contents::read(&*file, id, capacity, options.drops_torn_units)?
-                    .cut_short_of(full_bytes),
+                Ok(file) => {
+                    let torn = (options.drops_torn_units, options.synced_until);
+                    Contents::read(&*file, id, capacity, torn)?.cut_short_of(full_bytes)
+                }
                 Err(err) if err.kind() == io::ErrorKind::NotFound => {
                     files.remove(&id);
                     continue;
@@ -224,7 +226,7 @@ impl FileLog {
                 break;
             }
             let earlier = match self.storage.open(&self.path(*id), OpenMode::Read) {
-                Ok(file) => Contents::read(&*file, *id, *capacity, false)?,
+                Ok(file) => Contents::read(&*file, *id, *capacity, (false, Lsn(0)))?,
                 // It is named when it is read for its records.
                 Err(err) => Contents::unreadable(*capacity, err.kind()),
             };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::SegmentInfo;
 use crate::clock::Clock;
+use crate::queue::embedded::record::Lsn;
 
 /// How the log is opened.
 #[derive(Clone, Debug)]
@@ -17,6 +18,9 @@ pub(crate) struct OpenOptions {
     pub(crate) clock: Arc<dyn Clock>,
     /// What a snapshot says of segments: their heads need not be read.
     pub(crate) known: Vec<SegmentInfo>,
+    /// What stood before it was synced, as a snapshot knows: what of that is not whole is damaged, and
+    /// not torn.
+    pub(crate) synced_until: Lsn,
     /// A last unit that is torn is taken away whole: a log that several nodes share has it.
     pub(crate) drops_torn_units: bool,
 }

@@ -46,6 +46,7 @@ pub(super) fn write(
         disk_reserve: settings.reserve(),
         clock: Arc::clone(clock),
         known: Vec::new(),
+        synced_until: Lsn(0),
         drops_torn_units: false,
     };
     let opened = FileLog::open(Arc::clone(&settings.storage), &settings.folder, &options)?;

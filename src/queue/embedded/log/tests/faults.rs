@@ -313,6 +313,22 @@ fn blocks_that_cannot_be_read_for_a_moment_are_not_written() {
 }
 
 #[test]
+fn rot_before_a_torn_unit_that_is_taken_away_whole_stays_rot() {
+    let mut fixture = Fixture::open(&MemoryStorage::new());
+    fixture.append(1, 20);
+    for _ in 0..2 {
+        let first = fixture.append(2, 20);
+        fixture.storage.flip_bit(&path(1), u64::from(first.offset()) + 20, 0);
+    }
+    let options = OpenOptions { drops_torn_units: true, ..options(&fixture.clock) };
+    let opened = FileLog::open(Arc::new(fixture.storage.clone()), folder(), &options).unwrap();
+    let damage = opened.survey.log.damage();
+    assert!(matches!(&damage[..], [Damage { cause: Cause::BadChecksum, .. }]), "{damage:?}");
+    assert!(opened.writer.needs_roll());
+    assert_eq!(opened.survey.next_position, Position(4), "the torn unit comes once more");
+}
+
+#[test]
 fn a_disk_that_is_full_while_a_torn_unit_is_cleared_does_not_stop_the_start() {
     let mut fixture = filled(3);
     let unit = fixture.append(3, 100);

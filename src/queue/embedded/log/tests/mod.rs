@@ -43,6 +43,7 @@ fn options(clock: &Arc<ManualClock>) -> OpenOptions {
         disk_reserve: 0,
         clock: Arc::clone(clock) as _,
         known: Vec::new(),
+        synced_until: Lsn(0),
         drops_torn_units: false,
     }
 }

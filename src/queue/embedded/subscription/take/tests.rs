@@ -77,14 +77,20 @@ fn find(storage: &MemoryStorage, text: &str) -> (PathBuf, u64) {
     panic!("`{text}` is not in the log")
 }
 
-/// A queue that is opened again after an event of a unit was spoiled, and what `mail` has of it.
-fn after_spoiling(spoiled: &str, last_unit: &[&'static str]) -> (Vec<String>, Vec<Standing>) {
+/// A queue that is opened again after an event of a unit was spoiled, and what `mail` has of it;
+/// `before` is what happens before that.
+fn after_spoiling(
+    spoiled: &str,
+    last_unit: &[&'static str],
+    before: impl FnOnce(&ManualQueue),
+) -> (Vec<String>, Vec<Standing>) {
     let storage = MemoryStorage::new();
     let queue = open(&storage);
     let mail = HandlerName::parse("mail").unwrap();
     drop(answer(&queue, queue.subscribe(&mail, Start::Now)).unwrap());
     append_together(&queue, &["first-one", "first-two", "first-three"]);
     append_together(&queue, last_unit);
+    before(&queue);
     let left = storage.kill();
     let (path, offset) = find(&left, spoiled);
     left.flip_bit(&path, offset, 0);
@@ -106,7 +112,7 @@ fn after_spoiling(spoiled: &str, last_unit: &[&'static str]) -> (Vec<String>, Ve
 
 #[test]
 fn events_of_a_torn_unit_are_no_loss() {
-    let (bodies, standings) = after_spoiling("last-one", &["last-one", "last-two"]);
+    let (bodies, standings) = after_spoiling("last-one", &["last-one", "last-two"], |_| {});
     assert_eq!(bodies, ["first-one", "first-two", "first-three", "last-two"]);
     let (open, settled) = (Standing::Open, Standing::Settled);
     assert_eq!(standings, [open, open, open, settled, open]);
@@ -114,8 +120,17 @@ fn events_of_a_torn_unit_are_no_loss() {
 
 #[test]
 fn rotten_events_are_lost_and_shown_as_such() {
-    let (bodies, standings) = after_spoiling("first-two", &["last-one", "last-two"]);
+    let (bodies, standings) = after_spoiling("first-two", &["last-one", "last-two"], |_| {});
     assert_eq!(bodies, ["first-one", "first-three", "last-one", "last-two"]);
     let (open, lost) = (Standing::Open, Standing::Lost);
     assert_eq!(standings, [open, lost, open, open, open]);
+}
+
+#[test]
+fn events_of_a_last_unit_that_a_snapshot_knows_of_are_lost_and_not_torn() {
+    let snapshot = |queue: &ManualQueue| answer(queue, queue.snapshot()).unwrap();
+    let (bodies, standings) = after_spoiling("last-one", &["last-one", "last-two"], snapshot);
+    assert_eq!(bodies, ["first-one", "first-two", "first-three", "last-two"]);
+    let (open, lost) = (Standing::Open, Standing::Lost);
+    assert_eq!(standings, [open, open, open, lost, open]);
 }
