@@ -16,8 +16,8 @@ use crate::sync::lock;
 
 impl KeptLog {
     /// Opens what counts up to `recorded`, the end that the log's newest record says; what is
-    /// behind it is removed. Where that is in doubt, everything that is whole counts and nothing is
-    /// removed. Reads the newest segment, and the first record of each other one.
+    /// behind it is removed. Where that is in doubt, as where a segment is missing, everything that is
+    /// whole counts and nothing is removed. Reads the newest segment, and the first record of each other one.
     pub(crate) fn open(
         storage: Arc<dyn Storage>,
         folder: &Path,
@@ -25,7 +25,7 @@ impl KeptLog {
         options: KeptOptions,
     ) -> io::Result<Self> {
         let kept = Self {
-            storage,
+            storage: Arc::clone(&storage),
             folder: folder.to_path_buf(),
             options,
             contents: Mutex::default(),
@@ -39,6 +39,10 @@ impl KeptLog {
         let end = if is_sure { recorded } else { kept.end_of_what_is_there(&files, recorded)? };
         let mut left_over = split_behind(&mut files, end.number);
         let (newest, told_gone) = kept.open_newest(&mut files, end)?;
+        if is_sure && kept.is_one_missing(&files, newest.as_ref(), told_gone)? {
+            // It may have been compacted, and the log's record of that be gone: the copy counts.
+            return Self::open(storage, folder, (recorded, EndTrust::InDoubt), options);
+        }
         // In doubt a compaction may not count: what it would have removed does where it is there.
         let oldest = files.keys().next().copied().unwrap_or(end.number);
         let gone_through =
@@ -57,6 +61,19 @@ impl KeptLog {
         }
         kept.open_older(newest, &mut counted, told_gone)?;
         Ok(kept)
+    }
+
+    /// Whether a segment before the oldest one that is there should be there too.
+    fn is_one_missing(
+        &self,
+        files: &BTreeMap<u32, SegmentId>,
+        newest: Option<&KeptSegment>,
+        told_gone: u32,
+    ) -> io::Result<bool> {
+        let oldest = files.values().next().copied().or(newest.map(|segment| segment.id));
+        let Some(oldest) = oldest.map(KeptSegment::new) else { return Ok(false) };
+        let footer = self.first_footer(&oldest)?;
+        Ok(footer.is_some_and(|footer| footer.end.number > told_gone))
     }
 
     /// What was not recorded counts from here on: it must be there after a power cut.

@@ -150,3 +150,21 @@ fn error_at_each_call_changes_nothing_and_the_next_append_works() {
         }
     }
 }
+
+#[test]
+fn compaction_counts_where_what_it_copied_is_gone_and_nothing_tells_of_it_any_more() {
+    let (storage, end) = some_segments();
+    let expected = {
+        let kept = open(&storage, end);
+        let compacted = kept.compact(7, &is_alive).unwrap().unwrap();
+        kept.record(compacted);
+        kept.remove_compacted().unwrap();
+        view(&kept, 100)
+    };
+    // The record with its end was the log's last one, and a bit of that was changed.
+    for _ in 0..2 {
+        let kept = open(&storage, end);
+        assert_eq!(view(&kept, 100), expected);
+        assert_eq!(kept.damage(), Vec::<String>::new());
+    }
+}
