@@ -18,6 +18,7 @@ use crate::event::{
 use crate::queue::{Appended, DeadFilter, LostDeliveries, Queue, Start, Subscription};
 
 mod senseless;
+mod starts;
 
 fn settings(storage: &MemoryStorage) -> Settings {
     Settings {

@@ -253,7 +253,11 @@ impl FileLog {
         let first = self.at_or_after(number.min(live)).map(|segment| segment.id.number);
         let Some(first) = first else { return };
         self.head.send_modify(|head| head.first = Lsn::start_of(first));
+        // Nothing was ever let go of a log that begins with its first segment: what cannot be read
+        // of that is lost, not settled.
+        let is_all_there = first == 1 && number == 0;
         let first_position = self.first_position_of(first).ok().flatten();
+        let first_position = first_position.filter(|_| !is_all_there);
         let first_position = first_position.unwrap_or(position.max(Position(1)));
         self.head.send_modify(|head| {
             head.first_position = first_position;

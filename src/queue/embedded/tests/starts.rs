@@ -1,0 +1,39 @@
+//! What several starts make of damage that came between them.
+
+use super::*;
+
+#[tokio::test]
+async fn deliveries_of_an_only_segment_whose_beginning_is_damaged_are_lost_and_not_settled() {
+    let storage = MemoryStorage::new();
+    let queue = open_on(&storage);
+    let subscription = queue.subscribe(&web(), Start::Oldest).await.unwrap();
+    for _ in 0..5 {
+        queue.append(new_event()).await.unwrap();
+    }
+    let delivery = subscription.next(100).await.unwrap().pop().unwrap();
+    assert_eq!(delivery.event.position, Position(5));
+    let settlement = Settlement { delivery, outcome: Outcome::Delivered, attempt: None };
+    subscription.settle(settlement).await.unwrap();
+    queue.core.ask(Request::Recorded).await.unwrap();
+    let storage = killed(&storage, queue);
+    let is_first = |path: &PathBuf| path.to_str().unwrap().contains("/log/0000000001-");
+    let path = storage.paths().into_iter().find(is_first).unwrap();
+    let whole = storage.bytes(&path).unwrap();
+    let mut damaged = whole.clone();
+    // The head and four events.
+    damaged[..3_100].fill(0xff);
+    storage.put_now(&path, damaged);
+    let queue = open_on(&storage);
+    let subscription = queue.subscribe(&web(), Start::Now).await.unwrap();
+    // What is written now says where the log begins.
+    queue.append(NewEvent { body: Bytes::from(vec![b'x'; 3_000]), ..new_event() }).await.unwrap();
+    take(&*subscription, 1).await;
+    let lost = LostDeliveries { handler: web(), positions: Position(1)..Position(5) };
+    assert_eq!(queue.lost(DeadFilter::default()).await.unwrap(), [lost]);
+    let storage = killed(&storage, queue);
+    storage.put_now(&path, whole);
+    let queue = open_on(&storage);
+    let subscription = queue.subscribe(&web(), Start::Now).await.unwrap();
+    queue.redrive(DeadFilter::default()).await.unwrap();
+    assert_eq!(take(&*subscription, 5).await.range(..5).count(), 4);
+}
