@@ -154,7 +154,7 @@ fn read_folder(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Folder, Qu
         left
     } else {
         let lived_until = lived::read(settings.storage.as_ref(), &settings.folder);
-        let times = (lived_until.unwrap_or_default(), clock.steady());
+        let times = (lived_until.unwrap_or_default(), clock.as_ref());
         recovery::read_unanswered(&log, end, times).map_err(ReadFailure::from)?
     };
     // The newest LSN that anything knows of.

@@ -13,7 +13,7 @@ use super::record::{
 };
 use super::snapshot_file::Snapshot;
 use super::state::{HandlerState, HandlerStates};
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::event::{Dedupe, HandlerName, Position};
 
 /// The states as the log has them, with the least position that the next event may have.
@@ -190,7 +190,7 @@ pub(crate) fn read_keys(
 pub(crate) fn read_unanswered(
     log: &Arc<FileLog>,
     end: Lsn,
-    (lived_until, now): (Timestamp, Timestamp),
+    (lived_until, clock): (Timestamp, &dyn Clock),
 ) -> Result<UnansweredKeys, ReadError> {
     let mut found = Vec::new();
     let mut reader = LogReader::new(Arc::clone(log), Lsn::start_of(end.segment()));
@@ -204,12 +204,15 @@ pub(crate) fn read_unanswered(
     }
     let newest = found.iter().map(|(received_at, ..)| *received_at).max().unwrap_or_default();
     let ended_at = newest.max(lived_until);
+    // As old as they are: each start would else make them new, and a process that was killed again
+    // hours later would take an equal event of then for a repeat.
+    let ended_at_steady = clock.steady().before(clock.now().since(ended_at));
     let mut keys = UnansweredKeys::default();
     for (received_at, id, dedupe) in found {
         if let Dedupe::Unanswered { key } = dedupe
             && ended_at.since(received_at) <= ANSWER_TIME
         {
-            keys.insert(key, id, now);
+            keys.insert(key, id, ended_at_steady);
         }
     }
     Ok(keys)

@@ -3,6 +3,24 @@
 use super::*;
 
 #[tokio::test]
+async fn what_was_not_answered_counts_ten_minutes_after_a_kill_however_often_it_is_opened() {
+    let clock = clock();
+    let minutes = |n| clock.advance(Duration::from_mins(n));
+    let storage = MemoryStorage::new();
+    let (queue, first) = open_and_repeat(&storage, &clock).await;
+    let storage = killed(&storage, queue);
+    minutes(4);
+    assert_eq!(open_and_repeat(&storage.copy(), &clock).await.1, Appended::Duplicate(first.id()));
+    // Nothing comes in while it is open.
+    let dynamic = Arc::clone(&clock) as Arc<dyn Clock>;
+    let queue = EmbeddedQueue::open_inline(settings(&storage), dynamic, 7).unwrap();
+    let storage = killed(&storage, queue);
+    minutes(7);
+    let (_queue, another) = open_and_repeat(&storage, &clock).await;
+    assert_ne!(another.id(), first.id(), "an equal event of hours later is another one");
+}
+
+#[tokio::test]
 async fn deliveries_of_an_only_segment_whose_beginning_is_damaged_are_lost_and_not_settled() {
     let storage = MemoryStorage::new();
     let queue = open_on(&storage);
