@@ -98,6 +98,30 @@ impl KeyRuns {
         Ok(Step::Again)
     }
 
+    /// Writes the runs that reach beyond the log's `end` anew, without the keys of events that it has
+    /// lost: once there are newer events, nothing tells these keys from others.
+    pub(crate) fn drop_lost(&self, end: Lsn) -> io::Result<()> {
+        let list = self.list();
+        let beyond = list.slots.iter().filter(|slot| slot.records.end > end);
+        for run in beyond.filter_map(Slot::whole_run) {
+            let mut merged = Merge::begin(&self.storage, &self.folder, vec![Arc::clone(run)]);
+            loop {
+                let advanced =
+                    merged.and_then(|merge| self.advance(merge, Timestamp::from_millis(i64::MIN)));
+                match advanced {
+                    Ok(Some(merge)) => merged = Ok(merge),
+                    Ok(None) => break,
+                    Err(MergeError::Input(run, err)) => {
+                        self.set_damaged(&run, &err);
+                        break;
+                    }
+                    Err(MergeError::Output(err)) => return Err(err),
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Gives the merge back unless it is finished.
     fn advance(&self, mut merge: Merge, now: Timestamp) -> Result<Option<Merge>, MergeError> {
         match merge.step(now) {

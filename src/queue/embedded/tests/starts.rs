@@ -55,3 +55,36 @@ async fn deliveries_of_an_only_segment_whose_beginning_is_damaged_are_lost_and_n
     queue.redrive(DeadFilter::default()).await.unwrap();
     assert_eq!(take(&*subscription, 5).await.range(..5).count(), 4);
 }
+
+fn keyed(key: u8, body: &'static str) -> NewEvent {
+    let dedupe = Dedupe::Within { key: DedupeKey([key; 16]), window: Duration::from_hours(1) };
+    NewEvent { dedupe, body: Bytes::from_static(body.as_bytes()), ..new_event() }
+}
+
+#[tokio::test]
+async fn keys_of_events_that_the_log_has_lost_do_not_come_to_count_later() {
+    let storage = MemoryStorage::new();
+    let open = |storage: &MemoryStorage| {
+        let settings = Settings { memtable_keys: 1, ..settings(storage) };
+        EmbeddedQueue::open_inline(settings, clock(), 7).unwrap()
+    };
+    let queue = open(&storage);
+    queue.append(keyed(1, "first event")).await.unwrap();
+    queue.append(keyed(2, "second event")).await.unwrap();
+    queue.clean().await.unwrap();
+    let storage = killed(&storage, queue);
+    let in_log = |path: &PathBuf| path.to_str().unwrap().contains("/log/0000000001-");
+    let path = storage.paths().into_iter().find(in_log).unwrap();
+    let text = b"second event";
+    let bytes = storage.bytes(&path).unwrap();
+    let at = bytes.windows(text.len()).position(|window| window == text).unwrap();
+    storage.flip_bit(&path, at as u64, 0);
+    let is_stored = |appended: Appended| matches!(appended, Appended::Stored(_));
+    let queue = open(&storage);
+    queue.append(keyed(3, "third event")).await.unwrap();
+    let storage = killed(&storage, queue);
+    let queue = open(&storage);
+    assert!(!is_stored(queue.append(keyed(1, "first event")).await.unwrap()));
+    assert!(!is_stored(queue.append(keyed(3, "third event")).await.unwrap()));
+    assert!(is_stored(queue.append(keyed(2, "second event")).await.unwrap()));
+}
