@@ -63,3 +63,16 @@ pub(crate) fn take(folder: &Path) -> Result<File, QueueError> {
     }
     Ok(file)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folder_on_a_full_disk_is_held_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        // Nothing can be written to it.
+        std::os::unix::fs::symlink("/dev/full", folder.path().join("lock")).unwrap();
+        drop(take(folder.path()).unwrap());
+    }
+}

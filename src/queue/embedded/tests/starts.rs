@@ -81,6 +81,8 @@ async fn keys_of_events_that_the_log_has_lost_do_not_come_to_count_later() {
     storage.flip_bit(&path, at as u64, 0);
     let is_stored = |appended: Appended| matches!(appended, Appended::Stored(_));
     let queue = open(&storage);
+    let damage = queue.stats().damage;
+    assert!(damage.iter().any(|it| it.contains("the log's end is missing")), "{damage:?}");
     queue.append(keyed(3, "third event")).await.unwrap();
     let storage = killed(&storage, queue);
     let queue = open(&storage);
