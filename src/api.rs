@@ -14,6 +14,7 @@ use crate::queue::{Backlog, Queue, QueueError, QueueStats};
 use crate::source::SourceCredentials;
 use crate::text::{count, up_to};
 
+mod acted_on;
 mod actions;
 mod ask;
 mod control;
@@ -40,8 +41,9 @@ mod view;
 mod wants;
 
 pub use crate::text::error_chain;
-pub use actions::{ActionView, Actions, Actor};
-pub use ask::{ActionsAsk, EventsAsk, ExportAsk, RejectedAsk, ReplayAsk};
+pub use acted_on::{ActedOn, ActionList, ListName};
+pub use actions::{ActionView, Actions, ActionsAsk, Actor, ListedActions};
+pub use ask::{EventsAsk, ExportAsk, RejectedAsk, ReplayAsk};
 pub use control::{
     ChangeCount, Control, Forgotten, Reloaded, Retried, Run, RunChanged, StoredEvent,
 };
@@ -71,6 +73,8 @@ pub use view::{
     HandlerView, LostView, QueueView, SecretView, SourceView, StatusView,
 };
 pub use wants::{EventLine, PlanView, SeenValue, WantsView, Wish};
+
+use acted_on::ActionTarget;
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -159,33 +163,6 @@ impl Api {
         Self { actor, ..self.clone() }
     }
 
-    /// The newest actions, newest first.
-    pub fn actions(&self, limit: usize) -> Result<Vec<ActionView>, ApiError> {
-        Ok(self.server()?.actions.list(limit))
-    }
-
-    /// The action with this number.
-    pub fn action(&self, number: u64) -> Option<ActionView> {
-        self.server.as_ref()?.actions.get(number)
-    }
-
-    /// Writes down what came of a change.
-    fn note<T>(
-        &self,
-        action: &str,
-        target: String,
-        result: &Result<T, ApiError>,
-        text: impl FnOnce(&T) -> String,
-    ) {
-        let Some(server) = &self.server else { return };
-        let (result, is_done) = match result {
-            Ok(value) => (text(value), true),
-            Err(err) => (err.to_string(), false),
-        };
-        let (at, actor, action) = (self.clock.now(), self.actor, action.to_owned());
-        server.actions.add(ActionView { number: 0, at, actor, action, target, result, is_done });
-    }
-
     /// The present moment, as ages are counted from.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
@@ -214,9 +191,10 @@ impl Api {
         event_type: &str,
     ) -> Result<TestView, ApiError> {
         let sent = self.server()?.control.send_test(source, event_type).await;
-        self.note("send test", format!("{source} {event_type}"), &sent, |sent| {
-            format!("answered {}", sent.status)
-        });
+        let event = sent.as_ref().ok().and_then(|sent| sent.id);
+        let about = ActedOn { event, source: Some(source.clone()), ..ActedOn::default() };
+        let target = ActionTarget::new(format!("{source} {event_type}"), about);
+        self.note("send test", target, &sent, |sent| format!("answered {}", sent.status));
         sent
     }
 
@@ -288,7 +266,7 @@ impl Api {
         let until = pause.until.map(|until| format!(" until {until}")).unwrap_or_default();
         let reason = pause.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         let changed = self.server()?.control.pause(handler, pause).await;
-        self.note("pause", format!("handler {handler}"), &changed, |changed| {
+        self.note("pause", ActionTarget::handler(handler), &changed, |changed| {
             if *changed { format!("done{until}{reason}") } else { "it was so already".to_owned() }
         });
         changed
@@ -297,7 +275,7 @@ impl Api {
     /// Gives deliveries to a handler again. `false` = it got them already.
     pub async fn resume(&self, handler: &HandlerName) -> Result<bool, ApiError> {
         let changed = self.server()?.control.resume(handler).await;
-        self.note("resume", format!("handler {handler}"), &changed, |changed| {
+        self.note("resume", ActionTarget::handler(handler), &changed, |changed| {
             if *changed { "done" } else { "it was so already" }.to_owned()
         });
         changed
@@ -314,7 +292,7 @@ impl Api {
             (backlog.in_log.saturating_add(backlog.waiting), backlog.in_log > 0);
         let retried = self.server()?.control.retry_now(handler).await;
         let retried = retried.map(|()| Retried { handler: handler.clone(), waiting, is_bound });
-        self.note("try now", format!("handler {handler}"), &retried, |one| match one.waiting {
+        self.note("try now", ActionTarget::handler(handler), &retried, |one| match one.waiting {
             0 => "nothing waits for it".to_owned(),
             waiting => format!("one of {} that wait", up_to(one.is_bound, count(waiting))),
         });
@@ -334,7 +312,7 @@ impl Api {
             }
             Err(err) => Err(err.into()),
         };
-        self.note("forget", format!("handler {handler}"), &forgotten, |()| "done".to_owned());
+        self.note("forget", ActionTarget::handler(handler), &forgotten, |()| "done".to_owned());
         forgotten
     }
 

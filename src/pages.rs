@@ -13,6 +13,7 @@
 use crate::api::{Api, ApiError};
 
 mod about;
+mod action_log;
 mod assets;
 mod change;
 mod cluster;
@@ -24,6 +25,7 @@ mod event_body;
 mod event_lanes;
 mod events;
 mod events_take;
+mod explained;
 mod fields;
 mod frame;
 mod handlers;
@@ -33,6 +35,7 @@ mod overview;
 mod path;
 mod picked;
 mod rejected;
+mod rejected_one;
 mod rollouts;
 mod sources;
 #[cfg(test)]
@@ -81,20 +84,22 @@ pub async fn show(api: &Api, page: Page, query: &str, viewer: &Viewer) -> Result
         Page::Overview => overview::show(api, &fields, viewer).map(Answer::Html),
         Page::Events if fields.get("form") == Some("jsonl") => events::lines(api, &fields).await,
         // As a browser sends a form: the address that is kept and passed on has what was chosen.
-        Page::Events if query.split('&').any(|field| field.ends_with('=')) => {
-            Ok(Answer::SeeOther(fields.address("/events", &[], &[])))
+        Page::Events | Page::Log if query.split('&').any(|field| field.ends_with('=')) => {
+            let path = if page == Page::Log { "/log" } else { "/events" };
+            Ok(Answer::SeeOther(fields.address(path, &[], &[])))
         }
         Page::Events => events::show(api, &fields, viewer).await.map(Answer::Html),
         Page::EventsLatest => events::latest(api, &fields).await,
         Page::Event(id) => event::show(api, id, &fields, viewer).await,
         Page::Dead => dead::show(api, &fields, viewer).await.map(Answer::Html),
         Page::Rejected => rejected::show(api, &fields, viewer).await.map(Answer::Html),
+        Page::RejectedOne(number) => rejected_one::show(api, number, &fields, viewer).await,
         Page::Handlers => handlers::list(api, &fields, viewer).map(Answer::Html),
         Page::Handler(name) => handlers::show(api, &name, &fields, viewer).await.map(Answer::Html),
         Page::Sources => sources::list(api, &fields, viewer).map(Answer::Html),
         Page::Source(name) => sources::show(api, &name, &fields, viewer).await.map(Answer::Html),
         Page::Config => config::show(api, &fields, viewer).map(Answer::Html),
-        Page::Log => config::log(api, &fields, viewer).map(Answer::Html),
+        Page::Log => action_log::show(api, &fields, viewer).map(Answer::Html),
         // `http` lets these be posted only.
         Page::EventReplay(_)
         | Page::DeadRedrive

@@ -13,6 +13,10 @@ use crate::clock::Timestamp;
 use crate::files;
 use crate::sync::lock;
 
+use super::acted_on::ActionTarget;
+use super::ask::LIMIT;
+use super::{ActedOn, Api, ApiError};
+
 /// The most actions that are kept.
 const ACTIONS_MAX: usize = 500;
 /// The longest text of one field.
@@ -31,6 +35,17 @@ pub enum Actor {
 }
 
 impl Actor {
+    pub const ALL: [Self; 3] = [Self::CommandLine, Self::Token, Self::Dashboard];
+
+    /// As JSON and addresses have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CommandLine => "command_line",
+            Self::Token => "token",
+            Self::Dashboard => "dashboard",
+        }
+    }
+
     /// As people read it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -54,10 +69,94 @@ pub struct ActionView {
     pub action: String,
     /// Which things: a filter, an event or a handler.
     pub target: String,
+    /// The same as it is found again; empty of actions that an earlier version noted.
+    #[serde(default)]
+    pub about: ActedOn,
     /// What came of it.
     pub result: String,
     /// Whether it was done.
     pub is_done: bool,
+}
+
+/// Which actions to list.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActionsAsk {
+    /// Only those of this actor.
+    pub actor: Option<Actor>,
+    /// Only what is called so: `redrive`, `pause`, …
+    pub action: Option<String>,
+    /// Only those with this text in what they were for.
+    pub target: Option<String>,
+    /// Only from this moment on.
+    pub since: Option<Timestamp>,
+    /// Only before this moment.
+    pub until: Option<Timestamp>,
+    /// Only numbers before this one.
+    pub before: Option<u64>,
+    /// At most this many.
+    pub limit: Option<usize>,
+}
+
+impl ActionsAsk {
+    /// How many to list.
+    pub fn limit(&self) -> usize {
+        self.limit.unwrap_or(LIMIT).max(1)
+    }
+
+    fn is_for(&self, action: &ActionView) -> bool {
+        self.actor.is_none_or(|actor| action.actor == actor)
+            && self.action.as_ref().is_none_or(|wanted| action.action == *wanted)
+            && self.target.as_ref().is_none_or(|text| action.target.contains(text))
+            && self.since.is_none_or(|since| action.at >= since)
+            && self.until.is_none_or(|until| action.at < until)
+            && self.before.is_none_or(|before| action.number < before)
+    }
+}
+
+/// A page of actions.
+#[derive(Debug)]
+pub struct ListedActions {
+    /// What is in it, newest first.
+    pub actions: Vec<ActionView>,
+    /// The number to go on with, as `before`; `None` = nothing is behind it.
+    pub next: Option<u64>,
+}
+
+impl Api {
+    /// A page of actions, newest first.
+    pub fn actions(&self, ask: &ActionsAsk) -> Result<ListedActions, ApiError> {
+        Ok(self.server()?.actions.list(ask))
+    }
+
+    /// What was done, each word once.
+    pub fn action_words(&self) -> Result<Vec<String>, ApiError> {
+        Ok(self.server()?.actions.words())
+    }
+
+    /// Writes down what came of a change.
+    pub(super) fn note<T>(
+        &self,
+        action: &str,
+        target: impl Into<ActionTarget>,
+        result: &Result<T, ApiError>,
+        text: impl FnOnce(&T) -> String,
+    ) {
+        let Some(server) = &self.server else { return };
+        let (result, is_done) = match result {
+            Ok(value) => (text(value), true),
+            Err(err) => (err.to_string(), false),
+        };
+        let (at, actor, action) = (self.clock.now(), self.actor, action.to_owned());
+        let ActionTarget { words: target, about } = target.into();
+        let noted = ActionView { number: 0, at, actor, action, target, about, result, is_done };
+        server.actions.add(noted);
+    }
+
+    /// The action with this number.
+    pub fn action(&self, number: u64) -> Option<ActionView> {
+        self.server.as_ref()?.actions.get(number)
+    }
 }
 
 /// The newest actions.
@@ -118,9 +217,22 @@ impl Actions {
         number
     }
 
-    /// The newest, newest first.
-    pub fn list(&self, limit: usize) -> Vec<ActionView> {
-        self.kept().actions.iter().rev().take(limit).cloned().collect()
+    /// Those that `ask` asks for, newest first.
+    pub fn list(&self, ask: &ActionsAsk) -> ListedActions {
+        let kept = self.kept();
+        let mut found = kept.actions.iter().rev().filter(|action| ask.is_for(action));
+        let actions: Vec<ActionView> = found.by_ref().take(ask.limit()).cloned().collect();
+        let next = found.next().and(actions.last()).map(|last| last.number);
+        ListedActions { actions, next }
+    }
+
+    /// What was done, each word once.
+    pub fn words(&self) -> Vec<String> {
+        let mut words: Vec<String> =
+            self.kept().actions.iter().map(|action| action.action.clone()).collect();
+        words.sort();
+        words.dedup();
+        words
     }
 
     /// The one with this number.
@@ -162,6 +274,7 @@ mod tests {
             actor: Actor::Token,
             action: "redrive".into(),
             target,
+            about: ActedOn::default(),
             result: "done 1".into(),
             is_done: true,
         }
@@ -176,10 +289,18 @@ mod tests {
             assert_eq!(actions.add(action(n.to_string())), n as u64);
         }
         let again = Actions::open(path.clone());
-        assert_eq!(again.list(usize::MAX), actions.list(usize::MAX));
-        assert_eq!(again.list(usize::MAX).len(), ACTIONS_MAX);
-        assert_eq!(again.list(1)[0].target, (3 * ACTIONS_MAX).to_string());
+        let all = ActionsAsk { limit: Some(usize::MAX), ..ActionsAsk::default() };
+        assert_eq!(again.list(&all).actions, actions.list(&all).actions);
+        assert_eq!(again.list(&all).actions.len(), ACTIONS_MAX);
+        assert_eq!(again.list(&all).actions[0].target, (3 * ACTIONS_MAX).to_string());
         assert!(std::fs::read_to_string(path).unwrap().lines().count() <= 2 * ACTIONS_MAX);
+    }
+
+    #[test]
+    fn names_of_actors_are_those_of_their_json() {
+        for actor in Actor::ALL {
+            assert_eq!(serde_json::to_value(actor).unwrap(), actor.name());
+        }
     }
 
     #[test]
@@ -191,7 +312,7 @@ mod tests {
             let actions = Actions::open(path.clone());
             actions.add(action("x".repeat(1 << 20)));
             assert!(std::fs::metadata(&path).unwrap().len() < 2_000);
-            assert_eq!(Actions::open(path.clone()).list(9).len(), 1);
+            assert_eq!(Actions::open(path.clone()).list(&ActionsAsk::default()).actions.len(), 1);
         }
     }
 }

@@ -45,7 +45,7 @@ pub struct EventsAsk {
 }
 
 /// As many as fill a screen or two.
-const LIMIT: usize = 50;
+pub(super) const LIMIT: usize = 50;
 
 /// `path=value` with the parts of the path between dots.
 fn field(text: &str) -> Result<BodyFilter, ApiError> {
@@ -146,20 +146,5 @@ impl RejectedAsk {
     /// How many to list.
     pub fn limit(&self) -> usize {
         self.limit.unwrap_or(LIMIT).max(1)
-    }
-}
-
-/// How many actions to list.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ActionsAsk {
-    /// At most this many.
-    pub limit: Option<usize>,
-}
-
-impl ActionsAsk {
-    /// How many to list.
-    pub fn limit(&self) -> usize {
-        self.limit.unwrap_or(LIMIT)
     }
 }

@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::event::{HandlerName, Position};
 use crate::queue::{DeadChange, DeadCursor, DeadFilter, DeadLetter, DeadListing, DeadRecord};
 
+use super::acted_on::ActionTarget;
 use super::dead_ask::{self, DeadSelection};
 use super::{Api, ApiError, DeadEntry, DeadView, LostView};
 
@@ -99,7 +100,7 @@ impl Api {
     /// Dead letters that match, oldest first; those whose events cannot be read any more stand behind
     /// the others of a page. Behind the last of them is what was lost before it died.
     pub async fn dead(&self, selection: DeadSelection) -> Result<ListedDead, ApiError> {
-        let DeadSelection { filter, like, is_dry_run: _ } = selection;
+        let DeadSelection { filter, like, is_dry_run: _, about: _ } = selection;
         let limit = filter.limit.unwrap_or(usize::MAX);
         // One more says whether there are more.
         let most = if like.is_none() { Some(limit.saturating_add(1)) } else { None };
@@ -163,7 +164,7 @@ impl Api {
         &self,
         selection: &DeadSelection,
     ) -> Result<Vec<DeadRecord>, ApiError> {
-        let DeadSelection { filter, like, is_dry_run: _ } = selection;
+        let DeadSelection { filter, like, is_dry_run: _, about: _ } = selection;
         let limit = filter.limit.unwrap_or(usize::MAX);
         let unlimited = DeadFilter { limit: None, ..filter.clone() };
         let mut records = self.queue.dead_records(unlimited).await?;
@@ -179,7 +180,7 @@ impl Api {
     ) -> Result<Changed, ApiError> {
         let records = self.dead_records(&selection).await?;
         let target = selection.target(group_of(selection.like.as_deref(), &records).as_deref());
-        let DeadSelection { filter, like, is_dry_run } = selection;
+        let DeadSelection { filter, like, is_dry_run, about } = selection;
         let limit = filter.limit.unwrap_or(usize::MAX);
         // Lost deliveries have no reason, so none of them is in a group.
         let n_lost = if like.is_some() {
@@ -210,7 +211,7 @@ impl Api {
         let changed =
             // More than matched may be done: letters that died in between match the filter, too.
             done.map(|done| Changed::new(matched.max(done), done)).map_err(ApiError::from);
-        self.note(action, target, &changed, |changed| {
+        self.note(action, ActionTarget::new(target, about), &changed, |changed| {
             format!("{} of {}, {} skipped", changed.done, changed.matched, changed.skipped)
         });
         changed

@@ -9,10 +9,12 @@ use crate::event::{EventId, HandlerName, Position};
 use crate::queue::{DeadCursor, DeadFilter};
 
 use super::values::{handler, words_of};
-use super::{Api, ApiError};
+use super::{ActedOn, Api, ApiError, ListName};
 
 /// What no filter asks for.
 const ALL: &str = "all dead letters";
+/// What narrows the list of dead letters.
+const FILTER: [&str; 6] = ["handler", "id", "reason", "since", "until", "like"];
 
 /// Which dead letters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +76,7 @@ impl DeadAsk {
 
     /// `api` knows the place of the event that is named.
     pub async fn parse(self, api: &Api) -> Result<DeadSelection, ApiError> {
+        let about = self.about();
         let position = match self.id {
             None => None,
             Some(text) => {
@@ -90,7 +93,7 @@ impl DeadAsk {
             after: self.after.as_deref().map(cursor).transpose()?,
             limit: self.limit,
         };
-        Ok(DeadSelection { filter, like: self.like, is_dry_run: self.dry_run })
+        Ok(DeadSelection { filter, like: self.like, is_dry_run: self.dry_run, about })
     }
 }
 
@@ -186,6 +189,12 @@ impl DeadAsk {
         words_of(parts).unwrap_or_else(|| ALL.to_owned())
     }
 
+    /// The list of those that it is for.
+    pub(super) fn about(&self) -> ActedOn {
+        let event = self.id.as_deref().and_then(|id| id.parse().ok());
+        ActedOn { event, ..ActedOn::list(ListName::Dead, self, &FILTER) }
+    }
+
     /// The same as a rollout.
     pub fn into_rollout(self, rate: Option<u32>) -> RolloutAsk {
         let Self { handler, id, reason, since, until, limit, like, all, .. } = self;
@@ -202,6 +211,8 @@ pub struct DeadSelection {
     pub like: Option<String>,
     /// Only count them.
     pub is_dry_run: bool,
+    /// The list of them, for the action log.
+    pub about: ActedOn,
 }
 
 impl DeadSelection {

@@ -6,6 +6,7 @@ use crate::event::{EventId, HandlerName};
 use crate::queue::DeadChange;
 use crate::text::counted;
 
+use super::acted_on::{ActedOn, ActionTarget};
 use super::{Api, ApiError, Changed};
 
 impl Api {
@@ -24,7 +25,11 @@ impl Api {
         let done = self.queue.change_dead(letters, DeadChange::Redrive).await;
         let changed = done.map(|done| Changed::new(matched, done)).map_err(ApiError::from);
         let target = counted(matched, "picked dead letter", "picked dead letters");
-        self.note("redrive", target, &changed, |changed| {
+        let about = match picked {
+            [(id, handler)] => ActedOn::event(*id, Some(handler)),
+            _ => ActedOn::default(),
+        };
+        self.note("redrive", ActionTarget::new(target, about), &changed, |changed| {
             format!("{} of {}, {} skipped", changed.done, changed.matched, changed.skipped)
         });
         changed
@@ -44,9 +49,12 @@ impl Api {
         let replayed = self.replay_all_of(&events, handler).await;
         let whom = handler.map_or("every handler", HandlerName::as_str);
         let target = counted(events.len() as u64, "picked event", "picked events");
-        self.note("replay", format!("{target} to {whom}"), &replayed, |count| {
-            counted(*count, "delivery", "deliveries")
-        });
+        let about = match picked {
+            [id] => ActedOn::event(*id, handler),
+            _ => ActedOn { handler: handler.cloned(), ..ActedOn::default() },
+        };
+        let target = ActionTarget::new(format!("{target} to {whom}"), about);
+        self.note("replay", target, &replayed, |count| counted(*count, "delivery", "deliveries"));
         replayed
     }
 }

@@ -13,7 +13,8 @@ use crate::event::{EventId, SourceName};
 use crate::ingest::{Accepted, RejectedRequest, RejectedRing, Stored};
 use crate::source::{Explanation, Source, SourceCredentials};
 
-use super::{Api, ApiError, Changed, RejectedAsk, view};
+use super::acted_on::{ActedOn, ActionTarget};
+use super::{Api, ApiError, Changed, ListName, RejectedAsk, view};
 
 /// One rejected request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -203,9 +204,10 @@ impl Api {
     /// passes.
     pub async fn release(&self, number: u64) -> Result<EventId, ApiError> {
         let released = self.try_release(number).await;
-        self.note("release", format!("rejected request {number}"), &released, |id| {
-            format!("stored as {id}")
-        });
+        let event = released.as_ref().ok().copied();
+        let about = ActedOn { event, rejected: Some(number), ..ActedOn::default() };
+        let target = ActionTarget::new(format!("rejected request {number}"), about);
+        self.note("release", target, &released, |id| format!("stored as {id}"));
         released
     }
 
@@ -284,7 +286,9 @@ impl Api {
         }
         changed.count = changed.done;
         if !ask.dry_run {
-            self.note("release", ask.target(), &Ok::<_, ApiError>(changed), |changed| {
+            let about = ActedOn::list(ListName::Rejected, &ask, &["source", "reason"]);
+            let target = ActionTarget::new(ask.target(), about);
+            self.note("release", target, &Ok::<_, ApiError>(changed), |changed| {
                 let Changed { matched, done, failed, .. } = changed;
                 format!("{done} of {matched}, {failed} still fail verification")
             });

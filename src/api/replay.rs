@@ -13,9 +13,13 @@ use crate::event::{Event, EventId, HandlerName};
 use crate::queue::{EventQuery, TAKE_BYTES_MAX};
 use crate::text::counted;
 
+use super::acted_on::{ActedOn, ActionTarget};
 use super::ask::EventsAsk;
 use super::values::{handler, words_of};
-use super::{Api, ApiError, no_handler};
+use super::{Api, ApiError, ListName, no_handler};
+
+/// What narrows the list of events; `handler` is to whom they are delivered again.
+const FILTER: [&str; 7] = ["source", "type", "since", "until", "contains", "field", "q"];
 
 /// One page of a replay.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +117,15 @@ impl ReplayRange {
         ];
         words_of(said).map_or_else(|| "all events".to_owned(), |said| format!("events: {said}"))
     }
+
+    /// The list of the events that it is for, where a list can be asked for them.
+    fn about(&self) -> ActedOn {
+        let handler = self.handler.as_deref().and_then(|name| HandlerName::parse(name).ok());
+        if self.after.or(self.up_to).is_some() {
+            return ActedOn { handler, ..ActedOn::default() };
+        }
+        ActedOn { handler, ..ActedOn::list(ListName::Events, self, &FILTER) }
+    }
 }
 
 impl Api {
@@ -126,9 +139,9 @@ impl Api {
         let event = Arc::new(self.get(id).await?);
         let replayed = self.replay_event(&event, handler).await;
         let whom = handler.map_or("every handler", HandlerName::as_str);
-        self.note("replay", format!("event {id} to {whom}"), &replayed, |count| {
-            counted(*count, "delivery", "deliveries")
-        });
+        let about = ActedOn::event(id, handler);
+        let target = ActionTarget::new(format!("event {id} to {whom}"), about);
+        self.note("replay", target, &replayed, |count| counted(*count, "delivery", "deliveries"));
         replayed
     }
 
@@ -237,7 +250,7 @@ impl Api {
         most: Duration,
     ) -> Result<Replayed, ApiError> {
         let (began, is_dry_run) = (self.clock.steady(), range.dry_run);
-        let (filter, whom) = (range.words(), range.handler.clone());
+        let (filter, whom, about) = (range.words(), range.handler.clone(), range.about());
         range.up_to = range.up_to.or(Some(self.queue.stats().last.0));
         let mut sum = Replayed { after: range.after.unwrap_or(0), ..Replayed::default() };
         let replayed = loop {
@@ -253,7 +266,8 @@ impl Api {
         };
         if !is_dry_run {
             let whom = whom.as_deref().unwrap_or("every handler");
-            self.note("replay", format!("{filter} to {whom}"), &replayed, |sum| {
+            let target = ActionTarget::new(format!("{filter} to {whom}"), about);
+            self.note("replay", target, &replayed, |sum| {
                 let more = if sum.is_last { "" } else { "; more match: do it again" };
                 format!("{} events, {} deliveries{more}", sum.done, sum.deliveries)
             });

@@ -5,6 +5,7 @@ use crate::event::{HandlerName, Position};
 use crate::queue::DeadRecord;
 use crate::text::counted;
 
+use super::acted_on::{ActedOn, ActionTarget};
 use super::dead::group_of;
 use super::dead_ask::{DeadAsk, RolloutAsk};
 use super::{Api, ApiError, Server};
@@ -64,9 +65,13 @@ impl Api {
 
     /// Begins to redrive what matches, by stages. It is durable once this returns.
     pub async fn begin_rollout(&self, ask: RolloutAsk) -> Result<RolloutView, ApiError> {
-        let asked = ask.target(None);
+        let (asked, about) = (ask.target(None), DeadAsk::from(ask.clone()).about());
         let begun = self.try_begin(ask).await;
-        let target = begun.as_ref().map_or(asked, |view| view.target.clone());
+        let (number, words) = match &begun {
+            Ok(view) => (Some(view.number), view.target.clone()),
+            Err(_) => (None, asked),
+        };
+        let target = ActionTarget::new(words, ActedOn { rollout: number, ..about });
         self.note("rollout", target, &begun, |view| {
             let letters = counted(view.matched, "dead letter", "dead letters");
             format!("rollout {} began: {letters}", view.number)
@@ -120,7 +125,8 @@ impl Api {
     ) -> Result<RolloutView, ApiError> {
         let changed = self.try_change(number, step).await;
         let action = format!("{} rollout", step.as_str());
-        self.note(&action, format!("rollout {number}"), &changed, summary);
+        let target = ActionTarget::new(format!("rollout {number}"), ActedOn::rollout(number));
+        self.note(&action, target, &changed, summary);
         changed
     }
 
@@ -173,7 +179,8 @@ impl Api {
             | RolloutState::Done => Ok(()),
         };
         let action = format!("rollout {}", view.state.as_str());
-        let target = format!("rollout {}: {}", view.number, view.target);
+        let words = format!("rollout {}: {}", view.number, view.target);
+        let target = ActionTarget::new(words, ActedOn::rollout(view.number));
         self.note(&action, target, &ended, |()| summary(view));
     }
 }

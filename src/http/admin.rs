@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use tracing::error;
 
 use crate::api::{
-    ActionsAsk, Actor, Api, ApiError, DeadAsk, DeadSelection, ExportAsk, Forgotten, QueueView,
-    ReplayAsk, RolloutAsk, Run, RunChanged,
+    Actor, Api, ApiError, DeadAsk, DeadSelection, ExportAsk, Forgotten, QueueView, ReplayAsk,
+    RolloutAsk, Run, RunChanged,
 };
 use crate::cluster::ClusterAnswer;
 
@@ -232,10 +232,7 @@ async fn read(
         Route::OpenApi => Ok(json(&openapi::document())),
         Route::Rates => Ok(json(&api.rates()?)),
         Route::Config => Ok(json(&api.config()?)),
-        Route::Actions => {
-            let ask: ActionsAsk = query(request, api)?;
-            Ok(json(&api.actions(ask.limit())?))
-        }
+        Route::Actions => lists::actions(&query(request, api)?, api),
         Route::Export => {
             let ask: ExportAsk = query(request, api)?;
             let (after, limit) = ask.parse();

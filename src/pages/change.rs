@@ -2,7 +2,7 @@
 
 use super::fields::Fields;
 use super::{Answer, Page, dead, events, picked, rejected, words};
-use crate::api::{Api, ApiError, PauseAsk, Run};
+use crate::api::{ActionsAsk, Api, ApiError, PauseAsk, Run};
 use crate::clock::Timestamp;
 use crate::event::{EventId, EventType, HandlerName, SourceName};
 
@@ -51,6 +51,7 @@ pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiErro
         | Page::Event(_)
         | Page::Dead
         | Page::Rejected
+        | Page::RejectedOne(_)
         | Page::Handlers
         | Page::Handler(_)
         | Page::Sources
@@ -58,7 +59,8 @@ pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiErro
         | Page::Config
         | Page::Log => return Err(ApiError::NotFound("nothing is changed there".into())),
     };
-    let newest = api.actions(1)?.first().map(|action| action.number).unwrap_or_default();
+    let newest = ActionsAsk { limit: Some(1), ..ActionsAsk::default() };
+    let newest = api.actions(&newest)?.actions.first().map_or(0, |action| action.number);
     let sign = if back.contains('?') { '&' } else { '?' };
     Ok(Answer::SeeOther(format!("{back}{sign}done={newest}")))
 }

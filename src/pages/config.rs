@@ -1,23 +1,22 @@
-//! `/config` and `/log`: what is in force, and who changed what.
+//! `/config`: what is in force.
 
 use askama::Template;
 
+use super::action_log::ActionRow;
 use super::fields::Fields;
 use super::frame::{Frame, Here};
-use super::widgets::{Sign, Ticked, When};
+use super::widgets::{Ticked, When};
+use super::words::Room;
 use super::{Viewer, rendered, words};
-use crate::api::{ActionView, Api, ApiError, ConfigView, KeyOrigin};
-use crate::clock::Timestamp;
+use crate::api::{ActionsAsk, Api, ApiError, ConfigView, KeyOrigin};
 
 /// Keys that are shown.
 const KEYS_MAX: usize = 110;
 /// Defaults that are shown.
 const DEFAULTS_MAX: usize = 110;
-/// Reloads that are shown, of so many of the newest actions.
+/// Reloads that are shown, and bytes of what came of them.
 const RELOADS_MAX: usize = 5;
-const ACTIONS_LOOKED_AT: usize = 500;
-/// Actions that are shown.
-const ACTIONS_MAX: usize = 60;
+const RELOADS_ROOM: usize = 4 << 10;
 
 #[derive(Template)]
 #[template(path = "config.html")]
@@ -81,14 +80,19 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
     };
     let shown = around.keys.iter().take(KEYS_MAX);
     let by_default = defaults.iter().take(DEFAULTS_MAX);
-    let of_reload = |action: &ActionView| action.action == "reload";
-    let reloads = api.actions(ACTIONS_LOOKED_AT)?.into_iter().filter(of_reload);
+    let of_reload = ActionsAsk {
+        action: Some("reload".to_owned()),
+        limit: Some(RELOADS_MAX),
+        ..ActionsAsk::default()
+    };
+    let reloads = api.actions(&of_reload)?.actions;
+    let mut room = Room::new(RELOADS_ROOM);
     let json = "/api/v1/config";
     rendered(&ConfigPage {
         frame: Frame::new(api, &status, fields, viewer, Here::Config, "Configuration", json),
         path: words::shown(&around.config, 200),
         read: When::ago(around.read_at, now),
-        reloads: reloads.take(RELOADS_MAX).map(|action| action_row(action, now)).collect(),
+        reloads: reloads.iter().map(|action| ActionRow::new(action, now, &mut room)).collect(),
         n_more_defaults: defaults.len().saturating_sub(DEFAULTS_MAX),
         defaults: by_default
             .map(|(key, value)| (words::shown(key, 90), words::shown(value, 100)))
@@ -100,43 +104,4 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
         mistake,
         token: words::shown(&around.token, 200),
     })
-}
-
-#[derive(Template)]
-#[template(path = "log.html")]
-struct LogPage {
-    frame: Frame,
-    actions: Vec<ActionRow>,
-}
-
-/// One change.
-#[derive(Debug)]
-struct ActionRow {
-    at: When,
-    who: &'static str,
-    action: String,
-    target: Ticked,
-    result: Ticked,
-    sign: Sign,
-}
-
-fn action_row(action: ActionView, now: Timestamp) -> ActionRow {
-    ActionRow {
-        at: When::ago(action.at, now),
-        who: action.actor.as_str(),
-        action: action.action,
-        target: Ticked::new(&action.target, 200),
-        result: Ticked::new(&action.result, 200),
-        sign: if action.is_done { Sign::Ok } else { Sign::Bad },
-    }
-}
-
-/// The action log.
-pub(super) fn log(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
-    let (status, now) = (api.status(), api.now());
-    let actions = api.actions(ACTIONS_MAX)?.into_iter();
-    let actions = actions.map(|action| action_row(action, now)).collect();
-    let json = "/api/v1/actions";
-    let frame = Frame::new(api, &status, fields, viewer, Here::Log, "Action log", json);
-    rendered(&LogPage { frame, actions })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use askama::Template;
 
 use super::about::about;
-use super::event_body::{ShownBody, content_type, shown_body};
+use super::event_body::{BodySource, ShownBody, shown_body};
 use super::event_lanes::{self, Lane, LaneContext, NotCalled, lane};
 use super::events::of_type;
 use super::fields::{Fields, address};
@@ -240,7 +240,7 @@ fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) 
         n_more_lanes: called.len().saturating_sub(LANES_MAX),
         not_called,
         plan,
-        body: shown_body(entry, fields.get("body").unwrap_or_default()),
+        body: shown_body(&BodySource::of(entry), fields.get("body").unwrap_or_default()),
         headers,
         position: words::count(event.position.0),
         facts: facts(entry, retention, now),
@@ -301,7 +301,7 @@ fn curl_line(entry: &EventEntry, base: &str) -> String {
     format!(
         "curl -X POST --data-binary @{id}.body -H 'Content-Type: {}' -H 'SIGNATURE-HEADER: …' \
          {base}/hooks/{source}",
-        content_type(entry),
+        BodySource::of(entry).content_type(),
         id = entry.event.id,
         source = entry.event.source,
     )

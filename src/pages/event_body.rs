@@ -1,10 +1,13 @@
-//! The body of an event as its page shows it.
+//! The body of an event or of a rejected request as its page shows it.
 
 use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
 
 use super::json::PrettyJson;
 use super::words;
 use crate::api::EventEntry;
+use crate::body::UnreadableBody;
 use crate::text::unescaped_json;
 
 /// Bytes of a body that are shown in hexadecimal: each takes four characters.
@@ -21,30 +24,56 @@ pub(super) struct ShownBody {
     pub(super) note: String,
 }
 
-pub(super) fn content_type(entry: &EventEntry) -> String {
-    let found = entry.detail.headers.iter().find(|(name, _)| name == "content-type");
-    let text = found.map_or("application/json", |(_, value)| value.as_str());
-    words::shown(text, 60).replace('\'', "")
+/// A body, and what is known of it.
+pub(super) struct BodySource<'a> {
+    pub(super) bytes: &'a [u8],
+    /// It as JSON: of a form, a packed body and the like it is what the reader makes of it.
+    pub(super) json: Result<Option<Cow<'a, str>>, &'a UnreadableBody>,
+    pub(super) content_type: Option<&'a str>,
+    /// How long it is as it came.
+    pub(super) n_bytes: usize,
 }
 
-/// The body of `entry`: `pretty`, `raw` or as a `hex` dump.
-pub(super) fn shown_body(entry: &EventEntry, form: &str) -> ShownBody {
-    let event = &entry.event;
-    let json = event.json();
-    // Of a form, a packed body and the like it is what the reader makes of it.
+impl<'a> BodySource<'a> {
+    pub(super) fn of(entry: &'a EventEntry) -> Self {
+        let headers = &entry.detail.headers;
+        let kind = headers.iter().find(|(name, _)| name == "content-type");
+        Self {
+            bytes: &entry.event.body,
+            json: entry.event.json(),
+            content_type: kind.map(|(_, value)| value.as_str()),
+            n_bytes: entry.detail.summary.body_bytes,
+        }
+    }
+
+    pub(super) fn content_type(&self) -> String {
+        words::shown(self.content_type.unwrap_or("application/json"), 60).replace('\'', "")
+    }
+}
+
+/// What is JSON by the letter, of bytes whose sender is not known.
+pub(super) fn json_of(body: &[u8]) -> Option<Cow<'_, str>> {
+    let text = std::str::from_utf8(body).ok();
+    let text = text.filter(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
+    text.map(|text| Cow::Borrowed(text.trim()))
+}
+
+/// A body: `pretty`, `raw` or as a `hex` dump.
+pub(super) fn shown_body(source: &BodySource<'_>, form: &str) -> ShownBody {
+    let BodySource { bytes, json, n_bytes, .. } = source;
     let is_own_json = matches!(json, Ok(Some(Cow::Borrowed(_))));
     let text = json.as_ref().ok().and_then(|text| text.as_deref());
     let mut body = ShownBody {
-        size: words::bytes(entry.detail.summary.body_bytes as u64),
-        kind: if is_own_json { "JSON".to_owned() } else { content_type(entry) },
+        size: words::bytes(*n_bytes as u64),
+        kind: if is_own_json { "JSON".to_owned() } else { source.content_type() },
         ..ShownBody::default()
     };
     match (form, text) {
         ("hex", _) => {
             body.form = "hex";
-            let kept = event.body.get(..HEX_MAX).unwrap_or(&event.body);
+            let kept = bytes.get(..HEX_MAX).unwrap_or(bytes);
             body.shown = PrettyJson::plain(&hex_dump(kept));
-            if kept.len() < event.body.len() {
+            if kept.len() < bytes.len() {
                 CUT.clone_into(&mut body.note);
             }
         }
@@ -57,12 +86,12 @@ pub(super) fn shown_body(entry: &EventEntry, form: &str) -> ShownBody {
         }
         (_, _) => {
             body.form = "raw";
-            body.shown = PrettyJson::plain(&String::from_utf8_lossy(&event.body));
+            body.shown = PrettyJson::plain(&String::from_utf8_lossy(bytes));
             if !body.shown.is_whole {
                 CUT.clone_into(&mut body.note);
             }
             if form != "raw"
-                && let Err(err) = &json
+                && let Err(err) = json
             {
                 body.note = format!("{err}. {}", body.note);
             }

@@ -18,6 +18,8 @@ pub enum Page {
     Dead,
     /// `/rejected`
     Rejected,
+    /// `/rejected/{number}`
+    RejectedOne(u64),
     /// `/handlers`
     Handlers,
     /// `/handlers/{name}`
@@ -86,6 +88,7 @@ impl Page {
             ["dead", "drop"] => Self::DeadDrop,
             ["rejected"] => Self::Rejected,
             ["rejected", "release"] => Self::RejectedReleaseAll,
+            ["rejected", number] => Self::RejectedOne(number.parse().ok()?),
             ["rejected", number, "release"] => Self::RejectedRelease(number.parse().ok()?),
             ["handlers"] => Self::Handlers,
             ["handlers", name] => Self::Handler(handler(name)?),
@@ -112,6 +115,7 @@ impl Page {
             | Self::Event(_)
             | Self::Dead
             | Self::Rejected
+            | Self::RejectedOne(_)
             | Self::Handlers
             | Self::Handler(_)
             | Self::Sources

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 
+use super::explained::Explained;
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::widgets::{Ticked, When};
@@ -50,11 +51,7 @@ struct Group {
     last: When,
     /// Both are said alike.
     is_one_moment: bool,
-    /// What was found to be wrong.
-    line: Option<Ticked>,
-    hint: String,
-    /// The same as prose, where it is one line.
-    advice: Option<Ticked>,
+    explained: Explained,
     /// How many of those that were looked at would be stored by now, in words.
     good: String,
     has_good: bool,
@@ -195,8 +192,6 @@ fn good(n_good: usize, n_looked_at: usize, n_all: usize) -> String {
     }
 }
 
-/// So much of a line of an explanation is shown.
-const LINE_CHARS_MAX: usize = 600;
 /// Where nothing was mended yet.
 const NONE_GOOD: &str = "None would be good now: mend the cause first, then release them.";
 
@@ -210,24 +205,9 @@ async fn group(
 ) -> Result<Group, ApiError> {
     let now = api.now();
     let explained = match requests.first() {
-        // One that was released meanwhile has no explanation.
-        Some(newest) => api.explain(newest.number).await.ok(),
-        None => None,
+        Some(newest) => Explained::of(api, newest.number, room).await,
+        None => Explained::default(),
     };
-    let explained = explained.map(|view| serde_json::to_value(&view).unwrap_or_default());
-    let mut text = |key: &str| {
-        let text = explained.as_ref().and_then(|view| view.get(key)?.as_str());
-        let lines = text.unwrap_or_default().lines();
-        lines.map(|line| room.shown(line, LINE_CHARS_MAX)).collect::<Vec<_>>().join("\n")
-    };
-    let (line, mut hint) = (text("line"), text("config_hint"));
-    let table = text("config_table");
-    // A part of a table is no table.
-    if table.lines().any(|line| line.ends_with('…')) {
-        hint.push_str("\n\n`gatepost rejected explain` shows the table");
-    } else if !table.is_empty() {
-        hint = format!("{hint}\n\n{table}");
-    }
     let numbers: Vec<u64> = requests.iter().map(|request| request.number).collect();
     let (n_good, n_looked_at) = api.good_by_now(&numbers, VERIFIED_MAX)?;
     let moments = || requests.iter().map(|request| request.received_at);
@@ -242,9 +222,7 @@ async fn group(
         is_one_moment: first.is_said_as(&last),
         first,
         last,
-        line: (!line.is_empty()).then(|| Ticked::new(&line, 600)),
-        advice: (!hint.is_empty() && !hint.contains('\n')).then(|| Ticked::new(&hint, 700)),
-        hint,
+        explained,
         good: good(n_good, n_looked_at, numbers.len()),
         has_good: n_good > 0,
         exact: exact(reason),

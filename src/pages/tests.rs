@@ -36,6 +36,7 @@ fn every_form_posts_to_a_change_that_there_is() {
             let action = action
                 .replace("{{ id }}", id)
                 .replace("{{ request.number }}", "7")
+                .replace("{{ number }}", "7")
                 .replace("{{ one.number }}", "7");
             let mut path = String::new();
             let mut rest = action.as_str();

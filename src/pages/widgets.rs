@@ -272,6 +272,9 @@ impl fmt::Display for Plain {
 
 impl HtmlSafe for Plain {}
 
+/// Bytes of what stands around a piece of code.
+const CODE_TAGS: usize = "<code></code>".len();
+
 /// A text in which what stands between backticks is code. Its pieces are escaped by the templates.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ticked {
@@ -281,7 +284,17 @@ pub(super) struct Ticked {
 
 impl Ticked {
     pub(super) fn new(text: &str, chars_max: usize) -> Self {
-        let shown = words::shown(text, chars_max);
+        Self::of(&words::shown(text, chars_max))
+    }
+
+    /// The same, where there is room for it.
+    pub(super) fn within(text: &str, chars_max: usize, room: &mut words::Room) -> Self {
+        let ticked = Self::of(&room.shown(text, chars_max));
+        let n_codes = ticked.pieces.iter().filter(|(_, is_code)| *is_code).count();
+        if room.takes_bytes(n_codes * CODE_TAGS) { ticked } else { Self::of("…") }
+    }
+
+    fn of(shown: &str) -> Self {
         let pieces = shown.split('`').enumerate();
         let pieces = pieces.map(|(index, piece)| (piece.to_owned(), index % 2 == 1));
         Self { pieces: pieces.filter(|(piece, _)| !piece.is_empty()).collect() }

@@ -42,11 +42,18 @@ impl Room {
         let as_html =
             |c: char| if matches!(c, '&' | '<' | '>' | '"' | '\'') { 6 } else { c.len_utf8() };
         let n_bytes: usize = shown.chars().map(as_html).sum();
-        if n_bytes > self.0 {
-            return "…".to_owned();
-        }
-        self.0 -= n_bytes;
-        shown
+        if self.takes_bytes(n_bytes) { shown } else { "…".to_owned() }
+    }
+
+    /// Whether there is room for an address of ours, which is used up then.
+    pub(super) fn takes(&mut self, address: &str) -> bool {
+        self.takes_bytes(address.len())
+    }
+
+    pub(super) fn takes_bytes(&mut self, n_bytes: usize) -> bool {
+        let left = self.0.checked_sub(n_bytes);
+        self.0 = left.unwrap_or(self.0);
+        left.is_some()
     }
 }
 

@@ -5,10 +5,10 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 
 use super::answers::json;
 use super::error::AdminError;
-use crate::api::{Api, DeadAsk, EventsAsk, GroupBy, RejectedAsk};
+use crate::api::{ActionsAsk, Api, DeadAsk, EventsAsk, GroupBy, RejectedAsk};
 
 /// What to go on with: as `before` or `after` of events, `after` of dead letters, `before` of
-/// rejected requests. Left out where nothing is behind the page.
+/// rejected requests and actions. Left out where nothing is behind the page.
 pub const NEXT: &str = "gatepost-next";
 /// How many positions were looked at.
 pub(super) const LOOKED_AT: &str = "gatepost-looked-at";
@@ -49,6 +49,16 @@ pub(super) async fn dead(ask: DeadAsk, api: &Api) -> Result<HttpResponse, AdminE
 pub(super) fn rejected(ask: &RejectedAsk, api: &Api) -> Result<HttpResponse, AdminError> {
     let found = api.rejected_page(ask)?;
     let mut response = json(&found.requests);
+    if let Some(next) = found.next {
+        tell(&mut response, NEXT, &next.to_string());
+    }
+    Ok(response)
+}
+
+/// Actions.
+pub(super) fn actions(ask: &ActionsAsk, api: &Api) -> Result<HttpResponse, AdminError> {
+    let found = api.actions(ask)?;
+    let mut response = json(&found.actions);
     if let Some(next) = found.next {
         tell(&mut response, NEXT, &next.to_string());
     }

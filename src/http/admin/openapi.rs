@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+mod actions;
 mod cluster;
 mod dead;
 mod kinds;
@@ -233,7 +234,7 @@ fn path_parameter(part: &str) -> Option<Value> {
 }
 
 fn all_schemas() -> impl Iterator<Item = &'static (&'static str, &'static [Field])> {
-    SCHEMAS.iter().chain(cluster::SCHEMAS).chain(dead::SCHEMAS)
+    SCHEMAS.iter().chain(actions::SCHEMAS).chain(cluster::SCHEMAS).chain(dead::SCHEMAS)
 }
 
 fn fields_of(name: &str) -> Option<Vec<Field>> {

@@ -48,7 +48,7 @@ pub(super) fn visit(browser: &mut Browser, gateway: &Gateway, path: &str) {
 
 /// Pictures of every page in both themes and as wide as a phone, where `GATEPOST_PICTURES` names a
 /// folder: for people to look at.
-fn pictures(browser: &mut Browser, gateway: &Gateway, paths: &[(&str, String)]) {
+pub(super) fn pictures(browser: &mut Browser, gateway: &Gateway, paths: &[(&str, String)]) {
     let Ok(folder) = std::env::var("GATEPOST_PICTURES") else { return };
     for (theme, width, height) in
         [("light", 1280, 900), ("dark", 1280, 900), ("light", 390, 844), ("dark", 320, 844)]
@@ -73,7 +73,7 @@ const PAGES_BEYOND: &str = "[...document.querySelectorAll('.nav a')]\
     .filter(link => link.getBoundingClientRect().right > innerWidth).length";
 
 /// Nothing scrolls sideways and nothing stands over its neighbour, whatever the width.
-fn check_width(browser: &mut Browser, gateway: &Gateway, paths: &[(&str, String)]) {
+pub(super) fn check_width(browser: &mut Browser, gateway: &Gateway, paths: &[(&str, String)]) {
     for width in [320, 390, 900, 1280] {
         browser.size(width, 844);
         for (name, path) in paths {
@@ -109,6 +109,7 @@ fn failed_event_is_found_understood_and_redriven_in_a_browser() {
         ("event", format!("/events/{id}")),
         ("dead", "/dead".to_owned()),
         ("rejected", "/rejected".to_owned()),
+        ("rejected_one", "/rejected/1".to_owned()),
         ("handlers", "/handlers".to_owned()),
         ("handler", "/handlers/app".to_owned()),
         ("sources", "/sources".to_owned()),

@@ -19,7 +19,7 @@ fn address_of(page: &str, words: &str) -> String {
 }
 
 fn n_listed(page: &str) -> usize {
-    page.matches("href=\"/api/v1/rejected/").count()
+    page.matches("href=\"/rejected/").count()
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The dashboard, as browsers and programs see it.
 
 mod access;
+mod action_log;
 mod api;
 mod axe;
 mod browser;
@@ -8,6 +9,7 @@ mod by_hand;
 mod details;
 mod hostile;
 mod lists;
+mod rejected_one;
 mod schemathesis;
 mod steer;
 mod told;

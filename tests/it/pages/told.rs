@@ -68,7 +68,8 @@ fn group_of_dead_letters_is_named_by_its_reason_wherever_it_was_acted_upon() {
     post(&gateway, "rollouts/1/cancel", &json!({}));
     post(&gateway, "dead/drop", &like);
     let log = page(&gateway, "/log");
-    assert!(log.contains(&target) && !log.contains(key), "{log}");
+    assert!(log.contains(&target) && !log.contains(&format!("like {key}")), "{log}");
+    assert!(log.contains(&format!("href=\"/dead?handler=app&#38;like={key}\"")), "{log}");
     assert!(log.contains("rollout 1 began: 1 dead letter"), "{log}");
     assert!(!log.contains('`'), "{log}");
 }

@@ -55,6 +55,10 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("RejectedAsk", "reason", "Only those that were turned down for exactly this reason."),
     ("RejectedAsk", "before", "Only numbers before this one."),
     ("RejectedAsk", "limit", "At most this many; 50 where it is left out."),
+    ("ActionsAsk", "actor", "Only what was changed from there."),
+    ("ActionsAsk", "action", "Only what is called so: `redrive`, `pause`, `reload`, …"),
+    ("ActionsAsk", "target", "Only those with this text in what they were for."),
+    ("ActionsAsk", "before", "Only numbers before this one."),
     ("ActionsAsk", "limit", "At most this many; 50 where it is left out."),
     ("ExportAsk", "after", "Only positions after this one."),
     ("ExportAsk", "limit", "At most this many, and 1,000; 50 where it is left out."),
@@ -90,9 +94,9 @@ fn bounded(ask: &str, name: &str, plain: Value) -> Value {
     // More than there can be in one answer is no mistake: it is taken for that.
     let limit = |unsaid: usize| json!({ "type": "integer", "minimum": 0, "default": unsaid });
     match (ask, name) {
-        ("EventsAsk" | "ExportAsk" | "RejectedAsk", "limit") => limit(50),
+        ("EventsAsk" | "ExportAsk" | "RejectedAsk" | "ActionsAsk", "limit") => limit(50),
         ("DeadAsk", "limit") => limit(DEAD_LIMIT),
-        ("ActionsAsk", "limit") => json!({ "type": "integer", "minimum": 0, "default": 50 }),
+        ("ActionsAsk", "actor") => json!({ "enum": ["command_line", "token", "dashboard"] }),
         ("RejectedAsk", "source") => plain,
         (_, "source" | "handler") => json!({ "type": "string", "pattern": NAME }),
         (_, "since" | "until") => json!({ "type": "string" }),
@@ -121,7 +125,9 @@ pub(super) fn headers(path: &str) -> Option<Value> {
                 }))]
         }
         "/dead" => vec![next("What to go on with, as `after`.", "string")],
-        "/rejected" => vec![next("The number to go on with, as `before`.", "integer")],
+        "/rejected" | "/actions" => {
+            vec![next("The number to go on with, as `before`.", "integer")]
+        }
         _ => return None,
     });
     Some(headers.into())

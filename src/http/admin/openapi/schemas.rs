@@ -119,7 +119,6 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("limit", "integer?"),
         ],
     ),
-    ("ActionsAsk", &[("limit", "integer?")]),
     ("ExportAsk", &[("after", "integer?"), ("limit", "integer?")]),
     (
         "Status",
@@ -366,18 +365,6 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("disk_max", "integer"),
             ("retention_seconds", "integer"),
             ("token", "string"),
-        ],
-    ),
-    (
-        "Action",
-        &[
-            ("number", "integer"),
-            ("at", "time"),
-            ("actor", "string"),
-            ("action", "string"),
-            ("target", "string"),
-            ("result", "string"),
-            ("is_done", "boolean"),
         ],
     ),
 ];
