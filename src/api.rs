@@ -38,6 +38,7 @@ mod surroundings;
 mod transfer;
 mod values;
 mod view;
+mod waits;
 mod wants;
 
 pub use crate::text::error_chain;
@@ -70,8 +71,9 @@ pub use surroundings::{ConfigView, KeyOrigin, Surroundings, TestView};
 pub use transfer::{ImportView, OtherId};
 pub use view::{
     ArrivalView, AttemptView, DeadEntry, DeadView, DeliveryView, EventDetail, EventSummary,
-    HandlerView, LostView, QueueView, SecretView, SourceView, StatusView,
+    HandlerView, LostView, QueueView, SecretView, SourceView, StatusView, WaitReason, WaitView,
 };
+pub use waits::TRY_ON_TIME;
 pub use wants::{EventLine, PlanView, SeenValue, WantsView, Wish};
 
 use acted_on::ActionTarget;

@@ -12,6 +12,7 @@ use crate::queue::{DeliveryState, EventNames, EventQuery, Searched, WantedBodies
 use crate::source::SourceCredentials;
 
 use super::view::ArrivalView;
+use super::waits;
 use super::{
     Api, ApiError, DeliveryView, EventDetail, EventLine, EventSummary, EventsAsk, ExportedEvent,
     WantsView,
@@ -112,6 +113,10 @@ impl Api {
         let waiting = |one: &&mut DeliveryView| one.state == DeliveryState::Retry;
         let server = self.server.as_ref();
         let handlers = server.map(|server| server.control.handlers()).unwrap_or_default();
+        for delivery in &mut detail.deliveries {
+            let handler = handlers.iter().find(|one| one.name == delivery.handler);
+            waits::explain(delivery, handler);
+        }
         for delivery in detail.deliveries.iter_mut().filter(waiting) {
             let handler = handlers.iter().find(|one| one.name == delivery.handler);
             let probe_at = handler.and_then(|handler| handler.probe_at);

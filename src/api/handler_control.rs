@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pause::PauseView;
 use crate::clock::Timestamp;
+use crate::deliver::Stoppage;
 use crate::event::{ErrorText, EventId, HandlerName};
 
 /// The state of a handler.
@@ -91,6 +92,10 @@ pub struct HandlerControl {
     pub last_error: Option<LastErrorView>,
     /// When the newest delivery since the start was made.
     pub last_success_at: Option<Timestamp>,
+    /// When its loop began: at a start, or at a reload that changed it.
+    pub began_at: Option<Timestamp>,
+    /// When it was given nothing since then.
+    pub stops: Vec<Stoppage>,
 }
 
 impl HandlerControl {
@@ -113,6 +118,8 @@ impl HandlerControl {
             retry_attempts: None,
             last_error: None,
             last_success_at: None,
+            began_at: None,
+            stops: Vec::new(),
         }
     }
 }

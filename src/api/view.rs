@@ -6,12 +6,14 @@ mod dead;
 mod event;
 mod handler;
 mod status;
+mod wait;
 
 pub use arrival::ArrivalView;
 pub use dead::{DeadEntry, DeadView, LostView};
 pub use event::{AttemptView, DeliveryView, EventDetail, EventSummary};
 pub use handler::HandlerView;
 pub use status::{QueueView, SecretView, SourceView, StatusView};
+pub use wait::{WaitReason, WaitView};
 
 pub(super) use event::headers;
 pub(super) use handler::handlers;

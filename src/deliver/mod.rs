@@ -43,6 +43,7 @@ mod retry;
 mod settings;
 mod spans;
 mod status;
+mod stops;
 
 pub use attempts::Attempts;
 pub use breaker::BreakerState;
@@ -53,3 +54,4 @@ pub use retry::next_try;
 pub use run::Deliverer;
 pub use settings::{Batch, Breaker, EventGlob, Growth, OnDeadLetter, Policy, Retry, Wait};
 pub use status::{Control, GiveUpStreak, Health, LastError, LoopState, Status};
+pub use stops::{StopCause, Stoppage};

@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::breaker::{Breaker, BreakerState};
+use super::stops::{StopCause, Stoppage, Stops};
 use crate::clock::Timestamp;
 use crate::event::{ErrorText, EventId, HandlerName};
 use crate::sync::lock;
@@ -50,6 +51,8 @@ struct Seen {
     taken: usize,
     last_error: Option<LastError>,
     last_success_at: Option<Timestamp>,
+    began_at: Option<Timestamp>,
+    stops: Stops,
 }
 
 /// How a handler's loop is at this moment.
@@ -75,6 +78,10 @@ pub struct Status {
     pub last_error: Option<LastError>,
     /// When the newest delivery since the start was made, by the wall clock.
     pub last_success_at: Option<Timestamp>,
+    /// When its loop began, by the wall clock.
+    pub began_at: Option<Timestamp>,
+    /// When the handler was given nothing since then.
+    pub stops: Vec<Stoppage>,
 }
 
 /// Whether a handler answers.
@@ -199,6 +206,8 @@ impl Control {
             taken: seen.taken,
             last_error: seen.last_error,
             last_success_at: seen.last_success_at,
+            began_at: seen.began_at,
+            stops: seen.stops.list(),
         }
     }
 }
@@ -209,8 +218,19 @@ impl Shared {
         step(&mut lock(&self.seen))
     }
 
-    pub(super) fn counted(&self, breaker: &Breaker, in_flight: usize, taken: usize) {
+    /// What the loop sees when it goes round at `now`, by the wall clock.
+    pub(super) fn counted(
+        &self,
+        breaker: &Breaker,
+        in_flight: usize,
+        taken: usize,
+        now: Timestamp,
+    ) {
+        let is_paused = *self.mode.borrow() == Mode::Pause;
         self.with(|seen| {
+            seen.began_at.get_or_insert(now);
+            seen.stops.look(StopCause::Paused, is_paused, now);
+            seen.stops.look(StopCause::Down, breaker.state() != BreakerState::Closed, now);
             seen.rounds = seen.rounds.wrapping_add(1);
             seen.is_waiting = false;
             (seen.breaker, seen.probe_at) = (breaker.state(), breaker.probe_at());

@@ -83,7 +83,8 @@ impl Worker<'_> {
                 Mode::Finish if self.in_flight.is_empty() => return Ok(WorkEnd::Done),
                 Mode::Pause | Mode::Finish => {}
             }
-            self.shared.counted(&self.breaker, self.in_flight.len(), self.buffer.len());
+            let (n_calls, n_taken) = (self.in_flight.len(), self.buffer.len());
+            self.shared.counted(&self.breaker, n_calls, n_taken, self.context.clock.now());
             match self.next_event(now, &mut mode, shutdown).await? {
                 LoopEvent::Shutdown => return Ok(WorkEnd::Done),
                 LoopEvent::Woken => {}

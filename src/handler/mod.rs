@@ -32,6 +32,7 @@ pub use plan::{Content, Plan, SECRET, Step, Unshown};
 pub(crate) use texts::expression as read_expression;
 pub use texts::{Text, Words};
 pub use web::Downloader;
+pub(crate) use web::parse_retry_after;
 
 /// All kinds, in the order in which help texts name them.
 pub static KINDS: &[&Kind] =

@@ -231,7 +231,7 @@ impl Answer {
 
 /// Seconds, which some write with a fraction, or a date in one of the three forms of HTTP
 /// (RFC 9110, 5.6.7).
-fn parse_retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+pub(crate) fn parse_retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
     let is_number = value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let wait = match value.parse::<f64>() {

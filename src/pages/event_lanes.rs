@@ -9,7 +9,7 @@ use askama::filters::HtmlSafe;
 use super::widgets::{Sign, When, state_word};
 use super::words;
 use super::words::Room;
-use crate::api::{AttemptView, DeliveryView, WantsView, Wish};
+use crate::api::{AttemptView, DeliveryView, TRY_ON_TIME, WaitReason, WantsView, Wish};
 use crate::clock::{Timestamp, whole_millis};
 use crate::event::{Excerpt, Stream};
 use crate::queue::DeliveryState;
@@ -33,6 +33,8 @@ pub(super) struct Lane {
     pub(super) steps: Vec<Step>,
     /// The try that comes: its number, and when.
     pub(super) next: Option<(u32, When)>,
+    /// Whether the other side asked for it to come so late.
+    pub(super) is_next_asked: bool,
     /// When it is given up if it keeps failing.
     pub(super) given_up: Option<GivenUp>,
     pub(super) track: Track,
@@ -46,7 +48,7 @@ pub(super) struct Step {
     pub(super) is_good: bool,
     pub(super) text: String,
     pub(super) took: String,
-    /// How long the next one was waited for.
+    /// How long the next one was waited for, and why.
     pub(super) waited: String,
     pub(super) at: When,
     /// What the other side said, by where it said it.
@@ -160,6 +162,10 @@ pub(super) fn lane(delivery: &DeliveryView, of: &LaneContext<'_>, room: &mut Roo
         is_dead: delivery.state == DeliveryState::Dead,
         n_earlier,
         steps: shown.zip(next).map(|(one, next)| step(one, next, of, room)).collect(),
+        is_next_asked: delivery
+            .attempts
+            .last()
+            .is_some_and(|one| is_why(one, WaitReason::RetryAfter)),
         next: delivery.next_try_at.map(|at| (number, When::ahead(at, of.now))),
         given_up: delivery.given_up_at.map(|at| GivenUp::new(at, delivery.attempts_max, of.now)),
         track: track(delivery, of),
@@ -202,7 +208,7 @@ fn step(
         (None, true) if is_good => "delivered".to_owned(),
         (None, true) => "failed".to_owned(),
     };
-    let waited = next.map(|next| words::span(next.started_at.since(ended_at(attempt))));
+    let waited = next.map(|next| waited(attempt, next.started_at.since(ended_at(attempt))));
     Step {
         after: format!("+{}", words::span(attempt.started_at.since(of.received_at))),
         number: attempt.number,
@@ -212,6 +218,47 @@ fn step(
         waited: waited.unwrap_or_default(),
         at: When::exact(attempt.started_at, of.now),
         said: said(attempt, room),
+    }
+}
+
+fn is_why(attempt: &AttemptView, reason: WaitReason) -> bool {
+    attempt.wait.as_ref().is_some_and(|wait| wait.why.contains(&reason))
+}
+
+/// How long the try behind this one was waited for, and why, as far as that is known.
+fn waited(attempt: &AttemptView, waited: Duration) -> String {
+    let text = format!("waited {}", words::span(waited));
+    if is_why(attempt, WaitReason::Asked) {
+        return format!("{text}, until it was asked for again");
+    }
+    if is_why(attempt, WaitReason::Line) {
+        return format!("{text} for an earlier event of its line");
+    }
+    let planned = attempt.wait.as_ref().and_then(|wait| wait.planned_ms);
+    let Some(planned) = planned.map(Duration::from_millis) else { return text };
+    let is_asked = is_why(attempt, WaitReason::RetryAfter);
+    let shown = words::span(planned);
+    if waited.saturating_add(TRY_ON_TIME) < planned {
+        return format!("{text} of the {shown} that were planned");
+    }
+    if waited <= planned.saturating_add(TRY_ON_TIME) {
+        let by = if is_asked { "as Retry-After asked" } else { "as planned" };
+        return format!("{text}, {by}");
+    }
+    let held_up = [
+        (WaitReason::Started, "was started again"),
+        (WaitReason::Paused, "was paused"),
+        (WaitReason::Down, "was down"),
+    ];
+    let held_up = held_up.into_iter().filter(|(reason, _)| is_why(attempt, *reason));
+    let held_up = held_up.map(|(_, words)| words).collect::<Vec<_>>().join(" and ");
+    match (is_asked, held_up.is_empty()) {
+        (true, true) => format!("{text}, {shown} of them as Retry-After asked"),
+        (false, true) => format!("{text}, {shown} of them as planned"),
+        (true, false) => {
+            format!("{text}: Retry-After asked for {shown}, then the handler {held_up}")
+        }
+        (false, false) => format!("{text}: {shown} were planned, then the handler {held_up}"),
     }
 }
 
@@ -267,5 +314,54 @@ pub(super) fn not_called(wants: &WantsView, room: &mut Room) -> NotCalled {
         values: values
             .map(|seen| (room.shown(&seen.field, 80), room.shown(&seen.value, 80)))
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn wait_says_why_it_was_as_long_and_nothing_that_is_not_known() {
+        for (seconds, wait, expected) in [
+            (14, json!(null), "waited 14 s"),
+            (14, json!({ "planned_ms": 13_990, "why": [] }), "waited 14 s, as planned"),
+            (
+                30,
+                json!({ "planned_ms": 30_000, "why": ["retry_after"] }),
+                "waited 30 s, as Retry-After asked",
+            ),
+            (
+                5,
+                json!({ "planned_ms": 14_000, "why": [] }),
+                "waited 5 s of the 14 s that were planned",
+            ),
+            (
+                300,
+                json!({ "planned_ms": 14_000, "why": [] }),
+                "waited 5 min, 14 s of them as planned",
+            ),
+            (
+                300,
+                json!({ "planned_ms": 14_000, "why": ["paused", "down"] }),
+                "waited 5 min: 14 s were planned, then the handler was paused and was down",
+            ),
+            (
+                300,
+                json!({ "planned_ms": 14_000, "why": ["retry_after", "started"] }),
+                "waited 5 min: Retry-After asked for 14 s, then the handler was started again",
+            ),
+            (300, json!({ "why": ["line"] }), "waited 5 min for an earlier event of its line"),
+            (300, json!({ "why": ["asked"] }), "waited 5 min, until it was asked for again"),
+        ] {
+            let attempt: AttemptView = serde_json::from_value(json!({
+                "number": 1, "started_at": Timestamp::from_millis(0), "duration_ms": 0,
+                "led_to": "retry", "error": "", "status": null, "wait": wait,
+            }))
+            .unwrap();
+            assert_eq!(waited(&attempt, Duration::from_secs(seconds)), expected);
+        }
     }
 }

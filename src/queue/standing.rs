@@ -121,6 +121,17 @@ pub struct AttemptRecord {
     pub output: Output,
     /// How far it came, for the next try.
     pub progress: Option<Progress>,
+    /// How long the next try was put off, where that is still recorded.
+    pub planned: Option<PlannedWait>,
+}
+
+/// How long a try is put off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlannedWait {
+    /// From the end of the try before on.
+    pub wait: Duration,
+    /// It does not wait for a time: an event before it in its line is not settled.
+    pub is_held: bool,
 }
 
 /// How a delivery stands, as it is carried from one queue into another. All times are of the wall clock.

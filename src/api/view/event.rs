@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::arrival::ArrivalView;
+use super::wait::WaitView;
 use crate::api::wants::{EventLine, WantsView};
 use crate::clock::{Timestamp, whole_millis};
 use crate::event::{
@@ -191,6 +192,7 @@ impl DeliveryView {
             before.saturating_add(own)
         };
         let attempts = attempts.into_iter().map(|attempt| AttemptView {
+            wait: WaitView::of(&attempt),
             number: number(attempt.number),
             started_at: attempt.started_at,
             duration_ms: whole_millis(attempt.duration),
@@ -228,4 +230,8 @@ pub struct AttemptView {
     /// What the other side said: by `stdout`, `stderr` or `response`. Absent where it said nothing.
     #[serde(default, skip_serializing_if = "Output::is_empty")]
     pub output: Output,
+    /// How long the next one is waited for, and why; nothing where none comes by itself, or where nothing is
+    /// known of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<WaitView>,
 }

@@ -162,6 +162,8 @@ impl Running {
                 text: error.text,
             }),
             last_success_at: status.last_success_at,
+            began_at: status.began_at,
+            stops: status.stops,
             ..HandlerControl::idle(status.handler, self.kind, state)
         }
     }
@@ -234,6 +236,8 @@ mod tests {
             taken: 0,
             last_error: None,
             last_success_at: None,
+            began_at: None,
+            stops: Vec::new(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gatepost::clock::Clock;
-use gatepost::deliver::{BreakerState, Health, Policy, Retry};
+use gatepost::deliver::{BreakerState, Health, Policy, Retry, StopCause};
 use gatepost::event::{Failure, FailureClass};
 use tokio_util::sync::CancellationToken;
 
@@ -171,6 +171,9 @@ async fn when_the_handler_is_back_everything_is_delivered() {
     };
     let ((), back_after) = tokio::join!(rig.settle_all(ready.deliverer), watch);
     assert!(back_after <= secs(631), "{back_after:?}");
+    let [stop] = control.status().stops[..] else { panic!("it was down once") };
+    assert_eq!(stop.cause, StopCause::Down);
+    assert!(stop.until.is_some_and(|until| until.since(stop.from) > secs(500)), "{stop:?}");
     assert!(rig.dead().await.is_empty());
 }
 

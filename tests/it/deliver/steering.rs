@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gatepost::deliver::{BreakerState, LoopState};
+use gatepost::deliver::{BreakerState, LoopState, StopCause};
 use gatepost::event::Failure;
 use gatepost::queue::{DeliveryState, Queue, QueueError};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,15 @@ async fn a_paused_loop_begins_no_calls_until_it_is_resumed() {
     };
     let is_done = || handler.n_calls() == 4;
     tokio::join!(rig.run_until(ready.deliverer, is_done), watch);
+    // Beside what came late it is said why.
+    let status = control.status();
+    assert!(status.began_at.is_some_and(|at| at <= status.stops[0].from), "{status:?}");
+    let paused: Vec<_> = status
+        .stops
+        .iter()
+        .map(|stop| (stop.cause, stop.until.map(|until| until.since(stop.from).as_secs() >= 90)))
+        .collect();
+    assert_eq!(paused, [(StopCause::Paused, Some(true)); 2]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,3 +13,4 @@ mod rejected_one;
 mod schemathesis;
 mod steer;
 mod told;
+mod waits;

@@ -214,8 +214,10 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("error", "string"),
             ("status", "integer?"),
             ("output", "any?"),
+            ("wait", "Wait?"),
         ],
     ),
+    ("Wait", &[("planned_ms", "integer?"), ("why", "[string]")]),
     ("EventLine", &[("handlers", "[string]"), ("values", "[any]"), ("q", "string")]),
     ("PlanAsk", &[("handler", "string?")]),
     (

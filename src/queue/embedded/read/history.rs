@@ -7,12 +7,14 @@ use crate::clock::Timestamp;
 use crate::event::{HandlerName, Position};
 use crate::queue::embedded::index::{AttemptFact, DeliveryKey, LedTo, StoreError};
 use crate::queue::embedded::log::Finder;
-use crate::queue::embedded::record::{Lsn, Record, SettleRecord};
+use crate::queue::embedded::record::{Lsn, NewState, Record, SettleRecord};
 use crate::queue::embedded::state::Status;
-use crate::queue::{AttemptRecord, DeliveryHistory, DeliveryState, QueueError};
+use crate::queue::{AttemptRecord, DeliveryHistory, DeliveryState, PlannedWait, QueueError};
 
 /// How many settle records are read for one history.
 const RECORDS_MAX: usize = 256;
+/// How many more are read for what was planned when tries failed: that of the newest ones.
+const PLANS_MAX: usize = 64;
 
 /// The histories of one event's deliveries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +30,9 @@ pub(crate) struct History {
 /// One delivery's recorded changes, in the order of their recording.
 pub(super) type Facts = BTreeMap<(Lsn, Timestamp, u32), AttemptFact>;
 
+/// What was planned behind some of them.
+type Plans = BTreeMap<(Lsn, Timestamp, u32), PlannedWait>;
+
 impl Reading {
     /// The history of the event at `position`, of what was recorded before `through`: the log's
     /// end when the caller had every settlement recorded. Empty = there is no such event.
@@ -41,10 +46,12 @@ impl Reading {
         let mut is_complete = is_indexed;
         let mut facts = facts.unwrap_or_default();
         let mut deliveries = Vec::new();
+        let mut n_plans = 0;
         for (handler, incarnation) in self.states.handlers() {
             let Some(standing) = self.states.standing(&handler, position) else { continue };
             let delivery = DeliveryKey::new(position, &handler, incarnation);
             let facts = facts.remove(&delivery).unwrap_or_default();
+            let plans = self.plans(&delivery, &facts, &mut n_plans);
             let is_before_it = position < incarnation.since && standing.status == Status::Settled;
             if is_before_it && facts.is_empty() {
                 continue;
@@ -52,12 +59,39 @@ impl Reading {
             let end = facts.values().next_back().map(|fact| fact.led_to);
             let Some(state) = state_of(standing, end) else {
                 is_complete = false;
-                deliveries.push(history_of(handler, DeliveryState::Delivered, &facts));
+                deliveries.push(history_of(handler, DeliveryState::Delivered, &facts, &plans));
                 continue;
             };
-            deliveries.push(history_of(handler, state, &facts));
+            deliveries.push(history_of(handler, state, &facts, &plans));
         }
         Ok(History { deliveries, is_indexed, is_complete })
+    }
+
+    /// How long the next try was put off when tries failed, by where that is recorded.
+    fn plans(&self, delivery: &DeliveryKey, facts: &Facts, n_read: &mut usize) -> Plans {
+        let mut plans = Plans::new();
+        for (order, fact) in facts.iter().rev().filter(|(_, fact)| fact.led_to == LedTo::Retry) {
+            if *n_read >= PLANS_MAX {
+                break;
+            }
+            *n_read += 1;
+            // A segment may be gone whose event is kept on.
+            let Some(record) = self.settle_record_at(fact.lsn) else { continue };
+            let its = record.sections.iter().filter(|section| {
+                DeliveryKey::new(delivery.position, &section.handler, section.incarnation)
+                    == *delivery
+            });
+            let mut changes = its.flat_map(|section| &section.changes);
+            let meant = changes.find(|change| {
+                change.positions().contains(&delivery.position)
+                    && AttemptFact::of(change, fact.lsn).is_some_and(|one| one.order() == *order)
+            });
+            if let Some(NewState::Retry { wait, order_key, .. }) = meant.map(|change| &change.to) {
+                let is_held = wait.is_zero() && order_key.is_some();
+                plans.insert(*order, PlannedWait { wait: *wait, is_held });
+            }
+        }
+        plans
     }
 
     /// What is recorded of an event's deliveries, by delivery.
@@ -120,18 +154,23 @@ pub(super) fn state_of(standing: Standing, end: Option<LedTo>) -> Option<Deliver
     })
 }
 
-fn history_of(handler: HandlerName, state: DeliveryState, facts: &Facts) -> DeliveryHistory {
+fn history_of(
+    handler: HandlerName,
+    state: DeliveryState,
+    facts: &Facts,
+    plans: &Plans,
+) -> DeliveryHistory {
     let (mut attempts, mut n_let_go) = (Vec::new(), 0);
-    for fact in facts.values() {
+    for (order, fact) in facts {
         if fact.led_to == LedTo::Dropped {
             n_let_go = attempts.len();
         }
-        attempts.extend(attempt_record(fact));
+        attempts.extend(attempt_record(fact, plans.get(order).copied()));
     }
     DeliveryHistory { handler, state, attempts, n_let_go }
 }
 
-fn attempt_record(fact: &AttemptFact) -> Option<AttemptRecord> {
+fn attempt_record(fact: &AttemptFact, planned: Option<PlannedWait>) -> Option<AttemptRecord> {
     let attempt = fact.attempt.as_ref()?;
     let led_to = match fact.led_to {
         LedTo::Delivered => DeliveryState::Delivered,
@@ -148,5 +187,6 @@ fn attempt_record(fact: &AttemptFact) -> Option<AttemptRecord> {
         status: attempt.status,
         output: attempt.output.clone(),
         progress: attempt.progress.clone(),
+        planned,
     })
 }

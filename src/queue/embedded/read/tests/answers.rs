@@ -16,6 +16,7 @@ use crate::queue::embedded::record::{DeliveryRecord, Lsn, NewState};
 use crate::queue::embedded::testing::LyingStore;
 use crate::queue::{
     AttemptRecord, DeadFilter, DeadLetter, DeliveryHistory, DeliveryState, LostDeliveries,
+    PlannedWait,
 };
 
 pub(super) fn indexed(rig: &Rig) -> Reading {
@@ -52,6 +53,9 @@ fn record(number: u32, started: u64, led_to: DeliveryState, error: &str) -> Atte
         status: attempt.status,
         output: attempt.output,
         progress: attempt.progress,
+        // As `retry` has it.
+        planned: (led_to == DeliveryState::Retry)
+            .then_some(PlannedWait { wait: Duration::from_secs(1), is_held: false }),
     }
 }
 

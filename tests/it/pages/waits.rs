@@ -1,0 +1,60 @@
+//! Why it took as long until an event was tried again, on its page and in the API.
+
+use serde_json::{Value, json};
+
+use crate::support::bad_server::{Answer, BadServer, status};
+use crate::support::gateway::Gateway;
+
+fn gateway(receiver: &BadServer, retry: &str) -> Gateway {
+    let rest = format!(
+        "[handler.app]\nstart = \"oldest\"\nretry = {{ {retry} }}\n[handler.app.http]\nurl = \"{}\"\n",
+        receiver.url("/")
+    );
+    Gateway::with("", &rest)
+}
+
+/// The waits of the event's tries at `app`, and its page.
+fn waits(gateway: &Gateway, id: &str) -> (Vec<Value>, String) {
+    let event = gateway.ask("GET", &format!("/api/v1/events/{id}"), "").json();
+    let deliveries = event["deliveries"].as_array().unwrap().clone();
+    let app = deliveries.into_iter().find(|one| one["handler"] == "app").unwrap();
+    let attempts = app["attempts"].as_array().unwrap().iter();
+    let page = gateway.ask("GET", &format!("/events/{id}"), "").text();
+    (attempts.map(|one| one["wait"].clone()).collect(), page)
+}
+
+#[test]
+fn wait_that_the_other_side_asked_for_is_told_from_one_that_was_planned() {
+    let asks = Answer::Status(503, vec![("Retry-After", "0.3".to_owned())], String::new());
+    let receiver = BadServer::start([status(503), asks]);
+    let gateway = gateway(&receiver, "min = \"1ms\", max = \"1ms\"");
+    let id = gateway.send(b"{\"n\":1}").id();
+    gateway.wait_until_delivered("app", 1);
+    let (waits, page) = waits(&gateway, &id);
+    assert_eq!(waits[0], json!({ "planned_ms": 1, "why": [] }));
+    assert_eq!(waits[1]["why"], json!(["retry_after"]), "{waits:?}");
+    let planned = waits[1]["planned_ms"].as_u64().unwrap();
+    assert!((250..=300).contains(&planned), "{planned}");
+    assert_eq!(waits[2], Value::Null, "nothing comes behind it");
+    assert!(page.contains(", as planned</span>"), "{page}");
+    assert!(page.contains(", as Retry-After asked</span>"), "{page}");
+}
+
+#[test]
+fn try_that_was_asked_for_comes_before_it_was_planned_and_a_redrive_is_no_plan() {
+    let receiver = BadServer::start([status(503), status(422)]);
+    let gateway = gateway(&receiver, "min = \"1h\", max = \"1h\"");
+    let id = gateway.send(b"{\"n\":1}").id();
+    gateway.wait_for_outcomes("app", "retry", 1);
+    let (planned, _) = waits(&gateway, &id);
+    assert_eq!(planned, [json!({ "planned_ms": 3_600_000, "why": [] })], "it is to come");
+    assert_eq!(gateway.ask("POST", "/api/v1/handlers/app/retry", "").status, 200);
+    gateway.wait_for_outcomes("app", "dead", 1);
+    let body = json!({ "handler": "app" }).to_string();
+    assert_eq!(gateway.ask("POST", "/api/v1/dead/redrive", &body).status, 200);
+    gateway.wait_until_delivered("app", 1);
+    let (waits, page) = waits(&gateway, &id);
+    assert_eq!(waits[1..], [json!({ "why": ["asked"] }), Value::Null]);
+    assert!(page.contains(" of the 1 h that were planned</span>"), "{page}");
+    assert!(page.contains(", until it was asked for again</span>"), "{page}");
+}
