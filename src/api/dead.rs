@@ -149,6 +149,16 @@ impl Api {
         Ok(DeadGroups { groups, looked_at, is_complete })
     }
 
+    /// Whose the newest dead letter is that a selection is for, and where its event stands.
+    pub async fn newest_dead(
+        &self,
+        selection: &DeadSelection,
+    ) -> Result<Option<(HandlerName, Position)>, ApiError> {
+        let records = self.dead_records(selection).await?.into_iter();
+        let newest = records.max_by_key(|record| record.fact.as_ref().map(|(died_at, _)| *died_at));
+        Ok(newest.map(|record| (record.handler, record.position)))
+    }
+
     /// Makes dead letters due again.
     pub async fn redrive(&self, selection: DeadSelection) -> Result<Changed, ApiError> {
         self.change_dead(selection, DeadChange::Redrive).await

@@ -45,8 +45,8 @@ pub struct LevelsView {
     pub oldest_seconds: Vec<u32>,
     /// Dead letters.
     pub dead: Vec<u32>,
-    /// What 99 of 100 acknowledgements took at most; 0 where there were none.
-    pub ack_p99_micros: Vec<u32>,
+    /// What 99 of 100 acknowledgements took at most; null where there were none.
+    pub ack_p99_micros: Vec<Option<u32>>,
 }
 
 /// How long something took in the last hour.

@@ -257,7 +257,9 @@ async fn choose(
     selection.is_dry_run = true;
     let n_left = api.redrive(selection.clone()).await?.matched;
     let is_first = selection.filter.after.is_none();
-    let matched = if is_first { n_left } else { n_from_the_first(api, selection.clone()).await? };
+    let mut whole = selection.clone();
+    whole.filter.after = None;
+    let matched = if is_first { n_left } else { api.redrive(whole.clone()).await?.matched };
     selection.filter.limit = Some(LETTERS_MAX);
     let found = api.dead(selection).await?;
     let Listed { letters, lost, by_type } = listed(found.entries, now);
@@ -276,10 +278,7 @@ async fn choose(
     } else {
         format!("Redrive all {}", words::count(matched))
     };
-    let example = match chosen_group(fields, groups) {
-        Some(group) => DeadExample::of(api, group).await?,
-        None => None,
-    };
+    let example = DeadExample::of(api, &whole).await?;
     Ok(Chosen {
         heading: heading(fields, groups),
         example,
@@ -303,12 +302,6 @@ async fn choose(
         older,
         first: (!is_first).then(|| fields.address("/dead", &["after", "done"], &[])),
     })
-}
-
-/// How many match, wherever the list goes on.
-async fn n_from_the_first(api: &Api, mut selection: DeadSelection) -> Result<u64, ApiError> {
-    selection.filter.after = None;
-    Ok(api.redrive(selection).await?.matched)
 }
 
 /// Dead letters as the page lists them.

@@ -1,15 +1,15 @@
-//! What the other side said to the newest dead letter of a group: the reason alone mostly says no more
+//! What the other side said to the newest dead letter of those that are chosen: the reason alone mostly says no more
 //! than a status.
 
 use super::event_lanes::said;
 use super::words;
 use super::words::Room;
-use crate::api::{Api, ApiError, DeadGroup};
+use crate::api::{Api, ApiError, DeadSelection};
 
 /// Bytes of what was said.
 const ROOM: usize = 4 << 10;
 
-/// The newest dead letter of a group.
+/// The newest dead letter of those that are chosen.
 #[derive(Debug)]
 pub(super) struct DeadExample {
     pub(super) event: String,
@@ -20,11 +20,12 @@ pub(super) struct DeadExample {
 
 impl DeadExample {
     /// `None` = nothing was said, or it is gone.
-    pub(super) async fn of(api: &Api, group: &DeadGroup) -> Result<Option<Self>, ApiError> {
-        let Some(event) = api.summary_at(group.example).await? else { return Ok(None) };
+    pub(super) async fn of(api: &Api, selection: &DeadSelection) -> Result<Option<Self>, ApiError> {
+        let Some((handler, position)) = api.newest_dead(selection).await? else { return Ok(None) };
+        let Some(event) = api.summary_at(position).await? else { return Ok(None) };
         // One that was dropped meanwhile is no example.
         let Ok(detail) = api.event(event.id).await else { return Ok(None) };
-        let delivery = detail.deliveries.iter().find(|one| one.handler == group.handler);
+        let delivery = detail.deliveries.iter().find(|one| one.handler == handler);
         let Some(attempt) = delivery.and_then(|one| one.attempts.last()) else { return Ok(None) };
         let said = said(attempt, &mut Room::new(ROOM));
         let event_type = words::shown(event.event_type.as_str(), 48);

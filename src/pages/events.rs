@@ -230,7 +230,8 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
         fields.address("/events", &["done", "replay"], &[("before", next.to_string().as_str())])
     });
     let newer = fields.get("before").map(|_| fields.address("/events", &["before", "done"], &[]));
-    let bound = bound(&found, is_filtered) + &not_come_to(fields, &status);
+    let bound =
+        bound(&found, is_filtered, fields.get("before").is_none()) + &not_come_to(fields, &status);
     let shown =
         |name: &str| fields.get(name).map(|text| words::shown(text, 300)).unwrap_or_default();
     let json = events_take::api_address(&ask(api, fields)?);
@@ -265,18 +266,24 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
     })
 }
 
-/// What was looked at for the list, and in which order it is.
-fn bound(found: &FoundEvents, is_filtered: bool) -> String {
+/// How many there are beside those that are listed, as far as it was looked at, and in which order they
+/// are. Nothing is counted for it: what is said was found out for the list.
+fn bound(found: &FoundEvents, is_filtered: bool, is_first: bool) -> String {
+    let (n_rows, retained) = (found.rows.len() as u64, words::count(found.retained));
+    let more = if is_first { "" } else { "more " };
     match found.next {
-        Some(_) if found.rows.len() < ROWS => format!(
-            "searched {} of {}, newest first",
-            words::count(found.looked_at),
-            words::count(found.retained)
-        ),
-        Some(_) if !is_filtered => {
-            format!("of {} that are kept, newest first", words::count(found.retained))
+        Some(_) if is_filtered => {
+            // Positions whose events are gone are looked at, too.
+            let searched = words::count(found.looked_at.min(found.retained));
+            let least = match n_rows {
+                0 => String::new(),
+                1 => format!("at least 1 {more}fits; "),
+                n => format!("at least {} {more}fit; ", words::count(n)),
+            };
+            format!("{least}searched {searched} of {retained}, newest first")
         }
-        Some(_) | None => "newest first".to_owned(),
+        None if !is_first || n_rows == 0 => "newest first".to_owned(),
+        Some(_) | None => format!("of {retained} that are kept, newest first"),
     }
 }
 

@@ -64,7 +64,16 @@ impl Charts {
         let hour = "in the last hour";
         let dead_most = words::counted(most(dead), "dead letter", "dead letters");
         let oldest = words::span(Duration::from_secs(most(oldest_seconds)));
-        let acknowledged = words::latency(most(ack_p99_micros));
+        let slowest = ack_p99_micros.iter().copied().flatten().max();
+        let acknowledged = match slowest {
+            Some(micros) => format!(
+                "99 % were acknowledged in {} at most {hour}, by minute; a gap where none was",
+                words::latency(micros.into())
+            ),
+            None => format!("Nothing was acknowledged {hour}"),
+        };
+        // A gap is for none only.
+        let shown = ack_p99_micros.iter().map(|micros| micros.map_or(0, |micros| micros.max(1)));
         let n_rejected = rejected.iter().copied().map(u64::from).sum();
         let n_rejected = words::counted(n_rejected, "rejected request", "rejected requests");
         Self {
@@ -78,10 +87,7 @@ impl Charts {
             ),
             dead: Bars::levels(dead, format!("At most {dead_most} {hour}, by minute")),
             rejected: Bars::small(&rejected, &[], format!("{n_rejected} {hour}, by minute")),
-            acknowledged: Bars::levels(
-                ack_p99_micros,
-                format!("99 % were acknowledged in {acknowledged} at most {hour}, by minute"),
-            ),
+            acknowledged: Bars::levels(&shown.collect::<Vec<_>>(), acknowledged),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::bad_server::{BadServer, status};
+use crate::support::bad_server::{Answer as Scripted, BadServer, status};
 use crate::support::gateway::Gateway;
 
 const BODY: &str = r#"{"event":"comment.create","data":{"comment":{"id":7}}}"#;
@@ -176,6 +176,7 @@ fn overview_shows_how_each_figure_was_in_the_last_hour() {
         // The minute may end between two looks.
         minutes[58..].iter().filter_map(Value::as_u64).max().unwrap()
     };
+    assert_eq!(levels["ack_p99_micros"][0], Value::Null, "none is no figure: {levels}");
     assert!(newest("waiting") >= 1 && newest("dead") == 1, "{levels}");
     assert!(newest("ack_p99_micros") > 0, "{levels}");
     let text = page(&gateway, "/");
@@ -185,6 +186,7 @@ fn overview_shows_how_each_figure_was_in_the_last_hour() {
         "The oldest waited ",
         "1 rejected request in the last hour",
         "99 % were acknowledged in ",
+        "a gap where none was",
     ] {
         assert!(text.contains(label), "{label}: {text}");
     }
@@ -249,4 +251,61 @@ fn rollouts_that_have_ended_take_a_line_each() {
     let dead = page(&gateway, "/dead");
     assert!(dead.contains("<b>Rollout 1 is cancelled</b></span> 0 of 1 delivered"), "{dead}");
     assert!(!dead.contains("class=\"stages\""), "{dead}");
+}
+
+#[test]
+fn what_was_said_is_of_the_dead_letters_that_are_chosen() {
+    let scripted =
+        (1..4).map(|n| Scripted::Status(400, Vec::new(), format!("no comment number {n}")));
+    let receiver = BadServer::start(scripted);
+    let rest = format!(
+        "[handler.app]\nstart = \"oldest\"\nconcurrency = 1\n[handler.app.http]\nurl = \"{}\"\n",
+        receiver.url("/")
+    );
+    let gateway = Gateway::with("", &rest);
+    let ids: Vec<String> = (1..4)
+        .map(|n| {
+            let id = gateway.send(format!("{{\"n\":{n}}}").as_bytes()).id();
+            gateway.wait_for_outcomes("app", "dead", n);
+            id
+        })
+        .collect();
+    let died = |index: usize| ask(&gateway, "dead")[index]["died_at"].as_str().unwrap().to_owned();
+    let second = died(1);
+    for (query, n) in [
+        (String::new(), 3),
+        (format!("?id={}", ids[0]), 1),
+        (format!("?handler=app&until={}", died(2)), 2),
+        (format!("?handler=app&since={second}&until={}", died(2)), 2),
+    ] {
+        let dead =
+            page_that_says(&gateway, &format!("/dead{query}"), "What was said to the newest");
+        assert!(dead.contains(&format!("no comment number {n}</code>")), "{query}: {dead}");
+        let event = format!("<a href=\"/events/{}\">The event</a>", ids[n - 1]);
+        assert!(dead.contains(&event), "{query}: {dead}");
+    }
+}
+
+#[test]
+fn list_that_is_narrowed_says_how_many_there_are_or_at_least_are() {
+    let gateway = Gateway::start();
+    for n in 0..70 {
+        let kind = if n % 2 == 0 { "comment.create" } else { "page.create" };
+        gateway.send(format!(r#"{{"event":"{kind}","n":{n}}}"#).as_bytes()).id();
+    }
+    gateway.wait_until_delivered("all", 70);
+    let list = |query: &str| {
+        let page = page(&gateway, &format!("/events{query}"));
+        let bar = page.split("id=\"h-l\">").nth(1).unwrap().split("</span>").next().unwrap();
+        bar.replace("</h2><span class=\"soft\">", ": ")
+    };
+    assert_eq!(list(""), "The newest 30 events: of 70 that are kept, newest first");
+    let some = "The newest 30 events: at least 30 fit; searched ";
+    let created = list("?type=comment.*");
+    assert!(created.starts_with(some) && created.ends_with(" of 70, newest first"), "{created}");
+    assert_eq!(list("?q=n:7"), "1 event: of 70 that are kept, newest first");
+    assert_eq!(list("?type=nothing"), "0 events: newest first");
+    // The rest of the 35.
+    assert_eq!(list("?type=comment.*&before=11"), "5 events: newest first");
+    assert!(list("?type=*&before=61").contains("at least 30 more fit; searched 30 of 70"));
 }
