@@ -15,7 +15,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::api::{ExportedEvent, error_chain};
+use crate::api::{ExportedEvent, FIXTURE_END, Fixture, error_chain};
 use crate::app::own_events;
 use crate::app::trial::{Trial, Wants};
 use crate::clock::{Clock, SystemClock};
@@ -31,12 +31,9 @@ use super::args::Test;
 use super::output::{Output, note};
 
 mod compare;
-mod mask;
 
 use compare::differences;
-use mask::Masked;
 
-const EVENT: &str = ".event.json";
 const PLAN: &str = ".plan.json";
 /// The folder beside the configuration.
 const FOLDER: &str = "tests";
@@ -49,16 +46,14 @@ pub(super) fn save(
     output: Output,
 ) -> Result<(), CliError> {
     let folder = to.map_or_else(|| config.folder.join(FOLDER), Path::to_owned);
-    let Masked { event, left } = mask::mask(event, config).map_err(CliError::Failed)?;
-    let plain = |text: &str| -> String {
-        text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
-    };
-    let id = event.id.rsplit('-').next().unwrap_or_default();
-    let name = format!("{}-{}-{id}{EVENT}", event.source, plain(&event.event_type));
-    let file = folder.join(name);
+    let source = config.sources.iter().find(|(name, _)| name.as_str() == event.source);
+    let fixture = Fixture::of(event, source.map(|(_, settings)| settings));
+    let fixture = fixture.map_err(CliError::Failed)?;
+    let file = folder.join(&fixture.name);
     std::fs::create_dir_all(&folder)?;
-    write(&file, &super::store::value(&event)?)?;
-    output.one(&SavedEvent { id: event.id, file, not_masked: left }, |saved| {
+    write(&file, &fixture.text().map_err(|err| CliError::failed(&err))?)?;
+    let Fixture { event, not_masked, .. } = fixture;
+    output.one(&SavedEvent { id: event.id, file, not_masked }, |saved| {
         let left = saved.not_masked.map(|left| format!("note: {left}\n")).unwrap_or_default();
         format!(
             "saved as `{}`, masked: look through it before you give it away\n{left}next: gatepost \
@@ -148,7 +143,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
     };
     for entry in entries {
         let path = entry.map_err(|err| unreadable(&err))?.path();
-        if path.to_string_lossy().ends_with(EVENT) {
+        if path.to_string_lossy().ends_with(FIXTURE_END) {
             files.push(path);
         }
     }
@@ -171,9 +166,9 @@ fn one(
     }
     let found = plans(&Arc::new(event), config, clock)?;
     let name = file.to_string_lossy();
-    let expected = PathBuf::from(format!("{}{PLAN}", name.trim_end_matches(EVENT)));
+    let expected = PathBuf::from(format!("{}{PLAN}", name.trim_end_matches(FIXTURE_END)));
     if is_update {
-        write(&expected, &found)?;
+        write(&expected, &format!("{found:#}\n"))?;
         return Ok(Vec::new());
     }
     if !expected.exists() {
@@ -301,8 +296,8 @@ fn read(file: &Path) -> Result<Value, CliError> {
     serde_json::from_slice(&text).map_err(|err| failed(err.to_string()))
 }
 
-fn write(file: &Path, value: &Value) -> Result<(), CliError> {
-    let written = std::fs::write(file, format!("{value:#}\n"));
+fn write(file: &Path, text: &str) -> Result<(), CliError> {
+    let written = std::fs::write(file, text);
     written.map_err(|err| CliError::Failed(format!("`{}`: {err}", file.display())))
 }
 

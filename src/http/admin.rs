@@ -217,6 +217,7 @@ async fn read(
         Route::Event(id) => Ok(json(&api.event(id).await?)),
         Route::EventRaw(id) => Ok(raw(api.raw(id).await?)),
         Route::EventPlan(id) => Ok(json(&api.plan(id, query(request, api)?).await?)),
+        Route::EventFixture(id) => Ok(json(&api.fixture(id).await?)),
         Route::Dead => lists::dead(query(request, api)?, api).await,
         Route::Rollouts => Ok(json(&api.rollouts()?)),
         Route::Rollout(number) => Ok(json(&api.rollout(number)?)),
@@ -297,6 +298,7 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, Ad
         | Route::Event(_)
         | Route::EventRaw(_)
         | Route::EventPlan(_)
+        | Route::EventFixture(_)
         | Route::Dead
         | Route::Rollout(_)
         | Route::Rejected

@@ -107,7 +107,7 @@ struct EventAround {
     now: Timestamp,
 }
 
-/// The page, or the body as a file.
+/// The page, or a file: the body, or the event as a test case.
 pub(super) async fn show(
     api: &Api,
     id: EventId,
@@ -116,6 +116,11 @@ pub(super) async fn show(
 ) -> Result<Answer, ApiError> {
     if fields.get("body") == Some("file") {
         return Ok(Answer::File { name: format!("{id}.body"), body: api.raw(id).await? });
+    }
+    if fields.get("save") == Some("fixture") {
+        let fixture = api.fixture(id).await?;
+        let body = fixture.text().map_err(|err| ApiError::Conflict(err.to_string()))?;
+        return Ok(Answer::File { name: fixture.name, body: body.into() });
     }
     let entry = api.entry(id).await?;
     let status = api.status();

@@ -61,6 +61,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "Plan",
         "What a handler would do with an event; nothing is done.",
     ),
+    get("/events/{id}/fixture", None, "Fixture", "One event as a test case, masked."),
     post("/events/{id}/replay", Some("ReplayAsk"), "Count", "Delivers one event again."),
     post("/events/replay", Some("ReplayRange"), "Replayed", "Delivers a page of events again."),
     get(

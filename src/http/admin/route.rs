@@ -19,6 +19,7 @@ pub(super) enum Route {
     Event(EventId),
     EventRaw(EventId),
     EventPlan(EventId),
+    EventFixture(EventId),
     EventReplay(EventId),
     EventsReplay,
     Dead,
@@ -84,6 +85,7 @@ impl Route {
             ["events", id] => Self::Event(part(id)?),
             ["events", id, "raw"] => Self::EventRaw(part(id)?),
             ["events", id, "plan"] => Self::EventPlan(part(id)?),
+            ["events", id, "fixture"] => Self::EventFixture(part(id)?),
             ["events", id, "replay"] => Self::EventReplay(part(id)?),
             ["dead"] => Self::Dead,
             ["dead", "redrive"] => Self::DeadRedrive,
@@ -131,6 +133,7 @@ impl Route {
             | Self::Event(_)
             | Self::EventRaw(_)
             | Self::EventPlan(_)
+            | Self::EventFixture(_)
             | Self::Dead
             | Self::Rollout(_)
             | Self::Rejected
@@ -207,6 +210,7 @@ impl Route {
         "sources",
         "source",
         "cluster",
+        "event_fixture",
     ];
 
     /// Its name. A new route must be named here, and then be described.
@@ -253,6 +257,7 @@ impl Route {
             Self::Sources => 37,
             Self::Source(_) => 38,
             Self::Cluster => 39,
+            Self::EventFixture(_) => 40,
         };
         Self::NAMES[index]
     }

@@ -165,3 +165,40 @@ fn any_body_is_saved_masked_as_far_as_it_can_be_and_tested() {
     printed(&run(&folder, &["test", "--update"]), 0);
     printed(&run(&folder, &["test"]), 0);
 }
+
+#[test]
+fn page_and_api_give_the_test_case_that_the_command_saves() {
+    let folder = Folder::new("", HANDLERS);
+    let served = Served::start(&folder);
+    let id = send(&folder, &served, "hyvor", "comment.create");
+    let saved = json(&folder, &["events", "save", &id]);
+    let file = saved["file"].as_str().unwrap();
+    let token = std::fs::read_to_string(folder.path().join("data/admin-token")).unwrap();
+    let bearer = format!("Bearer {}", token.trim());
+    let get = |path: &str| {
+        let headers = [("Authorization", bearer.as_str())];
+        wire::request(served.admin(), "GET", path, &headers, b"")
+    };
+    let name = file.rsplit('/').next().unwrap();
+    let kept = get(&format!("/events/{id}?save=fixture"));
+    assert_eq!(kept.status, 200, "{}", kept.text());
+    let disposition = format!("attachment; filename=\"{name}\"");
+    assert_eq!(kept.header("content-disposition"), Some(disposition.as_str()));
+    assert!(kept.text().ends_with("}\n") && !kept.text().contains("zoe@example.com"));
+    // How deliveries stand is asked anew each time.
+    let plain = |text: &str| {
+        let mut event: serde_json::Value = serde_json::from_str(text).unwrap();
+        event["deliveries"] = json!(null);
+        event
+    };
+    assert_eq!(plain(&kept.text()), plain(&std::fs::read_to_string(file).unwrap()));
+    let told = get(&format!("/api/v1/events/{id}/fixture")).json();
+    assert_eq!(told["name"], json!(name));
+    assert_eq!(plain(&told["event"].to_string()), plain(&kept.text()));
+    assert_eq!(told["not_masked"], json!(null));
+    let page = get(&format!("/events/{id}")).text();
+    assert!(page.contains(&format!("href=\"/events/{id}?save=fixture\" download")), "{page}");
+    let nothing = get("/api/v1/events/0199c3f6-5b5e-7000-8000-000000000001/fixture");
+    assert_eq!(nothing.status, 404);
+    assert_eq!(served.stop(), Some(0));
+}

@@ -218,6 +218,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
         ],
     ),
     ("Wait", &[("planned_ms", "integer?"), ("why", "[string]")]),
+    ("Fixture", &[("name", "string"), ("event", "any"), ("not_masked", "string?")]),
     ("EventLine", &[("handlers", "[string]"), ("values", "[any]"), ("q", "string")]),
     ("PlanAsk", &[("handler", "string?")]),
     (
