@@ -14,6 +14,9 @@ use crate::queue::{AttemptRecord, DeliveryState};
 const NOTED_WITHIN: Duration = Duration::from_secs(1);
 const NOTED_MORE: Duration = Duration::from_millis(5);
 
+/// From here on a plan is told to a tenth of a second.
+const LONG_MS: u64 = 10_000;
+
 /// How long the try behind another one is waited for, and why. What is not known is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitView {
@@ -56,12 +59,18 @@ impl WaitView {
                 }
                 let ended_at = attempt.started_at.after(attempt.duration);
                 // Planned is the longer one of what the policy says and what the other side asks for.
-                let is_asked = asked(&attempt.output, ended_at).is_some_and(|asked| {
-                    planned.wait.saturating_add(NOTED_WITHIN) >= asked
+                let asked = asked(&attempt.output, ended_at).filter(|asked| {
+                    planned.wait.saturating_add(NOTED_WITHIN) >= *asked
                         && planned.wait <= asked.saturating_add(NOTED_MORE)
                 });
-                let why = is_asked.then_some(WaitReason::RetryAfter).into_iter().collect();
-                Some(Self { planned_ms: Some(whole_millis(planned.wait)), why })
+                let noted = whole_millis(planned.wait);
+                let (planned_ms, why) = match asked {
+                    Some(asked) => (whole_millis(asked), vec![WaitReason::RetryAfter]),
+                    // Some milliseconds pass until it is noted.
+                    None if noted >= LONG_MS => ((noted + 50) / 100 * 100, Vec::new()),
+                    None => (noted, Vec::new()),
+                };
+                Some(Self { planned_ms: Some(planned_ms), why })
             }
         }
     }
@@ -102,16 +111,16 @@ mod tests {
     #[test]
     fn wait_is_said_to_be_asked_for_where_it_is_as_long_only() {
         let head = "HTTP/1.1 503 Service Unavailable\nretry-after: 30\nx: y";
-        for (planned, head, is_asked) in [
-            (30_000, head, true),
-            (29_990, head, true),
+        for (planned, head, is_asked, told) in [
+            (30_000, head, true, 30_000),
+            (29_990, head, true, 30_000),
             // The policy's step was longer, or there was no more time.
-            (31_000, head, false),
-            (20_000, head, false),
-            (7_000, "HTTP/1.1 503 Service Unavailable\nx: y", false),
+            (31_000, head, false, 31_000),
+            (19_999, head, false, 20_000),
+            (7_001, "HTTP/1.1 503 Service Unavailable\nx: y", false, 7_001),
         ] {
             let wait = WaitView::of(&record(planned, head)).unwrap();
-            assert_eq!(wait.planned_ms, Some(planned));
+            assert_eq!(wait.planned_ms, Some(told));
             assert_eq!(wait.why == [WaitReason::RetryAfter], is_asked, "{planned} {head}");
         }
         let mut unknown = record(1, head);

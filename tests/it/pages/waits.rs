@@ -31,10 +31,9 @@ fn wait_that_the_other_side_asked_for_is_told_from_one_that_was_planned() {
     let id = gateway.send(b"{\"n\":1}").id();
     gateway.wait_until_delivered("app", 1);
     let (waits, page) = waits(&gateway, &id);
-    assert_eq!(waits[0], json!({ "planned_ms": 1, "why": [] }));
-    assert_eq!(waits[1]["why"], json!(["retry_after"]), "{waits:?}");
-    let planned = waits[1]["planned_ms"].as_u64().unwrap();
-    assert!((250..=300).contains(&planned), "{planned}");
+    assert_eq!(waits[0]["why"], json!([]));
+    assert!(waits[0]["planned_ms"].as_u64().unwrap() <= 1, "{waits:?}");
+    assert_eq!(waits[1], json!({ "planned_ms": 300, "why": ["retry_after"] }));
     assert_eq!(waits[2], Value::Null, "nothing comes behind it");
     assert!(page.contains(", as planned</span>"), "{page}");
     assert!(page.contains(", as Retry-After asked</span>"), "{page}");
@@ -47,7 +46,9 @@ fn try_that_was_asked_for_comes_before_it_was_planned_and_a_redrive_is_no_plan()
     let id = gateway.send(b"{\"n\":1}").id();
     gateway.wait_for_outcomes("app", "retry", 1);
     let (planned, _) = waits(&gateway, &id);
-    assert_eq!(planned, [json!({ "planned_ms": 3_600_000, "why": [] })], "it is to come");
+    let [wait] = &planned[..] else { panic!("{planned:?}") };
+    let hour = wait["planned_ms"].as_u64().unwrap();
+    assert!((3_590_000..=3_600_000).contains(&hour) && wait["why"] == json!([]), "{wait}");
     assert_eq!(gateway.ask("POST", "/api/v1/handlers/app/retry", "").status, 200);
     gateway.wait_for_outcomes("app", "dead", 1);
     let body = json!({ "handler": "app" }).to_string();
@@ -55,6 +56,6 @@ fn try_that_was_asked_for_comes_before_it_was_planned_and_a_redrive_is_no_plan()
     gateway.wait_until_delivered("app", 1);
     let (waits, page) = waits(&gateway, &id);
     assert_eq!(waits[1..], [json!({ "why": ["asked"] }), Value::Null]);
-    assert!(page.contains(" of the 1 h that were planned</span>"), "{page}");
+    assert!(page.contains(" that were planned</span>"), "{page}");
     assert!(page.contains(", until it was asked for again</span>"), "{page}");
 }
