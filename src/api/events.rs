@@ -133,9 +133,11 @@ impl Api {
         }
         let wants = self.server.as_ref().map(|server| server.control.wants(&event));
         let wants = wants.unwrap_or_default();
+        // One that had nothing to do with the event was called: its try says why.
         let is_called = |name: &HandlerName| {
             detail.deliveries.iter().any(|delivery| {
-                delivery.handler == *name && delivery.state != DeliveryState::Skipped
+                let was_tried = !delivery.attempts.is_empty();
+                delivery.handler == *name && (was_tried || delivery.state != DeliveryState::Skipped)
             })
         };
         detail.lines = lines(&wants);

@@ -1,5 +1,7 @@
 //! `dead`.
 
+use std::collections::BTreeSet;
+
 use crate::api::{Changed, DeadAsk, DeadEntry, DeadView, LostView};
 use crate::config::Config;
 use crate::event::{EventId, HandlerName};
@@ -85,10 +87,19 @@ async fn list(ask: DeadAsk, config: &Config, output: Output) -> Result<(), CliEr
     if output.is_json() || letters.is_empty() {
         return Ok(());
     }
-    note(
-        "\nnext: `gatepost dead show ID` says more of one; once it is mended, `gatepost dead redrive` tries them again, \
-         `gatepost dead drop` gives them up",
-    )?;
+    let handlers = letters.iter().map(|entry| match entry {
+        DeadEntry::Letter(letter) => &letter.handler,
+        DeadEntry::Lost(lost) => &lost.handler,
+    });
+    let handlers: BTreeSet<&HandlerName> = handlers.collect();
+    let name = match handlers.first() {
+        Some(name) if handlers.len() == 1 => name.as_str(),
+        _ => "NAME",
+    };
+    note(&format!(
+        "\nnext: `gatepost dead show ID` says more of one; once it is mended, `gatepost dead redrive --handler {name}` \
+         tries them again, `gatepost dead drop --handler {name}` gives them up",
+    ))?;
     if !letters.iter().any(|one| matches!(one, DeadEntry::Lost(_))) {
         return Ok(());
     }

@@ -31,7 +31,7 @@ const LETTERS: &[Column<LetGo>] = &[
         let result = match one.result {
             LetGoResult::UnderWay => "under way",
             LetGoResult::Delivered => "delivered",
-            LetGoResult::Skipped => "skipped by its filter",
+            LetGoResult::Skipped => "skipped",
             LetGoResult::Failed => "failed",
             LetGoResult::Gone => "gone",
         };

@@ -37,11 +37,17 @@ pub(super) async fn run(options: Send, config: &Config, output: Output) -> Resul
 /// The same; gives the answer, with the address that it came from.
 pub(super) async fn post(options: &Send, config: &Config) -> Result<SentSample, CliError> {
     let source = source(&options.source, config)?;
-    let event_type = options.event_type.as_deref().ok_or_else(|| no_type(&source))?;
+    let event_type = match (options.event_type.as_deref(), &options.body) {
+        (Some(event_type), _) => event_type,
+        // What is sent says it.
+        (None, Some(_)) if source.has_type_in_body() => "",
+        (None, _) => return Err(no_type(&source)),
+    };
     let now = SystemClock::new().now();
     let body = if let Some(file) = &options.body {
         read(file)?
     } else {
+        refuse_slip(event_type, &source)?;
         note_made_up(event_type, &source.sample_types())?;
         source.sample(event_type, now)
     };
@@ -149,6 +155,19 @@ pub(super) fn no_source(name: &str, config: &Config) -> CliError {
 /// A hint behind a message, where one of `known` is near.
 pub(super) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(name, known).map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
+}
+
+/// What is nearly the type of a sample is a slip, and would go to the handlers all the same.
+fn refuse_slip(event_type: &str, source: &Source) -> Result<(), CliError> {
+    let types = source.sample_types();
+    if types.contains(&event_type) {
+        return Ok(());
+    }
+    let Some(near) = nearest(event_type, types.iter().copied()) else { return Ok(()) };
+    Err(CliError::Usage(format!(
+        "there is no sample of `{}`; did you mean `{near}`? With `--body FILE` any type is sent",
+        plain(event_type)
+    )))
 }
 
 /// Says that a body is nothing that the sender would send, where it has samples and none of this type.

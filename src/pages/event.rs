@@ -328,8 +328,14 @@ fn lead(deliveries: &[DeliveryView], is_for_nobody: bool, now: Timestamp) -> Str
     let pending = named(&[DeliveryState::Pending]);
     let dead = named(&[DeliveryState::Dead]);
     let n_asking = done.len() + waiting.len() + pending.len() + dead.len();
+    let had_nothing =
+        |one: &&DeliveryView| one.state == DeliveryState::Skipped && !one.attempts.is_empty();
+    let n_skipped = deliveries.iter().filter(had_nothing).count();
     if n_asking == 0 {
-        return if is_for_nobody {
+        return if n_skipped > 0 {
+            let asking = if n_skipped == 1 { "handler asks" } else { "handlers ask" };
+            format!("{n_skipped} {asking} for it and had nothing to do: see why below.")
+        } else if is_for_nobody {
             "No handler is configured: nobody gets it.".to_owned()
         } else {
             "No handler asks for it.".to_owned()

@@ -131,7 +131,7 @@ pub(super) const fn state_word(state: DeliveryState) -> &'static str {
     match state {
         DeliveryState::Pending => "pending",
         DeliveryState::Delivered => "delivered",
-        DeliveryState::Skipped => "skipped by its filter",
+        DeliveryState::Skipped => "skipped",
         DeliveryState::Retry => "waits for another try",
         DeliveryState::Held => "waits for an earlier one",
         DeliveryState::Dead => "dead letter",

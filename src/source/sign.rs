@@ -19,7 +19,6 @@ use super::samples::{content_type, put};
 use super::scheme::{Envelope, Scheme};
 use super::signature::SignatureFormat;
 use super::template::{Message, Values};
-use super::type_rule::TypeRule;
 
 /// A request as the source's sender would make it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +64,11 @@ struct Draft {
 }
 
 impl Source {
+    /// Whether a body says by itself which type of event it is.
+    pub fn has_type_in_body(&self) -> bool {
+        self.settings.profile.event_type.place_beside_body().is_none()
+    }
+
     /// Signs `body` with the source's first secret as of `now`, to be posted to `path_and_query`.
     pub fn sign(
         &self,
@@ -160,9 +164,7 @@ impl Source {
         if let (Some(rule), Some(text)) = (&scheme.timestamp, &timestamp) {
             draft.set(&rule.at, text)?;
         }
-        if let TypeRule::At(places) = &self.settings.profile.event_type
-            && let Some(place @ (FieldRef::Header(_) | FieldRef::Query(_))) = places.first()
-        {
+        if let Some(place) = self.settings.profile.event_type.place_beside_body() {
             draft.set(place, event_type.as_str())?;
         }
         let id = draft.make_id(now);

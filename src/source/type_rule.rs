@@ -14,6 +14,12 @@ pub enum TypeRule {
 }
 
 impl TypeRule {
+    /// Where a sender that this program stands for puts it beside the body; `None` = what it sends says it.
+    pub(super) fn place_beside_body(&self) -> Option<&FieldRef> {
+        let first = self.places().first();
+        first.filter(|place| matches!(place, FieldRef::Header(_) | FieldRef::Query(_)))
+    }
+
     /// Where it looks.
     pub(super) fn places(&self) -> &[FieldRef] {
         match self {

@@ -102,7 +102,7 @@ mod tests {
             led_to: DeliveryState::Retry,
             error: crate::event::ErrorText::default(),
             status: Some(503),
-            output: Output::new([Excerpt::answer(head, "retry-after: 7")]),
+            output: Output::new([Excerpt::answer(head.into(), "retry-after: 7")]),
             progress: None,
             planned: Some(PlannedWait { wait: Duration::from_millis(planned), is_held: false }),
         }

@@ -11,7 +11,7 @@ use super::embedded_queue::{EmbeddedQueue, INDEXED_WITHIN};
 use super::read::DeadMatch;
 use super::redrive::{self, ByHand};
 use super::stats;
-use super::subscription::{EmbeddedSubscription, Session};
+use super::subscription::EmbeddedSubscription;
 use crate::clock::Timestamp;
 use crate::event::{Dedupe, DedupeKey, Event, EventId, HandlerName, NewEvent, Position};
 use crate::queue::{
@@ -207,19 +207,20 @@ impl Queue for EmbeddedQueue {
 
     fn next_tries(&self, handler: &HandlerName, max: usize) -> Vec<(Position, Timestamp)> {
         let Some(cell) = self.core.handler(handler) else { return Vec::new() };
+        let now = self.core.clock.steady();
         let live = cell.lock();
         live.session
             .as_ref()
-            .map(|session| session.next_tries(&live.state, max))
+            .map(|session| session.next_tries(&live.state, now, max))
             .unwrap_or_default()
     }
 
     fn next_try(&self, handler: &HandlerName, position: Position) -> Option<AwaitedTry> {
         let cell = self.core.handler(handler)?;
         let live = cell.lock();
-        let began_at = live.session.as_ref().map(Session::began_at);
         let waiting = live.state.waiting().get(position)?;
-        let due = waiting.due_from(began_at.unwrap_or_else(|| self.core.clock.steady()));
+        // Not from when the session began: it may have been settled since.
+        let due = waiting.due_from(self.core.clock.steady());
         Some(AwaitedTry { due, first_attempt_at: waiting.first_attempt_at() })
     }
 

@@ -256,3 +256,21 @@ async fn what_was_not_answered_is_known_after_a_close() {
     let (_queue, third) = open_and_repeat(&storage, &clock).await;
     assert_ne!(third.id(), second.id(), "ten minutes are over");
 }
+
+#[tokio::test]
+async fn try_is_told_for_when_it_is_made_however_long_the_handler_runs() {
+    let storage = MemoryStorage::new();
+    let clock = clock();
+    let dynamic = Arc::clone(&clock) as Arc<dyn Clock>;
+    let queue = EmbeddedQueue::open_inline(settings(&storage), dynamic, 7).unwrap();
+    let subscription = queue.subscribe(&web(), Start::Oldest).await.unwrap();
+    clock.advance(Duration::from_mins(5));
+    queue.append(new_event()).await.unwrap();
+    let delivery = subscription.next(1).await.unwrap().pop().unwrap();
+    let at = clock.steady().after(Duration::from_secs(10));
+    let outcome = Outcome::Retry { at, order_key: None };
+    let attempt = Some(Attempt::default());
+    subscription.settle(Settlement { delivery, outcome, attempt }).await.unwrap();
+    assert_eq!(queue.next_tries(&web(), 9), [(Position(1), at)]);
+    assert_eq!(queue.next_try(&web(), Position(1)).unwrap().due, at);
+}

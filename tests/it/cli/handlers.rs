@@ -393,6 +393,7 @@ fn message_that_is_empty_is_skipped_as_a_trial_says() {
         }
     };
     assert!(said.contains("skipped: the text is empty"), "{said}");
+    assert!(!said.contains("no place in the log"), "{said}");
     let tried = printed(&run(&folder, &["handlers", "try", "phone", "--event", &id]), 0);
     assert!(tried.contains("skipped: the text is empty"), "{tried}");
     assert_eq!(served.stop(), Some(0));

@@ -369,18 +369,28 @@ fn a_handler_that_is_no_longer_configured_can_be_forgotten() {
 }
 
 #[test]
-fn send_says_where_it_makes_a_body_up() {
+fn send_says_where_it_makes_a_body_up_and_refuses_a_slip() {
     let folder = Folder::new("", "");
     let served = Served::start(&folder);
     let url = format!("{}/hooks/hyvor", served.url);
-    let sent = |event_type: &str| {
-        let output = run(&folder, &["send", "hyvor", event_type, "--url", &url]);
+    let send = |more: &[&str]| run(&folder, &[&["send", "hyvor", "--url", &url], more].concat());
+    let sent = |more: &[&str]| {
+        let output = send(more);
         printed(&output, 0);
         String::from_utf8(output.stderr).unwrap()
     };
-    let expected = "there is no sample of `comment.crate`, so its body is made up; did you mean \
-                    `comment.create`?\n";
-    assert_eq!(sent("comment.crate"), expected);
-    assert_eq!(sent("comment.create"), "");
+    let expected = "there is no sample of `their.own`, so its body is made up\n";
+    assert_eq!(sent(&["their.own"]), expected);
+    assert_eq!(sent(&["comment.create"]), "");
+    let slip = send(&["comment.crate"]);
+    let told = String::from_utf8(slip.stderr).unwrap();
+    assert!(told.contains("did you mean `comment.create`?"), "{told}");
+    assert_eq!(slip.status.code(), Some(2), "{told}");
+    // The body says its type.
+    let body = folder.path().join("body.json");
+    std::fs::write(&body, r#"{"event":"comment.crate","data":{}}"#).unwrap();
+    assert_eq!(sent(&["--body", body.to_str().unwrap()]), "");
+    let listed = run(&folder, &["events", "list", "--type", "comment.crate", "--json"]);
+    assert!(printed(&listed, 0).contains("comment.crate"));
     assert_eq!(served.stop(), Some(0));
 }

@@ -279,8 +279,20 @@ fn handler_whose_on_does_not_name_an_event_was_not_called_on_both_pages() {
         cell.split("</td>").next().unwrap().to_owned()
     };
     assert!(cell("updates").contains("not called"), "{list}");
-    assert!(cell("picky").contains("skipped by its filter"), "{list}");
+    assert!(cell("picky").contains("skipped"), "{list}");
     assert!(page(&gateway, &format!("/events/{id}")).contains("not called"));
+}
+
+#[test]
+fn handler_that_had_nothing_to_do_with_an_event_was_called() {
+    let rest = "[handler.quiet.chat]\nntfy = { topic = \"a\", server = \"http://127.0.0.1:9\" }\n\
+                text = \"{% if data.never %}x{% endif %}\"\n";
+    let gateway = Gateway::with("", rest);
+    let id = gateway.send(br#"{"event":"comment.create"}"#).id();
+    gateway.wait_for_outcomes("quiet", "skipped", 1);
+    let shown = page(&gateway, &format!("/events/{id}"));
+    assert!(shown.contains("the text is empty"), "{shown}");
+    assert!(!shown.contains("It would be called today"), "{shown}");
 }
 
 #[test]

@@ -48,8 +48,6 @@ pub(crate) struct Session {
     parked_retries: BTreeSet<Position>,
     keys: KeyQueues,
     due: BTreeSet<(Timestamp, Position)>,
-    /// When it began, by the steady clock.
-    began_at: Timestamp,
 }
 
 const fn only(position: Position) -> Range<Position> {
@@ -67,7 +65,6 @@ impl Session {
             parked_retries: BTreeSet::new(),
             keys: KeyQueues::default(),
             due: BTreeSet::new(),
-            began_at: now,
         };
         for (position, key) in state.holding().iter() {
             let effects = session.keys.insert(*key, position, Slot::Holding);
@@ -118,21 +115,17 @@ impl Session {
     pub(crate) fn next_tries(
         &self,
         state: &HandlerState,
+        now: Timestamp,
         max: usize,
     ) -> Vec<(Position, Timestamp)> {
         let due_of = |position: &Position| {
             let waiting = state.waiting().get(*position)?;
-            Some((waiting.due_from(self.began_at), *position))
+            Some((waiting.due_from(now), *position))
         };
         let mut given_out: Vec<_> = self.leased_waiting.keys().filter_map(due_of).collect();
         given_out.sort_unstable();
         let tries = given_out.into_iter().chain(self.due.iter().copied()).take(max);
         tries.map(|(due, position)| (position, due)).collect()
-    }
-
-    /// When it began, by the steady clock.
-    pub(crate) const fn began_at(&self) -> Timestamp {
-        self.began_at
     }
 
     /// Chooses up to `max` deliveries and counts them as given out: waiting ones by their due time,

@@ -45,8 +45,8 @@ fn next_tries_begin_with_those_that_were_given_out() {
     let mut session = Session::begin(&state, at(0));
     assert_eq!(choose(&mut session, &state, 50), [2, 1]);
     let due = [(Position(2), at(40)), (Position(1), at(50)), (Position(3), at(900))];
-    assert_eq!(session.next_tries(&state, 9), due);
-    assert_eq!(session.next_tries(&state, 1), due[..1]);
+    assert_eq!(session.next_tries(&state, at(50), 9), due);
+    assert_eq!(session.next_tries(&state, at(50), 1), due[..1]);
 }
 
 #[test]
