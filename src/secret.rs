@@ -164,7 +164,7 @@ impl SecretRef {
 
     /// Whether a secret has yet to be learned: see [`SecretRef::learn`].
     pub fn is_missing_file(&self) -> bool {
-        matches!(self, Self::File { path, .. } if !path.exists())
+        matches!(self, Self::File { path, .. } if path.try_exists().is_ok_and(|is_there| !is_there))
     }
 
     /// Writes a secret that its sender chose into the file, unless there is one: the first counts.

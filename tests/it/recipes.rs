@@ -138,6 +138,8 @@ async fn alerts_of_every_kind_have_words_of_their_own() {
     let silent = json!({ "source": "hyvor", "silent_seconds": 90_000, "newest_at": null });
     let back = json!({ "source": "hyvor", "newest_at": "2026-11-26T10:00:00Z" });
     let failed = json!({ "handler": "sql", "reason": "no disk" });
+    let dead = json!({ "handler": "sql", "source": "hyvor", "reason": "no table", "count": 12 });
+    let refused = json!({ "source": "hyvor", "count": 3, "newest": 7, "reason": "no match" });
     let own = json!({ "handler": "alerts", "reason": "never mailed" });
     for (n, (event_type, payload, subject, part)) in [
         ("handler.failed", failed, "sql cannot be started", "could not be started: no disk"),
@@ -150,6 +152,8 @@ async fn alerts_of_every_kind_have_words_of_their_own() {
             "300 MiB are free on the disk of /q. Below 256",
         ),
         ("disk.back", low, "well again: the disk", "300 MiB are free on the disk of /q again"),
+        ("dead_letter", dead, "sql gave up 12", "the newest from `hyvor`: no table"),
+        ("signature.rejected", refused, "hyvor is refused", "see `gatepost rejected explain 7`"),
         ("handler.down", own, "", ""),
     ]
     .into_iter()
@@ -173,7 +177,7 @@ async fn alerts_of_every_kind_have_words_of_their_own() {
         }
     }
     gateway.stop();
-    assert_eq!(server.stored().len(), 5, "of its own trouble it mails nothing");
+    assert_eq!(server.stored().len(), 7, "of its own trouble it mails nothing");
 }
 
 #[tokio::test(flavor = "multi_thread")]
