@@ -66,7 +66,7 @@ pub struct HandlerControl {
     /// Its kind: `email`, `sql`, …
     pub kind: &'static str,
     pub state: HandlerStatus,
-    /// Why it is `failed`.
+    /// Why it is `failed`, or left alone while it runs.
     pub reason: Option<String>,
     /// While it is paused: until when, and why.
     pub pause: Option<PauseView>,
@@ -82,7 +82,7 @@ pub struct HandlerControl {
     pub given_up_since: Option<Timestamp>,
     /// How many they are.
     pub n_given_up: u32,
-    /// While it is left alone because it is down: when it is tried next.
+    /// While it is left alone, because it is down or asked for that: when it is tried next.
     pub probe_at: Option<Timestamp>,
     /// For how long a delivery is tried.
     pub retry_total: Option<Duration>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::api::{HandlerView, SecretView, SourceView, StatusView};
+use crate::api::{HandlerStatus, HandlerView, SecretView, SourceView, StatusView};
 use crate::config::Config;
 use crate::event::SourceName;
 use crate::ingest::RefusedRow;
@@ -102,7 +102,7 @@ pub(super) fn oldest(one: &HandlerView) -> String {
     oldest.map_or_else(|| "-".to_owned(), |oldest| up_to(one.is_bound(), span(oldest)))
 }
 
-/// Since when the calls of a handler fail, why, and what comes next.
+/// Since when the calls of a handler fail, or why it waits, and what comes next.
 fn failing(handler: &HandlerView) -> Option<String> {
     let why = handler
         .last_error
@@ -116,6 +116,13 @@ fn failing(handler: &HandlerView) -> Option<String> {
         return Some(format!(
             "handler `{name}` has delivered nothing since {since}, {what}: {why}"
         ));
+    }
+    if let (None, HandlerStatus::Running, Some(why)) =
+        (handler.failing_since, handler.state, &handler.reason)
+    {
+        let next =
+            handler.probe_at.map_or_else(String::new, |at| format!("; goes on {}", ahead(at)));
+        return Some(format!("handler `{name}` waits: {}{next}", plain(why)));
     }
     let since = handler.failing_since?;
     let next = handler.probe_at.or(handler.next_try_at);

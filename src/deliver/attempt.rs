@@ -9,7 +9,7 @@ use tracing::{debug, error, warn};
 
 use super::attempts::Beginning;
 use super::buffer::CallBatch;
-use super::call_outcome::{CallOutcome, HandlerHealth, attempt_of, without_words};
+use super::call_outcome::{CallOutcome, HandlerHealth, Pause, attempt_of, without_words};
 use super::context::Context;
 use super::judge::{Judge, held};
 use super::matching::OWN_SOURCE;
@@ -54,10 +54,12 @@ pub(super) async fn attempt(
 }
 
 /// How long the handler takes nothing, as one of the answers says.
-fn pause_of(failure: &Failure) -> Option<Duration> {
+fn pause_of(failure: &Failure) -> Option<Pause> {
     let each = failure.each.iter().map(|(_, failure)| failure);
     let paused = each.chain([failure]).filter(|one| one.kind == FailureKind::Paused);
-    paused.filter_map(|one| one.retry_after).max()
+    let asked = paused.filter_map(|one| Some((one.retry_after?, one)));
+    let (wait, longest) = asked.max_by_key(|(wait, _)| *wait)?;
+    Some(Pause { wait, why: longest.text.clone() })
 }
 
 /// What becomes of a call that did not do all of `batch`.

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::event::{Attempt, Failure, FailureClass, FailureKind, OrderKey, Outcome, Settlement};
+use crate::event::{
+    Attempt, ErrorText, Failure, FailureClass, FailureKind, OrderKey, Outcome, Settlement,
+};
 
 /// A call that has ended.
 #[derive(Debug, Default)]
@@ -15,7 +17,7 @@ pub(super) struct CallOutcome {
     /// What the call says about the handler; `None` = it was not called.
     pub(super) health: Option<HandlerHealth>,
     /// For how long the handler takes nothing at all.
-    pub(super) pause: Option<Duration>,
+    pub(super) pause: Option<Pause>,
     pub(super) duration: Duration,
 }
 
@@ -31,6 +33,13 @@ impl CallOutcome {
         });
         moments.min()
     }
+}
+
+/// For how long a handler takes nothing, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pause {
+    pub(super) wait: Duration,
+    pub(super) why: ErrorText,
 }
 
 /// Whether the handler is there.

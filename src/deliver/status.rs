@@ -49,6 +49,7 @@ struct Seen {
     given_up: Option<GiveUpStreak>,
     in_flight: usize,
     taken: usize,
+    left_alone: Option<(Timestamp, ErrorText)>,
     last_error: Option<LastError>,
     last_success_at: Option<Timestamp>,
     began_at: Option<Timestamp>,
@@ -74,6 +75,8 @@ pub struct Status {
     pub in_flight: usize,
     /// Deliveries that were taken and are not on their way yet.
     pub taken: usize,
+    /// Until when it takes nothing, by the steady clock, and why: that was asked for, or is its own rate.
+    pub left_alone: Option<(Timestamp, ErrorText)>,
     /// The newest failure since the start.
     pub last_error: Option<LastError>,
     /// When the newest delivery since the start was made, by the wall clock.
@@ -204,6 +207,7 @@ impl Control {
             given_up: seen.given_up,
             in_flight: seen.in_flight,
             taken: seen.taken,
+            left_alone: seen.left_alone,
             last_error: seen.last_error,
             last_success_at: seen.last_success_at,
             began_at: seen.began_at,
@@ -260,6 +264,11 @@ impl Shared {
 
     pub(super) fn failed(&self, at: Timestamp, event: EventId, text: ErrorText) {
         self.with(|seen| seen.last_error = Some(LastError { at, event, text }));
+    }
+
+    /// It takes nothing until then.
+    pub(super) fn left_alone(&self, until: Option<(Timestamp, ErrorText)>) {
+        self.with(|seen| seen.left_alone = until);
     }
 
     /// The handler answered.

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::breaker::BreakerChange;
-use super::call_outcome::{CallOutcome, HandlerHealth};
+use super::call_outcome::{CallOutcome, HandlerHealth, Pause};
 use super::context::Context;
 use super::status::{Mode, Shared};
 use crate::event::{Delivery, OrderKey, Outcome, Settlement};
@@ -155,9 +155,15 @@ impl Worker<'_> {
     /// Settles what came of a call, and lets the next deliveries of its keys go.
     async fn settle(&mut self, outcome: CallOutcome) -> Result<(), QueueError> {
         self.note_health(&outcome);
-        if let Some(pause) = outcome.pause {
-            let until = self.context.clock.steady().after(pause);
-            self.paused_until = self.paused_until.max(Some(until));
+        if let Some(Pause { wait, why }) = &outcome.pause {
+            let now = self.context.clock.steady();
+            if self.pause_left(now).is_none() {
+                let name = &self.context.name;
+                info!(handler.name = %name, ?wait, reason = %why, "Handler is left alone");
+            }
+            let until = self.paused_until.max(Some(now.after(*wait)));
+            self.paused_until = until;
+            self.shared.left_alone(until.map(|until| (until, why.clone())));
         }
         let mut blocked: BTreeSet<OrderKey> = BTreeSet::new();
         for settlement in pace::in_steps(&outcome.settlements) {

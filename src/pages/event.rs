@@ -172,6 +172,12 @@ fn held(handler: &HandlerView, now: Timestamp) -> Option<(String, String)> {
         HandlerStatus::Paused => "is paused".to_owned(),
         HandlerStatus::Disabled => "is disabled".to_owned(),
         HandlerStatus::Unconfigured => "is in no configuration".to_owned(),
+        HandlerStatus::Running
+            if let (Some(why), Some(at)) = (&handler.reason, handler.probe_at) =>
+        {
+            let why = words::shown(why, 120);
+            format!("waits ({why}), and goes on in {}", words::between(now, at))
+        }
         HandlerStatus::Running | HandlerStatus::Finishing | HandlerStatus::Stopped => return None,
     };
     let rest = match handler.state {

@@ -17,7 +17,7 @@ pub struct HandlerView {
     /// Its kind; `None` = it is not configured (any more), but has a place in the log.
     pub kind: Option<Cow<'static, str>>,
     pub state: HandlerStatus,
-    /// Why it is `failed`.
+    /// Why it is `failed`, or left alone while it runs.
     pub reason: Option<String>,
     /// While it is paused: until when, and why.
     pub pause: Option<PauseView>,
@@ -46,7 +46,7 @@ pub struct HandlerView {
     /// How many they are.
     #[serde(default)]
     pub given_up_in_a_row: u32,
-    /// While it is left alone because it is down: when it is tried next.
+    /// While it is left alone, because it is down or asked for that: when it is tried next.
     pub probe_at: Option<Timestamp>,
     /// When the retry is due that is due next.
     #[serde(default)]
@@ -90,6 +90,7 @@ impl HandlerView {
         match self.state {
             HandlerStatus::Running if self.failing_since.is_some() => "failing",
             HandlerStatus::Running if self.is_giving_up() => "giving up",
+            HandlerStatus::Running if self.reason.is_some() => "waiting",
             state => state.as_str(),
         }
     }

@@ -148,14 +148,17 @@ impl Running {
             Health::Fails { since, count, .. } => Some((since, count)),
             Health::Unknown | Health::Answers => None,
         };
+        let left_alone = status.left_alone.filter(|(until, _)| *until > steady);
+        let until = left_alone.as_ref().map(|(until, _)| *until);
         HandlerControl {
+            reason: left_alone.map(|(_, why)| why.to_string()),
             in_flight: status.in_flight,
             concurrency: self.concurrency,
             failing_since: failing.map(|(since, _)| wall(since)),
             n_failures: failing.map_or(0, |(_, count)| count),
             given_up_since: status.given_up.map(|given_up| wall(given_up.since)),
             n_given_up: status.given_up.map_or(0, |given_up| given_up.count),
-            probe_at: status.probe_at.map(wall),
+            probe_at: status.probe_at.max(until).map(wall),
             last_error: status.last_error.map(|error| LastErrorView {
                 at: error.at,
                 event: error.event,
@@ -234,6 +237,7 @@ mod tests {
             given_up,
             in_flight: 0,
             taken: 0,
+            left_alone: None,
             last_error: None,
             last_success_at: None,
             began_at: None,

@@ -59,3 +59,31 @@ fn try_that_was_asked_for_comes_before_it_was_planned_and_a_redrive_is_no_plan()
     assert!(page.contains(" that were planned</span>"), "{page}");
     assert!(page.contains(", until it was asked for again</span>"), "{page}");
 }
+
+#[test]
+fn handler_that_is_asked_to_wait_says_until_when_and_why() {
+    let later = Answer::Status(429, vec![("Retry-After", "120".to_owned())], String::new());
+    let service = BadServer::start([later]);
+    let url = service.url("/");
+    let server = url.trim_end_matches('/');
+    let gateway = Gateway::with(
+        "",
+        &format!(
+            "[handler.phone.chat]\nntfy = {{ topic = \"a\", server = \"{server}\" }}\ntext = \"x\"\n"
+        ),
+    );
+    let id = gateway.send(b"{\"n\":1}").id();
+    let phone = loop {
+        let handler = gateway.ask("GET", "/api/v1/handlers/phone", "").json();
+        if !handler["reason"].is_null() {
+            break handler;
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!((&phone["state"], &phone["failures"]), (&json!("running"), &json!(0)), "{phone}");
+    assert!(phone["reason"].as_str().unwrap().contains("429"), "{phone}");
+    let list = gateway.ask("GET", "/handlers", "").text();
+    assert!(list.contains("waiting"), "{list}");
+    let page = gateway.ask("GET", &format!("/events/{id}"), "").text();
+    assert!(page.contains("phone waits (answered 429"), "{page}");
+}
