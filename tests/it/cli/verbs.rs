@@ -373,16 +373,16 @@ fn send_says_where_it_makes_a_body_up_and_refuses_a_slip() {
     let folder = Folder::new("", "");
     let served = Served::start(&folder);
     let url = format!("{}/hooks/hyvor", served.url);
-    let send = |more: &[&str]| run(&folder, &[&["send", "hyvor", "--url", &url], more].concat());
+    let ask = |more: &[&str]| run(&folder, &[&["send", "hyvor", "--url", &url], more].concat());
     let sent = |more: &[&str]| {
-        let output = send(more);
+        let output = ask(more);
         printed(&output, 0);
         String::from_utf8(output.stderr).unwrap()
     };
     let expected = "there is no sample of `their.own`, so its body is made up\n";
     assert_eq!(sent(&["their.own"]), expected);
     assert_eq!(sent(&["comment.create"]), "");
-    let slip = send(&["comment.crate"]);
+    let slip = ask(&["comment.crate"]);
     let told = String::from_utf8(slip.stderr).unwrap();
     assert!(told.contains("did you mean `comment.create`?"), "{told}");
     assert_eq!(slip.status.code(), Some(2), "{told}");
