@@ -112,6 +112,14 @@ impl TableSchema {
         !settings.key.iter().all(is_in_index) && !index.iter().any(is_apart)
     }
 
+    /// The columns, quoted, that the next event adds with `create_table`.
+    pub(super) fn unmade(&self, settings: &Settings) -> Vec<String> {
+        let engine = settings.url.engine();
+        let names = settings.columns.iter().map(|column| &column.name);
+        let unmade = names.filter(|name| self.column(engine, name).is_none());
+        unmade.map(|name| engine.quote(name)).collect()
+    }
+
     /// As `create_table` would make it.
     pub(super) fn add_missing(&mut self, settings: &Settings, types: &[ColumnType]) {
         let engine = settings.url.engine();

@@ -22,14 +22,18 @@ pub(super) async fn objections(
     pool.try_connect().await?;
     let mut session = pool.begin_reading().await?;
     let mut found = introspect::read(&mut session, settings, settings.table_parts().1).await?;
+    let mut unmade = Vec::new();
     if settings.create_table {
+        if !found.columns.is_empty() {
+            unmade = found.unmade(settings);
+        }
         found.add_missing(settings, made::types(settings, samples));
     }
     let mut objections = found.objections(settings);
     objections.extend(found.warnings(settings));
     if objections.is_empty() {
-        objections
-            .extend(rights::objection(&mut session, settings, &found.target(settings)).await?);
+        let target = found.target(settings);
+        objections.extend(rights::objection(&mut session, settings, &target, &unmade).await?);
     }
     drop(session);
     pool.close().await;

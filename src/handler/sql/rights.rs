@@ -8,23 +8,31 @@ use super::engine::{LEDGER, VERSIONS};
 use super::introspect::read;
 use super::session::Session;
 use super::statement::{Param, Statement};
-use super::target::Target;
+use super::target::{Target, TargetColumn};
 use super::{OnConflict, Settings, failure};
 
 /// The first thing that the user may not do; `None` where all is allowed, and for SQLite, where the
 /// file's owner decides.
+/// `unmade` = columns, quoted, that the table lacks and the next event adds.
 pub(super) async fn objection(
     session: &mut Session,
     settings: &Settings,
     target: &Target,
+    unmade: &[String],
 ) -> Result<Option<String>, sqlx::Error> {
     if target.engine == Engine::Sqlite {
         return Ok(None);
     }
     let own = settings.table_parts().1;
-    let mut tables = vec![(own, of_rows(settings, target)), (LEDGER, of_ledger(target))];
+    let mut tables = vec![(own, of_rows(settings, target, unmade)), (LEDGER, of_ledger(target))];
     if settings.newer_by.is_some() {
         tables.push((VERSIONS, of_versions(target)));
+    }
+    if !unmade.is_empty() && target.engine == Engine::Postgres && !owns(session, target).await? {
+        let (columns, table) = (unmade.join(", "), &target.table);
+        return Ok(Some(format!(
+            "table {table} lacks {columns}, and the user may not add that: only the table's owner may"
+        )));
     }
     for (name, statements) in tables {
         if target.engine == Engine::Postgres
@@ -63,6 +71,15 @@ async fn may_create(session: &mut Session, settings: &Settings) -> Result<bool, 
     Ok(rows.into_iter().flatten().next().flatten().as_deref() == Some("1"))
 }
 
+/// Whether the user may add columns to the table, in PostgreSQL.
+async fn owns(session: &mut Session, target: &Target) -> Result<bool, sqlx::Error> {
+    let sql = "SELECT pg_has_role(relowner, 'USAGE')::int::text FROM pg_catalog.pg_class WHERE oid = \
+               to_regclass($1)";
+    let table = Param::Text(target.table.clone());
+    let rows = session.fetch(Statement::new(sql, vec![table])).await?;
+    Ok(rows.into_iter().flatten().next().flatten().as_deref() == Some("1"))
+}
+
 /// MySQL's "no such table": it is made at the first event.
 fn is_absent(err: &sqlx::Error) -> bool {
     const NO_SUCH_TABLE: u16 = 1146;
@@ -70,14 +87,19 @@ fn is_absent(err: &sqlx::Error) -> bool {
     err.is_some_and(|err| err.number() == NO_SUCH_TABLE)
 }
 
-fn of_rows(settings: &Settings, target: &Target) -> Vec<String> {
+fn of_rows(settings: &Settings, target: &Target, unmade: &[String]) -> Vec<String> {
     let table = &target.table;
-    let columns: Vec<&str> = target.columns.iter().map(|column| column.quoted.as_str()).collect();
+    let is_there = |column: &&TargetColumn| !unmade.contains(&column.quoted);
+    let columns = target.columns.iter().filter(is_there);
+    let columns: Vec<&str> = columns.map(|column| column.quoted.as_str()).collect();
+    if columns.is_empty() {
+        return Vec::new();
+    }
     let key: Vec<&str> = target.key_columns().map(|column| column.quoted.as_str()).collect();
     let mut statements = vec![insert(target.engine, table, &columns)];
     if !key.is_empty() && target.on_conflict == OnConflict::Update {
         // PostgreSQL wants the right to read what is taken from the refused row; MySQL does not.
-        let set = target.plain_columns().map(|column| match target.engine {
+        let set = target.plain_columns().filter(is_there).map(|column| match target.engine {
             Engine::MySql => format!("{} = NULL", column.quoted),
             Engine::Sqlite | Engine::Postgres => format!("{0} = {0}", column.quoted),
         });

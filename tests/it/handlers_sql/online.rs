@@ -53,6 +53,47 @@ async fn a_mariadb_table_is_compared() {
     compare(Engine::MySql).await;
 }
 
+/// The next event adds it: nothing is in the way.
+async fn new_column(engine: Engine) {
+    let Some(database) = Database::start(engine).await else { return };
+    database.run("CREATE TABLE own (id int PRIMARY KEY)").await;
+    let text = "table = \"own\"\ncreate_table = true\nkey = \"id\"\n\
+                columns = { id = \"data.id\", url = \"data.url\" }";
+    check(&database, text).await.unwrap();
+    let row = crate::support::kinds::delivery(1, "x", &serde_json::json!({"id": 1, "url": "u"}));
+    database.handler(text).handle(&[row]).await.unwrap();
+    check(&database, text).await.unwrap();
+    // All of them are new, and none is the key.
+    database.run("CREATE TABLE bare (other int)").await;
+    let text = "table = \"bare\"\ncreate_table = true\ncolumns = { url = \"data.url\" }";
+    check(&database, text).await.unwrap();
+    if engine == Engine::Postgres {
+        database.run("CREATE ROLE site LOGIN").await;
+        database.run("GRANT ALL ON bare, own, gatepost_ledger TO site").await;
+        let url = database.url.replace("postgres://postgres@", "postgres://site@");
+        let text = format!("url = \"{url}\"\n{text}");
+        let checked = settings("sql", &text, database.folder.path());
+        let checked = checked.check_online(&context(database.folder.path())).await;
+        let err = checked.unwrap_err().to_string();
+        assert!(err.contains("table \"bare\" lacks \"url\", and the user may not"), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_column_is_nothing_in_the_way_of_sqlite() {
+    new_column(Engine::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_new_column_is_nothing_in_the_way_of_postgresql() {
+    new_column(Engine::Postgres).await;
+}
+
+#[tokio::test]
+async fn a_new_column_is_nothing_in_the_way_of_mariadb() {
+    new_column(Engine::MySql).await;
+}
+
 #[tokio::test]
 async fn rights_that_a_postgresql_user_lacks_are_found() {
     let Some(database) = Database::start(Engine::Postgres).await else { return };
