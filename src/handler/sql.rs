@@ -134,7 +134,7 @@ impl KindSettings for Arc<Settings> {
         let password = self.password.as_ref().map(crate::secret::SecretRef::resolve).transpose()?;
         let objections = online::objections(self, &context.samples, password.as_ref())
             .await
-            .map_err(|err| BuildError::Unfit(failure::of(&err).to_string()))?;
+            .map_err(|err| BuildError::Unfit(failure::of(&err, &self.url).to_string()))?;
         if objections.is_empty() { Ok(()) } else { Err(BuildError::Unfit(objections.join("; "))) }
     }
 }

@@ -12,26 +12,42 @@ use sqlx::error::DatabaseError;
 use sqlx::mysql::MySqlDatabaseError;
 use sqlx::postgres::PgDatabaseError;
 
+use super::DatabaseUrl;
 use super::table::PrepareError;
-use crate::event::{Failure, FailureClass};
+use crate::event::{ErrorText, Failure, FailureClass, FailureKind};
 
 /// Schema mismatch: transient, because the owner can fix it.
-pub(super) fn of_prepare(err: &PrepareError) -> Failure {
+pub(super) fn of_prepare(err: &PrepareError, url: &DatabaseUrl) -> Failure {
     match err {
         PrepareError::Objections(_) => Failure::transient(err),
-        PrepareError::Database(source) => of(source),
+        PrepareError::Database(source) => of(source, url),
     }
 }
 
-/// The failure that `err` is.
-pub(super) fn of(err: &sqlx::Error) -> Failure {
+/// The failure that `err` of the database at `url` is. Which one cannot be reached, or refuses the log-in, is said:
+/// there may be several.
+pub(super) fn of(err: &sqlx::Error, url: &DatabaseUrl) -> Failure {
+    let failure = without_place(err);
+    let code = err.as_database_error().and_then(DatabaseError::code);
+    let is_log_in =
+        code.is_some_and(|code| ["28", "3D"].iter().any(|class| code.starts_with(class)));
+    let is_of_server = err.as_database_error().is_none() && failure.kind == FailureKind::Transient;
+    if is_log_in || is_of_server || failure.class == Some(FailureClass::Connection) {
+        let text = ErrorText::new(format!("{}: {}", url.place(), failure.text));
+        return Failure { text, ..failure };
+    }
+    failure
+}
+
+fn without_place(err: &sqlx::Error) -> Failure {
     match err {
         sqlx::Error::Database(source) => of_database(source.as_ref()),
         sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_) => {
             Failure::permanent("a value cannot be sent to the database")
         }
-        sqlx::Error::PoolTimedOut => Failure::transient("the database cannot be reached")
-            .with_class(FailureClass::Connection),
+        sqlx::Error::PoolTimedOut => {
+            Failure::transient("it cannot be reached").with_class(FailureClass::Connection)
+        }
         sqlx::Error::Io(err) if err.kind() == ErrorKind::TimedOut => {
             Failure::transient(err).with_class(FailureClass::Timeout)
         }

@@ -51,7 +51,7 @@ pub(super) async fn objection(
                 Ok(()) => {}
                 Err(err) if is_absent(&err) => break,
                 Err(err @ sqlx::Error::Database(_)) => {
-                    let told = failure::of(&err);
+                    let told = failure::of(&err, &settings.url);
                     return Ok(Some(format!("the user may not use table `{name}`: {told}")));
                 }
                 Err(err) => return Err(err),

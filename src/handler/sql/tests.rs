@@ -372,7 +372,8 @@ async fn a_try_says_why_the_database_cannot_be_reached() {
         let failure = sql.handle(&[comment(1, 5, "first")]).await.unwrap_err();
         assert_eq!(failure.class, Some(crate::event::FailureClass::Connection));
         let told = failure.text.as_str();
-        assert!(told.contains("Connection refused"), "{told}");
+        let place = format!("database `127.0.0.1:{port}`: ");
+        assert!(told.starts_with(&place) && told.contains("Connection refused"), "{told}");
         assert!(!told.contains("hunter2") && !told.contains("me@"), "{told}");
     }
 }

@@ -78,6 +78,25 @@ impl DatabaseUrl {
         }
     }
 
+    /// Which one it is, for people: where it is, and nothing of the user.
+    pub(super) fn place(&self) -> String {
+        let place = match self {
+            Self::Sqlite(path) => Some(path.display().to_string()),
+            Self::Postgres { url, .. } => PgConnectOptions::from_str(url).ok().map(|options| {
+                let (host, port) = (options.get_host(), options.get_port());
+                let folder = options.get_socket().map(PathBuf::as_path);
+                let folder = folder.or_else(|| host.starts_with('/').then(|| Path::new(host)));
+                let socket = folder.map(|folder| folder.join(format!(".s.PGSQL.{port}")));
+                show_place(host, port, socket.as_deref())
+            }),
+            Self::MySql { url, .. } => MySqlConnectOptions::from_str(url).ok().map(|options| {
+                let socket = options.get_socket().map(PathBuf::as_path);
+                show_place(options.get_host(), options.get_port(), socket)
+            }),
+        };
+        place.map_or_else(|| "database".to_owned(), |place| format!("database `{place}`"))
+    }
+
     /// Which kind of database it is.
     pub fn engine(&self) -> Engine {
         match self {
@@ -85,6 +104,14 @@ impl DatabaseUrl {
             Self::Postgres { .. } => Engine::Postgres,
             Self::MySql { .. } => Engine::MySql,
         }
+    }
+}
+
+fn show_place(host: &str, port: u16, socket: Option<&Path>) -> String {
+    match socket {
+        Some(socket) => socket.display().to_string(),
+        None if host.contains(':') && !host.starts_with('[') => format!("[{host}]:{port}"),
+        None => format!("{host}:{port}"),
     }
 }
 
@@ -172,6 +199,21 @@ mod tests {
         assert!(default_tls("mysql://u@db.example.com/d"));
         assert!(!default_tls("postgres://u@db.example.com/d?sslmode=verify-full"));
         assert!(!default_tls("mysql://u@db.example.com/d?ssl-mode=VERIFY_IDENTITY"));
+    }
+
+    #[test]
+    fn place_says_where_and_not_who() {
+        for (text, place) in [
+            ("postgres://me@db.example.com/d", "db.example.com:5432"),
+            ("postgres://me@db.example.com:6432/d?sslmode=require", "db.example.com:6432"),
+            ("postgres://me@%2Frun%2Fpg/d", "/run/pg/.s.PGSQL.5432"),
+            ("postgres:///d?user=me&host=/run/pg&port=6432", "/run/pg/.s.PGSQL.6432"),
+            ("mysql://me@[::1]/d", "[::1]:3306"),
+            ("mysql://me@localhost/d?socket=/run/mysqld.sock", "/run/mysqld.sock"),
+            ("sqlite:/var/x.db", "/var/x.db"),
+        ] {
+            assert_eq!(parse(text).unwrap().place(), format!("database `{place}`"), "{text}");
+        }
     }
 
     #[test]

@@ -147,11 +147,16 @@ impl Writer {
     }
 
     async fn prepare(&self) -> Result<Target, Failure> {
-        let mut session = self.database.begin().await.map_err(|err| failure::of(&err))?;
+        let mut session = self.database.begin().await.map_err(|err| self.failure(&err))?;
         let target = table::prepare(&mut session, self.database.settings(), &self.types).await;
-        let target = target.map_err(|err| failure::of_prepare(&err))?;
-        session.commit().await.map_err(|err| failure::of(&err))?;
+        let target =
+            target.map_err(|err| failure::of_prepare(&err, &self.database.settings().url))?;
+        session.commit().await.map_err(|err| self.failure(&err))?;
         Ok(target)
+    }
+
+    fn failure(&self, err: &sqlx::Error) -> Failure {
+        failure::of(err, &self.database.settings().url)
     }
 
     /// The failure that `err` is. PostgreSQL does not say whose value it refuses: where there is
@@ -162,7 +167,7 @@ impl Writer {
         target: &Target,
         deliveries: &[Delivery],
     ) -> Failure {
-        let failure = failure::of(err);
+        let failure = self.failure(err);
         let ([_], Some(code)) = (deliveries, failure::refused_value(err)) else { return failure };
         let Ok(changes) = plan::changes(self.database.settings(), target, deliveries) else {
             return failure;
@@ -190,7 +195,7 @@ impl Writer {
         state.pruned_at = Some(now);
         let cutoff = moment(self.clock.now().before(self.database.settings().ledger_retention));
         if let Err(err) = self.database.remove_before(target, cutoff).await {
-            let err = failure::of(&err);
+            let err = self.failure(&err);
             warn!(handler.name = self.database.handler(), error = %err, "Old ledger rows could not be removed");
         }
     }
