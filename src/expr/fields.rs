@@ -121,6 +121,32 @@ mod tests {
         }
     }
 
+    /// Of what is not there, a comparison tells nothing: other than a question whether it is.
+    #[test]
+    fn compared_field_counts_as_wanted() {
+        for (text, expected) in [
+            (
+                "{% if data.a > 3 %}{% elif data.b.c == \"x\" %}{% endif %}",
+                &["data.a", "data.b.c"][..],
+            ),
+            ("{% if data.a %}{% endif %}", &["data.a?"]),
+            ("{% if not data.a in [1] and data.b not in [2] %}{% endif %}", &["data.a", "data.b"]),
+            (
+                "{% if data.a | lower != \"x\" or data.b | round(1) < 2 %}{% endif %}",
+                &["data.a", "data.b"],
+            ),
+            ("{% if data.a | length %}{% endif %}", &["data.a?"]),
+            ("{% if data.a | int | default(0) > 3 %}{% endif %}", &["data.a?"]),
+            ("{% if data.a != none and data.b == none %}{% endif %}", &["data.a?", "data.b?"]),
+            ("{% if data.a and data.a.b > 3 %}{% endif %}", &["data.a?", "data.a.b?"]),
+            ("{% if data.a is defined and data.a > 3 %}{% endif %}", &["data.a?", "data.a?"]),
+            ("{{ 1 if (events | first).data.a == 2 else 3 }}", &["data.a"]),
+        ] {
+            assert_eq!(fields(text, false), expected, "{text}");
+        }
+        assert_eq!(fields("data.a == 1 and data.b == 2", true), ["data.a", "data.b"]);
+    }
+
     #[test]
     fn field_knows_its_place() {
         let text = "by {{ data.user.name | upper }}";

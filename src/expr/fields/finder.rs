@@ -266,7 +266,7 @@ impl<'t> Finder<'t> {
         if behind > at {
             if let Some(known) = &known {
                 let range = self.tokens.range(start).start..self.tokens.range(behind - 1).end;
-                self.add(known, range, n_given, self.may_be_missing(start, behind));
+                self.add(known, range, n_given, self.may_be_missing(known, start, behind));
             }
             return Some((behind, known));
         }
@@ -331,7 +331,7 @@ impl<'t> Finder<'t> {
         let range = self.tokens.range(at).start..self.tokens.range(behind - 1).end;
         // What the name itself stands for was asked for where it was given.
         if known.path.len() > n_given {
-            self.add(&known, range, n_given, self.may_be_missing(at, behind));
+            self.add(&known, range, n_given, self.may_be_missing(&known, at, behind));
         }
         (behind, known.of_event())
     }
@@ -382,14 +382,12 @@ impl<'t> Finder<'t> {
         }
     }
 
-    fn may_be_missing(&self, at: usize, behind: usize) -> bool {
-        let before = at.checked_sub(1).and_then(|at| self.tokens.name(at));
-        let is_asked = matches!(before, Some("if" | "elif" | "and" | "or" | "not" | "else"));
-        let has_other = match self.tokens.at(behind) {
-            Some(Token::Ident("or" | "and" | "is" | "if")) => true,
-            Some(Token::Pipe) => matches!(self.tokens.name(behind + 1), Some("default" | "d")),
-            _ => false,
-        };
-        is_asked || has_other
+    fn may_be_missing(&self, known: &KnownTerm, at: usize, behind: usize) -> bool {
+        if !self.tokens.is_compared(behind) {
+            return self.tokens.is_asked_for(at, behind);
+        }
+        // `data.x and data.x > 3`
+        let path = known.clone().of_event().map(|known| known.path).unwrap_or_default();
+        self.found.iter().any(|one| one.may_be_missing && path.starts_with(&one.path))
     }
 }

@@ -190,6 +190,39 @@ impl<'t> TextTokens<'t> {
         parts
     }
 
+    /// Whether the text asks if the term from `at` to `behind` is there, or has another value in its place.
+    pub(super) fn is_asked_for(self, at: usize, behind: usize) -> bool {
+        let before = at.checked_sub(1).and_then(|at| self.name(at));
+        let is_asked = matches!(before, Some("if" | "elif" | "and" | "or" | "not" | "else"));
+        let has_other = match self.at(behind) {
+            Some(Token::Ident("or" | "and" | "is" | "if")) => true,
+            Some(Token::Pipe) => matches!(self.name(behind + 1), Some("default" | "d")),
+            _ => false,
+        };
+        is_asked || has_other
+    }
+
+    /// Whether the term that ends at `behind` is compared with a value, perhaps behind filters: that is wrong
+    /// for ever where there is no such field. `none` is what a missing one equals.
+    pub(super) fn is_compared(self, mut behind: usize) -> bool {
+        while matches!(self.at(behind), Some(Token::Pipe)) {
+            if matches!(self.name(behind + 1), Some("default" | "d")) {
+                return false;
+            }
+            let is_called = self.is_paren(behind + 2);
+            behind = if is_called { self.inside(behind + 2).end + 1 } else { behind + 2 };
+        }
+        let is_none = matches!(self.name(behind + 1), Some("none" | "None"));
+        match self.at(behind) {
+            Some(Token::Eq | Token::Ne | Token::Gt | Token::Gte | Token::Lt | Token::Lte) => {
+                !is_none
+            }
+            Some(Token::Ident("in")) => true,
+            Some(Token::Ident("not")) => self.name(behind + 1) == Some("in"),
+            _ => false,
+        }
+    }
+
     /// Whether no name of a value is within.
     pub(super) fn is_literal(self, range: Range<usize>) -> bool {
         let is_word =

@@ -43,6 +43,22 @@ fn slips_behind_names_of_a_template_are_found() {
     }
 }
 
+/// A comparison with it is never true; whether a field is there may well be asked.
+#[test]
+fn fields_that_are_compared_in_a_branch_are_found() {
+    for condition in ["data.votes > 3", "data.votes == 3", "data.state.name == \"New\""] {
+        let field = condition.split(' ').next().unwrap_or_default();
+        let text = format!(
+            "[handler.a]\non = ['ue:topic.created']\n[handler.a.log]\n\
+             message = '{{% if {condition} %}}x{{% endif %}}{{{{ data.id }}}}'"
+        );
+        let [told] = &found(&text)[..] else { panic!("{condition}: {:?}", found(&text)) };
+        let root = if field.contains("state") { "data.state" } else { field };
+        assert!(told.contains(&format!("has `{root}")), "{told}");
+        check(&text.replace(condition, field), &[]);
+    }
+}
+
 /// As `check` writes it, it can be pasted into the text.
 #[test]
 fn odd_names_and_methods_without_brackets_are_told_as_they_are_written() {
