@@ -25,6 +25,11 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// What helps where the server takes no password.
+const NO_LOG_IN: &str = "the server offers no log-in by password on this connection: leave the user in `smtp` and \
+                         `password` out, or take the port, or the way with TLS (`smtps://`, `?tls=required`), \
+                         where it does";
+
 /// A mail server, and the connections to it that are free.
 pub(super) struct Smtp {
     url: SmtpUrl,
@@ -210,6 +215,10 @@ impl Smtp {
         }
         if let Some(credentials) = &self.credentials {
             progress.set(Step::LogIn);
+            if connection.server_info().get_auth_mechanism(DEFAULT_MECHANISMS).is_none() {
+                connection.abort().await;
+                return Err(Failure::transient(format!("{}: {NO_LOG_IN}", self.at(&Step::LogIn))));
+            }
             let logged_in = connection.auth(DEFAULT_MECHANISMS, credentials).await;
             logged_in.map_err(|err| of_server(&err))?;
         }

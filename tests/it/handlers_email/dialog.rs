@@ -77,6 +77,17 @@ async fn nothing_is_said_to_a_server_without_tls_or_with_a_strangers_certificate
 }
 
 #[tokio::test]
+async fn server_without_a_log_in_is_told_where_a_user_is_given() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let (_folder, mail) = handler(&server, &log_in_url("smtp", &server, ""), LOG_IN);
+    let failure = mail.handle(&[comment(1)]).await.unwrap_err();
+    assert_transient(&failure);
+    let told = failure.text.as_str();
+    assert!(told.contains("at the log-in: the server offers no log-in by password"), "{told}");
+    assert!(server.stored().is_empty());
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_about_the_settings_and_not_about_the_mail() {
     let server = SmtpServer::start(Tls::OnRequest, true).await;
     let url = log_in_url("smtp", &server, "?tls=required");
