@@ -95,6 +95,7 @@ mod tests {
             ("log", "[log]\n"),
             ("source", "[source.own]\nprovider = \"svix\"\n"),
             ("handler", "[handler.own.log]\n[handler.own]\n"),
+            ("email", "[handler.own.email]\n"),
         ] {
             let advice = ADVICE.iter().filter(|(of_table, ..)| *of_table == table);
             let words =

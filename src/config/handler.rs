@@ -84,7 +84,7 @@ fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings
         .checked_or("timeout", "for example `timeout = \"30s\"`", check_timeout)
         .unwrap_or(Policy::TIMEOUT);
     let batch = policy::read_batch(table);
-    let (kind, settings) = kind::read(table, sources)?;
+    let (kind, settings) = kind::read(table, sources, &on)?;
     policy::check_batch(table, batch.as_ref(), kind, settings.as_deref());
     if order_by.is_none() && settings.as_deref().is_some_and(KindSettings::needs_order) {
         table.warning_here(

@@ -195,6 +195,11 @@ pub(super) const ADVICE: &[Advice] = &[
         &["dead_letter_queue", "dlq"],
         "its dead letters are kept: look at them by `gatepost dead list`",
     ),
+    (
+        "email",
+        &["host", "hostname", "port", "server", "ssl", "starttls", "tls", "user", "username"],
+        "write `smtp = \"smtps://USER@HOST:PORT\"`, or `smtp://` for STARTTLS; in the user's name `@` is `%40`",
+    ),
     ("handler", &["url"], "`url` stands in the table of its kind, as `[handler.{name}.http]`"),
 ];
 
@@ -203,12 +208,14 @@ pub(super) fn advice(path: &str) -> Option<String> {
     let (table, key) = path.rsplit_once('.').unwrap_or(("", path));
     let mut steps = table.split('.');
     let (kind, name) = (steps.next()?, steps.next());
-    // What a kind of handler takes, or a table in a source, has words of its own.
+    // What most kinds of handlers take, or a table in a source, is not here.
     let has_name = matches!(kind, "source" | "handler");
-    if steps.next().is_some() || has_name != name.is_some() {
-        return None;
-    }
-    let is_meant = |(its_table, words, _): &&Advice| *its_table == kind && words.contains(&key);
+    let place = match (kind, steps.next()) {
+        (_, None) if has_name == name.is_some() => kind,
+        ("handler", Some("email")) if steps.next().is_none() => "email",
+        _ => return None,
+    };
+    let is_meant = |(its_table, words, _): &&Advice| *its_table == place && words.contains(&key);
     let (_, _, advice) = ADVICE.iter().find(is_meant)?;
     Some(advice.replace("{name}", name.unwrap_or("NAME")))
 }

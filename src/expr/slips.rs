@@ -72,6 +72,9 @@ pub(super) fn in_template(text: &str) -> Option<Slip> {
             });
         }
     }
+    if let Some(slip) = statement_in_braces(&code) {
+        return Some(slip);
+    }
     let mut at = 0;
     while let Some(open) = code.get(at..).and_then(|rest| rest.find("{{").or(rest.find("{%"))) {
         let start = at + open + 2;
@@ -85,6 +88,30 @@ pub(super) fn in_template(text: &str) -> Option<Slip> {
         at = end;
     }
     None
+}
+
+/// `{{ if data.x %}`: a statement where a value stands.
+fn statement_in_braces(code: &str) -> Option<Slip> {
+    code.match_indices("{{").find_map(|(start, _)| {
+        let inside = code.get(start + 2..)?;
+        let trimmed = inside.trim_start_matches(['-', '+', ' ']);
+        let end = trimmed.find(|c: char| !c.is_ascii_alphabetic())?;
+        let (word, behind) = trimmed.split_at(end);
+        let ends = behind.trim_start_matches([' ', '-', '+']);
+        let ours = match word {
+            // A name of the text's own may be called so: then an operator or a filter is behind it.
+            "if" | "elif" | "for" | "set" if ends.starts_with(char::is_alphabetic) => {
+                format!("write `{{% {word} … %}}`")
+            }
+            "else" | "endif" | "endfor" if ends.starts_with(['}', '%']) => {
+                format!("write `{{% {word} %}}`")
+            }
+            _ => return None,
+        };
+        let length = 2 + inside.len() - behind.len();
+        let message = format!("`{word}` is a statement, and values stand in `{{{{ }}}}`");
+        Some(Slip { message, help: ours, range: start..start + length })
+    })
 }
 
 fn in_code(text: &str, code: &str) -> Option<Slip> {

@@ -46,6 +46,15 @@ impl FromToml for bool {
         "true".to_owned()
     }
 
+    fn meant(text: &str) -> Option<String> {
+        let meant = match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => "true",
+            "false" | "no" | "off" | "0" => "false",
+            _ => return None,
+        };
+        Some(meant.to_owned())
+    }
+
     fn schema() -> Json {
         json!({ "type": "boolean" })
     }
@@ -62,6 +71,14 @@ impl FromToml for f64 {
 
     fn example() -> String {
         "0.5".to_owned()
+    }
+
+    fn meant(text: &str) -> Option<String> {
+        let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+        let parts = [whole, part];
+        let is_number = parts.into_iter().all(|part| !part.is_empty() && is_digits(part));
+        is_number.then(|| text.to_owned())
     }
 
     fn schema() -> Json {
@@ -95,6 +112,10 @@ macro_rules! integer {
                 $example.to_owned()
             }
 
+            fn meant(text: &str) -> Option<String> {
+                text.parse().ok().map(|number: Self| number.to_string())
+            }
+
             fn schema() -> Json {
                 json!({ "type": "integer", "minimum": <$type>::MIN, "maximum": <$type>::MAX })
             }
@@ -117,6 +138,10 @@ macro_rules! nonzero {
 
             fn example() -> String {
                 "1".to_owned()
+            }
+
+            fn meant(text: &str) -> Option<String> {
+                text.parse().ok().map(|number: Self| number.to_string())
             }
 
             fn schema() -> Json {

@@ -127,12 +127,13 @@ impl<'a> Value<'a> {
 
     /// Records that it is not a `T`.
     pub fn mismatch<T: FromToml>(&self) -> Option<T> {
-        let number = self.as_integer().map(|number| number.to_string()).unwrap_or_default();
+        let number = self.as_integer().map(|number| number.to_string());
+        let written = number.or_else(|| self.as_str().map(str::to_owned)).unwrap_or_default();
         // What was probably meant is told before the key's own example; quotes alone say less than that.
-        let says_more = |meant: String| meant != format!("\"{number}\"");
+        let says_more = |meant: String| meant != format!("\"{written}\"");
         let help = match self.help.as_str() {
-            help if help.is_empty() || T::meant(&number).is_some_and(says_more) => {
-                self.instead::<T>(&number)
+            help if help.is_empty() || T::meant(&written).is_some_and(says_more) => {
+                self.instead::<T>(&written)
             }
             help => help.to_owned(),
         };

@@ -28,7 +28,9 @@ impl Lint<'_> {
             self.warn(&on_key, "", every.to_owned(), help.to_owned());
             return;
         }
-        for pattern in patterns().map(Glob::as_str) {
+        // One without a source was told already.
+        let whole = patterns().map(Glob::as_str).filter(|pattern| pattern.contains(':'));
+        for pattern in whole {
             if !on.iter().any(|one| may_meet(one, pattern)) {
                 let message =
                     format!("`on` lets no event of `{pattern}` through: it deletes nothing");

@@ -1,6 +1,7 @@
 //! The kind table: `[handler.NAME.email]`.
 
 use super::on;
+use crate::deliver::EventGlob;
 use crate::event::SourceName;
 use crate::handler::{KINDS, Kind, KindSettings};
 use crate::settings::{Table, nearest};
@@ -38,7 +39,12 @@ const TAKEN_FOR_KINDS: [(&str, &str); 22] = [
 type Read = (&'static Kind, Option<Box<dyn KindSettings>>);
 
 /// Reads the one kind table of a handler. `None` = there is none, or more than one.
-pub(super) fn read(handler: &mut Table<'_>, sources: &[SourceName]) -> Option<Read> {
+/// `on` is what the handler wants of `sources`.
+pub(super) fn read(
+    handler: &mut Table<'_>,
+    sources: &[SourceName],
+    on: &[EventGlob],
+) -> Option<Read> {
     let mut found = Vec::new();
     for kind in KINDS {
         if !handler.has(kind.name) {
@@ -50,7 +56,7 @@ pub(super) fn read(handler: &mut Table<'_>, sources: &[SourceName]) -> Option<Re
             if table.has(PATTERNS)
                 && let Some(value) = table.raw(PATTERNS, "a list (each a pattern `source:type`)")
             {
-                on::read_globs(&value, sources);
+                on::read_globs(&value, sources, &on::sources_of(on, sources));
             }
             table.finish();
             settings

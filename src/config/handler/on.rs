@@ -31,7 +31,7 @@ pub(super) fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Vec<EventGl
     let Some(value) = table.raw("on", "a list (each a pattern `source:type`)") else {
         return Vec::new();
     };
-    let globs = read_globs(&value, sources);
+    let globs = read_globs(&value, sources, sources);
     if globs.is_empty() && value.as_items().is_some_and(|items| items.is_empty()) {
         let help = "leave `on` out for everything but `gatepost:*`";
         value.problem("an empty list matches no event", help);
@@ -40,13 +40,17 @@ pub(super) fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Vec<EventGl
 }
 
 /// Reads a list of patterns, or one alone. A pattern whose source is none of `sources` would never
-/// match.
-pub(super) fn read_globs(value: &Value<'_>, sources: &[SourceName]) -> Vec<EventGlob> {
+/// match; one that is left out is probably of those that are `likely`.
+pub(super) fn read_globs(
+    value: &Value<'_>,
+    sources: &[SourceName],
+    likely: &[SourceName],
+) -> Vec<EventGlob> {
     let items = value.as_items().unwrap_or_else(|| vec![value.clone()]);
     let mut globs = Vec::new();
     for item in items {
         if let Some(text) = item.as_str().filter(|text| !text.contains(':') && !text.is_empty())
-            && let Some(meant) = meant(text, sources)
+            && let Some(meant) = meant(text, sources, likely)
         {
             let message = format_args!("`{}` is not a pattern `source:type`", text.escape_debug());
             item.problem(message, meant);
@@ -67,13 +71,32 @@ pub(super) fn read_globs(value: &Value<'_>, sources: &[SourceName]) -> Vec<Event
     globs
 }
 
-/// What to write in place of a source or a type alone; `None` = which source a type is of cannot be known.
-fn meant(text: &str, sources: &[SourceName]) -> Option<String> {
+/// The sources whose events `on` lets through; all of them where it lets none.
+pub(super) fn sources_of(on: &[EventGlob], sources: &[SourceName]) -> Vec<SourceName> {
+    let is_wanted = |name: &&SourceName| on.iter().any(|glob| glob.source.matches(name.as_str()));
+    let wanted: Vec<SourceName> = sources.iter().filter(is_wanted).cloned().collect();
+    if wanted.is_empty() { sources.to_vec() } else { wanted }
+}
+
+/// What to write in place of a source or a type alone; `None` = there is no source.
+fn meant(text: &str, sources: &[SourceName], likely: &[SourceName]) -> Option<String> {
     if sources.iter().any(|name| name.as_str() == text) || text == OWN_SOURCE {
         return Some(format!("write `\"{text}:*\"` for all events of that source"));
     }
-    match sources {
-        [only] => Some(format!("write `\"{only}:{}\"`", text.escape_debug())),
-        _ => None,
+    // `hyvor.comment.create`
+    let known = sources.iter().map(SourceName::as_str).chain([OWN_SOURCE]);
+    let split = known.filter_map(|name| {
+        let event_type = text.strip_prefix(name)?.strip_prefix(['.', '/'])?;
+        Some((name, event_type)).filter(|_| !event_type.is_empty())
+    });
+    if let Some((name, event_type)) = split.max_by_key(|(name, _)| name.len()) {
+        return Some(format!("write `\"{name}:{}\"`", event_type.escape_debug()));
     }
+    let (first, others) = likely.split_first()?;
+    let write = format!("write `\"{first}:{}\"`", text.escape_debug());
+    if others.is_empty() {
+        return Some(write);
+    }
+    let others: Vec<&str> = others.iter().map(SourceName::as_str).collect();
+    Some(format!("{write}, or another source before it: {}", others.join(", ")))
 }

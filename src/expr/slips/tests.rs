@@ -265,6 +265,9 @@ fn every_template_that_does_not_compile_is_told_what_to_write() {
     for (text, expected) in [
         ("{{ }}", VALUE),
         ("{{ data.a data.b }}", "join texts by `~`, or write each value in `{{ … }}` of its own"),
+        ("{{ if data.a %}a{% endif %}", "write `{% if … %}`"),
+        ("{{- elif data.a }}", "write `{% elif … %}`"),
+        ("{% if data.a %}a{{ endif }}", "write `{% endif %}`"),
         ("{{ data.a } }", "`{{` is closed by `}}`"),
         ("{{ data.a", "`{{` is closed by `}}`"),
         ("{% if data.a", CLOSED),

@@ -100,6 +100,9 @@ impl Settings {
         let is_bad_max = table.has("max_per_hour") && max_per_hour.is_none();
         if let Some(smtp) = &smtp {
             check_log_in(table, smtp);
+            if let Some((message, help)) = smtp.odd_port() {
+                table.warning("smtp", message, help);
+            }
         }
         if is_bad_reader || is_bad_ca || is_bad_password || is_bad_html || is_bad_max {
             return None;

@@ -88,6 +88,20 @@ impl SmtpUrl {
         Ok(Self { host, port: port.unwrap_or(default_port), user, tls })
     }
 
+    /// What is odd about the port, and what to write: the way on which TLS begins goes with it (RFC 8314).
+    pub(super) fn odd_port(&self) -> Option<(&'static str, &'static str)> {
+        match (self.tls, self.port) {
+            (TlsUse::Wrapped, 25 | 587) => Some((
+                "on this port servers begin without TLS",
+                "write `smtp://`, which is STARTTLS, or port 465",
+            )),
+            (TlsUse::Required | TlsUse::Opportunistic | TlsUse::None, 465) => {
+                Some(("on this port servers begin with TLS", "write `smtps://`, or port 587"))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether what is sent can be read on its way.
     pub(super) fn is_open_to_others(&self) -> bool {
         match self.tls {
