@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::deliver::OWN_SOURCE;
 use crate::event::{EventType, SourceName};
 use crate::secret::SecretError;
-use crate::settings::nearest;
+use crate::settings::{is_one_slip, nearest};
 use crate::source::Source;
 
 use super::args::Send;
@@ -157,13 +157,14 @@ pub(super) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a s
     nearest(name, known).map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
 }
 
-/// What is nearly the type of a sample is a slip, and would go to the handlers all the same.
+/// What is a letter away from the type of a sample is a slip, and would go to the handlers all the same.
 fn refuse_slip(event_type: &str, source: &Source) -> Result<(), CliError> {
     let types = source.sample_types();
-    if types.contains(&event_type) {
+    if types.contains(&event_type) || source.settings().known_types().contains(&event_type) {
         return Ok(());
     }
-    let Some(near) = nearest(event_type, types.iter().copied()) else { return Ok(()) };
+    let slip = types.iter().find(|known| is_one_slip(event_type, known));
+    let Some(near) = slip else { return Ok(()) };
     Err(CliError::Usage(format!(
         "there is no sample of `{}`; did you mean `{near}`? With `--body FILE` any type is sent",
         plain(event_type)

@@ -1,6 +1,7 @@
 //! One handler's delivery loop: take, filter, enqueue, call, settle.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::watch;
@@ -22,6 +23,9 @@ mod state;
 
 use state::Worker;
 
+/// Shorter pauses are part of the work: of a rate of its own, or while a program is ended.
+const PAUSE_TOLD: Duration = Duration::from_secs(5);
+
 /// Delivers until `shutdown`, or until the queue cannot answer.
 pub(super) async fn deliver(
     context: &Context,
@@ -40,6 +44,7 @@ pub(super) async fn deliver(
         }
         // What was taken and not tried goes with the worker.
         drop(worker);
+        shared.left_alone(None);
         subscription.begin_anew();
     }
 }
@@ -157,13 +162,15 @@ impl Worker<'_> {
         self.note_health(&outcome);
         if let Some(Pause { wait, why }) = &outcome.pause {
             let now = self.context.clock.steady();
-            if self.pause_left(now).is_none() {
-                let name = &self.context.name;
-                info!(handler.name = %name, ?wait, reason = %why, "Handler is left alone");
+            let until = now.after(*wait);
+            if *wait >= PAUSE_TOLD && self.paused_until.is_none_or(|before| before < until) {
+                if self.pause_left(now).is_none() {
+                    let name = &self.context.name;
+                    info!(handler.name = %name, ?wait, reason = %why, "Handler is left alone");
+                }
+                self.shared.left_alone(Some((until, why.clone())));
             }
-            let until = self.paused_until.max(Some(now.after(*wait)));
-            self.paused_until = until;
-            self.shared.left_alone(until.map(|until| (until, why.clone())));
+            self.paused_until = self.paused_until.max(Some(until));
         }
         let mut blocked: BTreeSet<OrderKey> = BTreeSet::new();
         for settlement in pace::in_steps(&outcome.settlements) {

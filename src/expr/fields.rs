@@ -130,10 +130,10 @@ mod tests {
                 &["data.a", "data.b.c"][..],
             ),
             ("{% if data.a %}{% endif %}", &["data.a?"]),
-            ("{% if not data.a in [1] and data.b not in [2] %}{% endif %}", &["data.a", "data.b"]),
+            ("{% if not data.a in [1] and data.b not in [2] %}{% endif %}", &["data.a", "data.b?"]),
             (
                 "{% if data.a | lower != \"x\" or data.b | round(1) < 2 %}{% endif %}",
-                &["data.a", "data.b"],
+                &["data.a?", "data.b"],
             ),
             ("{% if data.a | length %}{% endif %}", &["data.a?"]),
             ("{% if data.a | int | default(0) > 3 %}{% endif %}", &["data.a?"]),

@@ -203,7 +203,8 @@ impl<'t> TextTokens<'t> {
     }
 
     /// Whether the term that ends at `behind` is compared with a value, perhaps behind filters: that is wrong
-    /// for ever where there is no such field. `none` is what a missing one equals.
+    /// for ever where there is no such field. `none` is what a missing one equals, and `!=` and `not in` are
+    /// true of it.
     pub(super) fn is_compared(self, mut behind: usize) -> bool {
         while matches!(self.at(behind), Some(Token::Pipe)) {
             if matches!(self.name(behind + 1), Some("default" | "d")) {
@@ -214,11 +215,8 @@ impl<'t> TextTokens<'t> {
         }
         let is_none = matches!(self.name(behind + 1), Some("none" | "None"));
         match self.at(behind) {
-            Some(Token::Eq | Token::Ne | Token::Gt | Token::Gte | Token::Lt | Token::Lte) => {
-                !is_none
-            }
+            Some(Token::Eq | Token::Gt | Token::Gte | Token::Lt | Token::Lte) => !is_none,
             Some(Token::Ident("in")) => true,
-            Some(Token::Ident("not")) => self.name(behind + 1) == Some("in"),
             _ => false,
         }
     }

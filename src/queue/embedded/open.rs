@@ -144,7 +144,9 @@ fn read_folder(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Folder, Qu
     let options = settings.key_options();
     let keys = KeyRuns::open(storage(), &settings.folder.join("keys"), newest_id, options)
         .map_err(opening("the dedupe keys"))?;
-    if let Err(err) = keys.drop_lost(end) {
+    // What cannot be read just now comes back with its keys once the disk gives it again.
+    let is_lost = survey.doubtful_events == 0 && !log.may_come_back();
+    if is_lost && let Err(err) = keys.drop_lost(end) {
         tracing::warn!(error = %err, "Keys of events that the log has lost cannot be taken out");
     }
     // What is before the log's first record went with its keys in runs.

@@ -56,6 +56,9 @@ fn fields_that_are_compared_in_a_branch_are_found() {
         let root = if field.contains("state") { "data.state" } else { field };
         assert!(told.contains(&format!("has `{root}")), "{told}");
         check(&text.replace(condition, field), &[]);
+        // True of what is not there, as is meant.
+        check(&text.replace(condition, &format!("{field} != 3")), &[]);
+        check(&text.replace(condition, &format!("{field} not in [3]")), &[]);
     }
 }
 

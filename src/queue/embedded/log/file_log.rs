@@ -255,6 +255,12 @@ impl FileLog {
         self.damage.all()
     }
 
+    /// Whether any of the damage may be none once the disk answers again, or a file is put back.
+    pub(crate) fn may_come_back(&self) -> bool {
+        let is_of_disk = |cause: &Cause| matches!(cause, Cause::Io(_) | Cause::Missing { .. });
+        self.damage().iter().any(|damage| is_of_disk(&damage.cause))
+    }
+
     /// Names damage, and logs it the first time.
     pub(crate) fn note_damage(&self, damage: Damage) {
         self.damage.note(damage);

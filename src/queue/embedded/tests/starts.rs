@@ -1,6 +1,9 @@
 //! What several starts make of damage that came between them.
 
+use std::path::Path;
+
 use super::*;
+use crate::queue::embedded::testing::{Call, Faults, Verdict};
 
 #[tokio::test]
 async fn what_was_not_answered_counts_ten_minutes_after_a_kill_however_often_it_is_opened() {
@@ -89,4 +92,38 @@ async fn keys_of_events_that_the_log_has_lost_do_not_come_to_count_later() {
     assert!(!is_stored(queue.append(keyed(1, "first event")).await.unwrap()));
     assert!(!is_stored(queue.append(keyed(3, "third event")).await.unwrap()));
     assert!(is_stored(queue.append(keyed(2, "second event")).await.unwrap()));
+}
+
+/// One file cannot be opened.
+#[derive(Debug)]
+struct NoOpen(PathBuf);
+
+impl Faults for NoOpen {
+    fn before(&self, call: Call, path: &Path, _offset: u64, _len: usize) -> Verdict {
+        if call == Call::Open && path == self.0 { Verdict::Errno(5) } else { Verdict::Ok }
+    }
+}
+
+#[tokio::test]
+async fn keys_of_events_that_cannot_be_read_at_one_start_count_once_they_can() {
+    let storage = MemoryStorage::new();
+    let open = |storage: &MemoryStorage| {
+        let settings = Settings { memtable_keys: 1, ..settings(storage) };
+        EmbeddedQueue::open_inline(settings, clock(), 7).unwrap()
+    };
+    let queue = open(&storage);
+    queue.append(keyed(1, "first event")).await.unwrap();
+    queue.append(keyed(2, "second event")).await.unwrap();
+    queue.clean().await.unwrap();
+    let storage = killed(&storage, queue);
+    let in_log = |path: &PathBuf| path.to_str().unwrap().contains("/log/0000000001-");
+    let path = storage.paths().into_iter().find(in_log).unwrap();
+    storage.set_faults(Arc::new(NoOpen(path)));
+    let queue = open(&storage);
+    assert!(!queue.stats().damage.is_empty());
+    let storage = killed(&storage, queue);
+    storage.clear_faults();
+    let queue = open(&storage);
+    let repeated = queue.append(keyed(1, "first event")).await.unwrap();
+    assert!(matches!(repeated, Appended::Duplicate(_)), "{repeated:?}");
 }
