@@ -73,7 +73,11 @@ impl HandlerRow {
         let text = handler.reason.as_deref().or(error.map(|error| error.text.as_str()));
         Self {
             kind: handler.kind.as_deref().unwrap_or("gone").to_owned(),
-            sign: Sign::of_handler(handler.state, is_in_trouble),
+            // It was asked to wait: well, and not at work.
+            sign: match (handler.state, &handler.reason) {
+                (HandlerStatus::Running, Some(_)) if !is_in_trouble => Sign::Wait,
+                (state, _) => Sign::of_handler(state, is_in_trouble),
+            },
             state: handler.state_shown(),
             in_log: Linked::at_most(
                 handler.in_log,
