@@ -44,7 +44,7 @@ mod wants;
 
 pub use crate::text::error_chain;
 pub use acted_on::{ActedOn, ActionList, ListName};
-pub use actions::{ActionView, Actions, ActionsAsk, Actor, ListedActions};
+pub use actions::{ACTIONS_MAX, ActionView, Actions, ActionsAsk, Actor, ListedActions};
 pub use ask::{EventsAsk, ExportAsk, RejectedAsk, ReplayAsk};
 pub use control::{
     ChangeCount, Control, Forgotten, Reloaded, Retried, Run, RunChanged, StoredEvent,

@@ -161,6 +161,12 @@ pub fn is_field_name(name: &str) -> bool {
     is_variable_name(name.as_bytes()) && !name.starts_with(|c: char| c.is_ascii_digit())
 }
 
+/// A server's name or address with its port, as it stands in a URL: an address of IPv6 in brackets.
+pub fn host_and_port(host: &str, port: u16) -> String {
+    let is_bare = host.contains(':') && !host.starts_with('[');
+    if is_bare { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
 /// `text` as a part of an address or a form: all but letters, digits and `-._~`, which never mean
 /// anything there (RFC 3986, 2.3), is percent-encoded.
 pub fn percent_encoded(text: &str) -> String {

@@ -18,7 +18,7 @@ use super::ask::LIMIT;
 use super::{ActedOn, Api, ApiError};
 
 /// The most actions that are kept.
-const ACTIONS_MAX: usize = 500;
+pub const ACTIONS_MAX: usize = 500;
 /// The longest text of one field.
 const CHARS_MAX: usize = 300;
 

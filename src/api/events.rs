@@ -14,8 +14,7 @@ use crate::source::SourceCredentials;
 use super::view::ArrivalView;
 use super::waits;
 use super::{
-    Api, ApiError, DeliveryView, EventDetail, EventLine, EventSummary, EventsAsk, ExportedEvent,
-    WantsView,
+    Api, ApiError, EventDetail, EventLine, EventSummary, EventsAsk, ExportedEvent, WantsView,
 };
 
 /// How long a list takes before it says how far it came: its caller waits for it.
@@ -110,15 +109,14 @@ impl Api {
             arrival.query = hidden.mask_query(&arrival.query);
         }
         detail.summary.body_bytes = event.body.len();
-        let waiting = |one: &&mut DeliveryView| one.state == DeliveryState::Retry;
         let server = self.server.as_ref();
         let handlers = server.map(|server| server.control.handlers()).unwrap_or_default();
         for delivery in &mut detail.deliveries {
             let handler = handlers.iter().find(|one| one.name == delivery.handler);
             waits::explain(delivery, handler);
-        }
-        for delivery in detail.deliveries.iter_mut().filter(waiting) {
-            let handler = handlers.iter().find(|one| one.name == delivery.handler);
+            if delivery.state != DeliveryState::Retry {
+                continue;
+            }
             let probe_at = handler.and_then(|handler| handler.probe_at);
             let Some(next) = self.queue.next_try(&delivery.handler, event.position) else {
                 continue;

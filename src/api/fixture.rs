@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::event::{EventId, SourceName};
-use crate::source::{Source, SourceSettings};
+use crate::source::SourceSettings;
 
 use super::{Api, ApiError, ExportedEvent};
 
@@ -28,7 +28,10 @@ pub struct Fixture {
 impl Fixture {
     /// `source` = what its source is by the configuration; an error where it would be another event once it
     /// is masked.
-    pub fn of(event: &ExportedEvent, source: Option<&SourceSettings>) -> Result<Self, String> {
+    pub fn of(
+        event: &ExportedEvent,
+        source: Option<(&SourceName, &SourceSettings)>,
+    ) -> Result<Self, String> {
         let Masked { event, left } = mask::mask(event, source)?;
         let plain = |text: &str| -> String {
             text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
@@ -56,10 +59,9 @@ impl Api {
         let found = self.export(Some(before), 1).await?.pop();
         let gone = || ApiError::NotFound(format!("no event `{id}` is retained"));
         let event = found.filter(|found| found.id == id.to_string()).ok_or_else(gone)?;
-        let endpoints = self.server()?.ingest.endpoints();
-        let source = SourceName::parse(&event.source).ok();
-        let mut sources = endpoints.iter().map(|endpoint| endpoint.source());
-        let source = sources.find(|one| Some(one.name()) == source.as_ref());
-        Fixture::of(&event, source.map(Source::settings)).map_err(ApiError::Conflict)
+        let endpoint = self.server()?.ingest.endpoint(&event.source);
+        let source = endpoint.as_ref().map(|endpoint| endpoint.source());
+        let source = source.map(|source| (source.name(), source.settings()));
+        Fixture::of(&event, source).map_err(ApiError::Conflict)
     }
 }

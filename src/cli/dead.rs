@@ -19,10 +19,7 @@ const COLUMNS: &[Column<DeadEntry>] = &[
         DeadEntry::Letter(letter) => letter.id.to_string(),
         DeadEntry::Lost(lost) => places(lost),
     }),
-    ("HANDLER", |one| match one {
-        DeadEntry::Letter(letter) => letter.handler.to_string(),
-        DeadEntry::Lost(lost) => lost.handler.to_string(),
-    }),
+    ("HANDLER", |one| one.handler().to_string()),
     ("SOURCE", |one| of_letter(one, |letter| letter.source.to_string())),
     ("TYPE", |one| of_letter(one, |letter| plain(letter.event_type.as_str()))),
     ("DIED", |one| of_letter(one, |letter| ago(letter.died_at))),
@@ -87,11 +84,7 @@ async fn list(ask: DeadAsk, config: &Config, output: Output) -> Result<(), CliEr
     if output.is_json() || letters.is_empty() {
         return Ok(());
     }
-    let handlers = letters.iter().map(|entry| match entry {
-        DeadEntry::Letter(letter) => &letter.handler,
-        DeadEntry::Lost(lost) => &lost.handler,
-    });
-    let handlers: BTreeSet<&HandlerName> = handlers.collect();
+    let handlers: BTreeSet<&HandlerName> = letters.iter().map(DeadEntry::handler).collect();
     let name = match handlers.first() {
         Some(name) if handlers.len() == 1 => name.as_str(),
         _ => "NAME",

@@ -47,8 +47,7 @@ pub(super) fn save(
 ) -> Result<(), CliError> {
     let folder = to.map_or_else(|| config.folder.join(FOLDER), Path::to_owned);
     let source = config.sources.iter().find(|(name, _)| name.as_str() == event.source);
-    let fixture = Fixture::of(event, source.map(|(_, settings)| settings));
-    let fixture = fixture.map_err(CliError::Failed)?;
+    let fixture = Fixture::of(event, source).map_err(CliError::Failed)?;
     let file = folder.join(&fixture.name);
     std::fs::create_dir_all(&folder)?;
     write(&file, &fixture.text().map_err(|err| CliError::failed(&err))?)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::api::{HandlerStatus, HandlerView, SecretView, SourceView, StatusView};
+use crate::api::{HandlerView, SecretView, SourceView, StatusView};
 use crate::config::Config;
 use crate::event::SourceName;
 use crate::ingest::RefusedRow;
@@ -117,9 +117,7 @@ fn failing(handler: &HandlerView) -> Option<String> {
             "handler `{name}` has delivered nothing since {since}, {what}: {why}"
         ));
     }
-    if let (None, HandlerStatus::Running, Some(why)) =
-        (handler.failing_since, handler.state, &handler.reason)
-    {
+    if let (None, Some(why)) = (handler.failing_since, handler.why_left_alone()) {
         let next =
             handler.probe_at.map_or_else(String::new, |at| format!("; goes on {}", ahead(at)));
         return Some(format!("handler `{name}` waits: {}{next}", plain(why)));

@@ -301,9 +301,7 @@ impl HttpHandler {
             Err(failure) => Err(failure.with_output(answer.output)),
         }
     }
-}
 
-impl HttpHandler {
     /// What was worked out, with what is known by now only.
     fn request(&self, draft: Draft) -> Result<Request, Failure> {
         let Draft { id, url, mut headers, body } = draft;

@@ -7,7 +7,7 @@ use super::frame::{Frame, Here};
 use super::widgets::{Sign, Ticked, When};
 use super::words::Room;
 use super::{Viewer, rendered, words};
-use crate::api::{ActedOn, ActionView, ActionsAsk, Actor, Api, ApiError, ListName, moment};
+use crate::api::{ActedOn, ActionView, ActionsAsk, Actor, Api, ApiError, ListName};
 use crate::clock::Timestamp;
 use crate::event::HandlerName;
 
@@ -101,7 +101,6 @@ fn links(action: &ActionView) -> Vec<(String, String)> {
 /// The question of the page's fields.
 fn ask(api: &Api, fields: &Fields) -> Result<ActionsAsk, ApiError> {
     let now = api.now();
-    let time = |name| fields.get(name).map(|text| moment(text, now)).transpose();
     let actor = fields.get("actor").map(|name| {
         let found = Actor::ALL.into_iter().find(|actor| actor.name() == name);
         found.ok_or_else(|| {
@@ -113,8 +112,8 @@ fn ask(api: &Api, fields: &Fields) -> Result<ActionsAsk, ApiError> {
         actor: actor.transpose()?,
         action: fields.text("action"),
         target: fields.text("target"),
-        since: time("since")?,
-        until: time("until")?,
+        since: fields.time("since", now)?,
+        until: fields.time("until", now)?,
         before: fields.number("before"),
         limit: Some(ROWS),
     })

@@ -10,7 +10,7 @@ use super::widgets::{Linked, Sign, When};
 use super::{Viewer, rendered, words};
 use crate::api::{
     Api, ApiError, DeadAsk, DeadEntry, DeadGroup, DeadGroups, DeadSelection, EventSummary,
-    HandlerStatus, WINDOWS, moment,
+    HandlerStatus, WINDOWS,
 };
 use crate::clock::Timestamp;
 use crate::queue::DeadFilter;
@@ -117,13 +117,12 @@ pub(super) async fn selection(api: &Api, fields: &Fields) -> Result<DeadSelectio
 /// The same as a question.
 pub(super) fn ask(api: &Api, fields: &Fields) -> Result<DeadAsk, ApiError> {
     let now = api.now();
-    let time = |name| fields.get(name).map(|text| moment(text, now)).transpose();
     Ok(DeadAsk {
         handler: fields.text("handler"),
         id: fields.text("id"),
         reason: fields.text("reason"),
-        since: time("since")?,
-        until: time("until")?,
+        since: fields.time("since", now)?,
+        until: fields.time("until", now)?,
         after: fields.text("after"),
         limit: fields.number("limit").map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
         like: fields.text("like"),

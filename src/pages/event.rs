@@ -173,7 +173,7 @@ fn held(handler: &HandlerView, now: Timestamp) -> Option<(String, String)> {
         HandlerStatus::Disabled => "is disabled".to_owned(),
         HandlerStatus::Unconfigured => "is in no configuration".to_owned(),
         HandlerStatus::Running
-            if let (Some(why), Some(at)) = (&handler.reason, handler.probe_at) =>
+            if let (Some(why), Some(at)) = (handler.why_left_alone(), handler.probe_at) =>
         {
             let why = words::shown(why, 120);
             format!("waits ({why}), and goes on in {}", words::between(now, at))

@@ -10,7 +10,7 @@ use super::frame::{Frame, Here};
 use super::widgets::{Sign, When, state_word};
 use super::{Answer, Viewer, events_take, rendered, words};
 use crate::api::{
-    Api, ApiError, EventRow, EventsAsk, FoundEvents, ReplayRange, StatusView, moment, state,
+    Api, ApiError, EventRow, EventsAsk, FoundEvents, ReplayRange, StatusView, state,
     unknown_qualifiers,
 };
 use crate::queue::DeliveryState;
@@ -104,15 +104,14 @@ struct Cell {
 /// The question of a page's fields.
 fn ask(api: &Api, fields: &Fields) -> Result<EventsAsk, ApiError> {
     let now = api.now();
-    let time = |name| fields.get(name).map(|text| moment(text, now)).transpose();
     Ok(EventsAsk {
         q: fields.text("q"),
         source: fields.text("source"),
         event_type: fields.text("type"),
         handler: fields.text("handler"),
         state: fields.get("state").map(state).transpose()?,
-        since: time("since")?,
-        until: time("until")?,
+        since: fields.time("since", now)?,
+        until: fields.time("until", now)?,
         before: fields.number("before"),
         limit: Some(ROWS),
         ..EventsAsk::default()

@@ -1,8 +1,9 @@
 //! The fields of an address or of a form.
 
 use super::words;
-use crate::api::ApiError;
+use crate::api::{ApiError, moment};
 use crate::body;
+use crate::clock::Timestamp;
 
 /// Names and values, decoded. One that is empty counts as left out: that is how forms send it.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +35,11 @@ impl Fields {
     /// A number; what is none counts as left out.
     pub(super) fn number(&self, name: &str) -> Option<u64> {
         self.get(name).and_then(|text| text.parse().ok())
+    }
+
+    /// A moment, before `now` where it is a span.
+    pub(super) fn time(&self, name: &str, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
+        self.get(name).map(|text| moment(text, now)).transpose()
     }
 
     /// An error where a field is none of `known`, or is no number though `numbers` names it.

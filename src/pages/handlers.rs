@@ -74,9 +74,9 @@ impl HandlerRow {
         Self {
             kind: handler.kind.as_deref().unwrap_or("gone").to_owned(),
             // It was asked to wait: well, and not at work.
-            sign: match (handler.state, &handler.reason) {
-                (HandlerStatus::Running, Some(_)) if !is_in_trouble => Sign::Wait,
-                (state, _) => Sign::of_handler(state, is_in_trouble),
+            sign: match handler.why_left_alone() {
+                Some(_) if !is_in_trouble => Sign::Wait,
+                _ => Sign::of_handler(handler.state, is_in_trouble),
             },
             state: handler.state_shown(),
             in_log: Linked::at_most(

@@ -121,7 +121,7 @@ pub struct AttemptRecord {
     pub output: Output,
     /// How far it came, for the next try.
     pub progress: Option<Progress>,
-    /// How long the next try was put off, where that is still recorded.
+    /// How long the next try was put off, where that is still recorded; told by `Queue::history` alone.
     pub planned: Option<PlannedWait>,
 }
 

@@ -15,6 +15,16 @@ pub enum DeadEntry {
     Lost(LostView),
 }
 
+impl DeadEntry {
+    /// Whose it is.
+    pub fn handler(&self) -> &HandlerName {
+        match self {
+            Self::Letter(letter) => &letter.handler,
+            Self::Lost(lost) => &lost.handler,
+        }
+    }
+}
+
 /// Deliveries of one handler whose events cannot be read. They are redriven, for the case that the
 /// disk gives them again, or dropped like dead letters.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -85,12 +85,17 @@ impl HandlerView {
         self.state == HandlerStatus::Down || self.is_giving_up()
     }
 
+    /// Why it is left alone, where it runs: it was asked to wait, or its own rate has it wait.
+    pub fn why_left_alone(&self) -> Option<&str> {
+        self.reason.as_deref().filter(|_| self.state == HandlerStatus::Running)
+    }
+
     /// Its state as people read it: one that runs and whose calls come to nothing is not well.
     pub fn state_shown(&self) -> &'static str {
         match self.state {
             HandlerStatus::Running if self.failing_since.is_some() => "failing",
             HandlerStatus::Running if self.is_giving_up() => "giving up",
-            HandlerStatus::Running if self.reason.is_some() => "waiting",
+            _ if self.why_left_alone().is_some() => "waiting",
             state => state.as_str(),
         }
     }

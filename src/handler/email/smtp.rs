@@ -18,6 +18,7 @@ use crate::event::{Failure, FailureClass};
 use crate::handler::trust::{self, Trust};
 use crate::handler::{BuildContext, BuildError};
 use crate::sync::lock;
+use crate::text::host_and_port;
 
 /// How long a connection may stand idle. Servers end idle ones after minutes, and one that is used
 /// just then is a failure for nothing.
@@ -114,9 +115,7 @@ impl Smtp {
 
     /// Where something went wrong.
     pub(super) fn at(&self, step: &Step) -> String {
-        let SmtpUrl { host, port, .. } = &self.url;
-        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-        format!("mail server `{host}:{port}`, at {step}")
+        format!("mail server `{}`, at {step}", host_and_port(&self.url.host, self.url.port))
     }
 
     fn text_of(&self, err: &smtp::Error, step: &Step) -> String {

@@ -22,11 +22,10 @@ pub(super) async fn objections(
     pool.try_connect().await?;
     let mut session = pool.begin_reading().await?;
     let mut found = introspect::read(&mut session, settings, settings.table_parts().1).await?;
-    let mut unmade = Vec::new();
+    let is_there = !found.columns.is_empty();
+    let unmade =
+        if settings.create_table && is_there { found.unmade(settings) } else { Vec::new() };
     if settings.create_table {
-        if !found.columns.is_empty() {
-            unmade = found.unmade(settings);
-        }
         found.add_missing(settings, made::types(settings, samples));
     }
     let mut objections = found.objections(settings);

@@ -8,6 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::engine::Engine;
 use crate::secret::Secret;
+use crate::text::host_and_port;
 
 /// A database's address, checked. Holds no password.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,8 +111,7 @@ impl DatabaseUrl {
 fn show_place(host: &str, port: u16, socket: Option<&Path>) -> String {
     match socket {
         Some(socket) => socket.display().to_string(),
-        None if host.contains(':') && !host.starts_with('[') => format!("[{host}]:{port}"),
-        None => format!("{host}:{port}"),
+        None => host_and_port(host, port),
     }
 }
 

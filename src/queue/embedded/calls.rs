@@ -21,6 +21,9 @@ use crate::queue::{
 };
 use crate::sync::lock;
 
+/// How many failed tries of an event are told with what was planned behind them: the newest ones.
+const PLANS_MAX: usize = 64;
+
 #[async_trait]
 impl Queue for EmbeddedQueue {
     async fn append(&self, event: NewEvent) -> Result<Appended, QueueError> {
@@ -89,14 +92,14 @@ impl Queue for EmbeddedQueue {
     }
 
     async fn history(&self, position: Position) -> Result<Vec<DeliveryHistory>, QueueError> {
-        Ok(self.history_of(position).await?.deliveries)
+        Ok(self.history_of(position, PLANS_MAX).await?.deliveries)
     }
 
     async fn whole_history(
         &self,
         position: Position,
     ) -> Result<Option<Vec<DeliveryHistory>>, QueueError> {
-        let history = self.history_of(position).await?;
+        let history = self.history_of(position, 0).await?;
         let is_late = self.core.clock.steady().since(self.opened_at) >= INDEXED_WITHIN;
         Ok((history.is_indexed || is_late).then_some(history.deliveries))
     }
@@ -121,7 +124,7 @@ impl Queue for EmbeddedQueue {
         let through = self.recorded_and_indexed().await?;
         let positions = positions.to_vec();
         self.read(move |reading| {
-            let histories = positions.into_iter().map(|at| reading.history(at, through));
+            let histories = positions.into_iter().map(|at| reading.history(at, through, 0));
             histories.map(|history| history.map(|history| history.deliveries)).collect()
         })
         .await

@@ -155,11 +155,16 @@ impl EmbeddedQueue {
         off_thread(move || read(&reading)).await
     }
 
-    pub(super) async fn history_of(&self, position: Position) -> Result<History, QueueError> {
+    /// With what was planned behind `n_plans` failed tries.
+    pub(super) async fn history_of(
+        &self,
+        position: Position,
+        n_plans: usize,
+    ) -> Result<History, QueueError> {
         self.ready().await?;
         // What was settled just now is part of it.
         let through = self.recorded_and_indexed().await?;
-        self.read(move |reading| reading.history(position, through)).await
+        self.read(move |reading| reading.history(position, through, n_plans)).await
     }
 
     /// Waits until what was settled so far is recorded and, for some time, until the index has it.

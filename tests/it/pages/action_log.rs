@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::browser::{check_width, pictures, visit};
+use super::page;
 use crate::support::bad_server::{BadServer, status};
 use crate::support::browser::Browser;
 use crate::support::gateway::{Gateway, signature};
@@ -15,12 +16,6 @@ fn app(receiver: &BadServer) -> Gateway {
         receiver.url("/")
     );
     Gateway::with("", &rest)
-}
-
-fn page(gateway: &Gateway, path: &str) -> String {
-    let page = gateway.ask("GET", path, "");
-    assert_eq!(page.status, 200, "{path}: {}", page.text());
-    page.text()
 }
 
 fn ask(gateway: &Gateway, path: &str) -> Value {

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::page;
 use crate::support::bad_server::{BadServer, status};
 use crate::support::gateway::{Gateway, signature};
 use crate::support::wire;
@@ -26,12 +27,6 @@ fn gateway(n_failed: usize) -> (BadServer, Gateway) {
 
 fn ask(gateway: &Gateway, path: &str) -> Value {
     gateway.ask("GET", &format!("/api/v1/{path}"), "").json()
-}
-
-fn page(gateway: &Gateway, path: &str) -> String {
-    let page = gateway.ask("GET", path, "");
-    assert_eq!(page.status, 200, "{path}: {}", page.text());
-    page.text()
 }
 
 #[test]

@@ -1,15 +1,10 @@
 //! Each number leads to the list that it counts.
 
 use super::browser::visit;
+use super::page;
 use crate::support::bad_server::{BadServer, status};
 use crate::support::browser::Browser;
 use crate::support::gateway::{Gateway, signature};
-
-fn page(gateway: &Gateway, path: &str) -> String {
-    let page = gateway.ask("GET", path, "");
-    assert_eq!(page.status, 200, "{path}: {}", page.text());
-    page.text()
-}
 
 /// Where the link leads whose words are these.
 fn address_of(page: &str, words: &str) -> String {

@@ -14,3 +14,11 @@ mod schemathesis;
 mod steer;
 mod told;
 mod waits;
+
+use crate::support::gateway::Gateway;
+
+fn page(gateway: &Gateway, path: &str) -> String {
+    let page = gateway.ask("GET", path, "");
+    assert_eq!(page.status, 200, "{path}: {}", page.text());
+    page.text()
+}

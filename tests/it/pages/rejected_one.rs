@@ -1,15 +1,10 @@
 //! One rejected request: what came, why it was turned down, and nothing that is secret.
 
+use super::page;
 use crate::support::browser::Browser;
 use crate::support::gateway::{Gateway, SECRET, signature_by};
 
 use super::browser::visit;
-
-fn page(gateway: &Gateway, path: &str) -> String {
-    let page = gateway.ask("GET", path, "");
-    assert_eq!(page.status, 200, "{path}: {}", page.text());
-    page.text()
-}
 
 #[test]
 fn rejected_request_shows_what_came_and_why_it_was_turned_down() {

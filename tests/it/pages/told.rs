@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::page;
 use crate::support::bad_server::{Answer as Scripted, BadServer, status};
 use crate::support::gateway::Gateway;
 
@@ -32,12 +33,6 @@ fn page_that_says(gateway: &Gateway, path: &str, words: &str) -> String {
     }
     assert!(text.contains(words), "{words}: {text}");
     text
-}
-
-fn page(gateway: &Gateway, path: &str) -> String {
-    let page = gateway.ask("GET", path, "");
-    assert_eq!(page.status, 200, "{path}: {}", page.text());
-    page.text()
 }
 
 fn ask(gateway: &Gateway, path: &str) -> Value {

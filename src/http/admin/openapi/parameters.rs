@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::super::lists::{DEAD_LIMIT, LOOKED_AT, NEXT};
 use super::kinds::schema;
 use super::schemas::Field;
+use crate::api::Actor;
 
 /// As names of sources and handlers are checked.
 const NAME: &str = "^[a-z0-9][a-z0-9_-]{0,63}$";
@@ -96,7 +97,7 @@ fn bounded(ask: &str, name: &str, plain: Value) -> Value {
     match (ask, name) {
         ("EventsAsk" | "ExportAsk" | "RejectedAsk" | "ActionsAsk", "limit") => limit(50),
         ("DeadAsk", "limit") => limit(DEAD_LIMIT),
-        ("ActionsAsk", "actor") => json!({ "enum": ["command_line", "token", "dashboard"] }),
+        ("ActionsAsk", "actor") => json!({ "enum": Actor::ALL.map(Actor::name) }),
         ("RejectedAsk", "source") => plain,
         (_, "source" | "handler") => json!({ "type": "string", "pattern": NAME }),
         (_, "since" | "until") => json!({ "type": "string" }),

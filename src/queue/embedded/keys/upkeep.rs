@@ -89,12 +89,7 @@ impl KeyRuns {
                 .map(|inputs| Merge::begin(&self.storage, &self.folder, inputs)),
         };
         let Some(merge) = merge else { return Ok(Step::Idle) };
-        match merge.and_then(|merge| self.advance(merge, now)) {
-            Ok(unfinished) => *own = unfinished,
-            // It begins anew, with other inputs.
-            Err(MergeError::Input(run, err)) => self.set_damaged(&run, &err),
-            Err(MergeError::Output(err)) => return Err(err),
-        }
+        *own = self.advance(merge, now)?;
         Ok(Step::Again)
     }
 
@@ -104,26 +99,32 @@ impl KeyRuns {
         let list = self.list();
         let beyond = list.slots.iter().filter(|slot| slot.records.end > end);
         for run in beyond.filter_map(Slot::whole_run) {
-            let mut merged = Merge::begin(&self.storage, &self.folder, vec![Arc::clone(run)]);
-            loop {
-                let advanced =
-                    merged.and_then(|merge| self.advance(merge, Timestamp::from_millis(i64::MIN)));
-                match advanced {
-                    Ok(Some(merge)) => merged = Ok(merge),
-                    Ok(None) => break,
-                    Err(MergeError::Input(run, err)) => {
-                        self.set_damaged(&run, &err);
-                        break;
-                    }
-                    Err(MergeError::Output(err)) => return Err(err),
-                }
+            let mut merge = Merge::begin(&self.storage, &self.folder, vec![Arc::clone(run)]);
+            while let Some(unfinished) = self.advance(merge, Timestamp::from_millis(i64::MIN))? {
+                merge = Ok(unfinished);
             }
         }
         Ok(())
     }
 
-    /// Gives the merge back unless it is finished.
-    fn advance(&self, mut merge: Merge, now: Timestamp) -> Result<Option<Merge>, MergeError> {
+    /// Does a piece of a merge, and gives it back unless it has ended.
+    fn advance(
+        &self,
+        merge: Result<Merge, MergeError>,
+        now: Timestamp,
+    ) -> io::Result<Option<Merge>> {
+        match merge.and_then(|merge| self.try_advance(merge, now)) {
+            Ok(unfinished) => Ok(unfinished),
+            // It begins anew, with other inputs.
+            Err(MergeError::Input(run, err)) => {
+                self.set_damaged(&run, &err);
+                Ok(None)
+            }
+            Err(MergeError::Output(err)) => Err(err),
+        }
+    }
+
+    fn try_advance(&self, mut merge: Merge, now: Timestamp) -> Result<Option<Merge>, MergeError> {
         match merge.step(now) {
             Ok(false) => return Ok(Some(merge)),
             Ok(true) => {}

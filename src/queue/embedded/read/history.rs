@@ -13,8 +13,6 @@ use crate::queue::{AttemptRecord, DeliveryHistory, DeliveryState, PlannedWait, Q
 
 /// How many settle records are read for one history.
 const RECORDS_MAX: usize = 256;
-/// How many more are read for what was planned when tries failed: that of the newest ones.
-const PLANS_MAX: usize = 64;
 
 /// The histories of one event's deliveries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +33,14 @@ type Plans = BTreeMap<(Lsn, Timestamp, u32), PlannedWait>;
 
 impl Reading {
     /// The history of the event at `position`, of what was recorded before `through`: the log's
-    /// end when the caller had every settlement recorded. Empty = there is no such event.
-    pub(crate) fn history(&self, position: Position, through: Lsn) -> Result<History, QueueError> {
+    /// end when the caller had every settlement recorded. Empty = there is no such event. What was
+    /// planned when tries failed is read off the log for so many of the newest ones: a read each.
+    pub(crate) fn history(
+        &self,
+        position: Position,
+        through: Lsn,
+        mut n_plans: usize,
+    ) -> Result<History, QueueError> {
         let Some(found) = self.look_for(&mut Finder::default(), position)? else {
             return Ok(History { deliveries: Vec::new(), is_indexed: true, is_complete: true });
         };
@@ -46,7 +50,6 @@ impl Reading {
         let mut is_complete = is_indexed;
         let mut facts = facts.unwrap_or_default();
         let mut deliveries = Vec::new();
-        let mut n_plans = 0;
         for (handler, incarnation) in self.states.handlers() {
             let Some(standing) = self.states.standing(&handler, position) else { continue };
             let delivery = DeliveryKey::new(position, &handler, incarnation);
@@ -68,13 +71,11 @@ impl Reading {
     }
 
     /// How long the next try was put off when tries failed, by where that is recorded.
-    fn plans(&self, delivery: &DeliveryKey, facts: &Facts, n_read: &mut usize) -> Plans {
+    fn plans(&self, delivery: &DeliveryKey, facts: &Facts, n_left: &mut usize) -> Plans {
         let mut plans = Plans::new();
         for (order, fact) in facts.iter().rev().filter(|(_, fact)| fact.led_to == LedTo::Retry) {
-            if *n_read >= PLANS_MAX {
-                break;
-            }
-            *n_read += 1;
+            let Some(left) = n_left.checked_sub(1) else { break };
+            *n_left = left;
             // A segment may be gone whose event is kept on.
             let Some(record) = self.settle_record_at(fact.lsn) else { continue };
             let its = record.sections.iter().filter(|section| {

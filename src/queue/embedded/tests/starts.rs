@@ -37,8 +37,7 @@ async fn deliveries_of_an_only_segment_whose_beginning_is_damaged_are_lost_and_n
     subscription.settle(settlement).await.unwrap();
     queue.core.ask(Request::Recorded).await.unwrap();
     let storage = killed(&storage, queue);
-    let is_first = |path: &PathBuf| path.to_str().unwrap().contains("/log/0000000001-");
-    let path = storage.paths().into_iter().find(is_first).unwrap();
+    let path = file_with("/log/0000000001-", &storage);
     let whole = storage.bytes(&path).unwrap();
     let mut damaged = whole.clone();
     // The head and four events.
@@ -64,31 +63,37 @@ fn keyed(key: u8, body: &'static str) -> NewEvent {
     NewEvent { dedupe, body: Bytes::from_static(body.as_bytes()), ..new_event() }
 }
 
+/// A queue whose runs of keys are of so many.
+fn with_runs_of(memtable_keys: usize, storage: &MemoryStorage) -> EmbeddedQueue {
+    let settings = Settings { memtable_keys, ..settings(storage) };
+    EmbeddedQueue::open_inline(settings, clock(), 7).unwrap()
+}
+
+fn file_with(part: &str, storage: &MemoryStorage) -> PathBuf {
+    let has_part = |path: &PathBuf| path.to_str().unwrap().contains(part);
+    storage.paths().into_iter().find(has_part).unwrap()
+}
+
 #[tokio::test]
 async fn keys_of_events_that_the_log_has_lost_do_not_come_to_count_later() {
     let storage = MemoryStorage::new();
-    let open = |storage: &MemoryStorage| {
-        let settings = Settings { memtable_keys: 1, ..settings(storage) };
-        EmbeddedQueue::open_inline(settings, clock(), 7).unwrap()
-    };
-    let queue = open(&storage);
+    let queue = with_runs_of(1, &storage);
     queue.append(keyed(1, "first event")).await.unwrap();
     queue.append(keyed(2, "second event")).await.unwrap();
     queue.clean().await.unwrap();
     let storage = killed(&storage, queue);
-    let in_log = |path: &PathBuf| path.to_str().unwrap().contains("/log/0000000001-");
-    let path = storage.paths().into_iter().find(in_log).unwrap();
+    let path = file_with("/log/0000000001-", &storage);
     let text = b"second event";
     let bytes = storage.bytes(&path).unwrap();
     let at = bytes.windows(text.len()).position(|window| window == text).unwrap();
     storage.flip_bit(&path, at as u64, 0);
     let is_stored = |appended: Appended| matches!(appended, Appended::Stored(_));
-    let queue = open(&storage);
+    let queue = with_runs_of(1, &storage);
     let damage = queue.stats().damage;
     assert!(damage.iter().any(|it| it.contains("the log's end is missing")), "{damage:?}");
     queue.append(keyed(3, "third event")).await.unwrap();
     let storage = killed(&storage, queue);
-    let queue = open(&storage);
+    let queue = with_runs_of(1, &storage);
     assert!(!is_stored(queue.append(keyed(1, "first event")).await.unwrap()));
     assert!(!is_stored(queue.append(keyed(3, "third event")).await.unwrap()));
     assert!(is_stored(queue.append(keyed(2, "second event")).await.unwrap()));
@@ -107,23 +112,29 @@ impl Faults for NoOpen {
 #[tokio::test]
 async fn keys_of_events_that_cannot_be_read_at_one_start_count_once_they_can() {
     let storage = MemoryStorage::new();
-    let open = |storage: &MemoryStorage| {
-        let settings = Settings { memtable_keys: 1, ..settings(storage) };
-        EmbeddedQueue::open_inline(settings, clock(), 7).unwrap()
-    };
-    let queue = open(&storage);
+    let queue = with_runs_of(2, &storage);
+    let filler = |n| NewEvent { body: Bytes::from(vec![b'x'; n]), ..new_event() };
+    // Behind so much a run ends: the next one has the keys of the second and of the third segment.
+    for n_bytes in [7_000, 3_000] {
+        queue.append(filler(n_bytes)).await.unwrap();
+    }
     queue.append(keyed(1, "first event")).await.unwrap();
+    for n_bytes in [4_000, 2_000] {
+        queue.append(filler(n_bytes)).await.unwrap();
+    }
     queue.append(keyed(2, "second event")).await.unwrap();
+    queue.append(keyed(3, "third event")).await.unwrap();
+    assert_eq!(queue.core.log.head().next.segment(), 3);
     queue.clean().await.unwrap();
     let storage = killed(&storage, queue);
-    let in_log = |path: &PathBuf| path.to_str().unwrap().contains("/log/0000000001-");
-    let path = storage.paths().into_iter().find(in_log).unwrap();
-    storage.set_faults(Arc::new(NoOpen(path)));
-    let queue = open(&storage);
+    storage.set_faults(Arc::new(NoOpen(file_with("/log/0000000003-", &storage))));
+    let queue = with_runs_of(2, &storage);
     assert!(!queue.stats().damage.is_empty());
     let storage = killed(&storage, queue);
     storage.clear_faults();
-    let queue = open(&storage);
-    let repeated = queue.append(keyed(1, "first event")).await.unwrap();
-    assert!(matches!(repeated, Appended::Duplicate(_)), "{repeated:?}");
+    let queue = with_runs_of(2, &storage);
+    for (key, body) in [(1, "first event"), (2, "second event")] {
+        let repeated = queue.append(keyed(key, body)).await.unwrap();
+        assert!(matches!(repeated, Appended::Duplicate(_)), "{key}: {repeated:?}");
+    }
 }

@@ -28,7 +28,7 @@ pub(super) fn unindexed(rig: &Rig) -> Reading {
 }
 
 fn history(rig: &Rig, reading: &Reading, position: u64) -> History {
-    reading.history(Position(position), rig.log.head().next).unwrap()
+    reading.history(Position(position), rig.log.head().next, 9).unwrap()
 }
 
 fn dead_page(rig: &Rig, reading: &Reading, filter: &DeadFilter) -> DeadPage {
