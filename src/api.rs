@@ -360,8 +360,9 @@ impl Api {
 
     /// Gives the store's unused space back.
     pub async fn compact(&self) -> Result<QueueStats, ApiError> {
-        self.server()?.control.compact().await?;
-        Ok(self.stats())
+        let given = self.server()?.control.compact().await.map(|()| self.stats());
+        self.note("compact", "the queue".to_owned(), &given, |_| "done".into());
+        given
     }
 
     /// Writes what waits and lets go of a store that was opened for one question.

@@ -82,6 +82,11 @@ pub struct Replayed {
 }
 
 impl Replayed {
+    fn sum(&self) -> String {
+        let deliveries = counted(self.deliveries, "delivery", "deliveries");
+        format!("{}, {deliveries}", counted(self.done, "event", "events"))
+    }
+
     fn add(&mut self, page: &Self) {
         self.matched += page.matched;
         self.done += page.done;
@@ -116,6 +121,12 @@ impl ReplayRange {
             ("search", self.q.clone()),
         ];
         words_of(said).map_or_else(|| "all events".to_owned(), |said| format!("events: {said}"))
+    }
+
+    /// What it is for, as the action log has it.
+    fn target(&self) -> ActionTarget {
+        let whom = self.handler.as_deref().unwrap_or("every handler");
+        ActionTarget::new(format!("{} to {whom}", self.words()), self.about())
     }
 
     /// The list of the events that it is for, where a list can be asked for them.
@@ -242,6 +253,23 @@ impl Api {
         })
     }
 
+    /// [`Api::replay_range`] for one who asks for the pages. The action log has a line of the first and one of
+    /// the last: those of a million events would leave no room for anything else.
+    pub async fn replay_page(&self, range: ReplayRange) -> Result<Replayed, ApiError> {
+        let noted = (!range.dry_run).then(|| range.target());
+        let is_first = range.after.is_none();
+        let replayed = self.replay_range(range).await;
+        let is_told = is_first || replayed.as_ref().map_or(true, |page| page.is_last);
+        if let Some(target) = noted.filter(|_| is_told) {
+            self.note("replay", target, &replayed, |page| {
+                let which = if is_first { "" } else { ", the last page" };
+                let more = if page.is_last { "" } else { ", the first page" };
+                format!("{}{which}{more}", page.sum())
+            });
+        }
+        replayed
+    }
+
     /// [`Api::replay_range`] from page to page, for `most` at the longest. What it came to in all; not
     /// `is_last` = there is more, behind `after`.
     pub async fn replay_all(
@@ -250,7 +278,7 @@ impl Api {
         most: Duration,
     ) -> Result<Replayed, ApiError> {
         let (began, is_dry_run) = (self.clock.steady(), range.dry_run);
-        let (filter, whom, about) = (range.words(), range.handler.clone(), range.about());
+        let target = range.target();
         range.up_to = range.up_to.or(Some(self.queue.stats().last.0));
         let mut sum = Replayed { after: range.after.unwrap_or(0), ..Replayed::default() };
         let replayed = loop {
@@ -265,11 +293,9 @@ impl Api {
             }
         };
         if !is_dry_run {
-            let whom = whom.as_deref().unwrap_or("every handler");
-            let target = ActionTarget::new(format!("{filter} to {whom}"), about);
             self.note("replay", target, &replayed, |sum| {
                 let more = if sum.is_last { "" } else { "; more match: do it again" };
-                format!("{} events, {} deliveries{more}", sum.done, sum.deliveries)
+                format!("{}{more}", sum.sum())
             });
         }
         replayed

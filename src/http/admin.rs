@@ -264,7 +264,7 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, Ad
             let handler = ask.handler()?;
             Ok(counted(api.replay(id, handler.as_ref()).await?))
         }
-        Route::EventsReplay => Ok(json(&api.replay_range(asked(body, api)?).await?)),
+        Route::EventsReplay => Ok(json(&api.replay_page(asked(body, api)?).await?)),
         Route::DeadRedrive => Ok(json(&api.redrive(selected(body, api).await?).await?)),
         Route::DeadDrop => Ok(json(&api.drop_dead(selected(body, api).await?).await?)),
         Route::Rollouts => {

@@ -38,6 +38,21 @@ fn a_range_of_events_is_replayed_page_by_page() {
     assert_eq!(ask(&json!({ "handler": "No" })).status, 400);
     assert_eq!(ask(&json!({ "handler": "nobody" })).status, 404);
     assert_eq!(gateway.ask("GET", "/api/v1/events/replay", "").status, 405);
+
+    assert_eq!(gateway.ask("POST", "/api/v1/compact", "").status, 200);
+    let actions = gateway.ask("GET", "/api/v1/actions?limit=20", "").json();
+    let said = |action: &Value| {
+        ["action", "target", "result"].map(|field| action[field].as_str().unwrap().to_owned())
+    };
+    let done = actions.as_array().unwrap().iter().filter(|action| action["is_done"] == true);
+    let expected = [
+        ["compact", "the queue", "done"],
+        ["replay", "all events to every handler", "1 event, 1 delivery, the first page"],
+        ["replay", "all events to all", "1 event, 1 delivery, the last page"],
+        ["replay", "all events to all", "2 events, 2 deliveries, the first page"],
+        ["replay", "events: source userecho to every handler", "0 events, 0 deliveries"],
+    ];
+    assert_eq!(done.map(said).collect::<Vec<_>>(), expected);
     gateway.stop();
 }
 
