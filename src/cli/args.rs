@@ -15,6 +15,7 @@ mod event;
 mod handlers;
 mod import;
 mod init;
+mod rejected;
 mod standby;
 
 pub(super) use dead::{Dead, DeadChange, DeadFilter, DeadRedrive, RolloutsVerb};
@@ -22,6 +23,7 @@ pub(super) use event::{IdBeginning, SaidEvent};
 pub(super) use handlers::{Handlers, HandlersTry, Top};
 pub(super) use import::{Import, ImportFile};
 pub(super) use init::Init;
+pub(super) use rejected::{Rejected, RejectedRelease, SaidRejected};
 pub(super) use standby::{Promote, Restore, Standby, StandbyVerb};
 
 /// A webhook receiver that never loses what it has answered 200 for.
@@ -187,7 +189,7 @@ pub enum Events {
     List(EventsList),
     /// Show one event and what each handler did with it.
     Show {
-        /// The event's id, or its beginning; `last` is the newest.
+        /// The event's id, or its beginning; `last` is the newest that was sent.
         id: SaidEvent,
         /// Print the body, byte for byte, and nothing else.
         #[arg(long)]
@@ -195,7 +197,7 @@ pub enum Events {
     },
     /// Write an event, with secrets and personal fields masked, into a file for `gatepost test`.
     Save {
-        /// The event's id, or its beginning; `last` is the newest.
+        /// The event's id, or its beginning; `last` is the newest that was sent.
         id: SaidEvent,
         /// The folder; left out: `tests` beside the configuration.
         #[arg(long, value_name = "FOLDER")]
@@ -315,64 +317,6 @@ pub struct EventsReplay {
     #[arg(long)]
     pub(super) restart: bool,
     /// Only say how many there are.
-    #[arg(long)]
-    pub(super) dry_run: bool,
-}
-
-/// Verbs of `rejected`.
-#[derive(Debug, Subcommand)]
-pub enum Rejected {
-    /// List rejected requests, newest first.
-    List {
-        /// At most this many.
-        #[arg(long, short_alias = 'n', default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
-        limit: u32,
-        /// Only those to this source.
-        #[arg(long)]
-        source: Option<String>,
-    },
-    /// Show one with its headers.
-    Show {
-        /// Its number.
-        number: u64,
-        /// Print the body, byte for byte, and nothing else.
-        #[arg(long)]
-        raw: bool,
-    },
-    /// Say why one failed, and which line of the configuration to change.
-    Explain {
-        /// Its number.
-        number: u64,
-    },
-    /// Verify requests again as of the time they came, and store those that pass.
-    Release(RejectedRelease),
-}
-
-/// Which rejected requests to release: all must be said.
-#[derive(Debug, Args)]
-#[command(group(
-    clap::ArgGroup::new("which")
-        .args(["number", "source", "reason", "all"])
-        .required(true)
-        .multiple(true)
-))]
-pub struct RejectedRelease {
-    /// One by its number.
-    #[arg(conflicts_with_all = ["source", "reason", "all", "limit", "dry_run"])]
-    pub(super) number: Option<u64>,
-    /// Those to this source.
-    #[arg(long)]
-    pub(super) source: Option<String>,
-    /// Those that were rejected for this reason, word for word as `rejected list` has it.
-    #[arg(long)]
-    pub(super) reason: Option<String>,
-    /// All of them.
-    #[arg(long, conflicts_with_all = ["source", "reason"])]
-    pub(super) all: bool,
-    /// At most this many, oldest first.
-    #[arg(long, short_alias = 'n', value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) limit: Option<u32>,
-    /// Only say how many would pass.
     #[arg(long)]
     pub(super) dry_run: bool,
 }

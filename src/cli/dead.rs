@@ -238,7 +238,7 @@ async fn change(
 async fn dead_id(said: SaidEvent, config: &Config) -> Result<EventId, CliError> {
     let SaidEvent::Last = said else { return id_of(said, config).await };
     let via = Via::reach(config).await?;
-    let newest = via.newest(Some("has:dead"), "no event has a dead letter").await;
+    let newest = via.newest("has:dead", "no event has a dead letter").await;
     via.close().await?;
     newest
 }

@@ -35,18 +35,19 @@ impl Via {
         match said {
             SaidEvent::Id(id) => Ok(id),
             SaidEvent::Begin(beginning) => self.begun(beginning).await,
-            SaidEvent::Last => self.newest(None, "there is no event yet").await,
+            SaidEvent::Last => {
+                self.newest("-source:gatepost", "no sender has sent an event yet").await
+            }
         }
     }
 
     /// The newest event that `words` find; where there is none, an error that says `none`.
     pub(super) async fn newest(
         &self,
-        words: Option<&str>,
+        words: &str,
         none: &'static str,
     ) -> Result<EventId, CliError> {
-        let q = words.map(ToOwned::to_owned);
-        let ask = EventsAsk { q, limit: Some(1), ..EventsAsk::default() };
+        let ask = EventsAsk { q: Some(words.to_owned()), limit: Some(1), ..EventsAsk::default() };
         let newest = self.list(ask, 1).await?.pop();
         newest.map(|event| event.id).ok_or_else(|| CliError::Failed(none.into()))
     }

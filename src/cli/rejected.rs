@@ -11,7 +11,7 @@ use crate::secret::SecretRef;
 use crate::source::{Source, SourceCredentials};
 use crate::text::{bytes, counted};
 
-use super::args::{Rejected, RejectedRelease};
+use super::args::{Rejected, RejectedRelease, SaidRejected};
 use super::human::{ago, ago_and_exact};
 use super::output::{self, Column, Output, Page, plain};
 use super::store::{Reached, Server};
@@ -56,11 +56,11 @@ pub(super) async fn run(verb: Rejected, config: &Config, output: Output) -> Resu
             output.list(&rejected, COLUMNS, "no rejected requests are kept")
         }
         Rejected::Show { number, raw } => {
-            let request = kept.one(number).await?;
+            let request = kept.one(kept.number(number).await?).await?;
             if raw { output::bytes(&body(&request)?) } else { output.one(&request, text) }
         }
         Rejected::Explain { number } => {
-            let explained = kept.explain(number, config).await?;
+            let explained = kept.explain(kept.number(number).await?, config).await?;
             output.one(&explained, |ExplainView { explanation, .. }| {
                 let mut lines = vec![plain(&explanation.line)];
                 lines.extend(explanation.config_hint.as_deref().map(plain));
@@ -119,6 +119,17 @@ impl Kept {
             Self::File(ring, credentials, sources) => {
                 let sources: Vec<&Source> = sources.iter().collect();
                 Ok(RejectedView::list(ring, credentials, &sources, limit as usize))
+            }
+        }
+    }
+
+    async fn number(&self, said: SaidRejected) -> Result<u64, CliError> {
+        match said {
+            SaidRejected::Number(number) => Ok(number),
+            SaidRejected::Last => {
+                let newest = self.list(1).await?.pop();
+                let none = || CliError::Failed("no rejected request is kept".into());
+                newest.map(|request| request.number).ok_or_else(none)
             }
         }
     }

@@ -87,10 +87,14 @@ pub(super) async fn post(options: &Send, config: &Config) -> Result<SentSample, 
     Ok(SentSample { answer, url: address })
 }
 
-/// Why the server of this configuration takes nothing in, which it tells no sender.
+/// Why the server of this configuration refused it, which it tells no sender.
 async fn why_not(status: reqwest::StatusCode, config: &Config) -> String {
-    if status != reqwest::StatusCode::SERVICE_UNAVAILABLE {
-        return String::new();
+    match status {
+        reqwest::StatusCode::UNAUTHORIZED => {
+            return "\nnext: gatepost rejected explain last".into();
+        }
+        reqwest::StatusCode::SERVICE_UNAVAILABLE => {}
+        _ => return String::new(),
     }
     let Ok(Reached::Server(server)) = Server::reach(config).await else { return String::new() };
     let view = server.get::<StatusView>("status", &[]).await;

@@ -29,6 +29,8 @@ fn event_is_named_by_as_much_of_its_id_as_is_its_own() {
     let beginning = first(n_chars.max("01a228c8-9a69".len()));
     let shown = |name: &str| json(&folder, &["events", "show", name])["id"].clone();
     assert_eq!(shown(beginning), id.as_str());
+    // The newest of all are Gatepost's own.
+    assert_eq!(shown("last"), ids.last().unwrap().as_str());
     assert_eq!(shown(&first(35).replace('-', "").to_uppercase()), id.as_str());
 
     let several = told(&folder, &["events", "show", first(4)]);

@@ -21,6 +21,7 @@ fn post(served: &Served, source: &str, signature: &str, body: &[u8]) -> u16 {
 fn rejected_requests_outlive_a_restart_and_are_shown_without_a_server() {
     let folder = Folder::new("", "");
     assert_eq!(json(&folder, &["rejected", "list"]), serde_json::json!([]));
+    printed(&run(&folder, &["rejected", "explain", "last"]), 1);
     let served = Served::start(&folder);
     let body = br#"{"event":"comment.create"}"#;
     assert_eq!(post(&served, "hyvor", signature(body).get(1..).unwrap(), body), 401);
@@ -35,6 +36,10 @@ fn rejected_requests_outlive_a_restart_and_are_shown_without_a_server() {
     assert!(text.contains("the signature cannot be decoded") && text.contains("x-signature"));
     let why = printed(&run(&folder, &["rejected", "explain", "1"]), 0);
     assert!(why.contains("is not hexadecimal"), "{why}");
+    for verb in ["show", "explain"] {
+        let newest = json(&folder, &["rejected", verb, "2"]);
+        assert_eq!(json(&folder, &["rejected", verb, "last"]), newest);
+    }
     printed(&run(&folder, &["rejected", "show", "3"]), 1);
     printed(&run(&folder, &["rejected", "release", "1"]), 4);
 
@@ -63,6 +68,21 @@ fn a_rejected_request_of_an_earlier_run_is_released_after_the_fix() {
     assert_eq!(json(&folder, &["rejected", "list"]), serde_json::json!([]));
     assert_eq!(served.stop(), Some(0));
     assert_eq!(json(&folder, &["rejected", "list"]), serde_json::json!([]));
+}
+
+#[test]
+fn send_that_is_refused_says_where_the_reason_is() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    std::fs::write(folder.path().join("secret"), "another one").unwrap();
+    let url = format!("{}/hooks/hyvor", served.url);
+    let sent = run(&folder, &["send", "hyvor", "comment.create", "--url", &url]);
+    printed(&sent, 1);
+    let told = String::from_utf8(sent.stderr).unwrap();
+    let next = told.split_once("next: gatepost ").unwrap().1.trim();
+    let why = printed(&run(&folder, &next.split(' ').collect::<Vec<_>>()), 0);
+    assert!(why.contains("secret"), "{why}");
+    assert_eq!(served.stop(), Some(0));
 }
 
 #[test]
