@@ -18,13 +18,13 @@ pub(crate) fn pairs(text: &[u8]) -> impl Iterator<Item = Pair<'_>> {
 /// each name as programs have them.
 pub(super) fn is_likely(text: &[u8]) -> bool {
     let is_sign = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.[]%*".contains(byte);
-    let is_pair = |pair: &[u8]| {
-        // JSON is told by its first sign: no body is walked through for that.
-        let name_end = pair.iter().position(|byte| !is_sign(byte));
-        let is_named = name_end.is_some_and(|at| at > 0 && pair.get(at) == Some(&b'='));
-        is_named && pair.iter().all(u8::is_ascii_graphic)
+    let is_named = |text: &[u8]| {
+        let name_end = text.iter().position(|byte| !is_sign(byte));
+        name_end.is_some_and(|at| at > 0 && text.get(at) == Some(&b'='))
     };
-    text.split(|byte| *byte == b'&').all(is_pair)
+    let is_pair = |pair: &[u8]| is_named(pair) && pair.iter().all(u8::is_ascii_graphic);
+    // JSON is told by its first sign: no body is walked through for that, as looking for `&` would.
+    is_named(text) && text.split(|byte| *byte == b'&').all(is_pair)
 }
 
 /// Undoes `+` and `%41`; what is no escape stays as it is.

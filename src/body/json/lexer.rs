@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 mod skip;
 
-use skip::plain_bytes;
+pub(crate) use skip::plain_bytes;
 
 /// The deepest nesting that is read. A thread of replies that carries its parents gets to some
 /// hundred; what walks a value recursively (dropping, comparing) needs about 300 bytes of stack a
