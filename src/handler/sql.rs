@@ -12,6 +12,8 @@
 //! 4. Transactions of one handler run one after the other, in this process by a lock and in the
 //!    database by its own means.
 //! 5. Names are quoted and values are bound: nothing of an event is ever SQL.
+//! 6. With `statements` the owner's own ones run in place of 2, each event's in their order, under the same
+//!    ledger: 1, 3, 4 and 5 hold for them as they are.
 
 use std::sync::Arc;
 
@@ -26,10 +28,13 @@ mod database;
 mod engine;
 mod failure;
 mod file;
+mod fit;
 mod introspect;
 mod ledger;
 mod made;
 mod online;
+mod own_keys;
+mod owner;
 mod plan;
 mod preview;
 mod rights;
@@ -38,6 +43,7 @@ mod settings;
 mod statement;
 mod table;
 mod target;
+mod template;
 #[cfg(test)]
 mod tests;
 mod url;
@@ -46,6 +52,7 @@ mod writer;
 pub use cell::ColumnType;
 pub use engine::Engine;
 pub use settings::{Column, OnConflict, Settings};
+pub use template::StatementTemplate;
 pub use url::{BadUrl, DatabaseUrl, postgres_options};
 
 use database::SqlDatabase;
@@ -56,6 +63,10 @@ const BATCH_MAX: usize = 1_000;
 /// The most events in one transaction where no batches are asked for: the sync is shared by enough
 /// of them, and a row that is refused makes few others be tried again.
 const BATCH_UNASKED: usize = 128;
+
+/// The same where the owner's own statements run, one after the other for each event: with slow ones a
+/// call has to end in its time all the same.
+const BATCH_UNASKED_OWN: usize = 16;
 
 /// `[handler.NAME.sql]`.
 pub static KIND: Kind = Kind {
@@ -90,7 +101,12 @@ impl KindSettings for Arc<Settings> {
 
     fn doubts(&self, _context: &BuildContext) -> Vec<(&'static str, String)> {
         let path = self.writes().pop();
-        let doubt = path.and_then(|path| file::doubt(&path, self.create_table));
+        let help = if self.statements.is_empty() {
+            "make it, or write `create_table = true`"
+        } else {
+            "make it, with the tables of the statements"
+        };
+        let doubt = path.and_then(|path| file::doubt(&path, self.create_table, help));
         doubt.into_iter().map(|doubt| ("url", doubt)).collect()
     }
 
@@ -153,7 +169,7 @@ impl Handler for SqlHandler {
     }
 
     fn default_batch(&self) -> usize {
-        BATCH_UNASKED
+        self.0.default_batch()
     }
 
     fn tells_replays(&self) -> bool {

@@ -53,7 +53,7 @@ pub(super) fn read(
         let settings = handler.table(kind.name).and_then(|mut table| {
             let settings = (kind.read)(&mut table);
             // A kind does not know the sources: whether its patterns match one is seen here.
-            if table.has(PATTERNS)
+            if kind.planned.contains(&PATTERNS)
                 && let Some(value) = table.raw(PATTERNS, "a list (each a pattern `source:type`)")
             {
                 on::read_globs(&value, sources, &on::sources_of(on, sources));

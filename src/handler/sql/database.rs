@@ -12,6 +12,20 @@ use super::{Settings, ledger, plan, statement};
 use crate::event::HandlerName;
 use crate::secret::Secret;
 
+/// Why nothing was written.
+#[derive(Debug)]
+pub(super) struct WriteError {
+    pub(super) source: sqlx::Error,
+    /// The index of the owner's own statement that it comes from.
+    pub(super) statement: Option<usize>,
+}
+
+impl From<sqlx::Error> for WriteError {
+    fn from(source: sqlx::Error) -> Self {
+        Self { source, statement: None }
+    }
+}
+
 pub(super) struct SqlDatabase {
     handler: String,
     settings: Arc<Settings>,
@@ -62,12 +76,12 @@ impl SqlDatabase {
         target: &Target,
         changes: Vec<plan::Change>,
         now: Moment,
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<(), WriteError> {
         let mut session = self.begin().await?;
         self.transact(&mut session, target, changes, now).await?;
         // Where the answer to the commit is lost, the next try learns from the ledger whether it
         // was made.
-        session.commit().await
+        Ok(session.commit().await?)
     }
 
     async fn transact(
@@ -76,7 +90,7 @@ impl SqlDatabase {
         target: &Target,
         changes: Vec<plan::Change>,
         now: Moment,
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<(), WriteError> {
         session.lock(&self.handler).await?;
         let ids = ledger_ids(&changes);
         let done =
@@ -85,6 +99,9 @@ impl SqlDatabase {
         let ids = ledger_ids(&changes);
         if changes.is_empty() {
             return Ok(());
+        }
+        if !self.settings.statements.is_empty() {
+            return self.run_own(session, target, changes, &ids, now).await;
         }
         let mut versions = HashMap::new();
         if self.settings.newer_by.is_some() {
@@ -103,6 +120,29 @@ impl SqlDatabase {
             .chain(ledger::write_versions(engine, &target.versions, name, &merged.versions))
             .chain(ledger::write_ledger(engine, &target.ledger, name, &ids, now));
         for statement in statements {
+            session.execute(statement).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs the owner's own statements, event by event.
+    async fn run_own(
+        &self,
+        session: &mut Session,
+        target: &Target,
+        changes: Vec<plan::Change>,
+        ids: &[String],
+        now: Moment,
+    ) -> Result<(), WriteError> {
+        for change in changes {
+            for (index, statement) in change.statements.into_iter().enumerate() {
+                let at = |source| WriteError { source, statement: Some(index) };
+                session.execute(statement).await.map_err(at)?;
+            }
+        }
+        for statement in
+            ledger::write_ledger(target.engine, &target.ledger, &self.handler, ids, now)
+        {
             session.execute(statement).await?;
         }
         Ok(())

@@ -20,6 +20,7 @@ use crate::event::{ErrorText, Failure, FailureClass, FailureKind};
 pub(super) fn of_prepare(err: &PrepareError, url: &DatabaseUrl) -> Failure {
     match err {
         PrepareError::Objections(_) => Failure::transient(err),
+        PrepareError::Statement { number, source } => of_statement(*number, &of(source, url), ""),
         PrepareError::Database(source) => of(source, url),
     }
 }
@@ -60,6 +61,12 @@ fn without_place(err: &sqlx::Error) -> Failure {
         }
         other => Failure::transient(other),
     }
+}
+
+/// The failure that `failure` is where one of the owner's own statements made it. `at` ends its text.
+pub(super) fn of_statement(number: usize, failure: &Failure, at: &str) -> Failure {
+    let text = ErrorText::new(format!("statement {number}: {}{at}", failure.text));
+    Failure { text, ..failure.clone() }
 }
 
 /// PostgreSQL's code, where it refused a value and not the row.

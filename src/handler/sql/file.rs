@@ -8,8 +8,8 @@ use std::path::Path;
 const HEADER: &[u8; 16] = b"SQLite format 3\0";
 
 /// What keeps the file at `path` from being opened, where it is not made; `None` = nothing that can be
-/// seen. Changes nothing.
-pub(super) fn doubt(path: &Path, is_made: bool) -> Option<String> {
+/// seen. `help` = what to do where it is missing. Changes nothing.
+pub(super) fn doubt(path: &Path, is_made: bool, help: &str) -> Option<String> {
     let shown = path.display();
     let found = match path.metadata() {
         Ok(found) => found,
@@ -21,9 +21,7 @@ pub(super) fn doubt(path: &Path, is_made: bool) -> Option<String> {
                 Some(folder) => {
                     format!("there is no folder `{}` for the database `{shown}`", folder.display())
                 }
-                None => format!(
-                    "there is no database `{shown}`: make it, or write `create_table = true`"
-                ),
+                None => format!("there is no database `{shown}`: {help}"),
             });
         }
         Err(err) => return Some(format!("the database `{shown}` cannot be read: {err}")),
@@ -65,7 +63,7 @@ mod tests {
             ("empty", false, None),
             ("good", false, None),
         ] {
-            let found = doubt(&path(name), is_made);
+            let found = doubt(&path(name), is_made, "make it, or write `create_table = true`");
             let is_as_expected = match (&found, expected) {
                 (Some(found), Some(expected)) => found.contains(expected),
                 (found, expected) => found.is_some() == expected.is_some(),

@@ -6,6 +6,7 @@ use super::cell::ColumnType;
 use super::engine::Engine;
 use super::session::Session;
 use super::statement::{Param, Statement};
+use super::target::{ONE_BIT, Shape, TargetColumn};
 use super::{Column, Settings};
 
 /// A table as the database tells it.
@@ -32,6 +33,39 @@ pub(super) struct SchemaColumn {
 }
 
 impl SchemaColumn {
+    /// What the statements need to know of it, where it is called `name` and declared so.
+    pub(super) fn target(
+        &self,
+        engine: Engine,
+        name: &str,
+        declared: Option<ColumnType>,
+    ) -> TargetColumn {
+        let item_type = self.real_type.strip_suffix("[]").filter(|_| engine == Engine::Postgres);
+        let one_type = item_type.unwrap_or(&self.real_type);
+        let holds = column_class(engine, declared, one_type);
+        let is_one_bit = engine == Engine::Postgres && self.full_type == ONE_BIT;
+        TargetColumn {
+            quoted: engine.quote(name),
+            holds: if is_one_bit { ColumnType::Bool } else { holds },
+            shape: if item_type.is_some() { Shape::List } else { Shape::One },
+            real_type: self.real_type.clone(),
+            full_type: self.full_type.clone(),
+            default: self.default.clone(),
+        }
+    }
+
+    /// One of this type, of which nothing else is known.
+    pub(super) fn of_type(name: &str, real_type: &str, full_type: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            real_type: real_type.to_owned(),
+            full_type: full_type.to_owned(),
+            must_be_given: false,
+            is_apart_by_itself: false,
+            default: None,
+        }
+    }
+
     /// Whether it is the text that MariaDB makes of its type `json`.
     fn may_be_json(&self) -> bool {
         self.real_type.eq_ignore_ascii_case("longtext")
@@ -128,15 +162,7 @@ impl TableSchema {
         }
         for (Column { name, .. }, holds) in settings.columns.iter().zip(types) {
             if self.column(engine, name).is_none() {
-                let real_type = holds.as_str().to_owned();
-                self.columns.push(SchemaColumn {
-                    name: name.clone(),
-                    full_type: real_type.clone(),
-                    real_type,
-                    must_be_given: false,
-                    is_apart_by_itself: false,
-                    default: None,
-                });
+                self.columns.push(SchemaColumn::of_type(name, holds.as_str(), holds.as_str()));
             }
         }
     }
@@ -177,8 +203,16 @@ pub(super) async fn read(
     settings: &Settings,
     name: &str,
 ) -> Result<TableSchema, sqlx::Error> {
-    let engine = settings.url.engine();
-    let schema = settings.table_parts().0;
+    read_table(session, settings.url.engine(), settings.table_parts().0, name).await
+}
+
+/// The table `name` in `schema`, or where the user's tables are; without columns where there is none.
+pub(super) async fn read_table(
+    session: &mut Session,
+    engine: Engine,
+    schema: Option<&str>,
+    name: &str,
+) -> Result<TableSchema, sqlx::Error> {
     let params = || match engine {
         Engine::Sqlite => vec![Param::Text(name.to_owned())],
         Engine::Postgres => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::session::Pool;
-use super::{DatabaseUrl, Settings, introspect, made, rights};
+use super::{DatabaseUrl, Settings, failure, introspect, made, owner, rights, table};
 use crate::event::Event;
 use crate::secret::Secret;
 
@@ -20,6 +20,11 @@ pub(super) async fn objections(
     }
     let pool = Pool::new(settings, password)?;
     pool.try_connect().await?;
+    if !settings.statements.is_empty() {
+        let objections = of_statements(settings, &pool).await?;
+        pool.close().await;
+        return Ok(objections);
+    }
     let mut session = pool.begin_reading().await?;
     let mut found = introspect::read(&mut session, settings, settings.table_parts().1).await?;
     let is_there = !found.columns.is_empty();
@@ -36,5 +41,28 @@ pub(super) async fn objections(
     }
     drop(session);
     pool.close().await;
+    Ok(objections)
+}
+
+/// What is in the way of the owner's own statements: each is read by the database, and none runs.
+async fn of_statements(settings: &Settings, pool: &Pool) -> Result<Vec<String>, sqlx::Error> {
+    let mut objections = Vec::new();
+    for index in 0..settings.statements.len() {
+        // One that is refused ends its transaction.
+        let mut session = pool.begin_reading().await?;
+        match owner::try_out(&mut session, settings, index).await {
+            Ok(()) => {}
+            Err(err @ sqlx::Error::Database(_)) => {
+                let failure = failure::of(&err, &settings.url);
+                objections.push(failure::of_statement(index + 1, &failure, "").text.to_string());
+            }
+            Err(err) => return Err(err),
+        }
+    }
+    if objections.is_empty() {
+        let mut session = pool.begin_reading().await?;
+        let target = table::assumed(settings, &[]);
+        objections.extend(rights::objection(&mut session, settings, &target, &[]).await?);
+    }
     Ok(objections)
 }

@@ -7,17 +7,16 @@ use minijinja::value::ValueKind;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::cell::{Cell, ColumnType};
-use super::engine::Engine;
+use super::cell::Cell;
+use super::fit::fit;
 use super::ledger::RowVersion;
-use super::target::{Shape, Target, TargetColumn};
+use super::owner;
+use super::statement::Statement;
+use super::target::Target;
 use super::{Column, OnConflict, Settings};
 use crate::body::number;
 use crate::event::{Delivery, EventId, Failure};
 use crate::expr::{Expression, Scope, Value, moment};
-
-/// The most dimensions of an array of PostgreSQL.
-const DIMENSIONS_MAX: usize = 6;
 
 /// What one event asks for.
 #[derive(Debug)]
@@ -31,6 +30,8 @@ pub(super) struct Change {
     /// The whole row; `None` = the row is to be deleted.
     row: Option<Vec<Cell>>,
     version: Option<i128>,
+    /// The owner's own statements, which run in place of all that.
+    pub(super) statements: Vec<Statement>,
 }
 
 impl Change {
@@ -67,6 +68,13 @@ pub(super) fn changes(
 
 fn change(settings: &Settings, target: &Target, delivery: &Delivery) -> Result<Change, Failure> {
     let scope = Scope::of(&delivery.event);
+    let ledger_id = ledger_id(delivery.event.id, delivery.replay).to_string();
+    let ledger_id = Some(ledger_id).filter(|_| !delivery.is_by_hand());
+    if !settings.statements.is_empty() {
+        let statements = owner::statements(settings, target, &scope)?;
+        let (key_text, key, row, version) = (String::new(), Vec::new(), None, None);
+        return Ok(Change { ledger_id, key_text, key, row, version, statements });
+    }
     let cells = |index: usize| cell_of(settings, target, index, &scope);
     let is_delete = settings.deletes.has(&delivery.event, &scope);
     let is_delete =
@@ -90,9 +98,8 @@ fn change(settings: &Settings, target: &Target, delivery: &Delivery) -> Result<C
         Some(expression) => version_of(expression, &scope)?,
         None => None,
     };
-    let ledger_id = ledger_id(delivery.event.id, delivery.replay).to_string();
-    let ledger_id = Some(ledger_id).filter(|_| !delivery.is_by_hand());
-    Ok(Change { ledger_id, key_text: key_text(&key), key, row, version })
+    let statements = Vec::new();
+    Ok(Change { ledger_id, key_text: key_text(&key), key, row, version, statements })
 }
 
 fn cell_of(
@@ -109,53 +116,7 @@ fn cell_of(
     let in_column =
         |err: &dyn std::fmt::Display| Failure::permanent(format_args!("column `{name}`: {err}"));
     let value = value.eval(scope).map_err(|err| in_column(&err))?;
-    let wanted = declared.unwrap_or(real.holds);
-    if let Some(cell) = own_form(&value, real) {
-        return Ok(cell);
-    }
-    let cell = match real.shape {
-        Shape::One => {
-            let cell = Cell::of(&value, wanted).and_then(|cell| cell.fit(real.holds));
-            let unsigned = || Cell::unsigned(&value).filter(|_| real.is_unsigned());
-            cell.or_else(|mismatch| unsigned().ok_or(mismatch))
-        }
-        Shape::List => {
-            let depth_max = if real.nests() { DIMENSIONS_MAX } else { 1 };
-            Cell::list(&value, wanted, real.holds, depth_max)
-        }
-    };
-    let cell = match cell.map_err(|err| in_column(&err))? {
-        Cell::Text(text) if real.refuses_blank() && text.trim().is_empty() => Cell::Null,
-        Cell::Text(text) if real.takes_for_place(text.trim()) => {
-            return Err(in_column(&"a number is none of its words"));
-        }
-        Cell::Bool(yes) => real.bit(yes).map_or(Cell::Bool(yes), |bit| Cell::Text(bit.to_owned())),
-        cell => cell,
-    };
-    // SQLite knows no times: what is called so holds what it gets.
-    let is_clock = target.engine != Engine::Sqlite && real.is_clock();
-    let cell = if is_clock {
-        let either =
-            "four or six digits may be a time or seconds: with `| int` behind they are seconds";
-        cell.on_a_clock(&value).ok_or_else(|| in_column(&either))?
-    } else {
-        cell
-    };
-    Ok(if target.engine == Engine::Postgres { cell.without_nul() } else { cell })
-}
-
-/// What some types of columns take in a form of their own: the bits of a number, the words of a list.
-fn own_form(value: &Value, real: &TargetColumn) -> Option<Cell> {
-    if real.shape == Shape::One && real.is_set() {
-        return Cell::joined(value);
-    }
-    // Text says which bits are meant.
-    let number = match value.kind() {
-        ValueKind::Bool => Some(value.is_true().into()),
-        _ if value.as_str().is_none() => number::json(value)?.parse().ok(),
-        _ => None,
-    };
-    real.bits(number?).filter(|_| real.holds == ColumnType::Text).map(Cell::Text)
+    fit(target.engine, &value, *declared, real).map_err(|err| in_column(&err))
 }
 
 fn key_text(key: &[Cell]) -> String {

@@ -19,9 +19,12 @@ pub(super) fn plan(
 ) -> Result<Plan, Failure> {
     let target = table::assumed(settings, types);
     let changes = plan::changes(settings, &target, deliveries)?;
+    let (own, changes): (Vec<_>, Vec<_>) =
+        changes.into_iter().partition(|change| !change.statements.is_empty());
     let merged = plan::merge(&target, changes, HashMap::new(), now);
     let deletes = statement::delete(&target, &merged.deletes);
-    let statements = deletes.into_iter().chain(statement::upsert(&target, &merged.rows));
+    let statements = own.into_iter().flat_map(|change| change.statements);
+    let statements = statements.chain(deletes).chain(statement::upsert(&target, &merged.rows));
     let steps = statements.map(|statement| Step::Sql {
         statement: statement.sql,
         values: statement.params.iter().map(shown).collect(),

@@ -24,7 +24,10 @@ pub(super) async fn objection(
         return Ok(None);
     }
     let own = settings.table_parts().1;
-    let mut tables = vec![(own, of_rows(settings, target, unmade)), (LEDGER, of_ledger(target))];
+    let mut tables = vec![(LEDGER, of_ledger(target))];
+    if settings.statements.is_empty() {
+        tables.insert(0, (own, of_rows(settings, target, unmade)));
+    }
     if settings.newer_by.is_some() {
         tables.push((VERSIONS, of_versions(target)));
     }

@@ -15,8 +15,8 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{
-    AssertSqlSafe, ColumnIndex, Connection, Database, Decode, Encode, MySql, Postgres, Row, Sqlite,
-    Transaction, Type,
+    AssertSqlSafe, ColumnIndex, Connection, Database, Decode, Encode, Executor, MySql, Postgres,
+    Row, SqlSafeStr, Sqlite, Transaction, Type,
 };
 
 use super::Settings;
@@ -281,6 +281,31 @@ impl Session {
                 let rows = bind::<MySql>(statement).fetch_all(&mut **transaction).await?;
                 rows.iter().map(text_row).collect()
             }
+        }
+    }
+
+    /// The type of each placeholder of a statement, as PostgreSQL infers it; none of the other engines.
+    pub(super) async fn parameter_types(&mut self, sql: &str) -> Result<Vec<String>, sqlx::Error> {
+        let Self::Postgres(transaction) = self else { return Ok(Vec::new()) };
+        // By SQL, under a name of its own: behind a pooler other clients get the connection with what a
+        // transaction that broke off has left on it.
+        let name = format!("gatepost_{:016x}", rand::random::<u64>());
+        let prepare = AssertSqlSafe(format!("PREPARE {name} AS {sql}"));
+        sqlx::raw_sql(prepare).execute(&mut **transaction).await?;
+        let of_name = "SELECT format_type(p.t::oid, -1)::text FROM pg_catalog.pg_prepared_statements, \
+                       unnest(parameter_types) WITH ORDINALITY AS p(t, n) WHERE name = $1 ORDER BY p.n";
+        let types = self.fetch(Statement::new(of_name, vec![Param::Text(name.clone())])).await?;
+        self.execute(Statement::new(format!("DEALLOCATE {name}"), Vec::new())).await?;
+        Ok(types.into_iter().flatten().flatten().collect())
+    }
+
+    /// Lets MySQL or SQLite read a statement, without running it.
+    pub(super) async fn read(&mut self, sql: String) -> Result<(), sqlx::Error> {
+        let sql = AssertSqlSafe(sql).into_sql_str();
+        match self {
+            Self::Sqlite(transaction) => transaction.prepare(sql).await.map(drop),
+            Self::Postgres(_) => Ok(()),
+            Self::MySql(transaction) => transaction.prepare(sql).await.map(drop),
         }
     }
 

@@ -4,8 +4,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::engine::{Engine, LEDGER, VERSIONS};
+use super::own_keys::{read_statements, refuse_keys_of_rows};
 use super::url::DatabaseUrl;
-use super::{BadUrl, ColumnType};
+use super::{BadUrl, ColumnType, StatementTemplate};
 use crate::event::Glob;
 use crate::expr::Expression;
 use crate::handler::{Exempt, Text, texts};
@@ -13,8 +14,17 @@ use crate::secret::SecretRef;
 use crate::settings::{NO_HOME, NO_HOME_HELP, Table, Value, starts_at_home};
 
 /// The keys whose values show in a plan.
-pub(super) const PLANNED: &[&str] =
-    &["columns", "delete_on", "delete_when", "keep", "key", "newer_by", "on_conflict", "table"];
+pub(super) const PLANNED: &[&str] = &[
+    "columns",
+    "delete_on",
+    "delete_when",
+    "keep",
+    "key",
+    "newer_by",
+    "on_conflict",
+    "statements",
+    "table",
+];
 
 /// How long one statement may take.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -30,6 +40,9 @@ pub struct Settings {
     pub url: DatabaseUrl,
     /// The password, which does not stand in the URL.
     pub password: Option<SecretRef>,
+    /// The owner's own statements, which run for each event. Where there are any, there is no table, and
+    /// nothing of what belongs to one.
+    pub statements: Vec<StatementTemplate>,
     /// The table's name; `schema.table` where the engine has schemas.
     pub table: String,
     /// Whether to make the table, and columns that it lacks.
@@ -78,14 +91,21 @@ impl Settings {
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
         let url = read_url(table);
         let password = table.take::<SecretRef>("password");
-        let name = table.require::<String>("table");
+        let statements = read_statements(table, url.as_ref().map(DatabaseUrl::engine));
+        let has_rows = !table.has("statements");
+        let is_either = has_rows || refuse_keys_of_rows(table);
+        let name = table.take::<String>("table");
+        if has_rows && !table.has("table") {
+            let help = "write `table = \"comments\"`, or `statements` of your own";
+            table.missing("table", help);
+        }
         let create_table = table.take_or("create_table", false);
         let key = table.one_or_many::<String>("key").unwrap_or_default();
         let deletes = read_deletes(table);
         let keep = table.one_or_many::<String>("keep").unwrap_or_default();
         let choices = [("update", OnConflict::Update), ("ignore", OnConflict::Ignore)];
         let on_conflict = table.choice("on_conflict", &choices).unwrap_or(OnConflict::Update);
-        let columns = read_columns(table);
+        let columns = read_columns(table, has_rows);
         let newer_by = texts::expression(table, "newer_by");
         let statement_timeout = table.take_or("statement_timeout", STATEMENT_TIMEOUT);
         let ledger_retention = table.take_or("ledger_retention", LEDGER_RETENTION);
@@ -96,7 +116,8 @@ impl Settings {
         let settings = Self {
             url: url?,
             password,
-            table: name?,
+            statements: statements?,
+            table: if has_rows { name? } else { String::new() },
             create_table,
             key,
             deletes,
@@ -108,7 +129,7 @@ impl Settings {
             ledger_retention,
             made: OnceLock::new(),
         };
-        settings.check(table).then_some(settings)
+        (settings.check(table) && is_either).then_some(settings)
     }
 
     /// What is worked out for each event.
@@ -119,7 +140,9 @@ impl Settings {
         let others = others
             .into_iter()
             .filter_map(|(key, expression)| Some(Text::expression(key, expression.as_ref()?)));
-        self.columns.iter().map(column).chain(others).collect()
+        let values = self.statements.iter().flat_map(|statement| &statement.values);
+        let values = values.map(|value| Text::expression("statements", &value.expression));
+        self.columns.iter().map(column).chain(others).chain(values).collect()
     }
 
     /// The schema, where one is given, and the table.
@@ -131,6 +154,14 @@ impl Settings {
     }
 
     fn check(&self, table: &Table<'_>) -> bool {
+        if self.statement_timeout.is_zero() {
+            table.problem("statement_timeout", "no statement takes no time", "");
+            return false;
+        }
+        !self.statements.is_empty() || self.check_rows(table)
+    }
+
+    fn check_rows(&self, table: &Table<'_>) -> bool {
         let mut is_good = true;
         let mut wrong = |key: &str, message: String, help: &str| {
             table.problem(key, message, help);
@@ -177,9 +208,6 @@ impl Settings {
                 let message = format!("without `key` no row can be {what}");
                 wrong(other, message, "write `key = [\"id\"]`, the columns that name a row");
             }
-        }
-        if self.statement_timeout.is_zero() {
-            wrong("statement_timeout", "no statement takes no time".to_owned(), "");
         }
         is_good
     }
@@ -262,9 +290,13 @@ fn read_deletes(table: &mut Table<'_>) -> Exempt {
     Exempt { on, when: texts::expression(table, "delete_when") }
 }
 
-fn read_columns(table: &mut Table<'_>) -> Option<Vec<Column>> {
+fn read_columns(table: &mut Table<'_>, has_rows: bool) -> Option<Vec<Column>> {
     let expected = "a table: column = \"expression\", or column = { value, type }";
-    let Some(columns) = table.raw("columns", expected) else {
+    let columns = table.raw("columns", expected);
+    if !has_rows {
+        return Some(Vec::new());
+    }
+    let Some(columns) = columns else {
         table.missing("columns", "write `columns = { id = \"data.comment.id\" }`");
         return None;
     };

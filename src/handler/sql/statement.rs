@@ -246,7 +246,7 @@ pub(super) fn delete(target: &Target, keys: &[Vec<Cell>]) -> Vec<Statement> {
 }
 
 /// A cell as PostgreSQL reads it from text.
-fn postgres_text(cell: &Cell) -> Option<String> {
+pub(super) fn postgres_text(cell: &Cell) -> Option<String> {
     match cell {
         Cell::Null => None,
         Cell::Text(text) | Cell::Json(text) | Cell::Decimal(text) => Some(text.clone()),

@@ -1,34 +1,19 @@
 //! The table that events go to: its making, and what the statements need to know of it.
 
 use super::cell::ColumnType;
-use super::engine::{Engine, NewColumn, Role};
 use super::engine::{LEDGER, VERSIONS};
-use super::introspect::{SchemaColumn, TableSchema, column_class, read};
+use super::engine::{NewColumn, Role};
+use super::introspect::{TableSchema, read};
 use super::session::Session;
 use super::statement::Statement;
-use super::target::{ONE_BIT, Shape, Target, TargetColumn};
-use super::{Column, Settings};
+use super::target::Target;
+use super::{Column, Settings, owner};
 
 /// The table as it is where it has the columns that the settings name, of the types that they name.
 pub(super) fn assumed(settings: &Settings, types: &[ColumnType]) -> Target {
     let mut table = TableSchema::default();
     table.add_missing(settings, types);
     table.target(settings)
-}
-
-fn target_column(engine: Engine, column: &Column, real: &SchemaColumn) -> TargetColumn {
-    let item_type = real.real_type.strip_suffix("[]").filter(|_| engine == Engine::Postgres);
-    let one_type = item_type.unwrap_or(&real.real_type);
-    let holds = column_class(engine, column.declared, one_type);
-    let is_one_bit = engine == Engine::Postgres && real.full_type == ONE_BIT;
-    TargetColumn {
-        quoted: engine.quote(&column.name),
-        holds: if is_one_bit { ColumnType::Bool } else { holds },
-        shape: if item_type.is_some() { Shape::List } else { Shape::One },
-        real_type: real.real_type.clone(),
-        full_type: real.full_type.clone(),
-        default: real.default.clone(),
-    }
 }
 
 impl TableSchema {
@@ -41,7 +26,8 @@ impl TableSchema {
             None => engine.quote(name),
         };
         let columns = settings.columns.iter().filter_map(|column| {
-            Some(target_column(engine, column, self.column(engine, &column.name)?))
+            let Column { name, declared, .. } = column;
+            Some(self.column(engine, name)?.target(engine, name, *declared))
         });
         let position = |name: &String| settings.columns.iter().position(|c| c.name == *name);
         Target {
@@ -53,6 +39,7 @@ impl TableSchema {
             key: settings.key.iter().filter_map(position).collect(),
             kept: settings.keep.iter().filter_map(position).collect(),
             on_conflict: settings.on_conflict,
+            statements: owner::assumed(settings),
         }
     }
 }
@@ -65,6 +52,14 @@ pub(super) async fn prepare(
 ) -> Result<Target, PrepareError> {
     let engine = settings.url.engine();
     session.lock("schema").await?;
+    if !settings.statements.is_empty() {
+        let target = TableSchema::default().target(settings);
+        make_ledger(session, settings, &target).await?;
+        let statements = owner::prepare(session, settings).await;
+        let statements = statements
+            .map_err(|(index, source)| PrepareError::Statement { number: index + 1, source })?;
+        return Ok(Target { statements, ..target });
+    }
     let mut real = read(session, settings, settings.table_parts().1).await?;
     let target = TableSchema::default().target(settings);
     if settings.create_table {
@@ -73,11 +68,7 @@ pub(super) async fn prepare(
         }
         real = read(session, settings, settings.table_parts().1).await?;
     }
-    // Not `IF NOT EXISTS` alone: PostgreSQL wants the right to create even where nothing is to be
-    // created.
-    if read(session, settings, LEDGER).await?.columns.is_empty() {
-        session.execute(Statement::new(engine.create_ledger(&target.ledger), Vec::new())).await?;
-    }
+    make_ledger(session, settings, &target).await?;
     if settings.newer_by.is_some() && read(session, settings, VERSIONS).await?.columns.is_empty() {
         let sql = engine.create_versions(&target.versions);
         session.execute(Statement::new(sql, Vec::new())).await?;
@@ -90,12 +81,28 @@ pub(super) async fn prepare(
     }
 }
 
+/// Not `IF NOT EXISTS` alone: PostgreSQL wants the right to create even where nothing is to be created.
+async fn make_ledger(
+    session: &mut Session,
+    settings: &Settings,
+    target: &Target,
+) -> Result<(), sqlx::Error> {
+    if read(session, settings, LEDGER).await?.columns.is_empty() {
+        let sql = settings.url.engine().create_ledger(&target.ledger);
+        session.execute(Statement::new(sql, Vec::new())).await?;
+    }
+    Ok(())
+}
+
 /// Why a table cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PrepareError {
     /// It is not as the configuration says.
     #[error("{}", .0.join("; "))]
     Objections(Vec<String>),
+    /// The database said no to one of the owner's own statements.
+    #[error("statement {number} was refused")]
+    Statement { number: usize, source: sqlx::Error },
     /// The database said no.
     #[error("the database refused")]
     Database(#[from] sqlx::Error),

@@ -19,6 +19,8 @@ pub(super) struct Target {
     /// Which of the columns only an insert writes.
     pub(super) kept: Vec<usize>,
     pub(super) on_conflict: OnConflict,
+    /// For each of the owner's own statements what its values are bound as; `None` = as JSON has them.
+    pub(super) statements: Vec<Vec<Option<TargetColumn>>>,
 }
 
 /// One column of the table.

@@ -11,11 +11,12 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
-use super::database::SqlDatabase;
+use super::database::{SqlDatabase, WriteError};
 use super::target::Target;
-use super::{ColumnType, failure, moment, plan, table};
+use super::{BATCH_UNASKED, BATCH_UNASKED_OWN, ColumnType, failure, moment, owner, plan, table};
 use crate::clock::{Clock, Timestamp};
-use crate::event::{Delivery, Failure};
+use crate::event::{Delivery, Failure, FailureKind};
+use crate::expr::Scope;
 
 /// How often old ledger rows are looked for.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
@@ -105,7 +106,7 @@ impl Writer {
     async fn write_apart(
         self: &Arc<Self>,
         planned: Planned,
-    ) -> Result<Option<OwnedMutexGuard<State>>, sqlx::Error> {
+    ) -> Result<Option<OwnedMutexGuard<State>>, WriteError> {
         // Turns come in the order in which they are asked for: here, not when the task begins.
         let mut turn = Box::pin(Arc::clone(&self.state).lock_owned());
         let at_once = poll!(&mut turn);
@@ -127,7 +128,7 @@ impl Writer {
         written.unwrap_or_else(|err| match err.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
             // The runtime ends.
-            Err(_) => Err(sqlx::Error::WorkerCrashed),
+            Err(_) => Err(sqlx::Error::WorkerCrashed.into()),
         })
     }
 
@@ -136,7 +137,7 @@ impl Writer {
         state: &mut State,
         target: &Arc<Target>,
         changes: Vec<plan::Change>,
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<(), WriteError> {
         // Where it fails the table is looked at anew: it may have been changed.
         state.target = None;
         self.database.write(target, changes, moment(self.clock.now())).await?;
@@ -161,14 +162,14 @@ impl Writer {
 
     /// The failure that `err` is. PostgreSQL does not say whose value it refuses: where there is
     /// only one row, each column is asked.
-    async fn explain(
-        &self,
-        err: &sqlx::Error,
-        target: &Target,
-        deliveries: &[Delivery],
-    ) -> Failure {
-        let failure = self.failure(err);
-        let ([_], Some(code)) = (deliveries, failure::refused_value(err)) else { return failure };
+    async fn explain(&self, err: &WriteError, target: &Target, deliveries: &[Delivery]) -> Failure {
+        let failure = self.failure(&err.source);
+        if let Some(index) = err.statement {
+            return self.explain_own(err, index, failure, target, deliveries).await;
+        }
+        let ([_], Some(code)) = (deliveries, failure::refused_value(&err.source)) else {
+            return failure;
+        };
         let Ok(changes) = plan::changes(self.database.settings(), target, deliveries) else {
             return failure;
         };
@@ -185,6 +186,40 @@ impl Writer {
         failure
     }
 
+    /// The same of one of the owner's own statements: which value it is about, where that can be known.
+    async fn explain_own(
+        &self,
+        err: &WriteError,
+        index: usize,
+        failure: Failure,
+        target: &Target,
+        deliveries: &[Delivery],
+    ) -> Failure {
+        let number = index + 1;
+        let settings = self.database.settings();
+        let is_about_a_row = failure.kind == FailureKind::Permanent;
+        let ([delivery], true) = (deliveries, is_about_a_row) else {
+            // Where the database is away, the statement is no part of the matter.
+            let is_refused = err.source.as_database_error().is_some();
+            return if is_refused { failure::of_statement(number, &failure, "") } else { failure };
+        };
+        let scope = Scope::of(&delivery.event);
+        let cells = owner::cells(settings, target, index, &scope).unwrap_or_default();
+        let mut is_refused = Vec::new();
+        if failure::refused_value(&err.source).is_some() {
+            let bindings = target.statements.get(index).into_iter().flatten();
+            for (cell, binding) in cells.iter().zip(bindings) {
+                is_refused.push(match binding {
+                    Some(column) if cell.is_longer_than(column.chars_max()) => true,
+                    Some(column) => self.database.refuses(column, cell).await,
+                    None => false,
+                });
+            }
+        }
+        let at = owner::culprit(settings, target, index, &failure, &is_refused);
+        failure::of_statement(number, &failure, &at)
+    }
+
     /// Removes old ledger rows, now and then. It is housekeeping: a failure waits for the next
     /// time.
     async fn prune(&self, state: &mut State, target: &Target) {
@@ -198,6 +233,12 @@ impl Writer {
             let err = self.failure(&err);
             warn!(handler.name = self.database.handler(), error = %err, "Old ledger rows could not be removed");
         }
+    }
+
+    /// The most events in one transaction where no batches are asked for.
+    pub(super) fn default_batch(&self) -> usize {
+        let is_own = !self.database.settings().statements.is_empty();
+        if is_own { BATCH_UNASKED_OWN } else { BATCH_UNASKED }
     }
 
     /// Closes the connections.

@@ -21,6 +21,9 @@ create_table = true
 columns = { n = "data.n" }
 "#;
 
+/// The same by a statement of the owner's own, whose table the test makes.
+const STATEMENT: &str = "statements = \"INSERT INTO log (n) VALUES ({{ data.n | string }})\"";
+
 fn numbered(numbers: impl IntoIterator<Item = u64>) -> Vec<Delivery> {
     numbers.into_iter().map(|n| delivery(n, "x", &json!({ "n": n }))).collect()
 }
@@ -32,11 +35,14 @@ async fn assert_each_once(database: &Database, n_events: u64) {
     assert_eq!(numbers, (1..=n_events).collect::<Vec<_>>());
 }
 
-async fn cut_at_any_byte(engine: Engine) {
+async fn cut_at_any_byte(engine: Engine, text: &str) {
     let Some(database) = Database::start(engine).await else { return };
+    if text == STATEMENT {
+        database.run("CREATE TABLE log (n varchar(20))").await;
+    }
     let server = database.server.as_ref().unwrap();
     let proxy = Proxy::start(Upstream::Unix(server.socket())).await;
-    let sql = database.handler_at(&server.url_through("site", proxy.address), LOG);
+    let sql = database.handler_at(&server.url_through("site", proxy.address), text);
     let mut n_events = 0;
     let mut n_cuts = 0;
     for direction in [Direction::ToServer, Direction::ToClient] {
@@ -60,12 +66,14 @@ async fn cut_at_any_byte(engine: Engine) {
 
 #[tokio::test]
 async fn a_connection_to_postgresql_cut_at_any_byte_loses_and_doubles_nothing() {
-    cut_at_any_byte(Engine::Postgres).await;
+    cut_at_any_byte(Engine::Postgres, LOG).await;
+    cut_at_any_byte(Engine::Postgres, STATEMENT).await;
 }
 
 #[tokio::test]
 async fn a_connection_to_mariadb_cut_at_any_byte_loses_and_doubles_nothing() {
-    cut_at_any_byte(Engine::MySql).await;
+    cut_at_any_byte(Engine::MySql, LOG).await;
+    cut_at_any_byte(Engine::MySql, STATEMENT).await;
 }
 
 /// Crashes the server twice while batches go in without a pause.

@@ -19,6 +19,8 @@ mod owner;
 mod replays;
 mod rows;
 mod speed;
+mod statements;
+mod statements_online;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Engine {

@@ -41,6 +41,7 @@ fn target(engine: Engine, key: &[usize]) -> Target {
         key: key.to_vec(),
         kept: Vec::new(),
         on_conflict: OnConflict::Update,
+        statements: Vec::new(),
     }
 }
 
