@@ -37,6 +37,13 @@ pub(super) async fn objection(
             "table {table} lacks {columns}, and the user may not add that: only the table's owner may"
         )));
     }
+    if !unmade.is_empty() && target.engine == Engine::MySql && !may_alter(session, settings).await?
+    {
+        let (columns, table) = (unmade.join(", "), &target.table);
+        return Ok(Some(format!(
+            "table {table} lacks {columns}, and the user may not add that: `GRANT ALTER ON {table} TO …`"
+        )));
+    }
     for (name, statements) in tables {
         if target.engine == Engine::Postgres
             && read(session, settings, name).await?.columns.is_empty()
@@ -81,6 +88,37 @@ async fn owns(session: &mut Session, target: &Target) -> Result<bool, sqlx::Erro
     let table = Param::Text(target.table.clone());
     let rows = session.fetch(Statement::new(sql, vec![table])).await?;
     Ok(rows.into_iter().flatten().next().flatten().as_deref() == Some("1"))
+}
+
+/// Whether the user may add columns to the table, in MySQL, where trying would be doing. What comes by a
+/// role is not listed for the user: with one it is taken to be allowed.
+async fn may_alter(session: &mut Session, settings: &Settings) -> Result<bool, sqlx::Error> {
+    let role = Statement::new("SELECT CAST(CURRENT_ROLE() AS CHAR)", Vec::new());
+    let role = match session.fetch(role).await {
+        Ok(rows) => rows.into_iter().flatten().next().flatten(),
+        // A server that is too old for roles.
+        Err(sqlx::Error::Database(_)) => None,
+        Err(err) => return Err(err),
+    };
+    if role.is_some_and(|role| role != "NONE") {
+        return Ok(true);
+    }
+    // `'site'@'localhost'`; what MariaDB grants to all its users is granted to PUBLIC.
+    let granted = "privilege_type = 'ALTER' AND (grantee LIKE '%PUBLIC%' OR grantee = CONCAT('''', LEFT(\
+                   CURRENT_USER(), CHAR_LENGTH(CURRENT_USER()) - LOCATE('@', REVERSE(CURRENT_USER()))), '''@''', \
+                   SUBSTRING_INDEX(CURRENT_USER(), '@', -1), ''''))";
+    let sql = format!(
+        "SELECT CAST(COUNT(*) AS CHAR) FROM (SELECT 1 FROM information_schema.user_privileges WHERE \
+         {granted} UNION ALL SELECT 1 FROM information_schema.schema_privileges WHERE {granted} AND \
+         COALESCE(?, DATABASE()) LIKE table_schema UNION ALL SELECT 1 FROM \
+         information_schema.table_privileges WHERE {granted} AND table_schema = COALESCE(?, DATABASE()) \
+         AND table_name = ?) AS grants"
+    );
+    let (schema, table) = settings.table_parts();
+    let schema = schema.map_or(Param::Null, |schema| Param::Text(schema.to_owned()));
+    let params = vec![schema.clone(), schema, Param::Text(table.to_owned())];
+    let rows = session.fetch(Statement::new(sql, params)).await?;
+    Ok(rows.into_iter().flatten().next().flatten().is_none_or(|n_grants| n_grants != "0"))
 }
 
 /// MySQL's "no such table": it is made at the first event.

@@ -80,6 +80,50 @@ async fn new_column(engine: Engine) {
 }
 
 #[tokio::test]
+async fn right_to_add_a_column_that_a_mariadb_user_lacks_is_found() {
+    let Some(database) = Database::start(Engine::MySql).await else { return };
+    let text = "table = \"bare\"\ncreate_table = true\ncolumns = { other = \"data.id\", url = \"data.url\" }";
+    for sql in [
+        "CREATE TABLE bare (other int)",
+        "CREATE TABLE gatepost_ledger (handler varchar(64), event_id char(36), at datetime(6))",
+        "CREATE USER site@localhost",
+        "GRANT SELECT, INSERT ON gatepost_ledger TO site@localhost",
+        "GRANT SELECT, INSERT ON bare TO site@localhost",
+    ] {
+        database.run(sql).await;
+    }
+    let url = database.url.replace("mysql://root@", "mysql://site@");
+    let of_site = format!("url = \"{url}\"\n{text}");
+    let checked = async || {
+        let settings = settings("sql", &of_site, database.folder.path());
+        let checked = settings.check_online(&context(database.folder.path())).await;
+        checked.map_err(|err| err.to_string())
+    };
+    let err = checked().await.unwrap_err();
+    assert!(err.contains("table `bare` lacks `url`, and the user may not add that"), "{err}");
+    for (grant, revoke) in [
+        ("GRANT ALTER ON bare TO site@localhost", "REVOKE ALTER ON bare FROM site@localhost"),
+        ("GRANT ALTER ON `si%`.* TO site@localhost", "REVOKE ALTER ON `si%`.* FROM site@localhost"),
+        ("GRANT ALTER ON *.* TO site@localhost", "REVOKE ALTER ON *.* FROM site@localhost"),
+    ] {
+        database.run(grant).await;
+        checked().await.unwrap();
+        database.run(revoke).await;
+        assert_eq!(checked().await.unwrap_err(), err, "{revoke}");
+    }
+    // By a role, whose rights only the server knows.
+    for sql in [
+        "CREATE ROLE writer",
+        "GRANT ALTER ON bare TO writer",
+        "GRANT writer TO site@localhost",
+        "SET DEFAULT ROLE writer FOR site@localhost",
+    ] {
+        database.run(sql).await;
+    }
+    checked().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_new_column_is_nothing_in_the_way_of_sqlite() {
     new_column(Engine::Sqlite).await;
 }
