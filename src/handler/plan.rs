@@ -57,7 +57,8 @@ pub enum Step {
     },
     /// A statement to the database.
     Sql {
-        /// With its placeholders.
+        /// With its placeholders. Its casts, and the form of the values, are those that the configuration and
+        /// the samples say: when it runs they follow the types that the table has then.
         statement: String,
         /// What is bound to them.
         values: Vec<Value>,
@@ -162,9 +163,16 @@ impl fmt::Display for Plan {
             }
             step.fmt(f)?;
         }
+        if self.steps.iter().any(|step| matches!(step, Step::Sql { .. })) {
+            write!(f, "\n\n{SQL_TYPES}")?;
+        }
         Ok(())
     }
 }
+
+/// A plan does not ask the database.
+const SQL_TYPES: &str = "The types are those of the configuration and the samples. When it runs, casts and values follow the types \
+                         that the table has then.";
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

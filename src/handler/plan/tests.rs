@@ -165,6 +165,18 @@ fn plan_reads_well_and_cannot_drive_a_terminal() {
 }
 
 #[test]
+fn plan_of_sql_says_whose_types_it_shows() {
+    let statement = "DELETE FROM t WHERE id = ?".to_owned();
+    let plan = Plan::from(Step::Sql { statement, values: vec![json!(5)] });
+    assert_eq!(
+        plan.to_string(),
+        "statement\n\n  DELETE FROM t WHERE id = ?\n  value 1: 5\n\nThe types are those of the \
+         configuration and the samples. When it runs, casts and values follow the types that the table \
+         has then."
+    );
+}
+
+#[test]
 fn fields_that_differ_are_named() {
     let mail = |subject: &str, html: Option<&str>| Step::Mail {
         from: "a@example.com".to_owned(),
