@@ -171,6 +171,9 @@ fn of_mysql(err: &MySqlDatabaseError) -> Failure {
 /// `SQLITE_TOOBIG`, `SQLITE_CONSTRAINT`, `SQLITE_MISMATCH`.
 const SQLITE_PERMANENT: [i32; 3] = [18, 19, 20];
 
+/// What functions say of a value: by its code it could be anything.
+const SQLITE_ABOUT_VALUES: [&str; 2] = ["malformed JSON", "integer overflow"];
+
 /// `SQLITE_CONSTRAINT_FOREIGNKEY`.
 const SQLITE_FOREIGN_KEY: i32 = 787;
 
@@ -184,7 +187,9 @@ fn of_sqlite(err: &dyn DatabaseError) -> Failure {
     // SQLite's messages name tables and columns, never values.
     if code == SQLITE_FOREIGN_KEY {
         absent_parent("SQLite", err.message(), &code.to_string())
-    } else if SQLITE_PERMANENT.contains(&(code & 0xff)) {
+    } else if SQLITE_PERMANENT.contains(&(code & 0xff))
+        || SQLITE_ABOUT_VALUES.contains(&err.message())
+    {
         Failure::permanent(format_args!("SQLite refused the row: {} ({code})", err.message()))
     } else {
         let failure = Failure::transient(format_args!("SQLite: {} ({code})", err.message()));

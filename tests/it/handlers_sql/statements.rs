@@ -5,7 +5,7 @@ use gatepost::handler::Handler;
 use serde_json::{Value, json};
 
 use super::{Database, Engine};
-use crate::support::gateway::Folder;
+use crate::support::gateway::{Folder, Gateway};
 use crate::support::kinds::{assert_permanent, assert_transient, context, delivery, raw, settings};
 use crate::support::program::{printed, run};
 
@@ -270,6 +270,45 @@ async fn what_a_value_of_mysql_is_beside_says_its_type() {
     let row = "SELECT cast(concat_ws(' ', id, at, day, took, s) AS char) FROM t";
     let expected = format!("{} 2026-01-03 03:04:05 2026-01-02 00:02:10 a,b", u64::MAX);
     assert_eq!(database.texts(row).await, [expected]);
+}
+
+#[tokio::test]
+async fn value_that_a_function_of_sqlite_refuses_is_a_dead_letter() {
+    let Some(database) = Database::start(Engine::Sqlite).await else { return };
+    make_tables(&database).await;
+    let sql = database.handler(
+        "statements = \"UPDATE orders SET note = json_extract({{ data.note }}, '$.a') WHERE id = 7\"",
+    );
+    sql.handle(&[paid(1, &json!({"note": {"a": "good"}}))]).await.unwrap();
+    assert_eq!(order(&database, 7).await, "- - good - -");
+    let failure = refused(sql.as_ref(), 2, &json!({"note": "{"})).await;
+    let expected = "statement 1: SQLite refused the row: malformed JSON (1) (at `data.note`)";
+    assert_eq!(failure.text.as_str(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateway_runs_statements_for_what_when_lets_through() {
+    let Some(database) = Database::start(Engine::Sqlite).await else { return };
+    database.run("CREATE TABLE seen (id integer)").await;
+    let handler = format!(
+        "[handler.rows]\non = ['hyvor:comment.*']\nwhen = 'data.comment.status == \"published\"'\n\
+         [handler.rows.sql]\nurl = 'sqlite:{}'\nstatements = 'INSERT INTO seen VALUES ({{{{ data.comment.id }}}})'\n",
+        database.file_path().display()
+    );
+    let gateway = Gateway::with("", &handler);
+    for (id, status) in [(1, "published"), (2, "pending"), (3, "published")] {
+        let comment = json!({"id": id, "status": status});
+        let body = json!({"event": "comment.create", "data": {"comment": comment}}).to_string();
+        assert_eq!(gateway.send(body.as_bytes()).status, 200);
+    }
+    gateway.wait_until_delivered("rows", 3);
+    let seen = "SELECT cast(id AS text) FROM seen ORDER BY id";
+    assert_eq!(database.texts(seen).await, ["1", "3"]);
+    let again = ["events", "replay", "--handler", "rows", "--source", "hyvor", "--restart"];
+    printed(&run(&gateway.folder, &again), 0);
+    gateway.wait_until_delivered("rows", 6);
+    assert_eq!(database.texts(seen).await, ["1", "1", "3", "3"], "a replay runs them once more");
+    gateway.stop();
 }
 
 #[tokio::test]

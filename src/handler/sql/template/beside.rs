@@ -60,9 +60,10 @@ pub(super) fn beside(tokens: &[&SqlToken]) -> Vec<Beside> {
     for (index, token) in tokens.iter().enumerate() {
         match token {
             SqlToken::Word(_) if brackets.is_empty() => {
-                has_rows = match has_rows {
-                    false => is_word(Some(token), &["values", "value"]),
-                    true => !is_word(Some(token), &["on", "as", "returning", "select"]),
+                has_rows = if has_rows {
+                    !is_word(Some(token), &["on", "as", "returning", "select"])
+                } else {
+                    is_word(Some(token), &["values", "value"])
                 };
             }
             SqlToken::Sign('(') => brackets.push(match compared_in(tokens, index) {
