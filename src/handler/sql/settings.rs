@@ -292,7 +292,9 @@ fn read_deletes(table: &mut Table<'_>) -> Exempt {
 
 fn read_columns(table: &mut Table<'_>, has_rows: bool) -> Option<Vec<Column>> {
     let expected = "a table: column = \"expression\", or column = { value, type }";
-    let columns = table.raw("columns", expected);
+    // Beside statements it is refused elsewhere, and asking for what is not there says nothing new of it.
+    let is_asked = has_rows || table.has("columns");
+    let columns = if is_asked { table.raw("columns", expected) } else { None };
     if !has_rows {
         return Some(Vec::new());
     }
