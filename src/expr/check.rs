@@ -58,7 +58,11 @@ pub(super) fn check_named(text: &str, named: &[Named]) -> Result<(), ExprError> 
     let mut message = format!("unknown {kind}: {kind} {name} is unknown");
     for other in unknown {
         message = format!("{message}, and so is {}", other.name);
-        help = format!("{help}; `{}`: {}", other.name, near(other));
+        let said = near(other);
+        // The list of all that there are is told once.
+        if !help.contains(&said) {
+            help = format!("{help}; `{}`: {said}", other.name);
+        }
     }
     Err(ExprError { message, help, ..at(text, range) })
 }

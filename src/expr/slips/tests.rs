@@ -101,6 +101,9 @@ fn all_unknown_filters_are_told_with_the_nearest() {
     let err = Template::compile("{{ data.a | uper | truncat(5) }}", Escape::None).unwrap_err();
     assert_eq!(err.message, "unknown filter: filter uper is unknown, and so is truncat");
     assert_eq!(err.help, "did you mean `upper`?; `truncat`: did you mean `truncate`?");
+    let text = "{{ data.a | markdown | uper | wordcount }}";
+    let help = Template::compile(text, Escape::None).unwrap_err().help;
+    assert_eq!(help.matches("the filters are").count(), 1, "{help}");
 }
 
 #[test]

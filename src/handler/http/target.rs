@@ -56,7 +56,8 @@ pub(super) fn read_target(table: &mut Table<'_>, url: &str) -> Option<Target> {
         table.warning("url", message, help);
     }
     if !url.contains("://") && !url.contains('@') {
-        let help = format!("write `http://{url}` or `https://{url}`");
+        let bare = url.trim_start_matches('/');
+        let help = format!("write `http://{bare}` or `https://{bare}`");
         table.problem("url", "the URL does not say how: `http://` or `https://` is missing", help);
         return None;
     }

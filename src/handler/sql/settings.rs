@@ -271,12 +271,18 @@ fn read_url(table: &mut Table<'_>) -> Option<DatabaseUrl> {
                     table.hide("url");
                     "write `password = { file = \"data/secrets/database\" }` and leave it out of the \
                      URL"
+                        .to_owned()
+                }
+                // The path of a file; a host would have a port, a user or a name behind it.
+                BadUrl::Scheme if text.ends_with("db") || text.contains(".sqlite") => {
+                    format!("write `sqlite:{text}`")
                 }
                 BadUrl::Scheme => {
                     "for example `sqlite:data/site.db`, `postgres://user@localhost/site` or \
-                     `mysql://user@localhost/site`"
+                                   `mysql://user@localhost/site`"
+                        .to_owned()
                 }
-                BadUrl::File | BadUrl::Other(_) => "",
+                BadUrl::File | BadUrl::Other(_) => String::new(),
             };
             table.problem("url", err, help);
             None
