@@ -54,6 +54,9 @@ pub enum Step {
         text: String,
         /// The HTML beside it.
         html: Option<String>,
+        /// Of what is masked in the headers.
+        #[serde(skip)]
+        secret: Unshown,
     },
     /// A statement to the database.
     Sql {
@@ -186,7 +189,7 @@ impl fmt::Display for Step {
                 page.head(format_args!("line in `{}`", file.display()))?;
                 page.content(line)
             }
-            Self::Mail { from, to, headers, subject, text, html } => {
+            Self::Mail { from, to, headers, subject, text, html, secret: _ } => {
                 page.head(format_args!("mail"))?;
                 page.field("From", from)?;
                 page.field("To", &to.join(", "))?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde_json::{Value as Json, json};
 
+use super::hidden::is_secret_itself;
 use super::home::{NO_HOME, NO_HOME_HELP, starts_at_home};
 use super::meant::{meant_address, meant_duration, meant_size};
 use super::value::{FromToml, Value, read_all};
@@ -326,6 +327,18 @@ impl FromToml for SecretRef {
             );
         } else if table.has("create") && !table.has("file") {
             table.problem("create", "only a file can be created", "leave `create` out");
+        }
+        let itself = ["env", "file", "credential"]
+            .into_iter()
+            .find(|way| table.text_of(way).is_some_and(|text| is_secret_itself(way, text)));
+        if let Some(way) = itself.filter(|_| ways == 1) {
+            table.problem(
+                way,
+                "this is a secret itself, not where it is kept",
+                "write it into a file, and `{ file = \"data/secrets/…\" }` here",
+            );
+            table.finish();
+            return None;
         }
         if let Some(name) = env.as_ref()
             && (name.is_empty() || name.contains(['=', '\0']))

@@ -1,14 +1,16 @@
 //! What of a text must never be shown: a secret that was written into it after all, wherever that
 //! is. What the readers know to be secret they say themselves ([`super::Table::hide`]).
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::addresses::looks_random;
 use super::path::join;
-use super::spelled_out::{self, SECRET_WORDS, is_value_of, without_written_secrets};
+use super::secret_names::{is_literal_secret, names_secret};
+use super::spelled_out::{self, guessed, secret_of_argument, without_written_secrets};
+use super::tokens;
 use super::{Problem, Severity};
 
 /// Parts of texts that are secrets, whatever their key is called: addresses and tokens that
@@ -18,14 +20,6 @@ const SECRET_TEXTS: &[&str] = &[
     "/api/webhooks/",
     "api.telegram.org/bot",
     ".webhook.office.com/",
-    "whsec_",
-    "sk_live_",
-    "sk_test_",
-    "xoxb-",
-    "xoxp-",
-    "ghp_",
-    "github_pat_",
-    "glpat-",
     "Bearer ",
     "Basic ",
     "-----BEGIN",
@@ -78,16 +72,21 @@ enum Below {
     Secret,
     /// Columns of a table of the owner's own, with expressions in them.
     Columns,
+    /// Headers of what is sent.
+    Headers,
+    /// A key with an address in it, which may be written without its scheme.
+    Address,
 }
 
 impl HiddenTexts {
     fn walk_table(&mut self, path: &str, table: &DeTable<'_>, below: Below) {
         for (key, value) in table {
             let key: &str = key.get_ref();
-            // Where a secret is kept is no secret.
-            let is_place = PLACES.contains(&key) && value.get_ref().is_str();
-            if !is_place {
-                self.walk_named(&join(path, key), key, value, below);
+            // Where a secret is kept is no secret, unless it was written in place of that.
+            match value.get_ref().as_str().filter(|_| PLACES.contains(&key)) {
+                Some(text) if is_secret_itself(key, text) => self.places.push(value.span()),
+                Some(_) => {}
+                None => self.walk_named(&join(path, key), key, value, below),
             }
         }
     }
@@ -97,10 +96,20 @@ impl HiddenTexts {
             // `{ value = "data.id", type = "integer" }` of a column is an expression.
             Below::Columns => Below::Columns,
             _ if key == "columns" => Below::Columns,
+            _ if key == "headers" => Below::Headers,
             // Whatever a program is told may be a secret.
             _ if key == "value" || key == "env" || names_secret(key) => Below::Secret,
+            Below::Headers if is_literal_secret(key, value.get_ref().as_str()) => Below::Secret,
+            Below::Nothing if ADDRESSES.contains(&key) && value.get_ref().is_str() => {
+                Below::Address
+            }
             below => below,
         };
+        // A command in one text: what to write instead tells its words.
+        let is_command = |text: &str| key == "run" && !guessed(text).is_empty();
+        if value.get_ref().as_str().is_some_and(is_command) {
+            self.places.push(value.span());
+        }
         self.walk(path, value, below);
     }
 
@@ -110,17 +119,21 @@ impl HiddenTexts {
             DeValue::Array(items) => {
                 // A list is shown as a whole, or not at all.
                 let n_partly = self.partly.len();
-                let mut before = "";
-                for item in items {
-                    if item.get_ref().as_str().is_some_and(|text| is_value_of(before, text)) {
+                let texts = || items.iter().map(|item| item.get_ref().as_str().unwrap_or_default());
+                let program = texts().next().unwrap_or_default();
+                for (before, item) in std::iter::once("").chain(texts()).zip(items) {
+                    let text = item.get_ref().as_str().unwrap_or_default();
+                    if secret_of_argument(program, before, text).is_some() {
                         self.spell_out(path, item);
                     }
                     self.walk(path, item, below);
-                    before = item.get_ref().as_str().unwrap_or_default();
                 }
                 self.partly.truncate(n_partly);
             }
             DeValue::String(_) if below == Below::Secret => self.places.push(value.span()),
+            DeValue::String(text) if below == Below::Address && has_bare_password(text) => {
+                self.places.push(value.span());
+            }
             DeValue::String(text) if !spelled_out::places(text).is_empty() => {
                 self.spell_out(path, value);
                 if !is_secret(&without_written_secrets(text, "")) {
@@ -172,6 +185,12 @@ const IN_CLEAR: &str = "a secret does not stand in the configuration";
 
 /// What to write in place of a secret within the text of the key `path`.
 fn kept_apart(path: &str) -> &'static str {
+    if path.contains(".chat.") {
+        return "leave it out of the address: `token = { file = \"data/secrets/…\" }` beside it is sent instead";
+    }
+    if !path.starts_with("handler.") {
+        return "leave it out, or keep it in a file of its own where there is a key for one";
+    }
     if path.ends_with(".http.url") {
         return "write `url = { file = \"data/secrets/…\" }`, and the whole address into that file; or send the \
                 secret in `headers = { NAME = { secret = { file = \"data/secrets/…\" } } }`";
@@ -181,6 +200,39 @@ fn kept_apart(path: &str) -> &'static str {
 
 const KEPT_APART: &str = "send it in `headers = { NAME = { secret = { file = \"data/secrets/…\" } } }` or \
                           hand it on in `env = { NAME = { file = \"data/secrets/…\" } }`";
+
+/// Keys of addresses.
+const ADDRESSES: [&str; 4] = ["url", "smtp", "server", "endpoint"];
+
+/// Whether an address without a scheme has a password in it: `user:password@host`, and the list of settings
+/// that libraries of `PostgreSQL` and ODBC take.
+fn has_bare_password(text: &str) -> bool {
+    let settings = text.split([' ', ';']).filter_map(|part| part.split_once('='));
+    let names_one = settings.map(|(name, _)| name).any(|name| names_secret(name) || is_short(name));
+    tokens::password_without_scheme(text).is_some() || names_one && !text.contains("://")
+}
+
+/// As it is called in such a list.
+fn is_short(name: &str) -> bool {
+    ["pwd", "pass"].contains(&name.to_ascii_lowercase().as_str())
+}
+
+/// Whether the secret was written where the place of it is asked for: an address, a token of a well-known form,
+/// or what no variable is called.
+pub(super) fn is_secret_itself(key: &str, text: &str) -> bool {
+    let is_lower = || text.contains(|c: char| c.is_ascii_lowercase());
+    let is_no_name = || !text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
+    match key {
+        "env" => is_no_name() || is_lower() && looks_random(text) || is_granting(text),
+        "file" | "credential" => text.contains("://") || is_granting(text),
+        _ => false,
+    }
+}
+
+/// Whether a text begins with a token.
+fn is_granting(text: &str) -> bool {
+    tokens::token_at(text).is_some() || text.starts_with("-----BEGIN")
+}
 
 /// Whether a text grants access by itself. A template is none: its values come later.
 fn is_secret(text: &str) -> bool {
@@ -192,21 +244,16 @@ fn is_secret(text: &str) -> bool {
     SECRET_TEXTS.iter().any(|part| text.contains(part)) || has_password()
 }
 
-/// Whether a key, header or variable of this name surely holds a secret.
-pub fn names_secret(key: &str) -> bool {
-    let is_lower = !key.bytes().any(|byte| byte.is_ascii_uppercase());
-    let key: Cow<'_, str> = if is_lower { key.into() } else { key.to_ascii_lowercase().into() };
-    // Asked for each header of each answer: `contains` prepares a search each time.
-    SECRET_WORDS.iter().any(|word| memchr::memmem::find(key.as_bytes(), word.as_bytes()).is_some())
-}
-
 /// In a text that is no TOML, the rest of each line that names a secret: it is unknown where its
 /// text ends.
 pub(super) fn find_in_broken(text: &str) -> Vec<Range<usize>> {
     let mut hidden = Vec::new();
     let mut start = 0;
     for line in text.split_inclusive('\n') {
-        let is_secret = names_secret(line) || line.contains("value");
+        let is_secret = names_secret(line)
+            || line.contains("value")
+            || is_secret(line)
+            || !spelled_out::places(line).is_empty();
         if let Some(at) = line.find('=').filter(|_| is_secret) {
             hidden.push(start + at + 1..start + line.trim_end().len());
         }
@@ -238,8 +285,9 @@ fn without(said: &str, secret: &str) -> String {
 /// Takes what is hidden out of what is said of it.
 pub(super) fn take_out(problems: &mut [Problem], text: &str, hidden: &[Range<usize>]) {
     let texts = hidden.iter().filter_map(|range| text.get(range.clone()));
-    let bare = |text: &str| text.trim().trim_matches(['"', '\'']).to_owned();
-    let texts: Vec<String> = texts.map(bare).filter(|text| text.len() > 3).collect();
+    let bare = texts.map(|text| text.trim().trim_matches(['"', '\'']));
+    let parts = bare.flat_map(|text| std::iter::once(text).chain(guessed(text)));
+    let texts: Vec<&str> = parts.filter(|text| text.len() > 3).collect();
     for problem in problems {
         for secret in &texts {
             for said in [&mut problem.message, &mut problem.help] {

@@ -2,7 +2,8 @@
 
 use reqwest::header::{HeaderName, HeaderValue, InvalidHeaderValue};
 
-use super::{Value, names_secret};
+use super::Value;
+use super::secret_names::{behind_scheme, is_literal_secret};
 use crate::secret::{SecretError, SecretRef};
 
 /// `{ secret = { … }, prefix = "Bearer " }`
@@ -36,12 +37,15 @@ impl SecretHeader {
 
     /// Warns of a header whose name says that `value`, a text, should be one of these.
     pub fn warn_of_plain(name: &HeaderName, value: &Value<'_>) {
-        if names_secret(name.as_str()) {
+        if is_literal_secret(name.as_str(), value.as_str()) {
             // Others have the secret as it is.
-            let prefix = if name.as_str().ends_with("authorization") {
-                "prefix = \"Bearer \", "
-            } else {
-                ""
+            let text = value.as_str().unwrap_or_default();
+            let prefix = match behind_scheme(text).and_then(|place| text.get(..place.start)) {
+                Some(scheme) => format!("prefix = \"{scheme}\", "),
+                None if name.as_str().ends_with("authorization") => {
+                    "prefix = \"Bearer \", ".to_owned()
+                }
+                None => String::new(),
             };
             value.warning(
                 "a secret does not stand in the configuration: whoever reads the file has it",

@@ -4,24 +4,8 @@
 use std::ops::Range;
 
 use super::addresses::{fields, in_paths, is_parameter_of_secret, looks_random};
-
-/// Parts of names of keys that hold secrets.
-pub(super) const SECRET_WORDS: &[&str] = &[
-    "secret",
-    "password",
-    "passwd",
-    "passphrase",
-    "token",
-    "credential",
-    "authorization",
-    "cookie",
-    "apikey",
-    "api_key",
-    "api-key",
-    "private_key",
-    "signing_key",
-    "dsn",
-];
+use super::secret_names::{SCHEMES, is_secret_name, is_value, names_secret_header};
+use super::tokens;
 
 /// `text` with `instead` in place of the values of parameters that are named like secrets, and of paths that
 /// are secrets.
@@ -58,21 +42,53 @@ fn without(text: &str, places: Vec<Range<usize>>, instead: &str) -> String {
 
 /// The same for a program's arguments, where a value may also come behind its name.
 pub fn without_secret_arguments(arguments: &[String], instead: &str) -> Vec<String> {
-    let mut shown = Vec::with_capacity(arguments.len());
-    let mut before = "";
-    for argument in arguments {
-        if is_value_of(before, argument) {
-            shown.push(instead.to_owned());
-        } else {
-            shown.push(without_secrets(argument, instead));
+    let program = arguments.first().map_or("", String::as_str);
+    let before = std::iter::once("").chain(arguments.iter().map(String::as_str));
+    let shown = arguments.iter().zip(before).map(|(argument, before)| {
+        match secret_of_argument(program, before, argument) {
+            Some(place) => without(argument, vec![place], instead),
+            None => without_secrets(argument, instead),
         }
-        before = argument;
+    });
+    shown.collect()
+}
+
+/// Where the secret stands in an argument of `program`: the whole value behind `--password`, that of a header,
+/// and how curl and the clients of MySQL are told one.
+pub(super) fn secret_of_argument(
+    program: &str,
+    before: &str,
+    argument: &str,
+) -> Option<Range<usize>> {
+    if is_value_of(before, argument) {
+        return Some(0..argument.len());
     }
-    shown
+    let program = program.rsplit('/').next().unwrap_or_default();
+    let is_user = ["-u", "--user", "-U", "--proxy-user"].contains(&before) && program == "curl";
+    let is_client = program.starts_with("mysql") || program.starts_with("mariadb");
+    let start = if is_user {
+        argument.find(':')? + 1
+    } else if is_client && argument.starts_with("-p") {
+        "-p".len()
+    } else {
+        start_of_value(argument)?
+    };
+    let value = argument.get(start..)?;
+    is_value(value).then_some(start..argument.len())
+}
+
+/// Where the value begins in `X-Api-Key: value` and `API_KEY=value`, where the name is that of a secret.
+fn start_of_value(text: &str) -> Option<usize> {
+    let is_one = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+    let length = text.find(|c| !is_one(c))?;
+    let (name, rest) = text.split_at_checked(length)?;
+    let value = rest.strip_prefix([':', '='])?.trim_start_matches(' ');
+    let is_secret = !name.starts_with('-') && (is_secret_name(name) || names_secret_header(name));
+    (is_secret && !is_path(value)).then_some(text.len() - value.len())
 }
 
 /// Whether `value` is what the argument before it, `--password`, is given.
-pub(super) fn is_value_of(before: &str, value: &str) -> bool {
+fn is_value_of(before: &str, value: &str) -> bool {
     let name = before.trim_start_matches('-');
     let is_switch = name.starts_with("no-");
     // curl's `--cookie` takes data or a file, docker's `--secret` says where one is.
@@ -100,17 +116,42 @@ pub(super) fn places(text: &str) -> Vec<Range<usize>> {
     });
     let mut places = parameters(text, looks_random);
     places.extend(json);
-    places.extend(in_paths(text));
-    places.sort_by_key(|place| (place.start, std::cmp::Reverse(place.end)));
-    places
+    with_granting(text, places)
 }
 
 /// Those that are known by their names, or by the address that they are in.
 fn named_places(text: &str) -> Vec<Range<usize>> {
-    let mut places = parameters(text, |_| false);
+    with_granting(text, parameters(text, |_| false))
+}
+
+/// With what grants access by itself, in the order of the text.
+fn with_granting(text: &str, mut places: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    let is_written = |place: &Range<usize>| text.get(place.clone()).is_some_and(is_value);
     places.extend(in_paths(text));
+    places.extend(tokens::tokens(text));
+    places.extend(tokens::passwords(text).filter(is_written));
     places.sort_by_key(|place| (place.start, std::cmp::Reverse(place.end)));
     places
+}
+
+/// Whatever may be a secret in a text that is hidden as a whole: nothing of it is told where parts of that text are.
+pub(super) fn guessed(text: &str) -> Vec<&str> {
+    let words: Vec<&str> = text
+        .split(|c: char| c.is_whitespace() || "\"'`".contains(c))
+        .filter(|word| !word.is_empty())
+        .collect();
+    let program = words.first().copied().unwrap_or_default();
+    let pairs = words.iter().zip(words.iter().skip(1));
+    let behind = pairs.filter_map(|(before, word)| {
+        let is_scheme = SCHEMES.contains(&before.to_ascii_lowercase().as_str());
+        let is_named = before.strip_suffix(':').is_some_and(is_secret_name);
+        let place = secret_of_argument(program, before, word)
+            .or_else(|| (is_scheme || is_named).then_some(0..word.len()))?;
+        word.get(place)
+    });
+    let places = places(text).into_iter().filter_map(|place| text.get(place));
+    let without_scheme = tokens::password_without_scheme(text).and_then(|place| text.get(place));
+    behind.chain(places).chain(without_scheme).collect()
 }
 
 /// Where the values of `?NAME=value`, `&NAME=value` and `--NAME=value` stand in `text`, where the name
@@ -143,17 +184,6 @@ fn parameters(text: &str, looks: fn(&str) -> bool) -> Vec<Range<usize>> {
     places
 }
 
-/// What is filled in later is no secret, and neither is `==`.
-fn is_value(value: &str) -> bool {
-    !value.is_empty() && !value.starts_with(['$', '{', '<', '=', '('])
-}
-
-/// `access_token` and `--api-key`; not `token_type`, `max_tokens` or `--password-file`.
-fn is_secret_name(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    SECRET_WORDS.iter().any(|word| name.ends_with(word))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,10 +198,23 @@ mod tests {
             ("http://a/?token={{ data.id }}", "http://a/?token={{ data.id }}"),
             ("--password=$PASSWORD", "--password=$PASSWORD"),
             ("http://a/?token=&x=1", "http://a/?token=&x=1"),
+            ("postgres://u:hunter2@h/db?x=1", "postgres://u:…@h/db?x=1"),
+            ("http://u:{{ x }}@h/ http://u@h:80/@b", "http://u:{{ x }}@h/ http://u@h:80/@b"),
+            ("see sk_live_hunter2hunter2.", "see …."),
             ("http://a/?token_type=b&max_tokens=5", "http://a/?token_type=b&max_tokens=5"),
             ("data.token=='x' and a -token=='x'", "data.token=='x' and a -token=='x'"),
         ] {
             assert_eq!(without_secrets(text, "…"), shown);
+        }
+        for (arguments, shown) in [
+            (["curl", "-u", "me:hunter2"], ["curl", "-u", "me:…"]),
+            (["docker", "-u", "1000:1000"], ["docker", "-u", "1000:1000"]),
+            (["/usr/bin/mysql", "-phunter2", "-p"], ["/usr/bin/mysql", "-p…", "-p"]),
+            (["x", "-H", "X-Auth-Key: hunter2"], ["x", "-H", "X-Auth-Key: …"]),
+            (["x", "Authorization: token hunter2", "A=b"], ["x", "Authorization: …", "A=b"]),
+            (["env", "DB_PASSWORD=hunter2", "TOKEN=$X"], ["env", "DB_PASSWORD=…", "TOKEN=$X"]),
+        ] {
+            assert_eq!(without_secret_arguments(&arguments.map(str::to_owned), "…"), shown);
         }
         let arguments =
             ["sh", "--password", "hunter2", "--token", "--token", "$T", "--secret-file", "f"];

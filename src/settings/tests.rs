@@ -120,6 +120,32 @@ fn a_secret_is_a_reference_to_exactly_one_place() {
 }
 
 #[test]
+fn secret_that_was_written_in_place_of_where_it_is_kept_is_told_and_not_shown() {
+    for itself in [
+        "{ file = 'https://hooks.slack.com/services/T0/B0/hush' }",
+        "{ file = 'whsec_hushhushhush' }",
+        "{ env = 'sk_live_hushhushhush' }",
+        "{ env = '123456:AAhushhushhushhushhushhushhushhush' }",
+        "{ env = 'hush hush!' }",
+        "{ env = '0hush1hush2hush3hush4' }",
+        "{ credential = 'ghp_hushhushhushhush' }",
+    ] {
+        let text = format!("s = {itself}");
+        let reading = read(&text, Path::new(""), |table| table.take::<SecretRef>("s"));
+        assert_eq!(reading.value, None, "{text}");
+        let shown = Report::new("config.toml", &text, &reading).render(ReportStyle::Plain);
+        assert!(shown.contains("this is a secret itself") && !shown.contains("hush"), "{shown}");
+    }
+    for place in
+        ["{ env = 'MY_SECRET_2' }", "{ file = 'data/secrets/sk_live_x' }", "{ env = 'my.app-key' }"]
+    {
+        let text = format!("s = {place}");
+        let reading = read(&text, Path::new(""), |table| table.take::<SecretRef>("s"));
+        assert!(reading.value.is_some(), "{text}: {:?}", reading.problems);
+    }
+}
+
+#[test]
 fn a_secret_that_stands_in_the_file_is_not_shown() {
     let text = "\n# ä\nsecrets = [\"hünter2\"]\nurl = \"x://u:hunter3@h\"\n";
     let reading = read(text, Path::new(""), |table| {
@@ -300,7 +326,58 @@ fn what_is_a_secret_is_hidden_whatever_its_key_is_called() {
     );
     let warned = reading.problems.iter().filter(|problem| problem.severity == Severity::Warning);
     let warned: Vec<&str> = warned.map(|problem| problem.path.as_str()).collect();
-    assert_eq!(warned, ["a", "h.query", "h.run"]);
+    assert_eq!(warned, ["a", "h.url", "h.query", "h.run"]);
+}
+
+#[test]
+fn secret_is_known_by_its_form_and_by_the_header_that_it_is_in() {
+    let text = "a = 'see eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJodXNoIn0.hush'\nb = 'https://u:hush-hush@h/'\n\
+                run = ['curl', '-u', 'me:hush', '-H', 'X-Auth-Key: hush', 'https://h/']\n\
+                env = ['A_TOKEN=hush']\nurl = 'me:hush@host/db'\nsmtp = 'host:25'\n\
+                server = 'host=h password=hush'\n\
+                [h]\nrun = 'mysql -phush-hush'\n[headers]\nX-Auth = 'hush'\nOcp-Apim-Subscription-Key = 'hush'\nX-One = 'Token hush'\n\
+                X-Two = 'Token {{ data.a }}'\nX-Event-Key = 'repo:push'\n[server]\ncontact = 'mailto:me@host'\n";
+    let text = text.replacen("server = 'host", "endpoint = 'host", 1);
+    let reading = read(&text, Path::new(""), |_| ());
+    let shown: Vec<String> =
+        reading.entries.0.iter().map(|(key, entry)| format!("{key} = {entry}")).collect();
+    assert!(shown.iter().all(|line| !line.contains("hush")), "{shown:#?}");
+    for plain in [
+        "headers.X-Event-Key = \"repo:push\"",
+        "headers.X-Two = \"Token {{ data.a }}\"",
+        "server.contact = \"mailto:me@host\"",
+        "smtp = \"host:25\"",
+    ] {
+        assert!(shown.iter().any(|line| line == plain), "{shown:#?}");
+    }
+}
+
+#[test]
+fn what_is_a_secret_by_its_form_is_hidden_in_broken_text() {
+    for text in [
+        "url = 'https://h'\nurl = 'https://u:hush@h'\n",
+        "run = ['x', 'sk_live_hushhushhush' 'y']\n",
+        "url = https://u:hush@h\n",
+    ] {
+        let reading = read(text, Path::new(""), |_| ());
+        let shown = Report::new("config.toml", text, &reading).render(ReportStyle::Plain);
+        assert!(shown.contains("error: ") && !shown.contains("hush"), "{shown}");
+    }
+}
+
+/// Parts of a text that is hidden are told nowhere: not in what to write instead of it either.
+#[test]
+fn no_part_of_a_hidden_text_is_told() {
+    let text = "run = 'curl -u me:hush-one -H \"Authorization: Bearer hush-two\" https://u:hush-three@h/?key=hush-four'";
+    let reading = read(text, Path::new(""), |table| {
+        let parts = text.split_whitespace().collect::<Vec<_>>().join("|");
+        table.problem("run", format_args!("no list: {parts}"), &parts);
+    });
+    let problem = reading.problems.iter().find(|problem| problem.message.starts_with("no list"));
+    let Problem { message, help, .. } = problem.unwrap();
+    for said in [message, help] {
+        assert!(!said.contains("hush") && said.contains("curl|-u|me:…"), "{said}");
+    }
 }
 
 #[test]

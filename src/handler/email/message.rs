@@ -16,8 +16,10 @@ use super::settings::{Settings, Words};
 use crate::clock::Timestamp;
 use crate::event::{Delivery, EventId, Failure, HandlerName, Position};
 use crate::expr::Scope;
+use crate::handler::plan::{SECRET, Unshown};
 use crate::handler::texts::mark;
 use crate::handler::{Plan, Step};
+use crate::settings::{is_secret_header, without_secrets};
 
 /// The longest subject, in characters: more no list of mails shows.
 const SUBJECT_CHARS_MAX: usize = 250;
@@ -140,7 +142,19 @@ pub(super) fn plan(writer: &Writer<'_>, deliveries: &[Delivery]) -> Result<Plan,
                 .into_iter()
                 .filter_map(|(name, mailboxes)| joined(name, mailboxes))
                 .collect();
-        headers.extend(draft.headers.iter().map(|(name, value)| (name.to_string(), value.clone())));
+        let mut masked = Vec::new();
+        for (name, value) in &draft.headers {
+            let name = name.to_string();
+            let shown = if is_secret_header(&name, value) {
+                SECRET.to_owned()
+            } else {
+                without_secrets(value, SECRET)
+            };
+            if shown != *value {
+                masked.push(value);
+            }
+            headers.push((name, shown));
+        }
         let attached = draft.attached.iter();
         headers.extend(attached.map(|file| ("Attachment".to_owned(), file.name.clone())));
         Ok(Step::Mail {
@@ -150,6 +164,7 @@ pub(super) fn plan(writer: &Writer<'_>, deliveries: &[Delivery]) -> Result<Plan,
             subject: draft.subject,
             text: draft.text,
             html: draft.html,
+            secret: Unshown::of(&masked),
         })
     });
     steps.chain(unfit.map(Ok)).collect()

@@ -11,7 +11,7 @@ use crate::event::{Delivery, Failure};
 use crate::expr::Scope;
 use crate::handler::envelope::write_event;
 use crate::handler::plan::{Content, SECRET, Step, Unshown};
-use crate::settings::{names_secret, without_secrets};
+use crate::settings::{is_secret_header, without_secrets};
 
 pub(super) const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 pub(super) const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
@@ -57,13 +57,17 @@ impl Settings {
         let mut masked: Vec<&HeaderValue> = Vec::new();
         let mut references = Vec::new();
         for (name, value) in &headers {
-            let is_secret = !PLAIN.contains(name) && names_secret(name.as_str());
             let shown_value = String::from_utf8_lossy(value.as_bytes());
-            if is_secret {
+            let is_secret = !PLAIN.contains(name) && is_secret_header(name.as_str(), &shown_value);
+            let plain = match (PLAIN.contains(name), is_secret) {
+                (_, true) => SECRET.to_owned(),
+                (true, false) => shown_value.into_owned(),
+                (false, false) => without_secrets(&shown_value, SECRET),
+            };
+            if plain.as_bytes() != value.as_bytes() {
                 masked.push(value);
             }
-            let shown_value = if is_secret { SECRET } else { shown_value.as_ref() };
-            shown.push((name.to_string(), shown_value.to_owned()));
+            shown.push((name.to_string(), plain));
         }
         for (name, header) in &self.headers {
             if let Header::Secret(header) = header {

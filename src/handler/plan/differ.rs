@@ -27,7 +27,7 @@ impl Step {
         let mut fields = others!(self, other;
             Log { level, message },
             Append { file, line },
-            Mail { from, to, headers, subject, text, html },
+            Mail { from, to, headers, subject, text, html, secret },
             Sql { statement, values },
             Request { method, url, headers, body, secret },
             Message { service, message },

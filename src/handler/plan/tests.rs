@@ -71,6 +71,24 @@ fn plan_needs_no_secret_and_shows_none() {
         assert!(headers.contains(&expected), "{headers:?}");
     }
     assert!(!request.to_string().contains("hunter2"));
+    // Also in a place that is not called a secret's.
+    for (kind, text) in [
+        (
+            "http",
+            "url = 'http://h/'\nheaders = { X-Auth = '{{ data.none }}hunter2', \
+             X-One = 'Token {{ data.none }}hunter2', \
+             X-Two = 'as eyJhbGciOiJIUzI1NiJ9.{{ data.none }}eyJzdWIiOiJ4In0.hunter2' }",
+        ),
+        (
+            "email",
+            "smtp = 'smtp://localhost'\nfrom = 'a@example.com'\nto = ['b@example.com']\nsubject = 'x'\n\
+             text = 'x'\nheaders = { X-Api-Key = '{{ data.none }}hunter2', \
+             X-Ref = 'sk_live_{{ data.none }}hunter2hunter2' }",
+        ),
+    ] {
+        let plan = plan(kind, text).to_string();
+        assert!(!plan.contains("hunter2") && plan.contains("(secret)"), "{plan}");
+    }
 }
 
 #[tokio::test]
@@ -185,6 +203,7 @@ fn fields_that_differ_are_named() {
         subject: subject.to_owned(),
         text: "text".to_owned(),
         html: html.map(str::to_owned),
+        secret: Unshown::of(()),
     };
     let skip = Step::Skip { why: "no".to_owned() };
     assert_eq!(mail("a", None).other_fields(&mail("a", None)), [""; 0]);
