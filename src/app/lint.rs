@@ -14,6 +14,7 @@ use crate::source::SourceSettings;
 use super::samples;
 use super::trial::Trial;
 
+mod compared;
 mod deletes;
 mod fields;
 mod misled;
@@ -68,6 +69,7 @@ fn lint_those(
             .cloned()
             .collect();
         unseen.extend(lint.unseen());
+        lint.compared();
         lint.fields();
         if lint.samples.is_empty() {
             lint.quotes();

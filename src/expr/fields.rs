@@ -105,6 +105,10 @@ mod tests {
                 &["data.comment.boddy", "event.type"],
             ),
             (
+                "{% for e in events %}{{ e.type }}{{ e.comment.body }}{{ e.data }}{% endfor %}",
+                &["type", "comment.body"],
+            ),
+            (
                 "{% for c in data.list %}{{ c.name }}{% endfor %}",
                 &["data.list", "data.list[].name"],
             ),

@@ -14,6 +14,9 @@ use super::{Lint, names, some_of};
 /// What an event has under `event`.
 const EVENT: [&str; 6] = ["id", "source", "type", "received_at", "headers", "query"];
 
+/// What an item of `events` has.
+const ROOTS: [&str; 3] = ["event", "payload", "data"];
+
 /// The most names that are told.
 const NAMES_MAX: usize = 12;
 
@@ -62,15 +65,19 @@ impl Lint<'_> {
         let mut nulls: Vec<(String, String)> = Vec::new();
         for text in self.trial.texts() {
             for field in text.words.fields() {
+                let words = text.words.source().get(field.range.clone()).unwrap_or_default();
+                let Some(Part::Name(root)) = field.path.first() else { continue };
+                if !ROOTS.contains(&root.as_str()) {
+                    self.no_root(&text.key, words, root);
+                    continue;
+                }
                 // What `event` has is the same of every sender.
-                let is_of_event =
-                    matches!(field.path.first(), Some(Part::Name(root)) if root == "event");
+                let is_of_event = root == "event";
                 let depth = match field.path.get(1..) {
                     Some(rest) if is_of_event => depth_of_event(rest),
                     _ if has_samples => depth(&field, &self.samples),
                     _ => Depth::All,
                 };
-                let words = text.words.source().get(field.range.clone()).unwrap_or_default();
                 match depth {
                     Depth::Null(n_steps) => {
                         let told = (text.key.clone(), shown(&field, n_steps + 1));
@@ -114,6 +121,30 @@ impl Lint<'_> {
         } else {
             format!("no sample of {} has `{path}`", names(&self.samples))
         };
+        self.warn(key, words, message, help);
+    }
+
+    /// An item of `events` that is asked as if it were one of the three.
+    fn no_root(&mut self, key: &str, words: &str, name: &str) {
+        let is_of_data = |event: &Arc<Event>| {
+            event
+                .data()
+                .is_ok_and(|data| data.get_attr(name).is_ok_and(|field| !field.is_undefined()))
+        };
+        let below = if EVENT.contains(&name) {
+            Some("event")
+        } else {
+            self.samples.iter().any(is_of_data).then_some("data")
+        };
+        let help = match (below, nearest(name, ROOTS)) {
+            (Some(root), _) => {
+                format!("write `{}`", words.replacen(name, &format!("{root}.{name}"), 1))
+            }
+            (None, Some(near)) => format!("did you mean `{near}`?"),
+            (None, None) => "a field of the body is below `data` or `payload`".to_owned(),
+        };
+        let message =
+            format!("an item of `events` has `event`, `payload` and `data`, and no `{name}`");
         self.warn(key, words, message, help);
     }
 

@@ -192,7 +192,7 @@ pub(super) fn comparisons(when: &Expression) -> Vec<SampledComparison> {
 }
 
 /// `["a", "b"]` or `("a", "b")`, and what is behind it.
-fn list(text: &str) -> Option<(Vec<String>, &str)> {
+pub(super) fn list(text: &str) -> Option<(Vec<String>, &str)> {
     let mut rest = text.strip_prefix(['[', '('])?;
     let mut literals = Vec::new();
     loop {
@@ -209,7 +209,7 @@ fn list(text: &str) -> Option<(Vec<String>, &str)> {
 }
 
 /// A text without escapes or a whole number, and what is behind it.
-fn literal(text: &str) -> Option<(String, &str)> {
+pub(super) fn literal(text: &str) -> Option<(String, &str)> {
     let text = text.trim_start();
     let quote = text.chars().next()?;
     let length = if ['"', '\''].contains(&quote) {

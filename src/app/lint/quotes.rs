@@ -25,7 +25,7 @@ impl Lint<'_> {
 }
 
 /// The first `{{ … }}` that stands within a text of a template that begins as a JSON object or list.
-fn within_quotes(template: &str) -> Option<String> {
+pub(super) fn within_quotes(template: &str) -> Option<String> {
     let is_code = |text: &str| ["{{", "{%", "{#"].iter().any(|open| text.starts_with(open));
     let start = template.trim_start();
     if is_code(start) || !start.starts_with(['{', '[']) {

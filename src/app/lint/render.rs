@@ -9,7 +9,7 @@ use crate::event::{Dedupe, Delivery, Event, NewEvent};
 use crate::expr::{Escape, Scope, Template};
 use crate::handler::{Content, Plan, Step, Words};
 
-use super::{Lint, names};
+use super::{Lint, names, quotes};
 use crate::app::samples::loose_event;
 use crate::app::trial::Wants;
 
@@ -104,7 +104,13 @@ impl Lint<'_> {
         if let Some((event, err)) = broken.next() {
             let of = names(std::slice::from_ref(event));
             let message = format!("with the sample of {of} this is not JSON: {err}");
-            let help = if escapes && is_quoted {
+            let help = if escapes
+                && quotes::within_quotes(template.source()).is_some()
+                && !is_quoted
+            {
+                "`escape = \"json\"` brings the quotation marks: put the whole text together within the braces, as in \
+                 `{{ \"New: \" ~ data.title }}`"
+            } else if escapes && is_quoted {
                 "write `{{ … }}` without quotation marks around it: `escape = \"json\"` brings them"
             } else if escapes {
                 "see it with `gatepost handlers try`"

@@ -276,6 +276,9 @@ fn json_template_that_a_text_breaks_is_found() {
     let quoted = found(&http(&format!("{body}\nescape = 'json'")));
     let of = "with the sample of hyvor:comment.create this is not JSON: ";
     assert!(quoted[0].starts_with(of) && quoted[0].contains("` without quotation"), "{quoted:?}");
+    let around = "body = '{\"text\": \"New: {{ data.comment.body }}\"}'\nescape = 'json'";
+    let around = found(&http(around));
+    assert!(around[0].contains("`{{ \"New: \" ~ data.title }}`"), "{around:?}");
     let good = "body = '{\"text\": {{ data.comment.body }}}'\nescape = 'json'";
     check(&http(good), &[]);
     check(&http("body = '{{ data.comment.body }}'"), &[]);

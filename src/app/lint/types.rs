@@ -2,13 +2,14 @@
 
 use crate::app::own_events;
 use crate::deliver::{EventGlob, OWN_SOURCE};
+use crate::event::Glob;
 use crate::settings::{is_one_slip, nearest};
 
 use super::{COMPLETE, Lint, some_of};
 
 /// Where the events of a pattern come from.
-struct TypeSender<'a> {
-    name: &'a str,
+pub(super) struct TypeSender<'a> {
+    pub(super) name: &'a str,
     /// As it is told.
     title: String,
     types: Vec<&'static str>,
@@ -17,9 +18,10 @@ struct TypeSender<'a> {
 }
 
 impl Lint<'_> {
-    /// Those that send what a pattern may mean.
-    fn senders(&self, glob: &EventGlob) -> Vec<TypeSender<'_>> {
-        let sources = self.sources(glob).into_iter().map(|(name, settings)| {
+    /// Those that send what a pattern for sources may mean.
+    pub(super) fn senders(&self, glob: &Glob) -> Vec<TypeSender<'_>> {
+        let sources = self.config.sources.iter().filter(|(name, _)| glob.matches(name.as_str()));
+        let sources = sources.map(|(name, settings)| {
             let provider = settings.profile.name();
             TypeSender {
                 name: name.as_str(),
@@ -28,7 +30,7 @@ impl Lint<'_> {
                 is_complete: COMPLETE.contains(&provider),
             }
         });
-        let own = glob.source.matches(OWN_SOURCE).then(|| TypeSender {
+        let own = glob.matches(OWN_SOURCE).then(|| TypeSender {
             name: OWN_SOURCE,
             title: "Gatepost itself".to_owned(),
             types: own_events::TYPES.to_vec(),
@@ -51,37 +53,50 @@ impl Lint<'_> {
     fn types_of(&mut self, key: &str, patterns: &[String]) {
         let mut found = Vec::new();
         for glob in patterns.iter().filter_map(|text| EventGlob::parse(text)) {
-            let senders = self.senders(&glob);
-            let may_send = |sender: &TypeSender<'_>| {
-                !sender.is_complete || sender.types.iter().any(|one| glob.event_type.matches(one))
-            };
-            // A pattern for several sources need not be about each of them.
-            if senders.iter().any(may_send) {
-                if let [TypeSender { name, title, types, is_complete: false }] = &senders[..]
-                    && let Some(near) = slip(glob.event_type.as_str(), types)
-                {
-                    let wanted = glob.event_type.as_str();
-                    let message =
-                        format!("{title} is not known to send an event of type `{wanted}`");
-                    found.push((wanted.to_owned(), message, near.help(name)));
-                }
-                continue;
+            let senders = self.senders(&glob.source);
+            let name = senders.first().map(|sender| sender.name);
+            if let Some((message, help)) = unknown_type(&glob.event_type, &senders, name) {
+                found.push((glob.event_type.as_str().to_owned(), message, help));
             }
-            let Some(TypeSender { name, title, types, .. }) = senders.into_iter().next() else {
-                continue;
-            };
-            let wanted = glob.event_type.as_str();
-            let message = format!("{title} sends no event of type `{wanted}`");
-            let help = match nearest(wanted, types.iter().copied()) {
-                Some(near) => format!("did you mean `{name}:{near}`?"),
-                None => format!("it sends {}", some_of(&types, 20)),
-            };
-            found.push((wanted.to_owned(), message, help));
         }
         for (wanted, message, help) in found {
             self.warn(key, &wanted, message, help);
         }
     }
+}
+
+/// What is to be said of a type that none of `senders` sends; `of` is the source that stands before the type
+/// in a pattern.
+pub(super) fn unknown_type(
+    wanted: &Glob,
+    senders: &[TypeSender<'_>],
+    of: Option<&str>,
+) -> Option<(String, String)> {
+    let may_send = |sender: &TypeSender<'_>| {
+        !sender.is_complete || sender.types.iter().any(|one| wanted.matches(one))
+    };
+    let wanted = wanted.as_str();
+    // A pattern for several sources need not be about each of them.
+    if senders.iter().any(may_send) {
+        let [TypeSender { title, types, is_complete: false, .. }] = senders else {
+            return None;
+        };
+        let near = slip(wanted, types)?;
+        let message = format!("{title} is not known to send an event of type `{wanted}`");
+        return Some((message, near.help(of)));
+    }
+    let TypeSender { title, types, .. } = senders.first()?;
+    let message = format!("{title} sends no event of type `{wanted}`");
+    let help = match nearest(wanted, types.iter().copied()) {
+        Some(near) => format!("did you mean {}?", shown(of, near)),
+        None => format!("it sends {}", some_of(types, 20)),
+    };
+    Some((message, help))
+}
+
+/// A type as a pattern has it, or as a text does.
+fn shown(of: Option<&str>, event_type: &str) -> String {
+    of.map_or_else(|| format!("\"{event_type}\""), |source| format!("`{source}:{event_type}`"))
 }
 
 fn glob_text(glob: &EventGlob) -> String {
@@ -99,12 +114,13 @@ enum TypeSlip<'a> {
 }
 
 impl TypeSlip<'_> {
-    fn help(&self, source: &str) -> String {
+    fn help(&self, of: Option<&str>) -> String {
         match self {
-            Self::Letters(near) => format!("did you mean `{source}:{near}`?"),
+            Self::Letters(near) => format!("did you mean {}?", shown(of, near)),
             Self::Action { event_type, action } => format!(
-                "write `{source}:{event_type}`; what happened is in the body: \
-                 `when = 'payload.action == \"{action}\"'`"
+                "write {}; what happened is in the body: \
+                 `when = 'payload.action == \"{action}\"'`",
+                shown(of, event_type)
             ),
         }
     }

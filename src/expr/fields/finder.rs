@@ -10,6 +10,9 @@ use super::{Field, Part};
 /// How often macros are looked at with what they are called with. They may call each other.
 const CALLS_MAX: usize = 32;
 
+/// What an event is looked at by.
+const ROOTS: [&str; 3] = ["event", "payload", "data"];
+
 /// What may stand before a group and calls nothing.
 const WORDS: [&str; 8] = ["and", "or", "not", "in", "is", "if", "elif", "else"];
 
@@ -302,7 +305,11 @@ impl<'t> Finder<'t> {
     ) {
         let n_before = known.path.len();
         let Some(KnownTerm { path, .. }) = known.clone().of_event() else { return };
-        if path.len() > 1 {
+        // An item of `events` has three fields; any other is asked for by its name alone.
+        let is_root =
+            |part: &Part| matches!(part, Part::Name(name) if ROOTS.contains(&name.as_str()));
+        let is_of_item = n_before > path.len() && !path.iter().all(is_root);
+        if path.len() > 1 || is_of_item {
             let n_given = n_given.saturating_sub(n_before - path.len());
             self.found.push(Field { path, range, n_given, may_be_missing });
         }

@@ -23,6 +23,67 @@ fn deletes_of_a_type_that_the_sender_never_sends_are_found() {
 }
 
 #[test]
+fn type_and_source_in_a_text_are_known_ones() {
+    let log = |on: &str, message: &str| {
+        format!("[handler.a]\n{on}\n[handler.a.log]\nmessage = '{message}{{{{ event.id }}}}'")
+    };
+    let on = "on = ['hyvor:*']";
+    let wrong = |name: &str| {
+        format!("`hyvor-talk` sends no event of type `{name}` | did you mean \"comment.create\"?")
+    };
+    for text in [
+        "{% if event.type == \"comment.created\" %}x{% endif %}",
+        "{% if 1 > 2 %}{% elif event.type != \"comment.created\" %}x{% endif %}",
+        "{{ \"x\" if \"comment.created\" == event.type else \"y\" }}",
+        "{% for e in events %}{{ e.event.type in [\"comment.update\", \"comment.created\"] }}{% endfor %}",
+        "{{ event.type not in (\"comment.created\",) }}",
+    ] {
+        check(&log(on, text), &[&wrong("comment.created")]);
+    }
+    check(
+        &log(on, "{{ event.source == \"hyvr\" }}"),
+        &["no source is called `hyvr` | did you mean \"hyvor\"?"],
+    );
+    check(
+        &log("on = ['git:*']", "{{ event.type == \"pushed\" }}"),
+        &["`github` is not known to send an event of type `pushed` | did you mean \"push\"?"],
+    );
+    let when = "[handler.a]\non = ['hyvor:*']\nwhen = 'event.type == \"comment.created\" or event.type in [\"user.new\"]'\n[handler.a.log]";
+    let [first, second] = &found(when)[..] else { panic!("{:?}", found(when)) };
+    assert_eq!(*first, wrong("comment.created"));
+    assert!(second.starts_with("`hyvor-talk` sends no event of type `user.new`"), "{second}");
+    // Any of several senders may send it, and of one's own nothing is known.
+    for (on, text) in [
+        (on, "{{ event.type == \"comment.update\" and event.source != \"hyvor\" }}"),
+        ("on = ['hyvor:*', 'git:*']", "{{ event.type == \"push\" }}"),
+        ("", "{{ event.type == \"whatever\" and event.source == \"gatepost\" }}"),
+        ("on = ['gatepost:*']", "{{ event.type == \"handler.down\" }}"),
+        (on, "{{ event.type == 5 or event.type is none or event.type in data }}"),
+    ] {
+        check(&log(on, text), &[]);
+    }
+}
+
+#[test]
+fn item_of_events_is_asked_by_what_it_has() {
+    let log = |text: &str| {
+        format!(
+            "[handler.a]\non = ['hyvor:comment.create']\n[handler.a.log]\nmessage = '{{% for e in events %}}{text}{{% endfor %}}'"
+        )
+    };
+    let no = |name: &str| {
+        format!("an item of `events` has `event`, `payload` and `data`, and no `{name}`")
+    };
+    for (text, name, help) in [
+        ("{{ e.comment.body }}", "comment", "write `e.data.comment.body`"),
+        ("{{ e.type }}{{ e.data.comment.id }}", "type", "write `e.event.type`"),
+        ("{{ e.dta.comment.body }}", "dta", "did you mean `data`?"),
+    ] {
+        check(&log(text), &[&format!("{} | {help}", no(name))]);
+    }
+}
+
+#[test]
 fn value_that_may_never_come_is_found() {
     let when = |when: &str| {
         format!("[handler.a]\non = ['hyvor:comment.create']\nwhen = '{when}'\n[handler.a.log]")
