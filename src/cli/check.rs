@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::cluster::EngineReport;
 use crate::config::{self, Checked, Config};
 use crate::secret::SecretRef;
-use crate::settings::{Report, ReportStyle};
+use crate::settings::{Problem, Report, ReportStyle, Severity};
 use crate::text::counted;
 
 use super::args::Check;
@@ -27,13 +27,7 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
         Ok(good) => good,
         Err(report) => return Err(refused(&report, output)),
     };
-    for (name, why) in crate::app::check_built(&config) {
-        let message = format!("handler `{name}` cannot be built: {why}");
-        let key = config.key_of(&name, &why);
-        let place = key.as_ref().and_then(|key| config.place_of(key));
-        let key = key.unwrap_or_else(|| format!("handler.{name}"));
-        report.fail(&key, place, message, UNBUILT);
-    }
+    build(&config, &mut report);
     match crate::app::check_certificate(&config) {
         Some((key, message, true)) => report.fail(key, None, message, ""),
         Some((key, message, false)) => {
@@ -104,8 +98,29 @@ fn load(path: &Path) -> Result<(Config, Report), Report> {
     }
     if let Some(partial) = partial {
         lint::lint_partial(&partial, &mut report);
+        build(&partial.config, &mut report);
+        report.sort();
     }
     Err(report)
+}
+
+/// Names the handlers that cannot be built, but for those that an error is told of already.
+fn build(config: &Config, report: &mut Report) {
+    for (name, why) in crate::app::check_built(config) {
+        let part = format!("handler.{name}");
+        let is_told = |problem: &Problem| {
+            let below = problem.path.strip_prefix(&part);
+            problem.severity == Severity::Error
+                && below.is_some_and(|below| below.is_empty() || below.starts_with('.'))
+        };
+        if report.problems.iter().any(is_told) {
+            continue;
+        }
+        let key = config.key_of(&name, &why);
+        let place = key.as_ref().and_then(|key| config.place_of(key));
+        let message = format!("handler `{name}` cannot be built: {why}");
+        report.fail(&key.unwrap_or(part), place, message, UNBUILT);
+    }
 }
 
 /// What does not fit at the other ends; and what the shared log says of itself, where there is one.

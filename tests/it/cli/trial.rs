@@ -176,3 +176,22 @@ fn check_shows_what_samples_say_beside_a_mistake_and_of_the_file_that_is_compare
     let of_new = told(&folder, &["check", "--against", "7d", "new.toml"], 0);
     assert!(of_new.contains(warning) && of_new.contains("new.toml:"), "{of_new}");
 }
+
+#[test]
+fn check_names_what_cannot_be_built_beside_a_mistake() {
+    let http = "url = \"http://127.0.0.1/\"\nca = \"none.pem\"\n";
+    let folder = Folder::new(
+        "",
+        &format!(
+            "[handler.secret.http]\nurl = {{ file = \"none\" }}\n[handler.bad.http]\n{http}\
+             [handler.lacks]\nretyr = 1\n[handler.lacks.http]\n{http}"
+        ),
+    );
+    let output = run(&folder, &["check"]);
+    printed(&output, 3);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("handler `bad` cannot be built: "), "{told}");
+    // Of these an error is told already.
+    assert!(told.contains("unknown key `retyr`") && told.contains("secret file `"), "{told}");
+    assert!(!told.contains("`lacks` cannot") && !told.contains("`secret` cannot"), "{told}");
+}
