@@ -119,7 +119,15 @@ pub(super) fn date(args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
         let message = format!("this {} is no date", value.kind());
         Error::new(ErrorKind::InvalidOperation, message)
     })?;
-    show(moment, &zone, &format).map(Value::from)
+    // A day is that day in every zone, not the evening before in America.
+    let day = value.as_str().filter(|text| is_day(text)).and_then(|_| in_zone(moment, &zone));
+    show(day.unwrap_or(moment), &zone, &format).map(Value::from)
+}
+
+/// Whether a text in one of the forms has no time in it, and so no zone.
+fn is_day(text: &str) -> bool {
+    let text = text.trim();
+    !text.contains([':', 'T', '+']) && !text.ends_with('Z') && written(text).is_some()
 }
 
 fn zone_of(name: &str) -> Result<TimeZone, Error> {
