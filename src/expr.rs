@@ -31,6 +31,7 @@ mod error;
 mod escape;
 mod fields;
 mod filters;
+mod lead;
 mod lists;
 mod methods;
 mod misled;
@@ -52,6 +53,7 @@ pub use date::{is_zero_date, moment};
 pub use error::ExprError;
 pub use escape::Escape;
 pub use fields::{Field, Part};
+pub use lead::Lead;
 pub use minijinja::Value;
 pub use misled::{MisleadingPart, misleading_parts};
 pub use placeholder::placeholder;
@@ -177,6 +179,11 @@ impl Template {
     /// The text for one event or batch.
     pub fn render(&self, scope: &Scope) -> Result<String, ExprError> {
         self.compiled()?.render(scope.value()).map_err(|err| self.error(&err))
+    }
+
+    /// The same, with who wrote its first character.
+    pub fn render_with_lead(&self, scope: &Scope) -> Result<(String, Lead), ExprError> {
+        lead::render(&self.compiled()?, scope.value()).map_err(|err| self.error(&err))
     }
 
     /// What its values are escaped for.

@@ -10,12 +10,9 @@
 //! of its own: `PATH`, `HOME`, `LANG`, `TZ` and what `env` says.
 
 use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 
@@ -27,10 +24,13 @@ use crate::event::{Delivery, Failure};
 use crate::secret::{Secret, SecretRef};
 use crate::settings::{Table, Value, names_secret, without_secret_arguments, without_secrets};
 
+mod arguments;
+mod code;
 mod ending;
 mod fields;
 mod group;
 mod once;
+mod program;
 mod program_time;
 mod said;
 mod shell;
@@ -38,7 +38,9 @@ mod shell;
 mod tests;
 mod worker;
 
+use arguments::RunLine;
 use fields::EventFields;
+use program::Program;
 
 /// The most deliveries that a worker gets at once: more would only wait in its pipe.
 const WORKER_BATCH_MAX: usize = 256;
@@ -104,8 +106,7 @@ fn may_be_secret(text: &str) -> bool {
 /// What the table says.
 #[derive(Debug)]
 pub struct Settings {
-    program: String,
-    arguments: Vec<String>,
+    run: RunLine,
     mode: Mode,
     workers: NonZeroUsize,
     cwd: Option<PathBuf>,
@@ -115,9 +116,9 @@ pub struct Settings {
 
 impl Settings {
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
-        let run = shell::read_run(table);
         let mode = table.choice("mode", &[("once", Mode::Once), ("worker", Mode::Worker)]);
         let mode = mode.unwrap_or(Mode::Once);
+        let run = RunLine::read(table, mode);
         let workers = table.take_or("workers", NonZeroUsize::MIN);
         table.limit("workers", WORKERS_MAX);
         let cwd = table.take::<PathBuf>("cwd");
@@ -129,18 +130,7 @@ impl Settings {
         if workers.get() > WORKERS_MAX {
             table.problem("workers", format_args!("the most is {WORKERS_MAX}"), "write fewer");
         }
-        let mut run = run?.into_iter();
-        let program = run.next().unwrap_or_default();
-        let arguments: Vec<String> = run.collect();
-        if program.is_empty() || arguments.iter().chain([&program]).any(|one| one.contains('\0')) {
-            table.problem(
-                "run",
-                "this names no program",
-                "write `run = [\"/usr/local/bin/program\", \"argument\"]`",
-            );
-            return None;
-        }
-        Some(Self { program, arguments, mode, workers, cwd, env, fields })
+        Some(Self { run: run?, mode, workers, cwd, env, fields })
     }
 }
 
@@ -197,14 +187,13 @@ impl KindSettings for Settings {
     }
 
     fn plan(&self, context: &BuildContext, deliveries: &[Delivery]) -> Result<Plan, Failure> {
-        let run: Vec<String> =
-            std::iter::once(&self.program).chain(&self.arguments).cloned().collect();
-        let secret = Unshown::of((&run, &self.env));
-        let run = without_secret_arguments(&run, SECRET);
         let cwd = self.cwd.clone().unwrap_or_else(|| context.config_folder.clone());
         let own = self.env.iter().map(|(name, value)| (name.clone(), value.shown(name)));
         let own: Vec<(String, String)> = own.collect();
         let steps = deliveries.iter().map(|delivery| {
+            let (arguments, _) = self.run.arguments(delivery)?;
+            let run: Vec<String> =
+                std::iter::once(self.run.program.clone()).chain(arguments).collect();
             let (environment, input) = match self.mode {
                 Mode::Once => {
                     let told = self.fields.variables(&context.handler, delivery)?;
@@ -213,14 +202,16 @@ impl KindSettings for Settings {
                 }
                 Mode::Worker => (own.clone(), worker::line(delivery)),
             };
-            let (run, cwd, input) = (run.clone(), cwd.clone(), Content(input));
+            let secret = Unshown::of((&run, &self.env));
+            let run = without_secret_arguments(&run, SECRET);
+            let (cwd, input) = (cwd.clone(), Content(input));
             Ok(Step::Run { run, cwd, environment, input, secret })
         });
         steps.collect()
     }
 
     fn texts(&self) -> Vec<Text> {
-        self.fields.texts()
+        self.run.texts().into_iter().chain(self.fields.texts()).collect()
     }
 
     fn batch_needs(&self) -> Option<&'static str> {
@@ -272,112 +263,18 @@ impl Settings {
             env.push((name.into(), value));
         }
         // A path starts from the configuration's folder; a bare name is looked up in PATH.
-        let name = if self.program.contains('/') {
-            context.config_folder.join(&self.program).into_os_string()
+        let name = &self.run.program;
+        let name = if name.contains('/') {
+            context.config_folder.join(name).into_os_string()
         } else {
-            OsString::from(&self.program)
+            OsString::from(name)
         };
         Ok(Program {
             name,
-            arguments: self.arguments.iter().map(OsString::from).collect(),
+            run: self.run.clone(),
             cwd: self.cwd.clone().unwrap_or_else(|| context.config_folder.clone()),
             env,
             secret,
         })
     }
-}
-
-/// A program, ready to be run.
-struct Program {
-    name: OsString,
-    arguments: Vec<OsString>,
-    cwd: PathBuf,
-    /// Wiped when dropped: some of it is secret.
-    env: Vec<(OsString, Secret)>,
-    /// Which of the variables are secrets: what the program says of them is not kept.
-    secret: BTreeSet<OsString>,
-}
-
-/// Shorter ones are no secrets, and would be found everywhere.
-const SECRET_BYTES_MIN: usize = 4;
-
-impl Program {
-    /// `text` without the secrets that the program was given.
-    fn without_secrets(&self, text: &str) -> String {
-        let secrets = self.env.iter().filter(|(name, _)| self.secret.contains(name));
-        let mut text = text.to_owned();
-        for (_, value) in secrets {
-            let value = String::from_utf8_lossy(value.expose());
-            // A program may say it line by line.
-            for line in value.lines().map(str::trim).filter(|line| line.len() >= SECRET_BYTES_MIN) {
-                text = text.replace(line, SECRET);
-            }
-        }
-        text
-    }
-
-    /// A command that begins a process group of its own.
-    fn command(&self) -> Command {
-        let mut command = Command::new(&self.name);
-        command.args(&self.arguments).process_group(0).env_clear();
-        if self.cwd != Path::new("") {
-            command.current_dir(&self.cwd);
-        }
-        for (name, value) in &self.env {
-            command.env(name, OsStr::from_bytes(value.expose()));
-        }
-        command
-    }
-
-    /// The program's file, where it is there and may be run.
-    fn find(&self) -> Option<PathBuf> {
-        let path = Path::new(&self.name);
-        if path.components().count() > 1 {
-            return is_executable(path).then(|| path.to_owned());
-        }
-        let (_, folders) = self.env.iter().find(|(name, _)| name == "PATH")?;
-        std::env::split_paths(OsStr::from_bytes(folders.expose()))
-            .map(|folder| folder.join(path))
-            .find(|path| is_executable(path))
-    }
-
-    /// Why it cannot be run.
-    fn lacks(&self) -> Option<String> {
-        if self.find().is_some() {
-            return None;
-        }
-        let (path, name) = (Path::new(&self.name), self.shown());
-        Some(if path.components().count() > 1 && path.is_file() {
-            format!("`{name}` is there and may not be run: `chmod +x {name}`")
-        } else {
-            format!("`{name}` is not an executable file")
-        })
-    }
-
-    /// The failure of its start.
-    fn unstarted(&self, err: &std::io::Error) -> String {
-        let remedy = match (err.kind(), err.raw_os_error()) {
-            (std::io::ErrorKind::PermissionDenied, _) => "; is it executable (`chmod +x`)?",
-            // What is not there is what its first line names: `#!/bin/sh` with a line end of Windows names none.
-            (std::io::ErrorKind::NotFound, _) if self.find().is_some() => {
-                "; the program is there: is the folder `cwd`, and what its first line (`#!`) names? Lines must not \
-                 end as those of Windows (CRLF)"
-            }
-            (_, Some(ENOEXEC)) => "; does its first line say what runs it (`#!/bin/sh`)?",
-            _ => "",
-        };
-        format!("`{}` cannot be run: {err}{remedy}", self.shown())
-    }
-
-    fn shown(&self) -> String {
-        self.name.to_string_lossy().into_owned()
-    }
-}
-
-/// The error of a file that is no program: `Exec format error`.
-const ENOEXEC: i32 = 8;
-
-fn is_executable(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }

@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
 
-use super::Program;
+use super::arguments::ARGUMENT_BYTES_MAX;
 use super::ending::{Endings, Pipes, Running};
 use super::fields::EventFields;
+use super::program::Program;
 use super::program_time::ProgramTime;
 use super::said::Tail;
 use crate::event::{Delivery, Failure, FailureClass, HandlerName, Output, Stream};
@@ -25,9 +26,6 @@ const CLOSE_TIME: Duration = Duration::from_millis(1_500);
 
 /// `EX_DATAERR` of sysexits(3).
 const EXIT_BAD_DATA: i32 = 65;
-
-/// The longest variable that Linux hands on (`MAX_ARG_STRLEN`, 32 pages).
-const VARIABLE_BYTES_MAX: usize = 128 << 10;
 
 /// Runs the program for each event.
 pub(super) struct Once {
@@ -46,11 +44,13 @@ impl Once {
 
     async fn run(&self, delivery: &Delivery) -> Result<Output, Failure> {
         let event = &delivery.event;
-        let mut command = self.program.command();
+        let (arguments, n_bytes) = self.program.run.arguments(delivery)?;
         let variables = self.fields.variables(&self.handler, delivery)?;
-        let is_too_long = variables
-            .iter()
-            .any(|(name, value)| name.len() + value.len() + "=\0".len() > VARIABLE_BYTES_MAX);
+        let n_bytes_of = |(name, value): &(String, String)| name.len() + value.len() + "=\0".len();
+        // One that is too long, or so much in all that nothing else is to blame.
+        let is_too_long =
+            n_bytes + variables.iter().map(n_bytes_of).sum::<usize>() > ARGUMENT_BYTES_MAX;
+        let mut command = self.program.command(arguments);
         command.envs(variables).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child =
             tokio::process::Command::from(command).spawn().map_err(|err| match err.kind() {

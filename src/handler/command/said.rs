@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::Program;
+use super::program::Program;
 use crate::event::{Excerpt, Stream};
 
 /// How much is held: twice what is kept, so that a secret at the edge is whole while it is looked

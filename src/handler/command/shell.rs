@@ -45,28 +45,26 @@ pub(super) fn warn_of_template(text: &str, value: &Value<'_>) {
     }
 }
 
-pub(super) fn read_run(table: &mut Table<'_>) -> Option<Vec<String>> {
-    if let Some(text) = table.text_of("run") {
-        let parts: Vec<&str> = text.split_whitespace().collect();
-        let instead =
-            if parts.iter().any(|part| is_sign(part)) { in_shell(text) } else { as_list(&parts) };
-        table.reject(
-            "run",
-            "the program and its arguments are a list: there is no shell that would split a text",
-            format_args!("write `run = {instead}`"),
-        );
-        return None;
-    }
-    let run = table.require::<Vec<String>>("run")?;
-    if let Some(signs) = run.iter().find_map(|part| template_signs(part)) {
-        let message =
-            format_args!("arguments go to the program as they stand here, `{signs}` and all");
-        table.warning("run", message, TEMPLATE_HELP);
-    }
+/// Whether `run` is a text, which is refused with the list that is meant.
+pub(super) fn is_one_text(table: &mut Table<'_>) -> bool {
+    let Some(text) = table.text_of("run") else { return false };
+    let parts: Vec<&str> = text.split_whitespace().collect();
+    let instead =
+        if parts.iter().any(|part| is_sign(part)) { in_shell(text) } else { as_list(&parts) };
+    table.reject(
+        "run",
+        "the program and its arguments are a list: there is no shell that would split a text",
+        format_args!("write `run = {instead}`"),
+    );
+    true
+}
+
+/// Tells what only a shell would read.
+pub(super) fn warn(table: &Table<'_>, run: &[&str]) {
     if run.first().is_some_and(|program| starts_at_home(program)) {
         table.warning("run", NO_HOME, NO_HOME_HELP);
     }
-    if let [program] = run.as_slice()
+    if let [program] = run
         && let parts = program.split_whitespace().collect::<Vec<_>>()
         && let [first, _, ..] = parts.as_slice()
     {
@@ -77,7 +75,7 @@ pub(super) fn read_run(table: &mut Table<'_>) -> Option<Vec<String>> {
             table.warning("run", message, format_args!("write `run = {instead}`"));
         }
     } else if let Some(sign) = run.iter().skip(1).find(|part| is_sign(part))
-        && !is_shell(&run)
+        && !is_shell(run)
     {
         let words: Vec<String> = run.iter().map(|part| word(part)).collect();
         table.warning(
@@ -86,7 +84,6 @@ pub(super) fn read_run(table: &mut Table<'_>) -> Option<Vec<String>> {
             format_args!("write `run = {}`", in_shell(&words.join(" "))),
         );
     }
-    Some(run)
 }
 
 /// Whether it is a pipe, a redirection or a list of commands to a shell. A `;` alone ends `find -exec`.
@@ -97,7 +94,7 @@ fn is_sign(part: &str) -> bool {
         || part.starts_with("&>")
 }
 
-fn is_shell(run: &[String]) -> bool {
+fn is_shell(run: &[&str]) -> bool {
     let mut names = run.iter().map(|part| Path::new(part).file_name().unwrap_or_default());
     names.any(|name| SHELLS.iter().any(|shell| name == *shell))
 }

@@ -363,7 +363,7 @@ fn what_no_template_and_no_shell_reads_is_told() {
     check(&env("${HOME}/x"), &[]);
     check(
         "run = ['/bin/echo', '<%= payload.id %>']",
-        &["arguments go to the program as they stand here, `<%= payload.id %>` and all"],
+        &["nothing is put in for `<%= payload.id %>`: it stays as it is"],
     );
     let home = "`~` stands for no home here: it is the name of a folder";
     check("run = ['~/bin/notify']", &[home]);

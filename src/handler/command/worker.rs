@@ -31,8 +31,9 @@ use tokio::sync::oneshot::error::RecvError;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
+use super::WORKER_BATCH_MAX;
+use super::program::Program;
 use super::program_time::ProgramTime;
-use super::{Program, WORKER_BATCH_MAX};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Delivery, ErrorText, EventId, Failure, FailureClass, HandlerName, Output};
 use crate::handler::envelope::write_event;

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use super::super::Program;
 use super::super::group::Group;
+use super::super::program::Program;
 use super::super::said::{Tail, last_line};
 use super::answer::{Answer, Reply};
 use super::unanswered::{Late, Unanswered};
@@ -81,7 +81,7 @@ impl Process {
         handler: &HandlerName,
         clock: Arc<dyn Clock>,
     ) -> io::Result<Self> {
-        let mut command = program.command();
+        let mut command = program.command(program.run.plain());
         command.env("GATEPOST_HANDLER", handler.as_str());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;

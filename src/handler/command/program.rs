@@ -1,0 +1,107 @@
+//! A program with all that it is given, and how it is started.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::arguments::RunLine;
+use crate::handler::SECRET;
+use crate::secret::Secret;
+
+/// A program, ready to be run.
+pub(super) struct Program {
+    pub(super) name: OsString,
+    pub(super) run: RunLine,
+    pub(super) cwd: PathBuf,
+    /// Wiped when dropped: some of it is secret.
+    pub(super) env: Vec<(OsString, Secret)>,
+    /// Which of the variables are secrets: what the program says of them is not kept.
+    pub(super) secret: BTreeSet<OsString>,
+}
+
+/// Shorter ones are no secrets, and would be found everywhere.
+const SECRET_BYTES_MIN: usize = 4;
+
+impl Program {
+    /// `text` without the secrets that the program was given.
+    pub(super) fn without_secrets(&self, text: &str) -> String {
+        let secrets = self.env.iter().filter(|(name, _)| self.secret.contains(name));
+        let mut text = text.to_owned();
+        for (_, value) in secrets {
+            let value = String::from_utf8_lossy(value.expose());
+            // A program may say it line by line.
+            for line in value.lines().map(str::trim).filter(|line| line.len() >= SECRET_BYTES_MIN) {
+                text = text.replace(line, SECRET);
+            }
+        }
+        text
+    }
+
+    /// A command that begins a process group of its own.
+    pub(super) fn command(&self, arguments: Vec<String>) -> Command {
+        let mut command = Command::new(&self.name);
+        command.args(arguments).process_group(0).env_clear();
+        if self.cwd != Path::new("") {
+            command.current_dir(&self.cwd);
+        }
+        for (name, value) in &self.env {
+            command.env(name, OsStr::from_bytes(value.expose()));
+        }
+        command
+    }
+
+    /// The program's file, where it is there and may be run.
+    fn find(&self) -> Option<PathBuf> {
+        let path = Path::new(&self.name);
+        if path.components().count() > 1 {
+            return is_executable(path).then(|| path.to_owned());
+        }
+        let (_, folders) = self.env.iter().find(|(name, _)| name == "PATH")?;
+        std::env::split_paths(OsStr::from_bytes(folders.expose()))
+            .map(|folder| folder.join(path))
+            .find(|path| is_executable(path))
+    }
+
+    /// Why it cannot be run.
+    pub(super) fn lacks(&self) -> Option<String> {
+        if self.find().is_some() {
+            return None;
+        }
+        let (path, name) = (Path::new(&self.name), self.shown());
+        Some(if path.components().count() > 1 && path.is_file() {
+            format!("`{name}` is there and may not be run: `chmod +x {name}`")
+        } else {
+            format!("`{name}` is not an executable file")
+        })
+    }
+
+    /// The failure of its start.
+    pub(super) fn unstarted(&self, err: &std::io::Error) -> String {
+        let remedy = match (err.kind(), err.raw_os_error()) {
+            (std::io::ErrorKind::PermissionDenied, _) => "; is it executable (`chmod +x`)?",
+            // What is not there is what its first line names: `#!/bin/sh` with a line end of Windows names none.
+            (std::io::ErrorKind::NotFound, _) if self.find().is_some() => {
+                "; the program is there: is the folder `cwd`, and what its first line (`#!`) names? Lines must not \
+                 end as those of Windows (CRLF)"
+            }
+            (_, Some(ENOEXEC)) => "; does its first line say what runs it (`#!/bin/sh`)?",
+            _ => "",
+        };
+        format!("`{}` cannot be run: {err}{remedy}", self.shown())
+    }
+
+    fn shown(&self) -> String {
+        self.name.to_string_lossy().into_owned()
+    }
+}
+
+/// The error of a file that is no program: `Exec format error`.
+const ENOEXEC: i32 = 8;
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
