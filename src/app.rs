@@ -61,7 +61,7 @@ pub use cluster::check_engine;
 pub use error::AppError;
 pub use insight::configured_sources;
 pub use orphans::{forgotten, left_behind_by};
-pub use parts::{check_built, check_online, lower_thread_priority, open_queue};
+pub use parts::{OtherEnds, check_built, check_online, lower_thread_priority, open_queue};
 pub use sandbox::Sandbox;
 pub use systemd::inherited;
 

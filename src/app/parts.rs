@@ -131,20 +131,35 @@ pub(super) fn context(
     }
 }
 
-/// Looks whether the other ends of all handlers are there, and whether names lead here; one line for each
-/// that is not so.
-pub async fn check_online(config: &Config) -> Vec<String> {
+/// What the other ends of handlers are, one line each.
+#[derive(Debug)]
+pub struct OtherEnds {
+    /// Those that are there and fit.
+    pub reached: Vec<String>,
+    /// Those that are not, and names that do not lead here.
+    pub problems: Vec<String>,
+}
+
+/// Looks whether the other ends of all handlers are there, and whether names lead here.
+pub async fn check_online(config: &Config) -> OtherEnds {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut problems = super::own_names::problems(config).await;
+    let mut reached = Vec::new();
     for (name, settings) in config.handlers.iter().filter(|(_, settings)| settings.is_enabled) {
         let context = context(config, name, settings, &clock);
-        if let Err(err) = settings.kind.check_online(&context).await {
-            // It may be built and started all the same: what is away now may come.
-            let why = crate::api::error_chain(&err);
-            problems.push(format!("handler `{name}` could not deliver now: {why}"));
+        match settings.kind.check_online(&context).await {
+            Ok(()) => {
+                let end = settings.kind.other_end();
+                reached.extend(end.map(|end| format!("handler `{name}`: {end} is there")));
+            }
+            Err(err) => {
+                // It may be built and started all the same: what is away now may come.
+                let why = crate::api::error_chain(&err);
+                problems.push(format!("handler `{name}` could not deliver now: {why}"));
+            }
         }
     }
-    problems
+    OtherEnds { reached, problems }
 }
 
 /// Lets the calling thread give way to those that answer senders: a delivery can wait, a sender

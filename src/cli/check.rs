@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use crate::api::{Reloaded, StatusView};
-use crate::app::lint;
+use crate::app::{OtherEnds, lint};
 use crate::clock::Timestamp;
 use crate::cluster::EngineReport;
 use crate::config::{self, Checked, Config};
@@ -50,14 +50,11 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
         }
         return Err(refused);
     }
-    let (problems, log) = if options.online { online(&config).await } else { (Vec::new(), None) };
+    let online = if options.online { Some(online(&config).await) } else { None };
     show_good(&config, &report, &options, output)?;
-    if let Some(line) = log.filter(|_| !output.is_json()) {
-        note(&line)?;
-    }
-    for problem in &problems {
-        note(problem)?;
-    }
+    let problems = online.as_ref().map_or(&[][..], |ends| &ends.problems);
+    let reached = online.iter().flat_map(|ends| &ends.reached).filter(|_| !output.is_json());
+    reached.chain(problems).try_for_each(|line| note(line))?;
     if !output.is_json() {
         note_proxies(&config).await?;
     }
@@ -123,18 +120,19 @@ fn build(config: &Config, report: &mut Report) {
     }
 }
 
-/// What does not fit at the other ends; and what the shared log says of itself, where there is one.
-async fn online(config: &Config) -> (Vec<String>, Option<String>) {
-    let mut problems = crate::app::check_online(config).await;
+/// What the other ends are, with that of the shared log where there is one.
+async fn online(config: &Config) -> OtherEnds {
+    let mut ends = crate::app::check_online(config).await;
     match crate::app::check_engine(config).await {
-        Some(Ok(EngineReport { version, durability, problems: found })) => {
-            problems.extend(found.into_iter().map(|one| format!("shared log: {one}")));
-            return (problems, Some(format!("shared log: {version}; {durability}")));
+        Some(Ok(EngineReport { version, durability, problems })) => {
+            let problems = problems.into_iter().map(|one| format!("shared log: {one}"));
+            ends.problems.extend(problems);
+            ends.reached.push(format!("shared log: {version}; {durability}"));
         }
-        Some(Err(why)) => problems.push(format!("shared log: {why}")),
+        Some(Err(why)) => ends.problems.push(format!("shared log: {why}")),
         None => {}
     }
-    (problems, None)
+    ends
 }
 
 /// Shows a configuration that is good: its warnings, and in words what it does.

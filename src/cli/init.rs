@@ -42,7 +42,7 @@ pub(super) fn run(options: &Init, path: &Path, output: Output) -> Result<(), Cli
     files::write_config(path, &content)?;
     let config = load(path)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let unreachable = runtime.block_on(crate::app::check_online(&config));
+    let unreachable = runtime.block_on(crate::app::check_online(&config)).problems;
     let told = json!({
         "config": path,
         "secrets": secrets,

@@ -136,6 +136,10 @@ impl KindSettings for Settings {
         }))
     }
 
+    fn other_end(&self) -> Option<String> {
+        web::place(&self.service.endpoint().ok()?.url)
+    }
+
     async fn check_online(&self, context: &BuildContext) -> Result<(), BuildError> {
         Web::new(self.guard.clone(), self.ca.as_deref(), context)?
             .reach(&self.service.endpoint()?.url)

@@ -118,6 +118,12 @@ pub trait KindSettings: fmt::Debug + Send + Sync {
         false
     }
 
+    /// What `check_online` looks at, for people: nothing of a user or a secret. `None` = it has no other end, or
+    /// each event says which.
+    fn other_end(&self) -> Option<String> {
+        None
+    }
+
     /// Looks whether the other end is there and fits: `gatepost check --online`. Changes nothing.
     async fn check_online(&self, _context: &BuildContext) -> Result<(), BuildError> {
         Ok(())

@@ -34,6 +34,7 @@ use super::{BuildContext, BuildError, Handler, Kind, KindSettings};
 use crate::clock::Clock;
 use crate::event::{Delivery, EventId, Failure, FailureClass, HandlerName, Output};
 use crate::sync::lock;
+use crate::text::host_and_port;
 
 mod attach;
 mod dialog;
@@ -112,6 +113,10 @@ impl KindSettings for Arc<Settings> {
             hourly: HourlyQuota::new(self.max_per_hour, Arc::clone(&context.clock)),
             known: Mutex::default(),
         }))
+    }
+
+    fn other_end(&self) -> Option<String> {
+        Some(format!("mail server `{}`", host_and_port(&self.smtp.host, self.smtp.port)))
     }
 
     async fn check_online(&self, context: &BuildContext) -> Result<(), BuildError> {

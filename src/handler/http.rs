@@ -241,6 +241,14 @@ impl KindSettings for Settings {
         }))
     }
 
+    fn other_end(&self) -> Option<String> {
+        match &self.target {
+            Target::Fixed(url) => web::place(url),
+            Target::Secret(_) => Some("its server".to_owned()),
+            Target::Template(_) | Target::Chosen(_) => None,
+        }
+    }
+
     async fn check_online(&self, context: &BuildContext) -> Result<(), BuildError> {
         let secret = self.target.secret_url()?;
         let url = match &self.target {

@@ -146,6 +146,10 @@ impl KindSettings for Arc<Settings> {
         self.deletes.clone()
     }
 
+    fn other_end(&self) -> Option<String> {
+        Some(self.url.place())
+    }
+
     async fn check_online(&self, context: &BuildContext) -> Result<(), BuildError> {
         let password = self.password.as_ref().map(crate::secret::SecretRef::resolve).transpose()?;
         let objections = online::objections(self, &context.samples, password.as_ref())

@@ -189,6 +189,11 @@ impl Web {
     }
 }
 
+/// The machine and port of `url`, for people.
+pub(super) fn place(url: &Url) -> Option<String> {
+    Some(format!("`{}:{}`", url.host_str()?, url.port_or_known_default()?))
+}
+
 impl Answer {
     /// As [`Answer::judge`], and a success that was broken off is a transient failure: for
     /// receivers that know an event's repeat by its id.

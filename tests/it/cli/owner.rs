@@ -162,12 +162,17 @@ fn messages_say_where_a_key_belongs_which_address_is_taken_and_which_file_it_is(
 }
 
 #[test]
-fn online_check_says_why_a_database_cannot_be_reached() {
+fn online_check_says_what_it_reached_and_why_a_database_cannot_be() {
+    let app = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = app.local_addr().unwrap();
     let rest = "[handler.rows.sql]\nurl = \"postgres://site@127.0.0.1:1/site\"\ntable = \"t\"\n\
                 key = \"id\"\n[handler.rows.sql.columns]\nid = \"event.id\"\n";
-    let folder = Folder::new("", rest);
+    let app = format!("[handler.app.http]\nurl = \"http://{place}/hooks?key=k3y\"\n");
+    let folder = Folder::new("", &format!("{rest}{app}"));
     let checked = told(&folder, &["check", "--online"], 1);
     assert!(checked.contains("Connection refused"), "{checked}");
+    assert!(checked.contains(&format!("handler `app`: `{place}` is there\n")), "{checked}");
+    assert!(!checked.contains("handler `rows`: database"), "{checked}");
 }
 
 #[test]
