@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 use super::hidden::is_secret_itself;
 use super::home::{NO_HOME, NO_HOME_HELP, starts_at_home};
 use super::meant::{meant_address, meant_duration, meant_size};
+use super::table::Table;
 use super::value::{FromToml, Value, read_all};
 use super::{ByteSize, parse_duration};
 use crate::event::{HandlerName, SourceName};
@@ -328,25 +329,19 @@ impl FromToml for SecretRef {
         } else if table.has("create") && !table.has("file") {
             table.problem("create", "only a file can be created", "leave `create` out");
         }
-        let itself = ["env", "file", "credential"]
-            .into_iter()
-            .find(|way| table.text_of(way).is_some_and(|text| is_secret_itself(way, text)));
-        if let Some(way) = itself.filter(|_| ways == 1) {
-            table.problem(
-                way,
-                "this is a secret itself, not where it is kept",
-                "write it into a file, and `{ file = \"data/secrets/…\" }` here",
-            );
+        if ways == 1 && reject_itself(&table) {
             table.finish();
             return None;
         }
         if let Some(name) = env.as_ref()
-            && (name.is_empty() || name.contains(['=', '\0']))
+            && (name.is_empty() || name.contains(['$', '=', '\0']))
         {
+            let bare: String = name.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
+            let meant = if bare.is_empty() { "APP_SECRET" } else { &bare };
             table.problem(
                 "env",
                 "this is not the name of an environment variable",
-                "as in `{ env = \"APP_SECRET\" }`",
+                format_args!("as in `{{ env = \"{meant}\" }}`"),
             );
         }
         if let Some(name) = credential.as_ref()
@@ -365,4 +360,16 @@ impl FromToml for SecretRef {
         value.probe(&secret);
         Some(secret)
     }
+}
+
+/// Tells where the secret itself was written in place of where it is kept.
+fn reject_itself(table: &Table<'_>) -> bool {
+    let itself = ["env", "file", "credential"]
+        .into_iter()
+        .find(|way| table.text_of(way).is_some_and(|text| is_secret_itself(way, text)));
+    if let Some(way) = itself {
+        let help = "write it into a file, and `{ file = \"data/secrets/…\" }` here";
+        table.problem(way, "this is a secret itself, not where it is kept", help);
+    }
+    itself.is_some()
 }

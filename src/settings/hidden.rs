@@ -223,6 +223,8 @@ pub(super) fn is_secret_itself(key: &str, text: &str) -> bool {
     let is_lower = || text.contains(|c: char| c.is_ascii_lowercase());
     let is_no_name = || !text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
     match key {
+        // `$NAME` is a slip of its own.
+        "env" if text.starts_with('$') => false,
         "env" => is_no_name() || is_lower() && looks_random(text) || is_granting(text),
         "file" | "credential" => text.contains("://") || is_granting(text),
         _ => false,

@@ -136,6 +136,9 @@ fn secret_that_was_written_in_place_of_where_it_is_kept_is_told_and_not_shown() 
         let shown = Report::new("config.toml", &text, &reading).render(ReportStyle::Plain);
         assert!(shown.contains("this is a secret itself") && !shown.contains("hush"), "{shown}");
     }
+    let text = "s = { env = '${APP_KEY}' }";
+    let (_, told) = check(text, |table| table.take::<SecretRef>("s"));
+    assert!(told.concat().contains("(as in `{ env = \"APP_KEY\" }`)"), "{told:?}");
     for place in
         ["{ env = 'MY_SECRET_2' }", "{ file = 'data/secrets/sk_live_x' }", "{ env = 'my.app-key' }"]
     {
