@@ -7,7 +7,8 @@
 //!
 //! Either way it runs in a process group of its own, which ends as a whole (by SIGTERM, and by SIGKILL
 //! where that does not help within some seconds), and in an environment
-//! of its own: `PATH`, `HOME`, `LANG`, `TZ` and what `env` says.
+//! of its own: `PATH`, `HOME`, `LANG`, `TZ` and what `env` says. It has none of Gatepost's capabilities, and with
+//! `user` it runs as another user.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -24,6 +25,7 @@ use crate::event::{Delivery, Failure};
 use crate::secret::{Secret, SecretRef};
 use crate::settings::{Table, Value, names_secret, without_secret_arguments, without_secrets};
 
+mod account;
 mod arguments;
 mod code;
 mod ending;
@@ -38,6 +40,7 @@ mod shell;
 mod tests;
 mod worker;
 
+use account::AccountNames;
 use arguments::RunLine;
 use fields::EventFields;
 use program::Program;
@@ -56,7 +59,7 @@ pub static KIND: Kind = Kind {
     name: "command",
     batch_max: WORKER_BATCH_MAX,
     targets: &[],
-    planned: &["cwd", "env", "fields", "mode", "run"],
+    planned: &["cwd", "env", "fields", "group", "mode", "run", "user"],
     read: |table| Some(Box::new(Settings::read(table)?)),
 };
 
@@ -110,6 +113,7 @@ pub struct Settings {
     mode: Mode,
     workers: NonZeroUsize,
     cwd: Option<PathBuf>,
+    account: AccountNames,
     env: Vec<(String, EnvValue)>,
     fields: EventFields,
 }
@@ -122,6 +126,7 @@ impl Settings {
         let workers = table.take_or("workers", NonZeroUsize::MIN);
         table.limit("workers", WORKERS_MAX);
         let cwd = table.take::<PathBuf>("cwd");
+        let account = AccountNames::read(table);
         let env = table.table_like("env", "{ NAME = \"value\" }").map(read_env).unwrap_or_default();
         let fields = read_fields(table, mode, &env);
         if mode == Mode::Once && table.has("workers") {
@@ -130,7 +135,7 @@ impl Settings {
         if workers.get() > WORKERS_MAX {
             table.problem("workers", format_args!("the most is {WORKERS_MAX}"), "write fewer");
         }
-        Some(Self { run: run?, mode, workers, cwd, env, fields })
+        Some(Self { run: run?, mode, workers, cwd, account, env, fields })
     }
 }
 
@@ -188,6 +193,7 @@ impl KindSettings for Settings {
 
     fn plan(&self, context: &BuildContext, deliveries: &[Delivery]) -> Result<Plan, Failure> {
         let cwd = self.cwd.clone().unwrap_or_else(|| context.config_folder.clone());
+        let user = (!self.account.is_none()).then(|| self.account.to_string());
         let own = self.env.iter().map(|(name, value)| (name.clone(), value.shown(name)));
         let own: Vec<(String, String)> = own.collect();
         let steps = deliveries.iter().map(|delivery| {
@@ -204,8 +210,8 @@ impl KindSettings for Settings {
             };
             let secret = Unshown::of((&run, &self.env));
             let run = without_secret_arguments(&run, SECRET);
-            let (cwd, input) = (cwd.clone(), Content(input));
-            Ok(Step::Run { run, cwd, environment, input, secret })
+            let (cwd, user, input) = (cwd.clone(), user.clone(), Content(input));
+            Ok(Step::Run { run, cwd, user, environment, input, secret })
         });
         steps.collect()
     }
@@ -244,12 +250,18 @@ impl KindSettings for Settings {
 
 impl Settings {
     fn program(&self, context: &BuildContext) -> Result<Program, BuildError> {
+        let account = self.account.find()?;
         let mut env: Vec<(OsString, Secret)> = Vec::new();
         for name in KEPT {
             // One that is not set here is not set there.
             if let Ok(value) = SecretRef::Env(name.to_owned()).resolve() {
                 env.push((name.into(), value));
             }
+        }
+        // Those of the user that it runs as; `env` may say otherwise.
+        for (name, value) in account.iter().flat_map(|account| account.variables()) {
+            env.retain(|(other, _)| other != name);
+            env.push((name.into(), Secret::new(value.as_bytes())));
         }
         let mut secret = BTreeSet::new();
         for (name, value) in &self.env {
@@ -272,6 +284,7 @@ impl Settings {
         Ok(Program {
             name,
             run: self.run.clone(),
+            account,
             cwd: self.cwd.clone().unwrap_or_else(|| context.config_folder.clone()),
             env,
             secret,

@@ -91,6 +91,9 @@ pub enum Step {
         run: Vec<String>,
         /// The working folder.
         cwd: PathBuf,
+        /// Whom it runs as, where that is another user.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
         /// Variables that the event is told by, and the names of the others.
         environment: Vec<(String, String)>,
         /// What it reads.
@@ -215,8 +218,10 @@ impl fmt::Display for Step {
                 page.head(format_args!("message in {service}"))?;
                 page.text(&format!("{message:#}"))
             }
-            Self::Run { run, cwd, environment, input, secret: _ } => {
-                page.head(format_args!("run of {run:?} in `{}`", cwd.display()))?;
+            Self::Run { run, cwd, user, environment, input, secret: _ } => {
+                let user = user.as_ref().map(|user| format!(" as `{}`", plain(user)));
+                let user = user.unwrap_or_default();
+                page.head(format_args!("run of {run:?} in `{}`{user}", cwd.display()))?;
                 page.fields(environment)?;
                 page.content(input)
             }

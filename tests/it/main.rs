@@ -13,6 +13,7 @@ mod circles;
 mod cli;
 mod cluster;
 mod cluster_queue;
+mod command_user;
 mod crash;
 mod deliver;
 mod deploy;

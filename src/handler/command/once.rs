@@ -50,7 +50,8 @@ impl Once {
         // One that is too long, or so much in all that nothing else is to blame.
         let is_too_long =
             n_bytes + variables.iter().map(n_bytes_of).sum::<usize>() > ARGUMENT_BYTES_MAX;
-        let mut command = self.program.command(arguments);
+        let unstarted = |err: &std::io::Error| Failure::transient(self.program.unstarted(err));
+        let mut command = self.program.command(arguments).map_err(|err| unstarted(&err))?;
         command.envs(variables).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child =
             tokio::process::Command::from(command).spawn().map_err(|err| match err.kind() {
@@ -58,7 +59,7 @@ impl Once {
                 ErrorKind::ArgumentListTooLong if is_too_long => {
                     Failure::permanent(self.program.unstarted(&err))
                 }
-                _ => Failure::transient(self.program.unstarted(&err)),
+                _ => unstarted(&err),
             })?;
         let stdin = child.stdin.take();
         // Dropped with this future, when its caller gives up: nothing of the group is left then.

@@ -2,11 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::io::Errno;
+use rustix::thread::clear_ambient_capability_set;
+
+use super::account::RunAs;
 use super::arguments::RunLine;
 use crate::handler::SECRET;
 use crate::secret::Secret;
@@ -15,6 +20,8 @@ use crate::secret::Secret;
 pub(super) struct Program {
     pub(super) name: OsString,
     pub(super) run: RunLine,
+    /// Whom it runs as; `None` = as Gatepost does.
+    pub(super) account: Option<RunAs>,
     pub(super) cwd: PathBuf,
     /// Wiped when dropped: some of it is secret.
     pub(super) env: Vec<(OsString, Secret)>,
@@ -40,8 +47,14 @@ impl Program {
         text
     }
 
-    /// A command that begins a process group of its own.
-    pub(super) fn command(&self, arguments: Vec<String>) -> Command {
+    /// A command that begins a process group of its own. To be started on the same thread: what a unit gives
+    /// Gatepost by `AmbientCapabilities=`, such as the right to be any user, would pass to each program.
+    pub(super) fn command(&self, arguments: Vec<String>) -> io::Result<Command> {
+        match clear_ambient_capability_set() {
+            // A kernel that has none (before 4.3).
+            Ok(()) | Err(Errno::INVAL) => {}
+            Err(err) => return Err(err.into()),
+        }
         let mut command = Command::new(&self.name);
         command.args(arguments).process_group(0).env_clear();
         if self.cwd != Path::new("") {
@@ -50,7 +63,10 @@ impl Program {
         for (name, value) in &self.env {
             command.env(name, OsStr::from_bytes(value.expose()));
         }
-        command
+        if let Some(account) = &self.account {
+            account.put_on(&mut command);
+        }
+        Ok(command)
     }
 
     /// The program's file, where it is there and may be run.
@@ -79,11 +95,19 @@ impl Program {
     }
 
     /// The failure of its start.
-    pub(super) fn unstarted(&self, err: &std::io::Error) -> String {
+    pub(super) fn unstarted(&self, err: &io::Error) -> String {
+        if let (Some(account), ErrorKind::PermissionDenied) = (&self.account, err.kind()) {
+            let (name, user) = (self.shown(), account.shown());
+            return format!(
+                "`{name}` cannot be run: {err}; is it executable (`chmod +x`), and may user `{user}` read it and \
+                 enter the folder `{}`?",
+                self.cwd.display()
+            );
+        }
         let remedy = match (err.kind(), err.raw_os_error()) {
-            (std::io::ErrorKind::PermissionDenied, _) => "; is it executable (`chmod +x`)?",
+            (ErrorKind::PermissionDenied, _) => "; is it executable (`chmod +x`)?",
             // What is not there is what its first line names: `#!/bin/sh` with a line end of Windows names none.
-            (std::io::ErrorKind::NotFound, _) if self.find().is_some() => {
+            (ErrorKind::NotFound, _) if self.find().is_some() => {
                 "; the program is there: is the folder `cwd`, and what its first line (`#!`) names? Lines must not \
                  end as those of Windows (CRLF)"
             }

@@ -31,7 +31,7 @@ impl Step {
             Sql { statement, values },
             Request { method, url, headers, body, secret },
             Message { service, message },
-            Run { run, cwd, environment, input, secret },
+            Run { run, cwd, user, environment, input, secret },
             Skip { why });
         // It is a hash over what is shown as well: it tells something only where nothing else does.
         if fields.len() > 1 {

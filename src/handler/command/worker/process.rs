@@ -81,7 +81,7 @@ impl Process {
         handler: &HandlerName,
         clock: Arc<dyn Clock>,
     ) -> io::Result<Self> {
-        let mut command = program.command(program.run.plain());
+        let mut command = program.command(program.run.plain())?;
         command.env("GATEPOST_HANDLER", handler.as_str());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
