@@ -21,6 +21,7 @@ mod control;
 mod dead;
 mod dead_ask;
 mod detail;
+mod edited;
 mod events;
 mod export;
 mod figures;
@@ -54,6 +55,7 @@ pub use dead_ask::{DeadAsk, DeadSelection, GroupBy, RolloutAsk};
 pub use detail::{
     HandlerDetail, NextTry, PlanAsk, ReasonCount, SourceDetail, TakenType, TypeCount,
 };
+pub use edited::{EditAsk, EditView, Edited, editable};
 pub use events::{EventEntry, EventRow, ListedEvents};
 pub use export::{Exact, ExportError, ExportedEvent, ExportedState};
 pub use figures::figures;
@@ -93,6 +95,9 @@ pub enum ApiError {
     /// It contradicts what is there.
     #[error("{0}")]
     Conflict(String),
+    /// It is longer than what is taken.
+    #[error("{0}")]
+    TooLarge(String),
     /// The queue cannot do it.
     #[error(transparent)]
     Queue(#[from] QueueError),

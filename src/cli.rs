@@ -12,6 +12,7 @@ mod check;
 mod cluster;
 mod configured;
 mod dead;
+mod edit;
 mod error;
 mod events;
 mod fitted;

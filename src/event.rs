@@ -349,6 +349,11 @@ impl Event {
         }
     }
 
+    /// The event that it is an edited copy of.
+    pub fn parent(&self) -> Option<EventId> {
+        self.headers.arrival()?.parent
+    }
+
     /// The body as it is read.
     pub fn payload(&self) -> Result<&Payload, &UnreadableBody> {
         let payload = self.payload.get_or_init(|| {

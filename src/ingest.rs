@@ -15,6 +15,7 @@ mod accepted;
 mod acknowledged;
 mod client_limiter;
 mod client_network;
+mod edited;
 mod endpoint;
 mod endpoints;
 mod error;
@@ -39,6 +40,7 @@ pub(crate) use client_limiter::is_private;
 #[cfg(test)]
 pub(crate) use client_limiter::{FAILURE_DELAY, FailureResponse, Slot};
 pub(crate) use client_network::ClientNetwork;
+pub use edited::EditError;
 pub use endpoint::Endpoint;
 pub use error::IngestError;
 pub use proxies::{FORWARDED, FORWARDING_HEADERS, ProxiedRequest, Proxies, ProxyRow, is_read};

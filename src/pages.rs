@@ -22,6 +22,7 @@ mod dead;
 mod dead_example;
 mod event;
 mod event_body;
+mod event_edit;
 mod event_lanes;
 mod events;
 mod events_take;
@@ -102,6 +103,7 @@ pub async fn show(api: &Api, page: Page, query: &str, viewer: &Viewer) -> Result
         Page::Log => action_log::show(api, &fields, viewer).map(Answer::Html),
         // `http` lets these be posted only.
         Page::EventReplay(_)
+        | Page::EventEdit(_)
         | Page::DeadRedrive
         | Page::DeadRollout
         | Page::RolloutStep(..)

@@ -16,6 +16,9 @@ pub struct ActedOn {
     /// One event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<EventId>,
+    /// The event that was made out of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<EventId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handler: Option<HandlerName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

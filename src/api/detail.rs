@@ -183,8 +183,7 @@ impl Api {
         for (position, due) in self.queue.next_tries(&handler.name, TRIES_MAX) {
             // One that is gone, or cannot be read, has no name.
             let Some(event) = self.summary_at(position).await? else { continue };
-            let EventSummary { id, position, source, event_type, received_at, body_bytes: _ } =
-                event;
+            let EventSummary { id, position, source, event_type, received_at, .. } = event;
             let at = self.next_try_at(due, handler.probe_at);
             tries.push(NextTry { id, position, source, event_type, received_at, at });
         }

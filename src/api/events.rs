@@ -49,6 +49,8 @@ pub struct EventRow {
 pub struct EventEntry {
     /// The event itself, without the passwords that came with it.
     pub event: Arc<Event>,
+    /// Whether its body is shown as it came: no password was taken out.
+    pub is_body_whole: bool,
     /// What is told of it.
     pub detail: EventDetail,
 }
@@ -103,6 +105,9 @@ impl Api {
         let ingest = self.server.as_ref().map(|server| &server.ingest);
         let answered_after = ingest.and_then(|ingest| ingest.acknowledged().after(event.id));
         let repeated_at = ingest.map(|ingest| ingest.repeats().of(event.id)).unwrap_or_default();
+        // The headers that are shown say nothing of how it came.
+        detail.summary.parent = event.parent();
+        (detail.edits, detail.made_by) = self.edits_of(event.id);
         detail.arrival = ArrivalView::of(&event, answered_after, repeated_at);
         if let (Some(arrival), Some(hidden)) = (&mut detail.arrival, credentials.get(&event.source))
         {
@@ -140,7 +145,8 @@ impl Api {
         };
         detail.lines = lines(&wants);
         detail.not_called = wants.iter().filter(|one| !is_called(&one.handler)).cloned().collect();
-        Ok(EventEntry { event: shown, detail })
+        let is_body_whole = shown.body == event.body;
+        Ok(EventEntry { event: shown, is_body_whole, detail })
     }
 
     /// Events, each with how its deliveries stand. One that a handler skipped because its `on` does not

@@ -40,6 +40,9 @@ pub struct ExportedEvent {
     /// The parameters of its query, as they were written.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub query: String,
+    /// The event that it is an edited copy of, where it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
     /// The raw body.
     pub body: Exact,
     /// What makes a repeat of it, where that is remembered; older exports have none.
@@ -173,6 +176,7 @@ impl ExportedEvent {
             },
             headers: headers.map(|(name, value)| (name.to_owned(), Exact::new(value))).collect(),
             query: event.headers.query_text(),
+            parent: event.parent().map(|parent| parent.to_string()),
             body: Exact::new(&event.body),
             dedupe: None,
             deliveries: BTreeMap::new(),
@@ -232,6 +236,7 @@ impl ExportedEvent {
         for (name, value) in self.headers {
             headers.push(&name, &value.into_bytes()?);
         }
+        let parent = self.parent.as_deref().map(str::parse).transpose()?;
         Ok(NewEvent {
             dedupe: imported_key(&source, &self.id),
             source,
@@ -243,9 +248,12 @@ impl ExportedEvent {
                 ExportedRoot::InnerPayload => DataRoot::InnerPayload,
             },
             is_json: false,
-            headers: match self.query.as_str() {
-                "" => headers.finish(),
-                query => headers.finish().with_arrival(&Arrival::default(), query),
+            headers: match (parent, self.query.as_str()) {
+                (None, "") => headers.finish(),
+                (parent, query) => {
+                    let arrival = Arrival { parent, ..Arrival::default() };
+                    headers.finish().with_arrival(&arrival, query)
+                }
             },
             body: self.body.into_bytes()?.into(),
         })
@@ -307,6 +315,31 @@ impl ExportedState {
 mod tests {
     use super::*;
     use crate::event::EventId;
+
+    #[test]
+    fn an_edited_copy_comes_back_with_its_parent_and_query() {
+        let arrival =
+            Arrival { parent: Some(EventId(uuid::Uuid::from_u128(9))), ..Arrival::default() };
+        for query in ["", "a=1&b"] {
+            let new = NewEvent {
+                source: SourceName::parse("shop").unwrap(),
+                event_type: EventType::new("order.paid"),
+                received_at: Timestamp::from_millis(1_398_399_458_306),
+                data_root: DataRoot::Payload,
+                is_json: false,
+                headers: Headers::default().with_arrival(&arrival, query),
+                body: bytes::Bytes::new(),
+                dedupe: Dedupe::Off,
+            };
+            let event = Event::new(new, EventId(uuid::Uuid::nil()), Position(7));
+            let line = serde_json::to_string(&ExportedEvent::new(&event)).unwrap();
+            let back: ExportedEvent = serde_json::from_str(&line).unwrap();
+            assert_eq!(back.into_event().unwrap().headers, event.headers, "{line}");
+            let wrong = line.replace("00000000-0000-0000-0000-000000000009", "nobody");
+            let wrong: ExportedEvent = serde_json::from_str(&wrong).unwrap();
+            assert!(matches!(wrong.into_event(), Err(ExportError::Id(_))));
+        }
+    }
 
     #[test]
     fn an_event_comes_back_from_its_line() {

@@ -273,7 +273,9 @@ impl Api {
                     Ok(_id) => Some(true),
                     Err(ApiError::NotFound(_)) => None,
                     Err(ApiError::Queue(err)) => return Err(err.into()),
-                    Err(ApiError::Bad(_) | ApiError::Conflict(_)) => Some(false),
+                    Err(ApiError::Bad(_) | ApiError::Conflict(_) | ApiError::TooLarge(_)) => {
+                        Some(false)
+                    }
                 }
             };
             match released {

@@ -19,7 +19,7 @@ mod rejected;
 mod standby;
 
 pub(super) use dead::{Dead, DeadChange, DeadFilter, DeadRedrive, RolloutsVerb};
-pub(super) use event::{IdBeginning, SaidEvent};
+pub(super) use event::{EventsEdit, IdBeginning, SaidEvent};
 pub(super) use handlers::{Handlers, HandlersTry, Top};
 pub(super) use import::{Import, ImportFile};
 pub(super) use init::Init;
@@ -208,6 +208,8 @@ pub enum Events {
     Tail(EventsTail),
     /// Deliver events again that are already settled.
     Replay(EventsReplay),
+    /// Make a new event of one, with another body.
+    Edit(EventsEdit),
 }
 
 /// Which events.

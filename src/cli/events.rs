@@ -17,7 +17,7 @@ use super::human::{ago, ago_and_exact, ahead};
 use super::output::{self, Column, Output, Page, note, plain};
 use super::pretty::pretty;
 use super::store::{self, Reached, Server, Via};
-use super::{CliError, fixtures, known, rejected, replay};
+use super::{CliError, edit, fixtures, known, rejected, replay};
 
 const COLUMNS: &[Column<EventSummary>] = &[
     ("EVENT", |one| one.id.to_string()),
@@ -34,6 +34,9 @@ const TRY_EVERY: Duration = Duration::from_secs(1);
 
 /// Does what `verb` says.
 pub(super) async fn run(verb: Events, config: &Config, output: Output) -> Result<(), CliError> {
+    if let Events::Edit(options) = &verb {
+        return edit::run(options, config, output).await;
+    }
     let via = Via::reach(config).await?;
     match verb {
         Events::List(list) => {
@@ -61,6 +64,8 @@ pub(super) async fn run(verb: Events, config: &Config, output: Output) -> Result
             fixtures::save(&event?, to.as_deref(), config, output)
         }
         Events::Tail(options) => tail(via, &options, config, output).await,
+        // It is done above.
+        Events::Edit(_) => Ok(()),
         Events::Replay(options) => replay::run(&via, &options, config, output).await,
     }
 }
@@ -115,7 +120,8 @@ impl Via {
         found.ok_or_else(|| CliError::Failed(format!("no event `{id}` is retained")))
     }
 
-    async fn raw(&self, id: EventId) -> Result<Vec<u8>, CliError> {
+    /// One event's body, byte for byte.
+    pub(super) async fn raw(&self, id: EventId) -> Result<Vec<u8>, CliError> {
         match self {
             Self::Server(server) => server.bytes(&format!("events/{id}/raw")).await,
             Self::Store(api) => Ok(api.raw(id).await?.into()),
@@ -254,6 +260,14 @@ fn text(event: &EventDetail) -> String {
         ("received", ago_and_exact(summary.received_at)),
     ] {
         text.line(format_args!("{name:11} {value}"));
+    }
+    if let Some(parent) = summary.parent {
+        let who = event.made_by.map(|actor| format!(", by {}", actor.as_str()));
+        text.line(format_args!("made out of {parent}{}", who.unwrap_or_default()));
+    }
+    for copy in &event.edits {
+        let (when, who) = (ago_and_exact(copy.at), copy.actor.as_str());
+        text.line(format_args!("edited copy {}, {when}, by {who}", copy.id));
     }
     for (name, value) in event.arrival.iter().flat_map(ArrivalView::facts) {
         text.line(format_args!("{:11} {}", name.to_lowercase(), plain(&value)));

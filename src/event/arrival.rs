@@ -10,6 +10,9 @@ use std::time::Duration;
 use bytes::{BufMut, BytesMut};
 use serde::{Deserialize, Serialize};
 
+use uuid::Uuid;
+
+use super::EventId;
 use super::headers::{ARRIVAL, Headers};
 
 const CLIENT: u8 = 1;
@@ -22,6 +25,8 @@ const DELIVERY_ID: u8 = 6;
 const QUERY: u8 = 7;
 /// A piece of one that is too long for a field: the last piece is not full.
 const QUERY_PIECE: u8 = 8;
+/// The id of the event that it is an edited copy of.
+const PARENT: u8 = 9;
 /// The most bytes of a field.
 const FIELD_BYTES_MAX: usize = u8::MAX as usize;
 
@@ -60,6 +65,8 @@ pub struct Arrival<'a> {
     pub window: Option<Duration>,
     /// What its sender calls it.
     pub delivery_id: Option<&'a str>,
+    /// The event that it is an edited copy of: its owner made it, and no request brought it.
+    pub parent: Option<EventId>,
 }
 
 impl Arrival<'_> {
@@ -97,6 +104,9 @@ impl Headers {
             put(&mut out, WINDOW, &window.as_secs().to_le_bytes());
         }
         text(&mut out, DELIVERY_ID, arrival.delivery_id);
+        if let Some(EventId(parent)) = arrival.parent {
+            put(&mut out, PARENT, parent.as_bytes());
+        }
         let mut room = Self::QUERY_BYTES_MAX;
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             let parameter = parameter.as_bytes();
@@ -171,6 +181,7 @@ impl Headers {
                     arrival.window = seconds.map(Duration::from_secs);
                 }
                 DELIVERY_ID => arrival.delivery_id = text,
+                PARENT => arrival.parent = Uuid::from_slice(value).ok().map(EventId),
                 _ => {}
             }
         }
@@ -210,6 +221,7 @@ mod tests {
         known_by: Some(KnownBy::SignedId),
         window: Some(Duration::from_secs(256)),
         delivery_id: Some("é1"),
+        parent: None,
     };
 
     fn headers() -> Headers {
@@ -229,6 +241,9 @@ mod tests {
         let client = Some("2001:db8::7".parse().unwrap());
         let arrival = Arrival { client, ..Arrival::default() };
         assert_eq!(Headers::default().with_arrival(&arrival, "").arrival(), Some(arrival));
+        let parent = Some(EventId(Uuid::from_u128(7)));
+        let edited = Arrival { parent, ..Arrival::default() };
+        assert_eq!(headers().with_arrival(&edited, "a=1").arrival(), Some(edited));
         // Shared with others, as of the items of a list.
         let (shared, other) = (headers(), headers());
         let copy = shared.clone();
@@ -283,7 +298,10 @@ mod tests {
         assert_eq!(all(&kept(&too_long)), ["a=1", "c=2"]);
         let many = vec![format!("k={}", "x".repeat(198)); 20].join("&");
         assert_eq!(all(&kept(&many)).len(), 10);
-        // The form on the disk, which stays.
+        // The forms on the disk, which stay.
+        let edited = Arrival { parent: Some(EventId(Uuid::from_u128(7))), ..Arrival::default() };
+        let edited = Headers::default().with_arrival(&edited, "");
+        assert_eq!(&**edited.encoded(), b"\xfe\x09\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x07");
         let known = Headers::default().with_arrival(&Arrival::default(), "a=1&b");
         assert_eq!(&**known.encoded(), b"\xfe\x07\x03a=1\x07\x01b");
     }

@@ -105,6 +105,7 @@ fn explained(err: &ApiError) -> HttpResponse {
         ApiError::NotFound(_) => Problem::NotFound,
         ApiError::Bad(_) => Problem::BadRequest,
         ApiError::Conflict(_) => Problem::Conflict,
+        ApiError::TooLarge(_) => Problem::TooLarge,
         ApiError::Queue(_) => {
             error!(error = %err, "Admin request failed");
             Problem::Unavailable(std::time::Duration::from_secs(5))
@@ -160,7 +161,8 @@ async fn answer(
         Need::Post | Need::Both if is_change => {
             let actor = may_change(caller, is_over_socket, request)?;
             check_query(&route, request)?;
-            let bytes_max = if route == Route::Import { IMPORT_MAX } else { BODY_MAX };
+            let has_events = matches!(route, Route::Import | Route::EventEdit(_));
+            let bytes_max = if has_events { IMPORT_MAX } else { BODY_MAX };
             let body = body::read(payload, bytes_max, BODY_TIMEOUT).await;
             let body = body.map_err(AdminError::of_body)?;
             has_body();
@@ -241,6 +243,7 @@ async fn read(
         }
         // `need` says which routes are read.
         Route::EventReplay(_)
+        | Route::EventEdit(_)
         | Route::EventsReplay
         | Route::DeadRedrive
         | Route::DeadDrop
@@ -260,10 +263,10 @@ async fn read(
 async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, AdminError> {
     match route {
         Route::EventReplay(id) => {
-            let ask: ReplayAsk = parsed(body)?;
-            let handler = ask.handler()?;
+            let handler = parsed::<ReplayAsk>(body)?.handler()?;
             Ok(counted(api.replay(id, handler.as_ref()).await?))
         }
+        Route::EventEdit(id) => Ok(json(&api.edit(id, parsed(body)?).await?)),
         Route::EventsReplay => Ok(json(&api.replay_page(asked(body, api)?).await?)),
         Route::DeadRedrive => Ok(json(&api.redrive(selected(body, api).await?).await?)),
         Route::DeadDrop => Ok(json(&api.drop_dead(selected(body, api).await?).await?)),

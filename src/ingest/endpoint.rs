@@ -100,11 +100,16 @@ impl Endpoint {
                 IngestError::NotAllowed
             });
         }
-        let bytes_max = self.body_max.unwrap_or(limits.body_max);
+        let bytes_max = self.bytes_max(limits);
         if head.content_length.is_some_and(|length| length > bytes_max) {
             return Err(BodyError::TooLarge.into());
         }
         Ok(BodyLimits { bytes_max, time: limits.body_timeout })
+    }
+
+    /// The longest body that it takes, in bytes.
+    pub(super) fn bytes_max(&self, limits: &Limits) -> usize {
+        self.body_max.unwrap_or(limits.body_max)
     }
 
     /// When each secret was last matched since the start, in the order of the configuration.

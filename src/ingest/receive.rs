@@ -34,11 +34,11 @@ pub struct Ingest {
     /// One series for all unknown sources.
     unknown: SourceMetrics,
     /// Replaced as a whole by a reload.
-    limits: ArcSwap<Limits>,
+    pub(super) limits: ArcSwap<Limits>,
     endpoints: Endpoints,
     client_limiter: ClientLimiter,
     unverified: UnverifiedBytes,
-    store: EventStore,
+    pub(super) store: EventStore,
     rejected: RejectedRing,
     refused: RefusedRequests,
     proxies: Proxies,

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::warn;
+
 use super::accepted::{Accepted, Ack, Stored};
 use super::endpoint::Endpoint;
 use super::error::{IngestError, RETRY_LATER};
@@ -100,6 +102,22 @@ impl EventStore {
             self.trace(received, id);
         }
         self.acknowledge(endpoint, &[(dedupe, appended)], of_answer, Ack::Id).await
+    }
+
+    /// Stores an event that no request brought: its owner made it.
+    pub(super) async fn append_made(&self, event: NewEvent) -> Result<EventId, QueueError> {
+        let made = self.traces.is_on().then(|| TracedRequest::of(&event));
+        let id = self.queue.append(event).await?.id();
+        if let Some(made) = made {
+            self.trace(made, id);
+        }
+        // It is stored all the same, and an error would have its maker make another one.
+        if let Some(standbys) = &self.standbys
+            && !standbys.is_copied().await
+        {
+            warn!(event = %id, "The standby did not have an edited event in time (`queue.ack`)");
+        }
+        Ok(id)
     }
 
     /// Stores the items of a list by one commit.

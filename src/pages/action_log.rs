@@ -72,8 +72,9 @@ impl ActionRow {
 
 /// Where what an action was for is found: an address, and what is there.
 fn links(action: &ActionView) -> Vec<(String, String)> {
-    let ActedOn { event, handler, source, rejected, rollout, list } = &action.about;
+    let ActedOn { event, handler, source, rejected, rollout, list, made } = &action.about;
     let event = event.map(|id| (format!("/events/{id}"), "the event".to_owned()));
+    let made = made.map(|id| (format!("/events/{id}"), "the copy".to_owned()));
     let named = |kind: &str, name: &str| (format!("/{kind}s/{name}"), format!("{kind} {name}"));
     // One that was let in is an event by now.
     let rejected = rejected.filter(|_| event.is_none());
@@ -94,7 +95,7 @@ fn links(action: &ActionView) -> Vec<(String, String)> {
         (action.action == "reload").then(|| ("/config".to_owned(), "the configuration".to_owned()));
     let handler = handler.as_ref().map(HandlerName::as_str).map(|name| named("handler", name));
     let source = source.as_ref().map(|name| named("source", name.as_str()));
-    let all = [event, rejected, list, rollout, handler, source, config];
+    let all = [event, made, rejected, list, rollout, handler, source, config];
     all.into_iter().flatten().collect()
 }
 

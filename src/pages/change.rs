@@ -1,7 +1,7 @@
 //! What forms change. Each leads back to the page that it came from, which shows what came of it.
 
 use super::fields::Fields;
-use super::{Answer, Page, dead, events, picked, rejected, words};
+use super::{Answer, Page, dead, event_edit, events, picked, rejected, words};
 use crate::api::{ActionsAsk, Api, ApiError, PauseAsk, Run};
 use crate::clock::Timestamp;
 use crate::event::{EventId, EventType, HandlerName, SourceName};
@@ -11,6 +11,7 @@ pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiErro
     let fields = Fields::parse(body);
     let back = match page {
         Page::EventReplay(id) => replay(api, id, &fields).await?,
+        Page::EventEdit(id) => event_edit::send(api, id, body).await?,
         Page::DeadRedrive => {
             redrive(api, &fields).await?;
             dead_address(&fields)

@@ -7,6 +7,7 @@ use askama::Template;
 
 use super::about::about;
 use super::event_body::{BodySource, ShownBody, shown_body};
+use super::event_edit::EditPart;
 use super::event_lanes::{self, Lane, LaneContext, NotCalled, lane};
 use super::events::of_type;
 use super::fields::{Fields, address};
@@ -71,6 +72,7 @@ struct EventPage {
     send: String,
     curl: String,
     is_own: bool,
+    edit: EditPart,
 }
 
 /// Events that are in line with it.
@@ -104,6 +106,7 @@ struct EventAround {
     retention: Duration,
     neighbours: (Option<String>, Option<String>),
     plan: Option<ShownPlan>,
+    edit: EditPart,
     now: Timestamp,
 }
 
@@ -124,7 +127,7 @@ pub(super) async fn show(
     }
     let entry = api.entry(id).await?;
     let status = api.status();
-    let around = around(api, &entry, fields, &status).await?;
+    let around = around(api, &entry, fields, &status, viewer).await?;
     let title = words::shown(entry.event.event_type.as_str(), 60);
     let json = format!("/api/v1/events/{id}");
     let frame = Frame::new(api, &status, fields, viewer, Here::Events, title, json);
@@ -136,6 +139,7 @@ async fn around(
     entry: &EventEntry,
     fields: &Fields,
     status: &StatusView,
+    viewer: &Viewer,
 ) -> Result<EventAround, ApiError> {
     let plan = match fields.text("handler") {
         Some(handler) => {
@@ -157,6 +161,7 @@ async fn around(
         retention: Duration::from_secs(surroundings.retention_seconds),
         neighbours: neighbours(api, entry).await?,
         plan,
+        edit: EditPart::new(entry, fields, status, viewer, api.now()),
         now: api.now(),
     })
 }
@@ -219,7 +224,8 @@ async fn neighbours(
 }
 
 fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) -> EventPage {
-    let EventAround { handlers, kinds, held, base, retention, neighbours, plan, now } = around;
+    let EventAround { handlers, kinds, held, base, retention, neighbours, plan, edit, now } =
+        around;
     let (newer, older) = neighbours;
     let (event, detail) = (&entry.event, &entry.detail);
     // Skipped by its filter and nothing more: its reason says all.
@@ -243,6 +249,10 @@ fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) 
     let mut room = Room::new(WANTS_ROOM);
     let not_called = detail.not_called.iter().take(LANES_MAX);
     let not_called = not_called.map(|wants| event_lanes::not_called(wants, &mut room)).collect();
+    let mut body = shown_body(&BodySource::of(entry), fields.get("body").unwrap_or_default());
+    if edit.is_asked() {
+        body.form = "edit";
+    }
     EventPage {
         id: event.id.to_string(),
         about: about(event),
@@ -251,7 +261,7 @@ fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) 
         n_more_lanes: called.len().saturating_sub(LANES_MAX),
         not_called,
         plan,
-        body: shown_body(&BodySource::of(entry), fields.get("body").unwrap_or_default()),
+        body,
         headers,
         position: words::count(event.position.0),
         facts: facts(entry, retention, now),
@@ -262,6 +272,7 @@ fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) 
         send: send_line(event),
         curl: curl_line(entry, &base),
         is_own: source == OWN_SOURCE,
+        edit,
         event_type: words::shown(event_type, 120),
         newer,
         older,

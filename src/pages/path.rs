@@ -34,6 +34,8 @@ pub enum Page {
     Log,
     /// Posted: `/events/{id}/replay`
     EventReplay(EventId),
+    /// Posted: `/events/{id}/edit`
+    EventEdit(EventId),
     /// Posted: `/dead/redrive`
     DeadRedrive,
     /// Posted: `/dead/rollout`
@@ -79,6 +81,7 @@ impl Page {
             ["events", "replay"] => Self::EventsReplay,
             ["events", id] => Self::Event(id.parse().ok()?),
             ["events", id, "replay"] => Self::EventReplay(id.parse().ok()?),
+            ["events", id, "edit"] => Self::EventEdit(id.parse().ok()?),
             ["dead"] => Self::Dead,
             ["dead", "redrive"] => Self::DeadRedrive,
             ["dead", "rollout"] => Self::DeadRollout,
@@ -123,6 +126,7 @@ impl Page {
             | Self::Config
             | Self::Log => false,
             Self::EventReplay(_)
+            | Self::EventEdit(_)
             | Self::DeadRedrive
             | Self::DeadRollout
             | Self::RolloutStep(..)

@@ -39,10 +39,7 @@ impl Room {
     /// [`shown`], where there is room for it; `…` else.
     pub(super) fn shown(&mut self, text: &str, chars_max: usize) -> String {
         let shown = shown(text, chars_max);
-        let as_html =
-            |c: char| if matches!(c, '&' | '<' | '>' | '"' | '\'') { 6 } else { c.len_utf8() };
-        let n_bytes: usize = shown.chars().map(as_html).sum();
-        if self.takes_bytes(n_bytes) { shown } else { "…".to_owned() }
+        if self.takes_bytes(html_bytes(&shown)) { shown } else { "…".to_owned() }
     }
 
     /// Whether there is room for an address of ours, which is used up then.
@@ -55,6 +52,13 @@ impl Room {
         self.0 = left.unwrap_or(self.0);
         left.is_some()
     }
+}
+
+/// How many bytes a text takes as HTML.
+pub(super) fn html_bytes(text: &str) -> usize {
+    let as_html =
+        |c: char| if matches!(c, '&' | '<' | '>' | '"' | '\'') { 6 } else { c.len_utf8() };
+    text.chars().map(as_html).sum()
 }
 
 /// The zone that times are shown in: this machine's.

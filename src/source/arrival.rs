@@ -35,6 +35,7 @@ impl Source {
             known_by: Some(known_by),
             window,
             delivery_id: identity.id(),
+            parent: None,
         }
     }
 }

@@ -85,7 +85,7 @@ impl Credentials {
         }
     }
 
-    fn is_in_header(&self, name: &str) -> bool {
+    pub(super) fn is_in_header(&self, name: &str) -> bool {
         self.places.iter().any(|place| matches!(place, FieldRef::Header(known) if known == name))
     }
 

@@ -14,6 +14,7 @@ mod batch;
 mod configured;
 mod credentials;
 mod doubt;
+mod edited;
 mod explain;
 mod fetched;
 mod field_ref;

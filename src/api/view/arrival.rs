@@ -56,7 +56,7 @@ impl ArrivalView {
         if kept.is_none() && answered_after.is_none() && repeated_at.is_empty() {
             return None;
         }
-        let Arrival { client, algorithm, secret, known_by, window, delivery_id } =
+        let Arrival { client, algorithm, secret, known_by, window, delivery_id, parent: _ } =
             kept.unwrap_or_default();
         Some(Self {
             client,

@@ -9,6 +9,8 @@ use serde_json::value::RawValue;
 
 use super::arrival::ArrivalView;
 use super::wait::WaitView;
+use crate::api::Actor;
+use crate::api::edited::EditView;
 use crate::api::wants::{EventLine, WantsView};
 use crate::clock::{Timestamp, whole_millis};
 use crate::event::{
@@ -32,6 +34,9 @@ pub struct EventSummary {
     pub received_at: Timestamp,
     /// The body's length.
     pub body_bytes: usize,
+    /// The event that it is an edited copy of.
+    #[serde(default)]
+    pub parent: Option<EventId>,
 }
 
 impl EventSummary {
@@ -49,6 +54,7 @@ impl EventSummary {
             event_type: event.event_type.clone(),
             received_at: event.received_at,
             body_bytes,
+            parent: event.parent(),
         }
     }
 }
@@ -60,6 +66,11 @@ pub struct EventDetail {
     /// The same as in a list.
     #[serde(flatten)]
     pub summary: EventSummary,
+    /// Who made it, where it is an edited copy and the action log still says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<Actor>,
+    /// The edited copies that were made of it, oldest first, as far as the action log goes back.
+    pub edits: Vec<EditView>,
     /// How its request came in; nothing where that was not kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arrival: Option<ArrivalView>,
@@ -93,6 +104,10 @@ struct ReadEventDetail {
     event_type: EventType,
     received_at: Timestamp,
     body_bytes: usize,
+    parent: Option<EventId>,
+    made_by: Option<Actor>,
+    #[serde(default)]
+    edits: Vec<EditView>,
     arrival: Option<ArrivalView>,
     headers: Vec<(String, String)>,
     #[serde(default, deserialize_with = "own_text")]
@@ -112,10 +127,20 @@ fn own_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<RawValue>>,
 
 impl From<ReadEventDetail> for EventDetail {
     fn from(read: ReadEventDetail) -> Self {
-        let ReadEventDetail { id, position, source, event_type, received_at, body_bytes, .. } =
-            read;
+        let ReadEventDetail { id, position, source, event_type, received_at, .. } = read;
+        let (body_bytes, parent) = (read.body_bytes, read.parent);
         Self {
-            summary: EventSummary { id, position, source, event_type, received_at, body_bytes },
+            summary: EventSummary {
+                id,
+                position,
+                source,
+                event_type,
+                received_at,
+                body_bytes,
+                parent,
+            },
+            made_by: read.made_by,
+            edits: read.edits,
             arrival: read.arrival,
             headers: read.headers,
             payload: read.payload,
@@ -137,6 +162,8 @@ impl EventDetail {
         let payload = payload.and_then(|text| RawValue::from_string(text.to_owned()).ok());
         Self {
             summary: EventSummary::new(event),
+            made_by: None,
+            edits: Vec::new(),
             arrival: None,
             headers: headers(&event.headers),
             payload,

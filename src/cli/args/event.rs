@@ -1,10 +1,26 @@
 //! Which event a verb is for.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
+
+use clap::Args;
 
 use crate::clock::Timestamp;
 use crate::event::{BadEventId, EventId};
+
+/// Options of `events edit`.
+#[derive(Debug, Args)]
+pub struct EventsEdit {
+    /// The event's id, or its beginning; `last` is the newest that was sent.
+    pub(in crate::cli) id: SaidEvent,
+    /// The new body; `-` reads standard input. Left out: opens the event's own in `$VISUAL` or `$EDITOR`.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) body: Option<PathBuf>,
+    /// Only say what it would be, and which handlers would get it.
+    #[arg(long)]
+    pub(in crate::cli) dry_run: bool,
+}
 
 /// An event, as it is named on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -63,6 +63,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ),
     get("/events/{id}/fixture", None, "Fixture", "One event as a test case, masked."),
     post("/events/{id}/replay", Some("ReplayAsk"), "Count", "Delivers one event again."),
+    post(
+        "/events/{id}/edit",
+        Some("EditAsk"),
+        "Edited",
+        "Makes a new event of one, with another body.",
+    ),
     post("/events/replay", Some("ReplayRange"), "Replayed", "Delivers a page of events again."),
     get(
         "/dead",
@@ -288,8 +294,8 @@ mod tests {
     use super::super::route::{Need, Route};
     use super::*;
     use crate::api::{
-        ActionsAsk, DeadAsk, EventsAsk, ExportAsk, PauseAsk, PlanAsk, RejectedAsk, ReleaseAsk,
-        ReplayAsk, ReplayRange, RolloutAsk,
+        ActionsAsk, DeadAsk, EditAsk, EventsAsk, ExportAsk, PauseAsk, PlanAsk, RejectedAsk,
+        ReleaseAsk, ReplayAsk, ReplayRange, RolloutAsk,
     };
 
     fn route(operation: &Operation) -> Route {
@@ -333,6 +339,7 @@ mod tests {
             ("PauseAsk", serde_json::to_value(PauseAsk::default()).unwrap()),
             ("PlanAsk", serde_json::to_value(PlanAsk::default()).unwrap()),
             ("ReplayAsk", serde_json::to_value(ReplayAsk::default()).unwrap()),
+            ("EditAsk", serde_json::to_value(EditAsk::default()).unwrap()),
             ("ReplayRange", serde_json::to_value(ReplayRange::default()).unwrap()),
             ("ReleaseAsk", serde_json::to_value(ReleaseAsk::default()).unwrap()),
             ("RejectedAsk", serde_json::to_value(RejectedAsk::default()).unwrap()),

@@ -21,6 +21,7 @@ pub(super) enum Route {
     EventPlan(EventId),
     EventFixture(EventId),
     EventReplay(EventId),
+    EventEdit(EventId),
     EventsReplay,
     Dead,
     DeadRedrive,
@@ -87,6 +88,7 @@ impl Route {
             ["events", id, "plan"] => Self::EventPlan(part(id)?),
             ["events", id, "fixture"] => Self::EventFixture(part(id)?),
             ["events", id, "replay"] => Self::EventReplay(part(id)?),
+            ["events", id, "edit"] => Self::EventEdit(part(id)?),
             ["dead"] => Self::Dead,
             ["dead", "redrive"] => Self::DeadRedrive,
             ["dead", "drop"] => Self::DeadDrop,
@@ -150,6 +152,7 @@ impl Route {
             | Self::OpenApi
             | Self::Export => Need::Get,
             Self::EventReplay(_)
+            | Self::EventEdit(_)
             | Self::EventsReplay
             | Self::DeadRedrive
             | Self::DeadDrop
@@ -211,6 +214,7 @@ impl Route {
         "source",
         "cluster",
         "event_fixture",
+        "event_edit",
     ];
 
     /// Its name. A new route must be named here, and then be described.
@@ -258,6 +262,7 @@ impl Route {
             Self::Source(_) => 38,
             Self::Cluster => 39,
             Self::EventFixture(_) => 40,
+            Self::EventEdit(_) => 41,
         };
         Self::NAMES[index]
     }
@@ -316,6 +321,7 @@ mod tests {
             &format!("events/{id}"),
             "events/replay",
             &format!("events/{id}/replay"),
+            &format!("events/{id}/edit"),
             &format!("events/{id}/raw"),
             "dead",
             "dead/redrive",

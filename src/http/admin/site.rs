@@ -22,6 +22,8 @@ use crate::http::problem::Problem;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
                       connect-src 'self'; form-action 'self'; base-uri 'none'; \
                       frame-ancestors 'none'";
+/// The longest form with the body of an event: more than is pasted by hand.
+const FORM_MAX: usize = 8 << 20;
 /// An asset's address changes with its content.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 
@@ -61,7 +63,7 @@ pub(super) async fn answer(
         Place::LogIn | Place::LogOut if is_change => {
             // A form of another site would carry our cookie along.
             Gate::check_origin(request)?;
-            let body = form(payload, has_body).await?;
+            let body = form(payload, BODY_MAX, has_body).await?;
             match place {
                 Place::LogIn => log_in(request, &body, admin).await,
                 Place::LogOut | Place::Page(_) | Place::Asset(_) => {
@@ -96,7 +98,8 @@ pub(super) async fn answer(
                 return Err(Problem::MethodNotAllowed(allow).into());
             }
             let actor = may_change(caller, is_over_socket, request)?;
-            let body = form(payload, has_body).await?;
+            let bytes_max = if matches!(page, Page::EventEdit(_)) { FORM_MAX } else { BODY_MAX };
+            let body = form(payload, bytes_max, has_body).await?;
             Ok(changed(page, &body, actor, admin).await)
         }
         Place::Asset(_) => Err(Problem::MethodNotAllowed("GET, HEAD").into()),
@@ -144,6 +147,7 @@ fn response(answered: Result<Answer, ApiError>, admin: &Admin, viewer: &Viewer) 
                 ApiError::NotFound(_) => StatusCode::NOT_FOUND,
                 ApiError::Bad(_) => StatusCode::BAD_REQUEST,
                 ApiError::Conflict(_) => StatusCode::CONFLICT,
+                ApiError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
                 ApiError::Queue(_) => {
                     error!(error = %err, "Page cannot be made");
                     StatusCode::SERVICE_UNAVAILABLE
@@ -193,8 +197,12 @@ fn log_in_page(request: &HttpRequest, failed: Option<&str>) -> Result<String, Ad
     })
 }
 
-async fn form(payload: Payload, has_body: impl FnOnce()) -> Result<String, AdminError> {
-    let body = body::read(payload, BODY_MAX, BODY_TIMEOUT).await;
+async fn form(
+    payload: Payload,
+    bytes_max: usize,
+    has_body: impl FnOnce(),
+) -> Result<String, AdminError> {
+    let body = body::read(payload, bytes_max, BODY_TIMEOUT).await;
     let body = body.map_err(AdminError::of_body)?;
     has_body();
     String::from_utf8(body.to_vec()).map_err(|_err| Problem::BadRequest.into())

@@ -32,6 +32,7 @@ const VERBS: &[&str] = &[
     "events save",
     "events tail",
     "events replay",
+    "events edit",
     "dead",
     "dead list",
     "dead show",

@@ -3,6 +3,7 @@
 mod against;
 mod bodies;
 mod damage;
+mod edited;
 mod fixtures;
 mod forms;
 mod handlers;

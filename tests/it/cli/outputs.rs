@@ -102,6 +102,7 @@ pub(super) fn world() -> World {
 #[test]
 fn verbs_of_events_print_this() {
     let World { folder, served, ids: [first, second], .. } = world();
+    std::fs::write(folder.path().join("edited.json"), r#"{"event":"comment.update"}"#).unwrap();
     let commands = [
         "events list --source hyvor",
         "events list --source hyvor --search data.comment.id:2 --json",
@@ -121,6 +122,9 @@ fn verbs_of_events_print_this() {
         &format!("events replay {second} --dry-run"),
         &format!("events replay {second}"),
         "events replay --source hyvor --dry-run --json",
+        &format!("events edit {first} --body edited.json --dry-run"),
+        &format!("events edit {first} --body edited.json --dry-run --json"),
+        &format!("events edit {first} --body nothing.json"),
         "events replay",
     ];
     let text = transcript(&folder, &commands);

@@ -166,7 +166,7 @@ impl Shell<'_> {
         }
         let mut line = self.with_ports(line);
         if line.split(' ').any(|word| word == "ID") {
-            let events = self.says("gatepost events list --json");
+            let events = self.says("gatepost events list --json --search -source:gatepost");
             let events: serde_json::Value = serde_json::from_str(&events).unwrap();
             let id = events[0]["id"].as_str().unwrap();
             line = line.replace(" ID", &format!(" {id}"));

@@ -4,6 +4,7 @@ mod admin;
 mod bad;
 mod client_limiter;
 mod credentials;
+mod edited;
 mod fetched_keys;
 mod flood;
 mod good;

@@ -10,6 +10,7 @@ const ID: &str = "0199c3f6-5b5e-7000-8000-000000000001";
 /// Every address that changes something.
 const CHANGES: &[&str] = &[
     "/api/v1/events/0199c3f6-5b5e-7000-8000-000000000001/replay",
+    "/api/v1/events/0199c3f6-5b5e-7000-8000-000000000001/edit",
     "/api/v1/events/replay",
     "/api/v1/dead/redrive",
     "/api/v1/dead/drop",
@@ -23,6 +24,7 @@ const CHANGES: &[&str] = &[
     "/api/v1/import",
     "/api/v1/compact",
     "/events/0199c3f6-5b5e-7000-8000-000000000001/replay",
+    "/events/0199c3f6-5b5e-7000-8000-000000000001/edit",
     "/dead/redrive",
     "/dead/drop",
     "/rejected/1/release",
@@ -115,6 +117,11 @@ fn a_read_only_token_sees_everything_and_changes_nothing() {
         let n_posts = text.matches("method=\"post\"").count();
         assert_eq!(n_posts, 1, "{path} has no form but the one to sign out");
         assert!(text.contains("change nothing"), "{path}");
+    }
+    let id = gateway.send(b"{}").id();
+    for form in ["", "?body=edit"] {
+        let page = get(&gateway, &format!("/events/{id}{form}"), &[("Cookie", &cookie)]).text();
+        assert!(!page.contains("Edit a copy") && !page.contains("<textarea"), "{page}");
     }
     for path in CHANGES {
         for header in [("Cookie", cookie.as_str()), ("Authorization", &bearer)] {

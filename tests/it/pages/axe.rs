@@ -67,6 +67,7 @@ fn pages_have_no_violations_in_either_theme() {
                     "/events?source=hyvor&replay=1".to_owned(),
                     format!("/events/{id}"),
                     format!("/events/{id}?body=hex"),
+                    format!("/events/{id}?body=edit"),
                     "/dead".to_owned(),
                     "/dead?handler=app".to_owned(),
                     "/rejected".to_owned(),

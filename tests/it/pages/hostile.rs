@@ -55,7 +55,9 @@ fn pages(gateway: &Gateway, ids: &[String]) -> Vec<(String, Answer)> {
     .map(str::to_owned)
     .to_vec();
     for id in ids {
-        paths.extend(["", "?body=raw", "?body=hex"].map(|form| format!("/events/{id}{form}")));
+        paths.extend(
+            ["", "?body=raw", "?body=hex", "?body=edit"].map(|form| format!("/events/{id}{form}")),
+        );
     }
     paths.into_iter().map(|path| (path.clone(), gateway.ask("GET", &path, ""))).collect()
 }

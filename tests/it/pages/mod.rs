@@ -7,6 +7,7 @@ mod axe;
 mod browser;
 mod by_hand;
 mod details;
+mod edited;
 mod hostile;
 mod lists;
 mod rejected_one;

@@ -32,6 +32,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
         "ActedOn",
         &[
             ("event", "id?"),
+            ("made", "id?"),
             ("handler", "string?"),
             ("source", "string?"),
             ("rejected", "integer?"),
@@ -39,5 +40,18 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("list", "ActionList?"),
         ],
     ),
+    ("EditAsk", &[("body", "string?"), ("body_base64", "string?"), ("dry_run", "boolean?")]),
+    (
+        "Edited",
+        &[
+            ("id", "id?"),
+            ("parent", "id"),
+            ("source", "string"),
+            ("type", "string"),
+            ("body_bytes", "integer"),
+            ("handlers", "[string]"),
+        ],
+    ),
+    ("Edit", &[("id", "id"), ("at", "time"), ("actor", "string")]),
     ("ActionList", &[("name", "string"), ("filter", "any")]),
 ];

@@ -279,11 +279,14 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("type", "string"),
             ("received_at", "time"),
             ("body_bytes", "integer"),
+            ("parent", "id?"),
         ],
     ),
     (
         "EventDetail",
         &[
+            ("made_by", "string?"),
+            ("edits", "[Edit]"),
             ("arrival", "Arrival?"),
             ("headers", "[any]"),
             ("payload", "any?"),
