@@ -124,10 +124,14 @@ pub(super) fn date(args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     show(day.unwrap_or(moment), &zone, &format).map(Value::from)
 }
 
-/// Whether a text in one of the forms has no time in it, and so no zone.
+/// Whether a text in one of the forms has neither a time in it nor an offset.
 fn is_day(text: &str) -> bool {
     let text = text.trim();
-    !text.contains([':', 'T', '+']) && !text.ends_with('Z') && written(text).is_some()
+    if let Ok(pieces) = Pieces::parse(text) {
+        return pieces.time().is_none() && pieces.to_numeric_offset().is_none();
+    }
+    let (text, offset) = with_offset(text);
+    offset.is_empty() && DAYS.iter().any(|day| of_day(day, &text, "+0000").is_some())
 }
 
 fn zone_of(name: &str) -> Result<TimeZone, Error> {
@@ -318,9 +322,13 @@ fn other(text: &str) -> Option<CalendarTime> {
         return Some(parsed);
     }
     let offset = if offset.is_empty() { "+0000" } else { &offset };
-    let forms = FORMS.iter().map(|form| (format!("{form} %z"), format!("{text} {offset}")));
-    let days = DAYS.iter().map(|day| (format!("{day} %H:%M %z"), format!("{text} 00:00 {offset}")));
-    forms.chain(days).find_map(|(form, text)| broken_down(&form, &text))
+    let of_form = |form| broken_down(&format!("{form} %z"), &format!("{text} {offset}"));
+    let found = FORMS.iter().find_map(of_form);
+    found.or_else(|| DAYS.iter().find_map(|day| of_day(day, &text, offset)))
+}
+
+fn of_day(day: &str, text: &str, offset: &str) -> Option<CalendarTime> {
+    broken_down(&format!("{day} %H:%M %z"), &format!("{text} 00:00 {offset}"))
 }
 
 /// The text without the offset at its end, and the offset as `+hhmm`; empty where there is none.

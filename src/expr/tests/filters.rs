@@ -24,12 +24,24 @@ fn dates_are_read_in_every_form_and_shown_in_a_zone() {
     for moment in ["1735689600.123", "'1735689600.123'"] {
         check(&format!("{moment} | date('%T%.f')"), "00:00:00.123");
     }
-    for day in ["'2014-04-25'", "'25.04.2014'", "'Apr 25, 2014'", "'25 Apr 2014'"] {
+    for day in ["'2014-04-25'", "'25.04.2014'", "'Apr 25, 2014'", "'25 APR 2014'", "'25-Apr-2014'"]
+    {
         for zone in ["America/New_York", "Asia/Tokyo", "UTC"] {
             check(&format!("{day} | date('%d.%m.%Y %H:%M', '{zone}')"), "25.04.2014 00:00");
         }
     }
-    check("'2014-04-25T00:00Z' | date('%d.%m.%Y', 'America/New_York')", "24.04.2014");
+    // What has a time, or an offset, is a moment, however it is written.
+    for moment in [
+        "'2014-04-25T00:00Z'",
+        "'20140425000000'",
+        "20140425000000",
+        "'/Date(1398384000000)/'",
+        "'25 Apr 2014 +0000'",
+        "'2014-04-25 00:00'",
+    ] {
+        let text = format!("{moment} | date('%d.%m.%Y %H:%M', 'America/New_York')");
+        check(&text, "24.04.2014 20:00");
+    }
     check("'' | date", "undefined");
     check("20140425041738 | date", "2014-04-25 04:17");
     assert!(compile("data.a | date('DD.MM.YYYY')").unwrap_err().message.contains("has no `%`"));
