@@ -79,8 +79,11 @@ fn unquoted(literal: &str) -> Option<&str> {
 /// The texts that a field is compared with, as they are written: `x == "a"`, `"a" != x`, `x not in ["a", "b"]`.
 fn beside(source: &str, field: &Field) -> Vec<String> {
     let behind = source.get(field.range.end..).unwrap_or_default().trim_start();
+    // A literal that is a part of what is compared says nothing: `"comment." ~ data.kind`.
+    let is_part = |behind: &str| behind.starts_with(['~', '+', '*', '|', '.', '[']);
     if let Some(rest) = behind.strip_prefix("==").or_else(|| behind.strip_prefix("!=")) {
-        return literal(rest).map(|(literal, _)| literal).into_iter().collect();
+        let whole = literal(rest).filter(|(_, behind)| !is_part(behind));
+        return whole.map(|(literal, _)| literal).into_iter().collect();
     }
     let rest = behind_word(behind, "not").unwrap_or(behind);
     if let Some(rest) = behind_word(rest, "in") {
@@ -92,7 +95,8 @@ fn beside(source: &str, field: &Field) -> Vec<String> {
         let before = before.trim_end();
         let quote = before.chars().next_back().filter(|c| ['"', '\''].contains(c))?;
         let inner = before.strip_suffix(quote)?;
-        before.get(inner.rfind(quote)?..)
+        let (before, literal) = before.split_at_checked(inner.rfind(quote)?)?;
+        (!before.trim_end().ends_with(['~', '+'])).then_some(literal)
     });
     literal.map(str::to_owned).into_iter().collect()
 }

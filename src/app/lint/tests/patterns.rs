@@ -58,6 +58,8 @@ fn type_and_source_in_a_text_are_known_ones() {
         ("on = ['hyvor:*', 'git:*']", "{{ event.type == \"push\" }}"),
         ("", "{{ event.type == \"whatever\" and event.source == \"gatepost\" }}"),
         ("on = ['gatepost:*']", "{{ event.type == \"handler.down\" }}"),
+        (on, "{{ event.type == \"comment.\" ~ data.kind or data.kind ~ \".new\" == event.type }}"),
+        (on, "{{ event.source == \"hyv\" ~ \"or\" or event.source == \"HYVOR\" | lower }}"),
         (on, "{{ event.type == 5 or event.type is none or event.type in data }}"),
     ] {
         check(&log(on, text), &[]);
