@@ -35,6 +35,8 @@ const MYSQL_COMMITS: [&str; 15] = [
     "alter", "analyze", "create", "drop", "flush", "grant", "install", "lock", "optimize",
     "rename", "repair", "revoke", "truncate", "unlock", "xa",
 ];
+/// What PostgreSQL binds no value in.
+const NO_VALUES: [&str; 4] = ["listen", "notify", "set", "unlisten"];
 /// What PostgreSQL neither prepares nor explains. A word that it does not know is not among them, so that
 /// it says so.
 const UTILITIES: [&str; 24] = [
@@ -133,12 +135,29 @@ fn check(tokens: &[(SqlToken, Range<usize>)], engine: Engine) -> Result<(), Expr
         return Err(slip(range.clone(), "a second statement begins here", help));
     }
     let SqlToken::Word(word) = first else { return Ok(()) };
-    let commits = engine == Engine::MySql && is_one_of(word, &MYSQL_COMMITS);
+    let has = |wanted: &str| {
+        let mut tokens = tokens.iter().map(|(token, _)| token);
+        tokens
+            .any(|token| matches!(token, SqlToken::Word(word) if word.eq_ignore_ascii_case(wanted)))
+    };
+    let commits = engine == Engine::MySql
+        && (is_one_of(word, &MYSQL_COMMITS) && !has("temporary")
+            || word.eq_ignore_ascii_case("set") && has("autocommit"));
     if commits || is_one_of(word, &NO_TRANSACTION) {
         let word = word.to_ascii_uppercase();
         let message = format!("`{word}` does not stay within the transaction of its event");
         let help = "leave it out: the statements of an event are one transaction, together with the \
                     ledger";
+        return Err(slip(range.clone(), message, help));
+    }
+    let value = tokens.iter().find(|(token, _)| *token == SqlToken::Value);
+    if let Some((_, range)) = value
+        && engine == Engine::Postgres
+        && is_one_of(word, &NO_VALUES)
+    {
+        let message = format!("`{}` of PostgreSQL takes no values", word.to_ascii_uppercase());
+        let help = "call a function that does the same: `SELECT pg_notify('orders', {{ data.id }})`, \
+                    `SELECT set_config('app.user', {{ data.user }}, true)`";
         return Err(slip(range.clone(), message, help));
     }
     Ok(())

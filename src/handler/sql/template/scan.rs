@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::expr::{ExprError, placeholder};
+use crate::expr::{ExprError, Expression, placeholder};
 use crate::handler::sql::engine::Engine;
 
 /// A word of a statement.
@@ -159,7 +159,15 @@ impl<'a> Scanner<'a> {
             return Err(self.no_template(self.at + start..self.at + start + 2));
         }
         let Some(start) = inside.find("{{") else { return Ok(()) };
-        let Some((_, length)) = inside.get(start..).and_then(placeholder) else { return Ok(()) };
+        let Some((inner, length)) = inside.get(start..).and_then(placeholder) else {
+            return Ok(());
+        };
+        let written = inside.get(start + inner.start..start + inner.end).unwrap_or_default();
+        // `'{{1,2}}'` and `'{{1,2},{3,4}}'` are arrays of PostgreSQL: they ask nothing of an event.
+        let asks_nothing = |compiled: Expression| compiled.fields().is_empty();
+        if Expression::compile(written.trim()).map_or(written.contains("},"), asks_nothing) {
+            return Ok(());
+        }
         let value = inside.get(start..start + length).unwrap_or_default();
         let (message, help) = match quoted {
             Quoted::Text => (
@@ -248,7 +256,7 @@ fn comment_end(rest: &str, nests: bool) -> Option<usize> {
 fn dollar_tag(rest: &str) -> Option<&str> {
     let length = rest.get(1..)?.find(|c: char| !is_of_word(c))?;
     let tag = rest.get(..length + 2).filter(|tag| tag.ends_with('$'))?;
-    (!tag.starts_with(|c: char| c.is_ascii_digit())).then_some(tag)
+    (!tag.chars().nth(1)?.is_ascii_digit()).then_some(tag)
 }
 
 /// A quoted text with placeholders in it as one value.

@@ -143,6 +143,9 @@ fn what_only_one_engine_reads_otherwise_is_refused_there() {
         (Engine::Postgres, "SELECT /* /* */ {{ data.a }} */ 1", "in a comment"),
         (Engine::MySql, "SELECT 1 # {{ data.a }}", "in a comment"),
         (Engine::MySql, "CREATE TABLE t (a int)", "`CREATE` does not stay"),
+        (Engine::MySql, "set @@session.autocommit = 1", "`SET` does not stay"),
+        (Engine::Postgres, "NOTIFY orders, {{ data.a }}", "`NOTIFY` of PostgreSQL takes no values"),
+        (Engine::Postgres, "SELECT $a$ {{ data.a }} $a$", "where it is no value"),
         (Engine::MySql, "SELECT ?", "`?` stands for a value"),
         (Engine::Sqlite, "SELECT ?1", "`?` stands for a value"),
         (Engine::Sqlite, "SELECT :id", "`:` stands for a value"),
@@ -152,7 +155,17 @@ fn what_only_one_engine_reads_otherwise_is_refused_there() {
         let (message, ..) = refused(engine, text);
         assert!(message.contains(expected), "{text}: {message}");
     }
-    good("CREATE TABLE IF NOT EXISTS t (a int)", Engine::Postgres);
+    for (engine, text) in [
+        (Engine::Postgres, "CREATE TABLE IF NOT EXISTS t (a int)"),
+        (Engine::Postgres, "NOTIFY orders"),
+        (Engine::Postgres, "UPDATE t SET a = '{{1,2},{3,4}}'::int[], b = '{{1}}'"),
+        (Engine::MySql, "CREATE TEMPORARY TABLE t (a int)"),
+        (Engine::MySql, "SET @a = {{ data.a }}"),
+    ] {
+        good(text, engine);
+    }
+    let (message, ..) = refused(Engine::Postgres, "SELECT $1$ ");
+    assert!(message.contains("`$` stands for a value"), "{message}");
 }
 
 /// What each value is beside, as `column`, `type()` or `-`.
