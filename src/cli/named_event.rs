@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::api::{EventSummary, EventsAsk};
 use crate::config::Config;
+use crate::deliver::OWN_SOURCE;
 use crate::event::EventId;
 use crate::queue::EventQuery;
 
@@ -36,7 +37,8 @@ impl Via {
             SaidEvent::Id(id) => Ok(id),
             SaidEvent::Begin(beginning) => self.begun(beginning).await,
             SaidEvent::Last => {
-                self.newest("-source:gatepost", "no sender has sent an event yet").await
+                let sent = format!("-source:{OWN_SOURCE}");
+                self.newest(&sent, "no sender has sent an event yet").await
             }
         }
     }

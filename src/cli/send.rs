@@ -4,10 +4,11 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::api::{StatusView, error_chain};
+use crate::api::{RejectedView, StatusView, error_chain};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::deliver::OWN_SOURCE;
@@ -78,8 +79,8 @@ pub(super) async fn post(options: &Send, config: &Config) -> Result<SentSample, 
     })?;
     let status = response.status();
     let answer = response.bytes().await.map_err(|err| CliError::failed(&err))?;
-    if status != reqwest::StatusCode::OK {
-        let why = why_not(status, config).await;
+    if status != StatusCode::OK {
+        let why = why_not(status, &options.source, config).await.unwrap_or_default();
         return Err(CliError::Failed(format!("`{origin}` answered {status}{why}")));
     }
     // A source may answer in its sender's words, without the id.
@@ -88,19 +89,22 @@ pub(super) async fn post(options: &Send, config: &Config) -> Result<SentSample, 
 }
 
 /// Why the server of this configuration refused it, which it tells no sender.
-async fn why_not(status: reqwest::StatusCode, config: &Config) -> String {
+async fn why_not(status: StatusCode, source: &str, config: &Config) -> Option<String> {
+    let Ok(Reached::Server(server)) = Server::reach(config).await else { return None };
     match status {
-        reqwest::StatusCode::UNAUTHORIZED => {
-            return "\nnext: gatepost rejected explain last".into();
+        StatusCode::UNAUTHORIZED => {
+            let newest = [("limit".to_owned(), "1".to_owned())];
+            let newest = server.get::<Vec<RejectedView>>("rejected", &newest).await.ok()?.pop()?;
+            let is_it = newest.source.as_str() == source;
+            is_it.then(|| format!("\nnext: gatepost rejected explain {}", newest.number))
         }
-        reqwest::StatusCode::SERVICE_UNAVAILABLE => {}
-        _ => return String::new(),
+        StatusCode::SERVICE_UNAVAILABLE => {
+            let view = server.get::<StatusView>("status", &[]).await.ok()?;
+            let problem = view.problems.into_iter().next()?;
+            Some(format!(": {}\nnext: gatepost status", plain(&problem)))
+        }
+        _ => None,
     }
-    let Ok(Reached::Server(server)) = Server::reach(config).await else { return String::new() };
-    let view = server.get::<StatusView>("status", &[]).await;
-    let problem = view.ok().and_then(|view| view.problems.into_iter().next());
-    problem
-        .map_or_else(String::new, |problem| format!(": {}\nnext: gatepost status", plain(&problem)))
 }
 
 /// What the server answered, and where it was asked.
