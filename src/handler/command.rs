@@ -236,7 +236,7 @@ impl KindSettings for Settings {
     fn doubts(&self, context: &BuildContext) -> Vec<(&'static str, String)> {
         // Without its secrets it cannot be built, which is told already.
         let Ok(program) = self.program(context) else { return Vec::new() };
-        if !program.cwd.is_dir() {
+        if !program.cwd.is_dir() && !program.is_shut(&program.cwd) {
             return vec![("cwd", format!("there is no folder `{}`", program.cwd.display()))];
         }
         program.lacks().map(|what| ("run", what)).into_iter().collect()

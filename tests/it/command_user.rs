@@ -40,28 +40,45 @@ cwd = "/"
 env = { OUT = "OUT_FOLDER" }
 "#;
 
-/// A folder of the service's, with one below that everybody writes in.
+/// A folder of the service's, with one below that everybody writes in, and the program.
 struct Site {
     folder: Folder,
     out: PathBuf,
+    program: PathBuf,
 }
 
 impl Site {
-    fn new() -> Self {
-        let folder = Folder::new("", "");
+    /// `None` = this process may not become other users here.
+    fn new() -> Option<Self> {
+        find("setpriv")?;
+        // Where the usual folder, or the one that the program was built in, is shut to others.
+        let places = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into(), "/dev/shm".into()];
+        let place = places.into_iter().find(|place| is_open_to_others(place))?;
+        let folder = Folder::new_in(&place, "", "");
+        let mut program = PathBuf::from(env!("CARGO_BIN_EXE_gatepost"));
+        if !is_open_to_others(&program) {
+            let copy = folder.path().join("gatepost");
+            std::fs::copy(program, &copy).unwrap();
+            program = copy;
+        }
         let out = folder.path().join("out");
         std::fs::create_dir(&out).unwrap();
         std::fs::set_permissions(&out, PermissionsExt::from_mode(0o777)).unwrap();
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
         folder.write_config("", &HANDLERS.replace("OUT_FOLDER", out.to_str().unwrap()));
-        Self { folder, out }
+        Some(Self { folder, out, program })
     }
 
     /// Gives all of it to the service.
     fn give(&self) {
+        self.give_all_but("");
+    }
+
+    fn give_all_but(&self, name: &str) {
         let below = std::fs::read_dir(self.folder.path()).unwrap();
-        for path in below.map(|entry| entry.unwrap().path()) {
-            chown(path, Some(SERVICE), Some(SERVICE)).unwrap();
+        let given = below.map(Result::unwrap).filter(|entry| entry.file_name() != name);
+        for entry in given {
+            chown(entry.path(), Some(SERVICE), Some(SERVICE)).unwrap();
         }
         chown(self.folder.path(), Some(SERVICE), Some(SERVICE)).unwrap();
     }
@@ -69,7 +86,7 @@ impl Site {
     /// `gatepost ARGUMENTS` as `setpriv` lets it be.
     fn run(&self, rights: &[&str], arguments: &[&str]) -> Output {
         let mut command = Command::new("setpriv");
-        command.args(rights).arg(env!("CARGO_BIN_EXE_gatepost")).args(arguments);
+        command.args(rights).arg(&self.program).args(arguments);
         command.current_dir(self.folder.path()).env_remove("GATEPOST_CONFIG");
         command.output().unwrap()
     }
@@ -119,37 +136,48 @@ fn expected() -> Vec<String> {
     lines
 }
 
-/// Whether this process may become other users here, and others may run the program.
-fn has_rights() -> bool {
+/// Whether this process can become another user, who may enter or run `path`.
+fn is_open_to_others(path: &Path) -> bool {
     let mut other = Command::new("setpriv");
-    other.args(["--reuid", "61300", "--regid", "61300", "--clear-groups"]);
-    other.args([env!("CARGO_BIN_EXE_gatepost"), "--version"]);
-    find("setpriv").is_some() && other.output().is_ok_and(|output| output.status.success())
+    other.args(["--reuid", "61300", "--regid", "61300", "--clear-groups", "test", "-x"]);
+    other.arg(path).status().is_ok_and(|status| status.success())
 }
 
-const NEEDS: &str =
-    "programs of another user need root, `setpriv`, and a `target` that others can read";
+const NEEDS: &str = "programs of another user need root and `setpriv`";
 
 #[test]
 fn programs_run_as_the_user_that_is_named_and_are_ended() {
-    if !has_rights() {
-        return skip(NEEDS);
-    }
-    let site = Site::new();
+    let Some(site) = Site::new() else { return skip(NEEDS) };
     site.assert_runs(&["--groups", "4,24"]);
     // The same where the service is not root, as its unit may have it.
     site.give();
     let service = ["--reuid", "61300", "--regid", "61300", "--groups", "4,24"];
     let rights = ["--inh-caps", "+setuid,+setgid,+kill", "--ambient-caps", "+setuid,+setgid,+kill"];
-    site.assert_runs(&[&service[..], &rights].concat());
+    let rights = [&service[..], &rights].concat();
+    site.assert_runs(&rights);
+
+    // What the service may not look at, the user may all the same.
+    let shut = site.folder.path().join("shut");
+    std::fs::create_dir(&shut).unwrap();
+    std::fs::write(shut.join("program"), "#!/bin/sh\n").unwrap();
+    for path in [shut.join("program"), shut.clone()] {
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();
+        chown(&path, Some(expected()[0].parse().unwrap()), None).unwrap();
+    }
+    let program = shut.join("program");
+    let handler =
+        format!("[handler.shut.command]\nrun = [{program:?}]\nuser = {USER:?}\ncwd = {shut:?}\n");
+    site.folder.write_config("", &handler);
+    site.give_all_but("shut");
+    let checked = site.run(&rights, &["check"]);
+    let told = String::from_utf8(checked.stderr).unwrap();
+    assert!(checked.status.success() && !told.contains("handler.shut"), "{told}");
+    printed(&site.try_it(&rights, "shut"), 0);
 }
 
 #[test]
 fn without_the_right_to_it_a_handler_is_not_built_and_check_says_why() {
-    if !has_rights() {
-        return skip(NEEDS);
-    }
-    let site = Site::new();
+    let Some(site) = Site::new() else { return skip(NEEDS) };
     site.give();
     let refused = |capabilities: &str, said: &str| {
         let service = ["--reuid", "61300", "--regid", "61300", "--groups", "4,24"];

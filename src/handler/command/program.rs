@@ -81,9 +81,15 @@ impl Program {
             .find(|path| is_executable(path))
     }
 
+    /// Whether `path` may be there for the user that the program runs as, where this one may not look.
+    pub(super) fn is_shut(&self, path: &Path) -> bool {
+        let is_denied = |err: io::Error| err.kind() == ErrorKind::PermissionDenied;
+        self.account.is_some() && path.metadata().err().is_some_and(is_denied)
+    }
+
     /// Why it cannot be run.
     pub(super) fn lacks(&self) -> Option<String> {
-        if self.find().is_some() {
+        if self.find().is_some() || self.is_shut(Path::new(&self.name)) {
             return None;
         }
         let (path, name) = (Path::new(&self.name), self.shown());
