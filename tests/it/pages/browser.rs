@@ -208,7 +208,7 @@ fn pages_work_without_javascript() {
     browser.click("Deliver these again");
     assert!(browser.text().contains("1 event would be delivered again"), "{}", browser.text());
     browser.click("Deliver again");
-    assert!(browser.text().contains("replay: 1 events, 1 deliveries"), "{}", browser.text());
+    assert!(browser.text().contains("replay: 1 event, 1 delivery"), "{}", browser.text());
     gateway.wait_until_delivered("all", 2);
     browser.click("Sign out");
     assert!(browser.path().starts_with("/login"), "{}", browser.path());
