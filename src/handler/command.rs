@@ -36,6 +36,7 @@ mod program;
 mod program_time;
 mod said;
 mod shell;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod worker;

@@ -17,7 +17,7 @@ const USER: &str = "nobody";
 const HANDLERS: &str = r#"
 [handler.once]
 [handler.once.command]
-run = ["sh", "-c", "id -u; id -g; id -G; echo $HOME $USER $LOGNAME; grep -E '^Cap(Prm|Eff|Amb)' /proc/self/status"]
+run = ["sh", "-c", "id -u; id -g; id -G; echo $HOME $USER $LOGNAME; grep -E '^Cap(Prm|Eff|Amb)' /proc/self/status; cat /dev/stdin >/dev/null && echo opened >/dev/stderr"]
 user = "nobody"
 cwd = "/"
 [handler.worker]
@@ -103,6 +103,7 @@ impl Site {
         for line in &expected {
             assert!(once.contains(&format!("\n      {line}\n")), "{line}: {once}");
         }
+        assert!(once.contains("\n      opened\n"), "/dev/stdin, /dev/stderr: {once}");
         printed(&self.try_it(rights, "worker"), 0);
         let worker = std::fs::read_to_string(self.out.join("worker")).unwrap();
         assert_eq!(worker.lines().collect::<Vec<_>>(), expected);

@@ -45,8 +45,8 @@ struct Process {
 
 /// Where a program speaks to.
 pub(super) struct Pipes {
-    pub(super) stdout: Option<ChildStdout>,
-    pub(super) stderr: Option<ChildStderr>,
+    pub(super) stdout: ChildStdout,
+    pub(super) stderr: ChildStderr,
 }
 
 impl Endings {
@@ -125,8 +125,7 @@ impl Drop for Counted {
 }
 
 impl Running {
-    pub(super) fn new(mut child: Child, endings: &Endings) -> Self {
-        let pipes = Pipes { stdout: child.stdout.take(), stderr: child.stderr.take() };
+    pub(super) fn new(child: Child, pipes: Pipes, endings: &Endings) -> Self {
         Self { program: Some(Process { child, pipes }), endings: endings.clone() }
     }
 

@@ -1,7 +1,7 @@
 //! One run of the program for each event.
 
 use std::io::ErrorKind;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,6 +14,7 @@ use super::fields::EventFields;
 use super::program::Program;
 use super::program_time::ProgramTime;
 use super::said::Tail;
+use super::streams::Streams;
 use crate::event::{Delivery, Failure, FailureClass, HandlerName, Output, Stream};
 use crate::handler::{BuildContext, Handler};
 
@@ -52,8 +53,10 @@ impl Once {
             n_bytes + variables.iter().map(n_bytes_of).sum::<usize>() > ARGUMENT_BYTES_MAX;
         let unstarted = |err: &std::io::Error| Failure::transient(self.program.unstarted(err));
         let mut command = self.program.command(arguments).map_err(|err| unstarted(&err))?;
-        command.envs(variables).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child =
+        command.envs(variables);
+        let streams = Streams::of(&mut command).and_then(Streams::into_async);
+        let (stdin, pipes) = streams.map_err(|err| unstarted(&err))?;
+        let child =
             tokio::process::Command::from(command).spawn().map_err(|err| match err.kind() {
                 // Of the event, so it is as long whenever it is tried; `env` and `run` can be mended.
                 ErrorKind::ArgumentListTooLong if is_too_long => {
@@ -61,9 +64,8 @@ impl Once {
                 }
                 _ => unstarted(&err),
             })?;
-        let stdin = child.stdin.take();
         // Dropped with this future, when its caller gives up: nothing of the group is left then.
-        let mut running = Running::new(child, &self.endings);
+        let mut running = Running::new(child, pipes, &self.endings);
         let mut said = Said::default();
         let work = async {
             let Some((child, pipes)) = running.parts() else {
@@ -138,10 +140,8 @@ impl Handler for Once {
 
 /// Writes the body and ends the input. A program that does not read all of it, or nothing, is in
 /// its right: its exit code counts.
-async fn feed(stdin: Option<ChildStdin>, body: &[u8]) {
-    if let Some(mut stdin) = stdin
-        && let Err(err) = stdin.write_all(body).await
-    {
+async fn feed(mut stdin: ChildStdin, body: &[u8]) {
+    if let Err(err) = stdin.write_all(body).await {
         tracing::trace!(error = %err, "A program did not read its input");
     }
 }
@@ -157,7 +157,7 @@ impl Said {
     /// Reads both streams until their ends.
     async fn listen(&mut self, pipes: &mut Pipes) {
         let Pipes { stdout, stderr } = pipes;
-        tokio::join!(self.stdout.listen(stdout.as_mut()), self.stderr.listen(stderr.as_mut()));
+        tokio::join!(self.stdout.listen(stdout), self.stderr.listen(stderr));
     }
 
     fn output(&self, program: &Program) -> Output {

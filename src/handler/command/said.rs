@@ -20,8 +20,7 @@ impl Tail {
     }
 
     /// Reads until the end, or an error, which ends it as well.
-    pub(super) async fn listen(&mut self, reader: Option<&mut (impl AsyncRead + Unpin)>) {
-        let Some(reader) = reader else { return };
+    pub(super) async fn listen(&mut self, reader: &mut (impl AsyncRead + Unpin)) {
         while reader.read_buf(&mut self.0).await.is_ok_and(|n_bytes| n_bytes > 0) {
             self.cut();
         }

@@ -2,7 +2,7 @@
 //! answers also waits for the process and says that it has ended.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, ExitStatus};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 use super::super::group::Group;
 use super::super::program::Program;
 use super::super::said::{Tail, last_line};
+use super::super::streams::Streams;
 use super::answer::{Answer, Reply};
 use super::unanswered::{Late, Unanswered};
 use crate::clock::{Clock, Timestamp};
@@ -83,9 +84,9 @@ impl Process {
     ) -> io::Result<Self> {
         let mut command = program.command(program.run.plain())?;
         command.env("GATEPOST_HANDLER", handler.as_str());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn()?;
-        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let Streams { stdin, stdout, stderr } = Streams::of(&mut command)?;
+        let child = command.spawn()?;
+        drop(command);
         let inner = Arc::new(Inner {
             program: Arc::clone(program),
             handler: handler.clone(),
@@ -95,9 +96,6 @@ impl Process {
             answered_at: AtomicI64::new(i64::MIN),
             has_ended: watch::Sender::new(false),
         });
-        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
-            return Err(io::Error::other("a pipe is missing"));
-        };
         let (input, lines) = channel();
         let (silent, last_words) = channel();
         let process = Self { input: Mutex::new(Some(input)), inner: Arc::clone(&inner) };
