@@ -259,9 +259,8 @@ impl Settings {
                 env.push((name.into(), value));
             }
         }
-        // Those of the user that it runs as; `env` may say otherwise.
+        // Of two the last counts: what the user has instead of Gatepost's, and what `env` says instead of both.
         for (name, value) in account.iter().flat_map(|account| account.variables()) {
-            env.retain(|(other, _)| other != name);
             env.push((name.into(), Secret::new(value.as_bytes())));
         }
         let mut secret = BTreeSet::new();
