@@ -29,8 +29,9 @@ run = ["sh", "-c", '''
     done''']
 mode = "worker"
 user = "nobody"
+group = 61301
 cwd = "/"
-env = { OUT = "OUT_FOLDER" }
+env = { OUT = "OUT_FOLDER", LOGNAME = "own" }
 [handler.slow]
 timeout = "2s"
 [handler.slow.command]
@@ -38,6 +39,14 @@ run = ["sh", "-c", "echo $$ > \"$OUT/pid\"; trap '' TERM; sleep 1000"]
 user = "nobody"
 cwd = "/"
 env = { OUT = "OUT_FOLDER" }
+[handler.closed]
+[handler.closed.command]
+run = ["./closed"]
+user = "nobody"
+cwd = "/"
+[handler.plain]
+[handler.plain.command]
+run = ["grep", "-E", "^Cap(Prm|Eff|Amb)", "/proc/self/status"]
 "#;
 
 /// A folder of the service's, with one below that everybody writes in, and the program.
@@ -65,22 +74,26 @@ impl Site {
         std::fs::create_dir(&out).unwrap();
         std::fs::set_permissions(&out, PermissionsExt::from_mode(0o777)).unwrap();
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let closed = folder.path().join("closed");
+        std::fs::write(&closed, "#!/bin/sh\n").unwrap();
+        std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o700)).unwrap();
         folder.write_config("", &HANDLERS.replace("OUT_FOLDER", out.to_str().unwrap()));
         Some(Self { folder, out, program })
     }
 
     /// Gives all of it to the service.
     fn give(&self) {
-        self.give_all_but("");
+        self.give_to(SERVICE, "");
     }
 
-    fn give_all_but(&self, name: &str) {
+    /// All but what is called `name`.
+    fn give_to(&self, user: u32, name: &str) {
         let below = std::fs::read_dir(self.folder.path()).unwrap();
         let given = below.map(Result::unwrap).filter(|entry| entry.file_name() != name);
         for entry in given {
-            chown(entry.path(), Some(SERVICE), Some(SERVICE)).unwrap();
+            chown(entry.path(), Some(user), Some(user)).unwrap();
         }
-        chown(self.folder.path(), Some(SERVICE), Some(SERVICE)).unwrap();
+        chown(self.folder.path(), Some(user), Some(user)).unwrap();
     }
 
     /// `gatepost ARGUMENTS` as `setpriv` lets it be.
@@ -96,17 +109,24 @@ impl Site {
         self.run(rights, &[&["handlers", "try", handler][..], &sample].concat())
     }
 
+    fn assert_runs_once(&self, rights: &[&str]) {
+        let once = printed(&self.try_it(rights, "once"), 0);
+        let expected = expected(None, USER).join("\n      ");
+        assert!(once.contains(&format!("\n      {expected}\n")), "{expected}: {once}");
+        assert!(once.contains("\n      opened\n"), "/dev/stdin, /dev/stderr: {once}");
+    }
+
     /// That programs run as the user and nobody else, and are ended.
     fn assert_runs(&self, rights: &[&str]) {
-        let expected = expected();
-        let once = printed(&self.try_it(rights, "once"), 0);
-        for line in &expected {
-            assert!(once.contains(&format!("\n      {line}\n")), "{line}: {once}");
-        }
-        assert!(once.contains("\n      opened\n"), "/dev/stdin, /dev/stderr: {once}");
+        self.assert_runs_once(rights);
         printed(&self.try_it(rights, "worker"), 0);
         let worker = std::fs::read_to_string(self.out.join("worker")).unwrap();
-        assert_eq!(worker.lines().collect::<Vec<_>>(), expected);
+        assert_eq!(worker.lines().collect::<Vec<_>>(), expected(Some("61301"), "own"));
+
+        let closed = self.try_it(rights, "closed");
+        printed(&closed, 1);
+        let closed = String::from_utf8(closed.stderr).unwrap();
+        assert!(closed.contains("may user `nobody` read it and enter the folder `/`?"), "{closed}");
 
         printed(&self.try_it(rights, "slow"), 1);
         let pid = std::fs::read_to_string(self.out.join("pid")).unwrap();
@@ -125,16 +145,20 @@ fn state_of(process: &Path) -> Option<char> {
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
-/// What a program of that user says of itself: one group, and no capability.
-fn expected() -> Vec<String> {
+/// What a program of that user says of itself: one group, its own where no other is named, and no capability.
+fn expected(group: Option<&str>, log_name: &str) -> Vec<String> {
     let users = std::fs::read_to_string("/etc/passwd").unwrap();
     let line = users.lines().find(|line| line.starts_with(&format!("{USER}:"))).unwrap();
     let fields: Vec<&str> = line.split(':').collect();
-    let mut lines: Vec<String> = [fields[2], fields[3], fields[3]].map(str::to_owned).into();
-    lines.push(format!("{} {USER} {USER}", fields[5]));
-    let none = |of: &&str| format!("Cap{of}:\t0000000000000000");
-    lines.extend(["Prm", "Eff", "Amb"].iter().map(none));
+    let group = group.unwrap_or(fields[3]);
+    let mut lines: Vec<String> = [fields[2], group, group].map(str::to_owned).into();
+    lines.push(format!("{} {USER} {log_name}", fields[5]));
+    lines.extend(no_capabilities());
     lines
+}
+
+fn no_capabilities() -> [String; 3] {
+    ["Prm", "Eff", "Amb"].map(|of| format!("Cap{of}:\t0000000000000000"))
 }
 
 /// Whether this process can become another user, who may enter or run `path`.
@@ -156,6 +180,9 @@ fn programs_run_as_the_user_that_is_named_and_are_ended() {
     let rights = ["--inh-caps", "+setuid,+setgid,+kill", "--ambient-caps", "+setuid,+setgid,+kill"];
     let rights = [&service[..], &rights].concat();
     site.assert_runs(&rights);
+    // What runs as the service does has none of its capabilities either.
+    let plain = printed(&site.try_it(&rights, "plain"), 0);
+    assert!(no_capabilities().iter().all(|line| plain.contains(line)), "{plain}");
 
     // What the service may not look at, the user may all the same.
     let shut = site.folder.path().join("shut");
@@ -163,17 +190,64 @@ fn programs_run_as_the_user_that_is_named_and_are_ended() {
     std::fs::write(shut.join("program"), "#!/bin/sh\n").unwrap();
     for path in [shut.join("program"), shut.clone()] {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();
-        chown(&path, Some(expected()[0].parse().unwrap()), None).unwrap();
+        chown(&path, Some(expected(None, USER)[0].parse().unwrap()), None).unwrap();
     }
     let program = shut.join("program");
     let handler =
         format!("[handler.shut.command]\nrun = [{program:?}]\nuser = {USER:?}\ncwd = {shut:?}\n");
     site.folder.write_config("", &handler);
-    site.give_all_but("shut");
+    site.give_to(SERVICE, "shut");
     let checked = site.run(&rights, &["check"]);
     let told = String::from_utf8(checked.stderr).unwrap();
     assert!(checked.status.success() && !told.contains("handler.shut"), "{told}");
     printed(&site.try_it(&rights, "shut"), 0);
+}
+
+#[test]
+fn service_that_is_the_user_already_needs_rights_for_its_groups_only() {
+    let Some(site) = Site::new() else { return skip(NEEDS) };
+    let [uid, gid] = [0, 1].map(|index| expected(None, USER).swap_remove(index));
+    site.give_to(uid.parse().unwrap(), "");
+    let service = ["--reuid", uid.as_str(), "--regid", gid.as_str()];
+    site.assert_runs_once(&[&service[..], &["--clear-groups"]].concat());
+    let service = [&service[..], &["--groups", "4,24"]].concat();
+    let output = site.run(&service, &["check"]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    let once = "handler `once` cannot be built: programs cannot be run as user `nobody`: its groups would be kept";
+    assert!(told.contains(once), "{told}");
+    let rights = ["--inh-caps", "+setuid,+setgid", "--ambient-caps", "+setuid,+setgid"];
+    site.assert_runs_once(&[&service[..], &rights].concat());
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "what was not tried is told")]
+fn namespace_without_the_user_is_told_as_what_it_is() {
+    let root_alone = ["--clear-groups", "unshare", "--user", "--map-root-user"];
+    let mut nothing = Command::new("setpriv");
+    nothing.args(root_alone).arg("true");
+    let Some(site) = Site::new() else { return skip(NEEDS) };
+    if !nothing.output().is_ok_and(|output| output.status.success()) {
+        // A setting of the kernel or of a container, which no package changes.
+        eprintln!("skipped: user namespaces are switched off here");
+        return;
+    }
+    let output = site.run(&root_alone, &["check"]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(told.contains("the namespace that Gatepost runs in has no such user"), "{told}");
+}
+
+#[test]
+fn plan_says_whom_a_program_runs_as() {
+    let folder = Folder::new("", HANDLERS);
+    for (handler, user) in [("once", "nobody"), ("worker", "nobody:61301")] {
+        let output = program::run(
+            &folder,
+            &["handlers", "try", handler, "--sample", "hyvor", "comment.create"],
+        );
+        let plan = printed(&output, 0);
+        assert!(plan.contains(&format!(" in `/` as `{user}`")), "{plan}");
+    }
 }
 
 #[test]

@@ -192,16 +192,14 @@ impl RunAs {
             return None;
         }
         // It changes nothing, and wants the same right as dropping them.
-        match getgroups().and_then(|groups| set_thread_groups(&groups)) {
-            Ok(()) => {}
-            Err(Errno::INVAL) => return Some(not_here()),
-            Err(_) => {
-                return Some(format!("its groups would be kept, for want of CAP_SETGID; {REMEDY}"));
-            }
+        let may = |right| capabilities(None).is_ok_and(|own| own.effective.contains(right));
+        if getgroups().and_then(|groups| set_thread_groups(&groups)).is_err() {
+            // Who has the right is refused by a namespace: there groups cannot be dropped, or are not known.
+            let is_namespace = may(CapabilitySet::SETGID);
+            let kept = || format!("its groups would be kept, for want of CAP_SETGID; {REMEDY}");
+            return Some(if is_namespace { not_here() } else { kept() });
         }
-        let may_kill =
-            capabilities(None).is_ok_and(|own| own.effective.contains(CapabilitySet::KILL));
-        if !may_kill && geteuid().as_raw() != self.uid {
+        if !may(CapabilitySet::KILL) && geteuid().as_raw() != self.uid {
             return Some(format!(
                 "those that take too long could not be ended, for want of CAP_KILL; {REMEDY}"
             ));
@@ -295,5 +293,8 @@ mod tests {
         let nobody = settings("command", "run = ['true']\nuser = 'no-such-user'", Path::new("."));
         let err = nobody.build(&context(Path::new("."))).err().unwrap();
         assert!(err.to_string().starts_with("there is no user `no-such-user`"), "{err}");
+        let number = settings("command", "run = ['true']\nuser = '61301'", Path::new("."));
+        let err = number.build(&context(Path::new("."))).err().unwrap();
+        assert!(err.to_string().starts_with("the user `61301` is not in /etc/passwd"), "{err}");
     }
 }
