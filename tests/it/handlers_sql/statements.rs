@@ -220,6 +220,21 @@ async fn large_numbers_are_compared_exactly(database: &Database) {
     sql.handle(&[raw(51, "x", r#"{"data":{"id":18446744073709551617}}"#)]).await.unwrap();
     let seen = format!("SELECT cast(id AS {text}) FROM large WHERE seen = '18446744073709551617'");
     assert_eq!(database.texts(&seen).await, ["18446744073709551617"]);
+    // MariaDB reads one text by the column that it is compared with, and makes floats of several.
+    let sql = database.handler(
+        "statements = \"DELETE FROM large WHERE id IN ({{ data.id }}, {{ data.other }})\"",
+    );
+    let body = r#"{"data":{"id":18446744073709551617,"other":18446744073709551619}}"#;
+    sql.handle(&[raw(52, "x", body)]).await.unwrap();
+    let left = format!("SELECT cast(id AS {text}) FROM large");
+    assert_eq!(database.texts(&left).await, ["18446744073709551618"]);
+    // And of what is added.
+    if database.engine != Engine::Sqlite {
+        let sql = database.handler("statements = \"UPDATE large SET id = id + {{ data.more }}\"");
+        let body = r#"{"data":{"more":10000000000000000000001}}"#;
+        sql.handle(&[raw(53, "x", body)]).await.unwrap();
+        assert_eq!(database.texts(&left).await, ["10018446744073709551619"]);
+    }
 }
 
 #[tokio::test]
