@@ -15,6 +15,8 @@
 use std::fmt;
 use std::sync::LazyLock;
 
+use minijinja::machinery::{Token, tokenize};
+use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior};
 
 use check::{check_named, check_names, check_run};
@@ -184,6 +186,13 @@ impl Template {
     /// The same, with who wrote its first character.
     pub fn render_with_lead(&self, scope: &Scope) -> Result<(String, Lead), ExprError> {
         lead::render(&self.compiled()?, scope.value()).map_err(|err| self.error(&err))
+    }
+
+    /// Its text where there is nothing in it to work out, as in one with `{% raw %}` alone.
+    pub fn constant(&self) -> Option<String> {
+        let mut tokens = tokenize(&self.text, false, SyntaxConfig::default());
+        let is_constant = tokens.all(|token| matches!(token, Ok((Token::TemplateData(_), _))));
+        is_constant.then(|| self.render_value(Value::UNDEFINED).ok()).flatten()
     }
 
     /// What its values are escaped for.

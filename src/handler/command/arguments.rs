@@ -17,7 +17,8 @@ use crate::settings::{FromToml, Table, Value};
 /// The longest argument or variable that Linux hands on, with the NUL at its end (`MAX_ARG_STRLEN`, 32 pages).
 pub(super) const ARGUMENT_BYTES_MAX: usize = 128 << 10;
 
-/// What ends the options of most programs.
+/// What ends the options of most programs. Only templates may stand between it and the one that it is for:
+/// behind a text it may have been another program's, as in `env -- ls`.
 const END_OF_OPTIONS: &str = "--";
 
 /// What the list says.
@@ -85,7 +86,7 @@ impl RunLine {
         for argument in &self.arguments {
             match argument {
                 RunArgument::Plain(text) => {
-                    may_lead |= text == END_OF_OPTIONS;
+                    may_lead = text == END_OF_OPTIONS;
                     arguments.push(text.clone());
                 }
                 RunArgument::Template(template) => {
@@ -120,23 +121,33 @@ fn rendered(template: &Template, scope: &Scope, may_lead: bool) -> Result<String
     if text.starts_with('-') && lead == Lead::Value && !may_lead {
         return Err(Failure::permanent(format_args!(
             "`run`: the program would take an argument for an option, since the event has it begin with `-` (at \
-             `{source}`); write `\"--\"` before it where the program knows that as the end of its options, or words \
-             of your own at its beginning, as in `--name={{{{ … }}}}`"
+             `{source}`); write `\"--\"` right before it where the program knows that as the end of its options, or \
+             words of your own at its beginning, as in `--name={{{{ … }}}}` or \
+             `{{% if … %}}--yes{{% else %}}--no{{% endif %}}`"
         )));
     }
     Ok(text)
 }
 
 impl RunArgument {
-    fn read(value: &Value<'_>) -> Option<Self> {
-        let text = value.clone().read::<String>()?;
-        if !is_template(&text) {
-            if let Some((message, help)) = texts::unread(&text) {
-                value.warning(message, help);
+    /// The element at `index` of what is written.
+    fn read(value: &Value<'_>, written: &[String], index: usize) -> Option<Self> {
+        let text = written.get(index)?;
+        let objection = code::objection(written, index);
+        if !is_template(text) {
+            if let Some((message, help)) = texts::unread(text) {
+                value.warning(message, objection.map_or(help, |(_, help)| help.to_owned()));
             }
+            return Some(Self::Plain(text.clone()));
+        }
+        let template = texts::template_of(value, Escape::None)?;
+        if let Some(text) = template.constant() {
             return Some(Self::Plain(text));
         }
-        texts::template_of(value, Escape::None).map(Self::Template)
+        if let Some((message, help)) = objection {
+            value.problem(message, help);
+        }
+        Some(Self::Template(template))
     }
 
     fn is_template(&self) -> bool {
@@ -151,7 +162,7 @@ impl RunArgument {
     }
 }
 
-/// Whether something of an event stands in it. `{#` alone is a shell's (`${#NAME}`).
+/// Whether it is to be read as a template. `{#` alone is a shell's (`${#NAME}`).
 fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%")
 }
@@ -183,16 +194,8 @@ impl FromToml for RunLine {
                  handlers of their own `on` or `when`",
             );
         }
-        let mut arguments = Vec::new();
-        for (index, item) in (1..).zip(rest) {
-            let argument = RunArgument::read(item);
-            if argument.as_ref().is_some_and(RunArgument::is_template)
-                && let Some((message, help)) = code::objection(&written, index)
-            {
-                item.problem(message, help);
-            }
-            arguments.push(argument);
-        }
+        let arguments: Vec<_> =
+            (1..).zip(rest).map(|(index, item)| RunArgument::read(item, &written, index)).collect();
         let arguments = arguments.into_iter().collect::<Option<Vec<_>>>()?;
         Some(Self { program: name, arguments })
     }

@@ -2,12 +2,10 @@
 
 use std::path::Path;
 
+use super::code::SHELLS;
 use crate::expr::foreign_placeholder;
 use crate::settings::{NO_HOME, NO_HOME_HELP, Table, Value, starts_at_home};
 use crate::text::can_be_variable;
-
-/// Programs that read such signs themselves.
-const SHELLS: [&str; 8] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "fish", "busybox"];
 
 /// How a program learns of the event.
 const TEMPLATE_HELP: &str = "the event comes on standard input and in the environment, as `GATEPOST_EVENT_TYPE`; `fields` \

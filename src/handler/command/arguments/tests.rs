@@ -40,7 +40,7 @@ async fn element_of_run_is_one_argument_made_of_the_event() {
         assert_eq!(planned(&plan), expected, "{body}");
     }
     let keys: Vec<_> = settings.texts().into_iter().map(|text| text.key).collect();
-    assert_eq!(keys, ["run"; 6]);
+    assert_eq!(keys, ["run"; 5]);
 }
 
 /// The event is a dead letter with these words, in a plan and in a run alike, and nothing was run.
@@ -62,7 +62,11 @@ async fn refused(arguments: &str, body: &str, said: &[&str]) {
 
 #[tokio::test]
 async fn argument_that_an_event_makes_an_option_is_never_run() {
-    let words = &["the program would take an argument for an option", "write `\"--\"` before it"];
+    let words = &[
+        "the program would take an argument for an option",
+        "write `\"--\"` right before it",
+        "{% if … %}--yes{% else %}",
+    ];
     for (argument, body) in [
         ("'{{ payload.a }}'", r#"{"a":"--hunter2"}"#),
         ("'{{ payload.a | safe }}'", r#"{"a":"-"}"#),
@@ -70,11 +74,43 @@ async fn argument_that_an_event_makes_an_option_is_never_run() {
         // What is missing must not make an option of the words behind it.
         ("'{{ payload.a }}-suffix'", "{}"),
         ("'{% set x %}{{ payload.a }}{% endset %}{{ x }}'", r#"{"a":"-x"}"#),
+        // An owner's dashes do not say which option it is.
+        ("'{% if payload.a %}--{{ payload.a }}{% endif %}'", r#"{"a":"hunter2"}"#),
+        ("'{% if true %}-{% endif %}{{ payload.a }}'", r#"{"a":"x"}"#),
+        ("'-{% if payload.a %}{{ payload.a }}{% endif %}'", r#"{"a":"x"}"#),
+        ("'-{% for c in payload.a %}{{ c }}{% endfor %}'", r#"{"a":["x"]}"#),
+        ("'{% if true %}--{% endif %}{{ payload.none }}x'", "{}"),
+        ("'{% filter replace(\"x\", payload.a) %}x{% endfilter %}'", r#"{"a":"-x"}"#),
+        ("'{{ \"--yes\" if payload.a else \"--no\" }}'", "{}"),
         // It has to stand before.
         ("'{{ payload.a }}', '--'", r#"{"a":"-1"}"#),
         ("'{{ payload.b }}', '{{ payload.a }}'", r#"{"a":"-1","b":"--"}"#),
+        // Behind a text it may be another program's.
+        ("'--', 'ls', '{{ payload.a }}'", r#"{"a":"-rf"}"#),
+        ("'--', 'x', '{{ payload.b }}', '{{ payload.a }}'", r#"{"a":"-rf","b":"1"}"#),
     ] {
         refused(argument, body, words).await;
+    }
+}
+
+#[test]
+fn end_of_options_of_another_program_does_not_count() {
+    let plan = |run: &str| {
+        let text = format!("run = [{run}, '{{{{ payload.a }}}}']");
+        let settings = settings("command", &text, Path::new("."));
+        settings.plan(&context(Path::new(".")), &[delivery(r#"{"a":"-rf"}"#)])
+    };
+    for run in [
+        "'env', '--', 'ls'",
+        "'sh', '-c', '--', 'ls \"$1\"', 'sh'",
+        "'kubectl', 'exec', 'pod', '--', 'cmd'",
+        "'grep', '--', 'pattern'",
+    ] {
+        let failure = plan(run).unwrap_err();
+        assert!(failure.text.as_str().contains("for an option"), "{run}: {failure}");
+    }
+    for run in ["'git', 'log', '--'", "'env', '--', 'ls', '--'", "'x', '--', '{{ payload.b }}'"] {
+        plan(run).unwrap();
     }
 }
 
@@ -115,4 +151,28 @@ fn mistakes_in_templates_of_arguments_are_named() {
     check("run = ['sh', '-c', 'echo {{ payload.a }}']", "`sh` would run what an event says");
     check("run = ['x', '-{{ payload.a }}']", "which option this is");
     check("run = ['x', '${data.id}']", "nothing is put in for `${data.id}`");
+    // What to write instead is nothing that is refused then.
+    let text = "run = ['sh', '-c', 'echo ${data.id}']";
+    let read = crate::handler::kind("command").unwrap().read;
+    let problems = crate::settings::read(text, Path::new("."), read).problems;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].help.contains("from a variable: `fields = "), "{problems:?}");
+}
+
+/// Braces that only a program reads are no template: code and workers may have them.
+#[tokio::test]
+async fn text_without_an_expression_is_a_plain_argument() {
+    let raw = "{% raw %}{{.Names}}{% endraw %}";
+    for text in [
+        format!("run = ['sh', '-c', 'docker ps --format {raw}']"),
+        format!("run = ['docker', 'ps', '--format', '{raw}']\nmode = 'worker'"),
+    ] {
+        let (settings, problems) = try_settings("command", &text, Path::new("."));
+        assert!(problems.is_empty(), "{problems:?}");
+        assert!(settings.unwrap().texts().is_empty());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("run = ['sh', '-c', 'printf \"%s\" \"{raw}\" > out']");
+    handler("command", &text, folder.path()).handle(&[delivery("1")]).await.unwrap();
+    assert_eq!(std::fs::read_to_string(folder.path().join("out")).unwrap(), "{{.Names}}");
 }
