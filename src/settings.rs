@@ -60,7 +60,7 @@ pub use secret_header::{SecretHeader, SecretHeaderError};
 pub use secret_names::{is_secret_header, names_secret};
 pub use spelled_out::{without_secret_arguments, without_secrets, written_secrets};
 pub use table::Table;
-pub use tokens::token_at;
+pub use tokens::TokenFinder;
 pub use units::{BadUnit, ByteSize, parse_duration, show_duration};
 pub use unknown::KNOWN_HERE;
 pub use value::{FromToml, Value};

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::secret_names::{is_secret_name, is_value};
+
 /// Hosts whose paths are secrets, each with what stands before the secret.
 const HOOKS: &[(&str, &str)] = &[
     ("api.telegram.org", "/bot"),
@@ -47,6 +49,50 @@ pub(super) fn looks_random(value: &str) -> bool {
         run.len() >= KEY_CHARS && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic)
     };
     value.split(|c: char| !c.is_ascii_alphanumeric()).any(is_random)
+}
+
+/// Whether a name of letters and digits was made by chance, not chosen: letters and digits, small letters and
+/// capitals follow each other in it more often than in words (`githubWebhookSecret2`), or it has no end.
+pub(super) fn looks_made(name: &str) -> bool {
+    let is_change = |(one, next): (&u8, &u8)| {
+        let is_digit = one.is_ascii_digit() != next.is_ascii_digit();
+        let are_both = one.is_ascii_alphanumeric() && next.is_ascii_alphanumeric();
+        are_both && (is_digit || one.is_ascii_lowercase() && next.is_ascii_uppercase())
+    };
+    let bytes = name.as_bytes();
+    let n_changes = bytes.iter().zip(bytes.iter().skip(1)).filter(|pair| is_change(*pair)).count();
+    let n_chars = bytes.iter().filter(|byte| byte.is_ascii_alphanumeric()).count();
+    let mut runs = name.split(|c: char| !c.is_ascii_alphanumeric());
+    n_changes >= CHANGES_MIN && n_changes * WORD_CHARS_MEAN >= n_chars
+        || runs.any(|run| run.len() >= WORD_CHARS_MAX)
+}
+
+const CHANGES_MIN: usize = 3;
+/// Words are as long at least, taken together.
+const WORD_CHARS_MEAN: usize = 5;
+const WORD_CHARS_MAX: usize = 24;
+
+/// Where passwords stand that a text of SQL has in it: `password='…'`, and `password=…` within a literal, as it
+/// is told to `dblink`. What stands there without quotes elsewhere is a column or a parameter.
+pub(super) fn in_literals(text: &str) -> Vec<Range<usize>> {
+    let place = |at: usize| {
+        let before = text.get(..at)?;
+        let name = before.trim_end();
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let name = name.get(name.trim_end_matches(is_part).len()..)?.to_ascii_lowercase();
+        if !is_secret_name(&name) && !["pass", "pwd"].contains(&name.as_str()) {
+            return None;
+        }
+        let behind = text.get(at + 1..)?.trim_start();
+        let value = behind.trim_start_matches(['\'', '"', '\\']);
+        let n_quotes = before.matches('\'').count() + before.matches("$$").count();
+        let is_literal = value.len() < behind.len() || n_quotes % 2 == 1;
+        let start = text.len() - value.len();
+        let is_end = |c: char| c.is_whitespace() || "'\";)\\".contains(c);
+        let length = value.find(is_end).unwrap_or(value.len());
+        (is_literal && is_value(value) && length > 0).then_some(start..start + length)
+    };
+    text.match_indices('=').filter_map(|(at, _)| place(at)).collect()
 }
 
 /// Where the paths of addresses in `text` are secrets.

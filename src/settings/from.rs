@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde_json::{Value as Json, json};
 
-use super::hidden::is_secret_itself;
+use super::hidden::{is_dollar_name, is_secret_itself, path_of_address};
 use super::home::{NO_HOME, NO_HOME_HELP, starts_at_home};
 use super::meant::{meant_address, meant_duration, meant_size};
 use super::table::Table;
@@ -329,29 +329,9 @@ impl FromToml for SecretRef {
         } else if table.has("create") && !table.has("file") {
             table.problem("create", "only a file can be created", "leave `create` out");
         }
-        if ways == 1 && reject_itself(&table) {
+        if ways == 1 && is_rejected(&table) {
             table.finish();
             return None;
-        }
-        if let Some(name) = env.as_ref()
-            && (name.is_empty() || name.contains(['$', '=', '\0']))
-        {
-            let bare: String = name.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
-            let meant = if bare.is_empty() { "APP_SECRET" } else { &bare };
-            table.problem(
-                "env",
-                "this is not the name of an environment variable",
-                format_args!("as in `{{ env = \"{meant}\" }}`"),
-            );
-        }
-        if let Some(name) = credential.as_ref()
-            && (name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']))
-        {
-            table.problem(
-                "credential",
-                "this is not the name of a credential",
-                "as in `{ credential = \"app\" }`",
-            );
         }
         table.finish();
         let file = file.map(|path| Self::File { path, create: create.unwrap_or(false) });
@@ -362,14 +342,36 @@ impl FromToml for SecretRef {
     }
 }
 
-/// Tells where the secret itself was written in place of where it is kept.
-fn reject_itself(table: &Table<'_>) -> bool {
+/// Tells where the secret itself was written in place of where it is kept, or what names no place.
+fn is_rejected(table: &Table<'_>) -> bool {
     let itself = ["env", "file", "credential"]
         .into_iter()
         .find(|way| table.text_of(way).is_some_and(|text| is_secret_itself(way, text)));
     if let Some(way) = itself {
         let help = "write it into a file, and `{ file = \"data/secrets/…\" }` here";
         table.problem(way, "this is a secret itself, not where it is kept", help);
+        return true;
     }
-    itself.is_some()
+    if let Some(path) = table.text_of("file").and_then(path_of_address) {
+        let help = format_args!("write the path: `{{ file = \"{path}\" }}`");
+        table.problem("file", "this is an address, and a secret is read from a path", help);
+        return true;
+    }
+    let env = table.text_of("env");
+    if let Some(name) = env.filter(|name| name.is_empty() || name.contains(['$', '=', '\0'])) {
+        // Another text with a `$` may be a password.
+        let bare = name.trim_matches(['$', '{', '}']);
+        let meant = if is_dollar_name(name) { bare } else { "APP_SECRET" };
+        let help = format_args!("as in `{{ env = \"{meant}\" }}`");
+        table.problem("env", "this is not the name of an environment variable", help);
+        return true;
+    }
+    let is_name =
+        |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
+    let is_wrong = table.text_of("credential").is_some_and(|name| !is_name(name));
+    if is_wrong {
+        let help = "as in `{ credential = \"app\" }`";
+        table.problem("credential", "this is not the name of a credential", help);
+    }
+    is_wrong
 }

@@ -6,10 +6,10 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::addresses::looks_random;
+use super::addresses::{in_literals, looks_made, looks_random};
 use super::path::join;
 use super::secret_names::{is_literal_secret, names_secret};
-use super::spelled_out::{self, guessed, secret_of_argument, without_written_secrets};
+use super::spelled_out::{self, guessed, secrets_of_arguments, without_written_secrets};
 use super::tokens;
 use super::{Problem, Severity};
 
@@ -74,6 +74,8 @@ enum Below {
     Columns,
     /// Headers of what is sent.
     Headers,
+    /// Texts of SQL, with literals in them.
+    Statements,
     /// A key with an address in it, which may be written without its scheme.
     Address,
 }
@@ -84,7 +86,7 @@ impl HiddenTexts {
             let key: &str = key.get_ref();
             // Where a secret is kept is no secret, unless it was written in place of that.
             match value.get_ref().as_str().filter(|_| PLACES.contains(&key)) {
-                Some(text) if is_secret_itself(key, text) => self.places.push(value.span()),
+                Some(text) if !may_be_shown(key, text) => self.places.push(value.span()),
                 Some(_) => {}
                 None => self.walk_named(&join(path, key), key, value, below),
             }
@@ -97,6 +99,7 @@ impl HiddenTexts {
             Below::Columns => Below::Columns,
             _ if key == "columns" => Below::Columns,
             _ if key == "headers" => Below::Headers,
+            _ if key == "statements" => Below::Statements,
             // Whatever a program is told may be a secret.
             _ if key == "value" || key == "env" || names_secret(key) => Below::Secret,
             Below::Headers if is_literal_secret(key, value.get_ref().as_str()) => Below::Secret,
@@ -119,12 +122,15 @@ impl HiddenTexts {
             DeValue::Array(items) => {
                 // A list is shown as a whole, or not at all.
                 let n_partly = self.partly.len();
-                let texts = || items.iter().map(|item| item.get_ref().as_str().unwrap_or_default());
-                let program = texts().next().unwrap_or_default();
-                for (before, item) in std::iter::once("").chain(texts()).zip(items) {
-                    let text = item.get_ref().as_str().unwrap_or_default();
-                    if secret_of_argument(program, before, text).is_some() {
+                let texts = items.iter().map(|item| item.get_ref().as_str().unwrap_or_default());
+                // A command in one text, which a shell may be given.
+                let is_command = |text: &str| text.contains(' ') && !guessed(text).is_empty();
+                let is_run = path == "run" || path.ends_with(".run");
+                for ((text, place), item) in secrets_of_arguments(texts).zip(items) {
+                    if place.is_some() {
                         self.spell_out(path, item);
+                    } else if is_run && is_command(text) {
+                        self.places.push(item.span());
                     }
                     self.walk(path, item, below);
                 }
@@ -132,6 +138,11 @@ impl HiddenTexts {
             }
             DeValue::String(_) if below == Below::Secret => self.places.push(value.span()),
             DeValue::String(text) if below == Below::Address && has_bare_password(text) => {
+                self.places.push(value.span());
+            }
+            DeValue::String(text)
+                if below == Below::Statements && !in_literals(text).is_empty() =>
+            {
                 self.places.push(value.span());
             }
             DeValue::String(text) if !spelled_out::places(text).is_empty() => {
@@ -220,20 +231,49 @@ fn is_short(name: &str) -> bool {
 /// Whether the secret was written where the place of it is asked for: an address, a token of a well-known form,
 /// or what no variable is called.
 pub(super) fn is_secret_itself(key: &str, text: &str) -> bool {
-    let is_lower = || text.contains(|c: char| c.is_ascii_lowercase());
-    let is_no_name = || !text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
     match key {
-        // `$NAME` is a slip of its own.
-        "env" if text.starts_with('$') => false,
-        "env" => is_no_name() || is_lower() && looks_random(text) || is_granting(text),
-        "file" | "credential" => text.contains("://") || is_granting(text),
+        "env" => {
+            let name = if is_dollar_name(text) { text.trim_matches(['$', '{', '}']) } else { text };
+            let name = name.trim_start_matches('$');
+            let is_lower = name.contains(|c: char| c.is_ascii_lowercase());
+            let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
+            let is_made = is_lower && looks_random(name) && looks_made(name);
+            !is_name || is_made || is_granting(name)
+        }
+        "file" | "credential" => {
+            text.contains("://") && path_of_address(text).is_none() || is_granting(text)
+        }
         _ => false,
     }
 }
 
-/// Whether a text begins with a token.
+/// Whether it is a variable's name as a shell is told it: `$NAME`, a slip that can be told. Any other text with
+/// a `$` may be a password.
+pub(super) fn is_dollar_name(text: &str) -> bool {
+    let Some(name) = text.strip_prefix('$') else { return false };
+    let name = name.strip_prefix('{').unwrap_or(name);
+    let name = name.strip_suffix('}').unwrap_or(name);
+    let is_one = |c: char| c.is_ascii_uppercase() || c == '_';
+    name.starts_with(is_one) && name.chars().all(|c| is_one(c) || c.is_ascii_digit())
+}
+
+/// The path in `file:///run/secrets/x`.
+pub(super) fn path_of_address(text: &str) -> Option<&str> {
+    let path = text.strip_prefix("file:")?;
+    let path = path.strip_prefix("//").unwrap_or(path);
+    (!path.is_empty() && !path.contains(['@', ':', '?'])).then_some(path)
+}
+
+/// Whether what is told of the place of a secret may be shown.
+fn may_be_shown(key: &str, text: &str) -> bool {
+    let is_odd = key == "env" && text.contains('$') && !is_dollar_name(text);
+    !is_odd && !is_secret_itself(key, text)
+}
+
+/// Whether a text begins with a token, and not with a name like `whsec_production`.
 fn is_granting(text: &str) -> bool {
-    tokens::token_at(text).is_some() || text.starts_with("-----BEGIN")
+    let is_made = || looks_made(text) || tokens::AMAZON.iter().any(|start| text.starts_with(start));
+    tokens::token_at(text).is_some() && is_made() || text.starts_with("-----BEGIN")
 }
 
 /// Whether a text grants access by itself. A template is none: its values come later.

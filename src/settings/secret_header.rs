@@ -40,7 +40,9 @@ impl SecretHeader {
         if is_literal_secret(name.as_str(), value.as_str()) {
             // Others have the secret as it is.
             let text = value.as_str().unwrap_or_default();
-            let prefix = match behind_scheme(text).and_then(|place| text.get(..place.start)) {
+            let prefix = match behind_scheme(name.as_str(), text)
+                .and_then(|place| text.get(..place.start))
+            {
                 Some(scheme) => format!("prefix = \"{scheme}\", "),
                 None if name.as_str().ends_with("authorization") => {
                     "prefix = \"Bearer \", ".to_owned()

@@ -51,9 +51,18 @@ const ENDS: [&str; 9] = [
     "subscription-key",
 ];
 
+/// Whether the header's name says that `value` is a secret; not in `X-Site-Auth: enabled`.
+pub(super) fn is_named_header(name: &str, value: &str) -> bool {
+    let is_switch = SWITCHES.iter().any(|word| value.trim().eq_ignore_ascii_case(word));
+    names_secret(name) || names_secret_header(name) && !is_switch
+}
+
+const SWITCHES: [&str; 10] =
+    ["true", "false", "on", "off", "yes", "no", "none", "enabled", "disabled", "required"];
+
 /// Whether a header's value is a secret, by the header's name or its own first word.
 pub fn is_secret_header(name: &str, value: &str) -> bool {
-    names_secret_header(name) || behind_scheme(value).is_some()
+    is_named_header(name, value) || behind_scheme(name, value).is_some()
 }
 
 /// The same of what an owner wrote: what is filled in later is none.
@@ -65,12 +74,22 @@ pub(super) fn is_literal_secret(name: &str, value: Option<&str>) -> bool {
 /// Words before a secret in a header and in what curl is told.
 pub(super) const SCHEMES: [&str; 6] = ["bearer", "basic", "token", "bot", "apikey", "geniekey"];
 
-/// What follows the name of a scheme (`Bearer …`) at the start of a header's value.
-pub(super) fn behind_scheme(value: &str) -> Option<Range<usize>> {
+/// Those of them that begin other texts as often: `Token expired`, `Basic plan`.
+const WORDS: [&str; 3] = ["basic", "token", "bot"];
+
+/// No word behind one of these is as long.
+const WORD_CHARS: usize = 16;
+
+/// What follows the name of a scheme (`Bearer …`) at the start of the value of the header `name`.
+pub(super) fn behind_scheme(name: &str, value: &str) -> Option<Range<usize>> {
     let (scheme, secret) = value.split_once(' ')?;
-    let is_known = SCHEMES.contains(&scheme.to_ascii_lowercase().as_str());
+    let (name, scheme_lower) = (name.to_ascii_lowercase(), scheme.to_ascii_lowercase());
+    let is_known = SCHEMES.contains(&scheme_lower.as_str());
     let is_one = is_value(secret) && !secret.contains(' ');
-    (is_known && is_one).then_some(scheme.len() + 1..value.len())
+    let is_told = name.ends_with("authorization") || name.ends_with("-auth");
+    let is_code = secret.len() >= WORD_CHARS || secret.contains(|c: char| c.is_ascii_digit());
+    (is_known && is_one && (is_told || is_code || !WORDS.contains(&scheme_lower.as_str())))
+        .then_some(scheme.len() + 1..value.len())
 }
 
 /// `access_token` and `--api-key`; not `token_type`, `max_tokens` or `--password-file`.

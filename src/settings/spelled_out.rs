@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
-use super::addresses::{fields, in_paths, is_parameter_of_secret, looks_random};
-use super::secret_names::{SCHEMES, is_secret_name, is_value, names_secret_header};
+use super::addresses::{fields, in_literals, in_paths, is_parameter_of_secret, looks_random};
+use super::secret_names::{SCHEMES, is_named_header, is_secret_name, is_value};
 use super::tokens;
 
 /// `text` with `instead` in place of the values of parameters that are named like secrets, and of paths that
@@ -42,48 +42,97 @@ fn without(text: &str, places: Vec<Range<usize>>, instead: &str) -> String {
 
 /// The same for a program's arguments, where a value may also come behind its name.
 pub fn without_secret_arguments(arguments: &[String], instead: &str) -> Vec<String> {
-    let program = arguments.first().map_or("", String::as_str);
-    let before = std::iter::once("").chain(arguments.iter().map(String::as_str));
-    let shown = arguments.iter().zip(before).map(|(argument, before)| {
-        match secret_of_argument(program, before, argument) {
-            Some(place) => without(argument, vec![place], instead),
-            None => without_secrets(argument, instead),
-        }
+    let words = arguments.iter().map(String::as_str);
+    let shown = secrets_of_arguments(words).map(|(argument, place)| match place {
+        Some(place) => without(argument, vec![place], instead),
+        None => without_secrets(argument, instead),
     });
     shown.collect()
 }
 
-/// Where the secret stands in an argument of `program`: the whole value behind `--password`, that of a header,
-/// and how curl and the clients of MySQL are told one.
-pub(super) fn secret_of_argument(
-    program: &str,
-    before: &str,
-    argument: &str,
-) -> Option<Range<usize>> {
+/// Programs that are told a secret in a way of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Client {
+    Curl,
+    MySql,
+    Other,
+}
+
+impl Client {
+    fn of(program: &str) -> Self {
+        let name = program.rsplit('/').next().unwrap_or_default();
+        let name = name.trim_start_matches(['$', '(', '`']);
+        match name {
+            "curl" => Self::Curl,
+            _ if name.starts_with("mysql") || name.starts_with("mariadb") => Self::MySql,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Each word of a command with where a secret stands in it: the whole value behind `--password`, that of a
+/// header, and how curl and the clients of MySQL are told one.
+pub(super) fn secrets_of_arguments<'t>(
+    words: impl Iterator<Item = &'t str>,
+) -> impl Iterator<Item = (&'t str, Option<Range<usize>>)> {
+    let (mut client, mut before) = (Client::Other, None::<&str>);
+    words.map(move |word| {
+        let next = Client::of(word);
+        let is_next = |before: &str| {
+            before.ends_with([';', '|', '&', '(']) || next != Client::Other && is_wrapper(before)
+        };
+        if before.is_none_or(is_next) {
+            client = next;
+        }
+        let place = secret_of_argument(client, before.unwrap_or_default(), word);
+        before = Some(word);
+        (word, place)
+    })
+}
+
+/// Whether the next word may be that of a program.
+fn is_wrapper(word: &str) -> bool {
+    ["-c", "sudo", "exec", "env", "then", "do"].contains(&word)
+}
+
+fn secret_of_argument(client: Client, before: &str, argument: &str) -> Option<Range<usize>> {
     if is_value_of(before, argument) {
         return Some(0..argument.len());
     }
-    let program = program.rsplit('/').next().unwrap_or_default();
-    let is_user = ["-u", "--user", "-U", "--proxy-user"].contains(&before) && program == "curl";
-    let is_client = program.starts_with("mysql") || program.starts_with("mariadb");
-    let start = if is_user {
-        argument.find(':')? + 1
-    } else if is_client && argument.starts_with("-p") {
-        "-p".len()
-    } else {
-        start_of_value(argument)?
+    let start = match client {
+        Client::Curl if start_of_user(before) == Some(before.len()) => argument.find(':')? + 1,
+        Client::Curl if start_of_user(argument).is_some() => argument.find(':')? + 1,
+        Client::MySql if argument.starts_with("-p") => "-p".len(),
+        _ => start_of_value(argument)?,
     };
     let value = argument.get(start..)?;
     is_value(value).then_some(start..argument.len())
 }
 
+/// Where the user begins that curl is told, at the end where it is the next word: `-u`, `-sSume:password`.
+fn start_of_user(argument: &str) -> Option<usize> {
+    if ["--user", "--proxy-user"].contains(&argument) {
+        return Some(argument.len());
+    }
+    let letters = argument.strip_prefix('-')?;
+    let at = letters.find(|c| !CURL_SWITCHES.contains(c))?;
+    letters.get(at..)?.starts_with(['u', 'U']).then_some("-u".len() + at)
+}
+
+/// Its short options without a value.
+const CURL_SWITCHES: &str = "#046BGIJLMNORSVafgijklnpqsv";
+
 /// Where the value begins in `X-Api-Key: value` and `API_KEY=value`, where the name is that of a secret.
 fn start_of_value(text: &str) -> Option<usize> {
     let is_one = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
-    let length = text.find(|c| !is_one(c))?;
-    let (name, rest) = text.split_at_checked(length)?;
+    // As curl and wget are told a header in one word.
+    let header = text.strip_prefix("-H").or_else(|| text.strip_prefix("--header="));
+    let line = header.unwrap_or(text).trim_start_matches(['\'', '"']);
+    let length = line.find(|c| !is_one(c))?;
+    let (name, rest) = line.split_at_checked(length)?;
     let value = rest.strip_prefix([':', '='])?.trim_start_matches(' ');
-    let is_secret = !name.starts_with('-') && (is_secret_name(name) || names_secret_header(name));
+    let is_secret =
+        !name.starts_with('-') && (is_secret_name(name) || is_named_header(name, value));
     (is_secret && !is_path(value)).then_some(text.len() - value.len())
 }
 
@@ -135,23 +184,20 @@ fn with_granting(text: &str, mut places: Vec<Range<usize>>) -> Vec<Range<usize>>
 }
 
 /// Whatever may be a secret in a text that is hidden as a whole: nothing of it is told where parts of that text are.
+/// Of a command each such word is one as a whole.
 pub(super) fn guessed(text: &str) -> Vec<&str> {
-    let words: Vec<&str> = text
-        .split(|c: char| c.is_whitespace() || "\"'`".contains(c))
-        .filter(|word| !word.is_empty())
-        .collect();
-    let program = words.first().copied().unwrap_or_default();
-    let pairs = words.iter().zip(words.iter().skip(1));
-    let behind = pairs.filter_map(|(before, word)| {
+    let words = text.split_whitespace().map(|word| word.trim_matches(['"', '\'', '`']));
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let before = std::iter::once("").chain(words.iter().copied());
+    let behind = secrets_of_arguments(words.iter().copied()).zip(before);
+    let behind = behind.filter_map(|((word, place), before)| {
         let is_scheme = SCHEMES.contains(&before.to_ascii_lowercase().as_str());
         let is_named = before.strip_suffix(':').is_some_and(is_secret_name);
-        let place = secret_of_argument(program, before, word)
-            .or_else(|| (is_scheme || is_named).then_some(0..word.len()))?;
-        word.get(place)
+        (place.is_some() || is_scheme || is_named).then_some(word)
     });
-    let places = places(text).into_iter().filter_map(|place| text.get(place));
-    let without_scheme = tokens::password_without_scheme(text).and_then(|place| text.get(place));
-    behind.chain(places).chain(without_scheme).collect()
+    let places = places(text).into_iter().chain(in_literals(text));
+    let places = places.chain(tokens::password_without_scheme(text));
+    behind.chain(places.filter_map(|place| text.get(place))).collect()
 }
 
 /// Where the values of `?NAME=value`, `&NAME=value` and `--NAME=value` stand in `text`, where the name

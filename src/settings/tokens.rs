@@ -39,48 +39,85 @@ const TOKENS: [(&str, usize); 32] = [
     ("eyJ", 30),
 ];
 /// Amazon's key ids: so many capitals and digits behind it.
-const AMAZON: [&str; 2] = ["AKIA", "ASIA"];
+pub(super) const AMAZON: [&str; 2] = ["AKIA", "ASIA"];
 const AMAZON_LENGTH: usize = 16;
 
 /// The length of the token that `text` begins with.
-pub fn token_at(text: &str) -> Option<usize> {
-    let is_one = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-    let word = text.get(..text.find(|c| !is_one(c)).unwrap_or(text.len()))?.trim_end_matches('.');
-    let is_token = TOKENS.iter().any(|(start, length)| {
-        let rest = word.strip_prefix(start);
-        rest.is_some_and(|rest| rest.len() >= *length)
-    });
-    // The head of a token is JSON in base64, between points.
-    let is_jwt = !word.starts_with("eyJ") || word.matches('.').count() >= 2;
-    let is_key = AMAZON.iter().any(|start| {
-        let is_one = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();
-        word.strip_prefix(start)
-            .is_some_and(|rest| rest.len() == AMAZON_LENGTH && rest.chars().all(is_one))
-    });
-    (is_token && is_jwt || is_key).then_some(word.len()).or_else(|| bot_token(text))
+pub(super) fn token_at(text: &str) -> Option<usize> {
+    TokenFinder::new(text).at(0)
 }
 
-/// Telegram's, as in `123456:ABC-DEF…`.
+/// Looks at the places of a text, from its beginning on. Where a word ends is looked for once: a token may
+/// begin at each part of a word, and to look anew from each of them takes too long in a text without blanks.
+#[derive(Debug)]
+pub struct TokenFinder<'t> {
+    text: &'t str,
+    /// Where the last word that was looked at ends, with the points behind it.
+    until: usize,
+    /// The same without them.
+    end: usize,
+    /// Before it stand two points of that word behind each place.
+    two_points: usize,
+}
+
+impl<'t> TokenFinder<'t> {
+    pub fn new(text: &'t str) -> Self {
+        Self { text, until: 0, end: 0, two_points: 0 }
+    }
+
+    /// The length of the token that begins at `at`, which is not before the place that was asked for last.
+    pub fn at(&mut self, at: usize) -> Option<usize> {
+        let rest = self.text.get(at..)?;
+        if at >= self.until {
+            let is_one = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+            let length = rest.find(|c| !is_one(c)).unwrap_or(rest.len());
+            let word = rest.get(..length)?.trim_end_matches('.');
+            self.until = at + length;
+            self.end = at + word.len();
+            let point = word.rmatch_indices('.').nth(1);
+            self.two_points = point.map_or(0, |(point, _)| at + point);
+        }
+        let word = self.text.get(at..self.end)?;
+        let is_token = TOKENS.iter().any(|(start, length)| {
+            let rest = word.strip_prefix(start);
+            rest.is_some_and(|rest| rest.len() >= *length)
+        });
+        // The head of a token is JSON in base64, between points.
+        let is_jwt = !word.starts_with("eyJ") || at < self.two_points;
+        let is_key = AMAZON.iter().any(|start| {
+            let is_one = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();
+            word.strip_prefix(start)
+                .is_some_and(|rest| rest.len() == AMAZON_LENGTH && rest.chars().all(is_one))
+        });
+        (is_token && is_jwt || is_key).then_some(word.len()).or_else(|| bot_token(rest))
+    }
+}
+
+/// Telegram's, as in `123456:ABC-DEF…`. A text without `:` is not searched for one to its end.
 fn bot_token(text: &str) -> Option<usize> {
-    let (id, rest) = text.split_once(':')?;
-    let is_id = (6..=12).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_digit());
+    let digits = text.bytes().take(BOT_ID_MAX + 1).take_while(u8::is_ascii_digit).count();
+    let is_id = (BOT_ID_MIN..=BOT_ID_MAX).contains(&digits);
+    let rest = text.get(digits..)?.strip_prefix(':').filter(|_| is_id)?;
     let is_one = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     let length = rest.find(|c| !is_one(c)).unwrap_or(rest.len());
-    (is_id && length >= BOT_TOKEN_MIN).then_some(id.len() + 1 + length)
+    (length >= BOT_TOKEN_MIN).then_some(digits + 1 + length)
 }
 
+const BOT_ID_MIN: usize = 6;
+const BOT_ID_MAX: usize = 12;
 const BOT_TOKEN_MIN: usize = 30;
 
 /// Where tokens stand.
 pub(super) fn tokens(text: &str) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::new();
+    let mut finder = TokenFinder::new(text);
     let (mut end, mut is_within) = (0, false);
     for (at, byte) in text.bytes().enumerate() {
         let may_begin = at >= end && !is_within;
         is_within = byte.is_ascii_alphanumeric();
         if may_begin
             && is_within
-            && let Some(length) = text.get(at..).and_then(token_at)
+            && let Some(length) = finder.at(at)
         {
             end = at + length;
             found.push(at..end);

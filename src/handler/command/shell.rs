@@ -4,7 +4,9 @@ use std::path::Path;
 
 use super::code::SHELLS;
 use crate::expr::foreign_placeholder;
-use crate::settings::{NO_HOME, NO_HOME_HELP, Table, Value, starts_at_home};
+use crate::settings::{
+    NO_HOME, NO_HOME_HELP, Table, Value, starts_at_home, without_secret_arguments,
+};
 use crate::text::can_be_variable;
 
 /// How a program learns of the event.
@@ -47,8 +49,11 @@ pub(super) fn warn_of_template(text: &str, value: &Value<'_>) {
 pub(super) fn is_one_text(table: &mut Table<'_>) -> bool {
     let Some(text) = table.text_of("run") else { return false };
     let parts: Vec<&str> = text.split_whitespace().collect();
-    let instead =
-        if parts.iter().any(|part| is_sign(part)) { in_shell(text) } else { as_list(&parts) };
+    let instead = if parts.iter().any(|part| is_sign(part)) {
+        in_shell(text)
+    } else {
+        as_list(&without_secrets(&parts))
+    };
     table.reject(
         "run",
         "the program and its arguments are a list: there is no shell that would split a text",
@@ -68,7 +73,8 @@ pub(super) fn warn(table: &Table<'_>, run: &[&str]) {
     {
         let has_sign = parts.iter().any(|part| is_sign(part));
         if has_sign || !first.contains('/') {
-            let instead = if has_sign { in_shell(program) } else { as_list(&parts) };
+            let instead =
+                if has_sign { in_shell(program) } else { as_list(&without_secrets(&parts)) };
             let message = "no shell splits this text: it is the name of one program";
             table.warning("run", message, format_args!("write `run = {instead}`"));
         }
@@ -97,13 +103,18 @@ fn is_shell(run: &[&str]) -> bool {
     names.any(|name| SHELLS.iter().any(|shell| name == *shell))
 }
 
-fn as_list(parts: &[&str]) -> String {
+fn without_secrets(parts: &[&str]) -> Vec<String> {
+    let parts: Vec<String> = parts.iter().map(|part| (*part).to_owned()).collect();
+    without_secret_arguments(&parts, "…")
+}
+
+fn as_list(parts: &[String]) -> String {
     let parts: Vec<String> = parts.iter().map(|part| format!("{part:?}")).collect();
     format!("[{}]", parts.join(", "))
 }
 
 fn in_shell(text: &str) -> String {
-    as_list(&["/bin/sh", "-c", text.trim()])
+    as_list(&["/bin/sh", "-c", text.trim()].map(str::to_owned))
 }
 
 /// An argument as a shell is told it; what is meant for the shell stays as it is.
