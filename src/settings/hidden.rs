@@ -125,7 +125,7 @@ impl HiddenTexts {
                 let texts = items.iter().map(|item| item.get_ref().as_str().unwrap_or_default());
                 // A command in one text, which a shell may be given.
                 let is_command = |text: &str| text.contains(' ') && !guessed(text).is_empty();
-                let is_run = path == "run" || path.ends_with(".run");
+                let is_run = path.rsplit('.').next() == Some("run");
                 for ((text, place), item) in secrets_of_arguments(texts).zip(items) {
                     if place.is_some() {
                         self.spell_out(path, item);
