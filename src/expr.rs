@@ -59,7 +59,7 @@ pub use lead::Lead;
 pub use minijinja::Value;
 pub use misled::{MisleadingPart, misleading_parts};
 pub use placeholder::placeholder;
-pub use scope::Scope;
+pub use scope::{ROOTS, Scope};
 pub use slips::foreign_placeholder;
 pub use striptags::striptags;
 

@@ -120,18 +120,21 @@ pub(super) fn date(args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
         Error::new(ErrorKind::InvalidOperation, message)
     })?;
     // A day is that day in every zone, not the evening before in America.
-    let day = value.as_str().filter(|text| is_day(text)).and_then(|_| in_zone(moment, &zone));
+    let day = value.as_str().and_then(day).and_then(|day| in_zone(day, &zone));
     show(day.unwrap_or(moment), &zone, &format).map(Value::from)
 }
 
-/// Whether a text in one of the forms has neither a time in it nor an offset.
-fn is_day(text: &str) -> bool {
+/// The midnight, as in UTC, of a text that has neither a time in it nor an offset. A zone that is named by its
+/// place does not move a day either.
+fn day(text: &str) -> Option<CalendarTime> {
     let text = text.trim();
+    let text = with_named_zone(text).map_or(text, |(local, _)| local);
     if let Ok(pieces) = Pieces::parse(text) {
-        return pieces.time().is_none() && pieces.to_numeric_offset().is_none();
+        let is_day = pieces.time().is_none() && pieces.to_numeric_offset().is_none();
+        return is_day.then(|| iso(text))?;
     }
     let (text, offset) = with_offset(text);
-    offset.is_empty() && DAYS.iter().any(|day| of_day(day, &text, "+0000").is_some())
+    DAYS.iter().filter(|_| offset.is_empty()).find_map(|day| of_day(day, &text, "+0000"))
 }
 
 fn zone_of(name: &str) -> Result<TimeZone, Error> {

@@ -9,6 +9,9 @@ use minijinja::{Error, ErrorKind, Value};
 use crate::body::{self, UnreadableBody};
 use crate::event::{Delivery, Event, EventId, Headers};
 
+/// What of an event an expression names; `events` is a list of these three.
+pub const ROOTS: [&str; 3] = ["event", "payload", "data"];
+
 /// What an expression sees. Cheap to make and to clone; a body is parsed when an expression first
 /// asks for it, and then once for all handlers.
 #[derive(Clone, Debug)]

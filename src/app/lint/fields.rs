@@ -5,7 +5,7 @@ use std::sync::Arc;
 use minijinja::value::ValueKind;
 
 use crate::event::Event;
-use crate::expr::{Field, Part, Value};
+use crate::expr::{Field, Part, ROOTS, Value};
 use crate::settings::nearest;
 use crate::text::is_field_name;
 
@@ -13,9 +13,6 @@ use super::{Lint, names, some_of};
 
 /// What an event has under `event`.
 const EVENT: [&str; 6] = ["id", "source", "type", "received_at", "headers", "query"];
-
-/// What an item of `events` has.
-const ROOTS: [&str; 3] = ["event", "payload", "data"];
 
 /// The most names that are told.
 const NAMES_MAX: usize = 12;

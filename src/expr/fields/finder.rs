@@ -6,12 +6,10 @@ use minijinja::machinery::{Span, Token};
 
 use super::terms::{KnownTerm, TextTokens};
 use super::{Field, Part};
+use crate::expr::ROOTS;
 
 /// How often macros are looked at with what they are called with. They may call each other.
 const CALLS_MAX: usize = 32;
-
-/// What an event is looked at by.
-const ROOTS: [&str; 3] = ["event", "payload", "data"];
 
 /// What may stand before a group and calls nothing.
 const WORDS: [&str; 8] = ["and", "or", "not", "in", "is", "if", "elif", "else"];

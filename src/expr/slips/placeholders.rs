@@ -1,11 +1,10 @@
 //! What other templates write for a value, in a text that is a template of ours: it would stay as it is.
 
+use crate::expr::ROOTS;
+
 /// Where a value stands in other templates, the longer signs first.
 const BRACKETS: [(&str, &str); 7] =
     [("<%=", "%>"), ("<%", "%>"), ("[[", "]]"), ("${", "}"), ("#{", "}"), ("{", "}"), ("%{", "}")];
-
-/// What of an event a template names.
-const ROOTS: [&str; 3] = ["payload", "data", "event"];
 
 /// The first place outside `{{ }}` where another template would put a field of the event, and what to
 /// write there.

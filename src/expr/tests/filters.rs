@@ -24,8 +24,15 @@ fn dates_are_read_in_every_form_and_shown_in_a_zone() {
     for moment in ["1735689600.123", "'1735689600.123'"] {
         check(&format!("{moment} | date('%T%.f')"), "00:00:00.123");
     }
-    for day in ["'2014-04-25'", "'25.04.2014'", "'Apr 25, 2014'", "'25 APR 2014'", "'25-Apr-2014'"]
-    {
+    for day in [
+        "'2014-04-25'",
+        "'25.04.2014'",
+        "'Apr 25, 2014'",
+        "'25 APR 2014'",
+        "'25-Apr-2014'",
+        "'2014-04-25[Europe/Berlin]'",
+        "'25.04.2014 Europe/Berlin'",
+    ] {
         for zone in ["America/New_York", "Asia/Tokyo", "UTC"] {
             check(&format!("{day} | date('%d.%m.%Y %H:%M', '{zone}')"), "25.04.2014 00:00");
         }
