@@ -1,5 +1,5 @@
 //! The way in where gateways share a log, against what the engine takes in the same run: `cargo bench --bench
-//! cluster [-- --secs N]`.
+//! cluster [-- --secs N --engine postgres|nats --connections N --gateways N]`.
 //!
 //! The limit is the engine alone: as many clients as there are senders, each appends an event of the same
 //! size and waits until it is acknowledged. For PostgreSQL each is a commit of one row over a connection of
@@ -41,13 +41,20 @@ const CONNECTIONS: [usize; 3] = [16, 64, 256];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let secs = arguments.iter().position(|argument| argument == "--secs");
-    let secs = secs.map_or(5, |at| arguments[at + 1].parse().unwrap());
+    let given = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name)?;
+        Some(arguments[at + 1].as_str())
+    };
+    let number = |name| -> Option<usize> { Some(given(name)?.parse().unwrap()) };
+    let secs = number("--secs").map_or(5, |secs| secs as u64);
+    let is_asked = |engine| given("--engine").is_none_or(|asked| asked == engine);
+    let all_connections = number("--connections").map_or(CONNECTIONS.to_vec(), |one| vec![one]);
+    let all_gateways = number("--gateways").map_or(vec![1, 3], |one| vec![one]);
     println!(
         "engine     gateways  conns         rate        p99    CPU of 1,000   engine alone   \u{f7}"
     );
-    for connections in CONNECTIONS {
-        for n_gateways in [1, 3] {
+    for connections in all_connections {
+        for &n_gateways in all_gateways.iter().filter(|_| is_asked("postgres")) {
             let server = servers::Server::postgres().unwrap();
             let limit = postgres_alone(&server.url("postgres"), connections, secs);
             let backend = format!("[queue.postgres]\nurl = \"{}\"\n", server.url("postgres"));
@@ -56,7 +63,7 @@ fn main() {
             });
             print("postgres", n_gateways, connections, &step, limit);
         }
-        for n_gateways in [1, 3] {
+        for &n_gateways in all_gateways.iter().filter(|_| is_asked("nats")) {
             let servers = nats::NatsServers::start(3, "").unwrap();
             let limit = nats_alone(&servers.urls(), connections, secs);
             let urls = serde_json::to_string(&servers.urls()).unwrap();

@@ -36,6 +36,7 @@ struct MemoryUnits {
     is_away: bool,
     is_refusing: bool,
     loses_answers: bool,
+    room: usize,
 }
 
 impl Default for MemoryEngine {
@@ -55,6 +56,7 @@ impl MemoryEngine {
             is_away: false,
             is_refusing: false,
             loses_answers: false,
+            room: usize::MAX,
         };
         Self {
             shared: Arc::new(Mutex::new(shared)),
@@ -89,6 +91,11 @@ impl MemoryEngine {
     /// Appends are made and answered `Unavailable` all the same.
     pub fn lose_answers(&self, loses_answers: bool) {
         lock(&self.shared).loses_answers = loses_answers;
+    }
+
+    /// Units of more bytes are `Full`, as with a disk that has only so much left.
+    pub fn set_room(&self, room: usize) {
+        lock(&self.shared).room = room;
     }
 
     /// Loses a unit in the middle.
@@ -137,6 +144,9 @@ impl LogEngine for MemoryEngine {
             return Err(EngineAppendError::TooLarge { max: self.unit_max });
         }
         let mut shared = self.available()?;
+        if unit.len() > shared.room {
+            return Err(EngineAppendError::Full("no room is left".to_owned()));
+        }
         let sequence = shared.next;
         shared.units.insert(sequence, unit.clone());
         shared.next += 1;

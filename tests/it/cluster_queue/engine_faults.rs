@@ -40,6 +40,29 @@ async fn while_the_engine_is_away_events_are_kept_and_forwarded_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_answered_waits_for_room_and_nothing_behind_it_goes_before() {
+    let cluster = Cluster::new();
+    let a = cluster.node("a").await;
+    let subscription = subscribe(&a, "web").await;
+    append(&a, "first").await;
+    // Room for a sign of life, for a small event too, and not for the large one before it.
+    cluster.engine.set_room(2_000);
+    let mut large = event("large");
+    large.body = vec![b'x'; 4_000].into();
+    a.append(large).await.unwrap();
+    for event_type in ["behind-1", "behind-2"] {
+        append(&a, event_type).await;
+    }
+    let (before, beats) = (a.newest(), a.view().applied);
+    until("signs of life go on", || a.view().applied > beats + 1).await;
+    assert_eq!((a.newest(), a.view().spilled), (before, 3));
+    cluster.engine.set_room(usize::MAX);
+    until_stored(&a, 4).await;
+    assert_eq!(types(&take(&*subscription, 4).await), ["first", "large", "behind-1", "behind-2"]);
+    until("nothing waits any more", || a.view().spilled == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn gateway_that_the_engine_refused_takes_part_again() {
     let cluster = Cluster::new();
     let a = cluster.node("a").await;
