@@ -52,6 +52,9 @@ const WORKER_BATCH_MAX: usize = 256;
 /// The most worker processes of one handler.
 const WORKERS_MAX: usize = 64;
 
+/// How a worker learns of an event.
+const WORKER_HELP: &str = "each line on its standard input says what is in an event";
+
 /// What a program may know of Gatepost's own environment.
 const KEPT: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 
@@ -128,7 +131,8 @@ impl Settings {
         table.limit("workers", WORKERS_MAX);
         let cwd = table.take::<PathBuf>("cwd");
         let account = AccountNames::read(table);
-        let env = table.table_like("env", "{ NAME = \"value\" }").map(read_env).unwrap_or_default();
+        let env = table.table_like("env", "{ NAME = \"value\" }");
+        let env = env.map(|env| read_env(env, mode)).unwrap_or_default();
         let fields = read_fields(table, mode, &env);
         if mode == Mode::Once && table.has("workers") {
             table.problem("workers", "this is for workers only", "add `mode = \"worker\"`");
@@ -140,11 +144,11 @@ impl Settings {
     }
 }
 
-fn read_env(mut table: Table<'_>) -> Vec<(String, EnvValue)> {
+fn read_env(mut table: Table<'_>, mode: Mode) -> Vec<(String, EnvValue)> {
     let mut env = Vec::new();
     for (name, value) in table.entries() {
         if shell::read_name(name, &value)
-            && let Some(read) = read_env_value(name, &value)
+            && let Some(read) = read_env_value(name, &value, mode)
         {
             env.push((name.to_owned(), read));
         }
@@ -167,7 +171,7 @@ fn read_fields(table: &mut Table<'_>, mode: Mode, env: &[(String, EnvValue)]) ->
     fields
 }
 
-fn read_env_value(name: &str, value: &Value<'_>) -> Option<EnvValue> {
+fn read_env_value(name: &str, value: &Value<'_>, mode: Mode) -> Option<EnvValue> {
     if value.is_table() {
         return value.clone().read().map(EnvValue::Secret);
     }
@@ -176,7 +180,7 @@ fn read_env_value(name: &str, value: &Value<'_>) -> Option<EnvValue> {
         value.problem("a variable cannot hold a zero byte", "write it without one");
         return None;
     }
-    shell::warn_of_template(&text, value);
+    shell::warn_of_template(&text, value, mode);
     if names_secret(name) {
         value.warning(
             "a secret does not stand in the configuration: whoever reads the file has it",

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::{Mode, code, shell};
+use super::{Mode, WORKER_HELP, code, shell};
 use crate::event::{Delivery, Failure};
 use crate::expr::{Escape, Lead, Scope, Template};
 use crate::handler::{Text, texts};
@@ -39,8 +39,9 @@ impl RunLine {
         if shell::is_one_text(table) {
             return None;
         }
+        let value = table.raw("run", "");
         let run = table.require::<Self>("run")?;
-        if run.program.is_empty() || run.texts_written().any(|text| text.contains('\0')) {
+        if run.program.is_empty() {
             table.problem(
                 "run",
                 "this names no program",
@@ -48,12 +49,13 @@ impl RunLine {
             );
             return None;
         }
+        warn_of_foreign_placeholders(&value?, mode);
         shell::warn(table, &run.texts_written().collect::<Vec<_>>());
         if mode == Mode::Worker && run.arguments.iter().any(RunArgument::is_template) {
             table.problem(
                 "run",
                 "a worker runs for many events: `{{ }}` in its arguments can mean none of them",
-                "take it out, since each line on its standard input says what is in an event, or write `mode = \"once\"`",
+                format_args!("take it out, since {WORKER_HELP}, or write `mode = \"once\"`"),
             );
         }
         Some(run)
@@ -133,13 +135,17 @@ impl RunArgument {
     /// The element at `index` of what is written.
     fn read(value: &Value<'_>, written: &[String], index: usize) -> Option<Self> {
         let text = written.get(index)?;
-        let objection = code::objection(written, index);
+        if text.contains('\0') {
+            value.problem(
+                "no program can be given a NUL character (`\\u0000`)",
+                "take it out: for Linux the text ends there",
+            );
+            return None;
+        }
         if !is_template(text) {
-            if let Some((message, help)) = texts::unread(text) {
-                value.warning(message, objection.map_or(help, |(_, help)| help.to_owned()));
-            }
             return Some(Self::Plain(text.clone()));
         }
+        let objection = code::objection(written, index);
         let template = texts::template_of(value, Escape::None)?;
         if let Some(text) = template.constant() {
             return Some(Self::Plain(text));
@@ -158,6 +164,23 @@ impl RunArgument {
         match self {
             Self::Plain(text) => text,
             Self::Template(template) => template.source(),
+        }
+    }
+}
+
+/// Tells of what other templates would put into an argument: here it stays as it is written.
+fn warn_of_foreign_placeholders(run: &Value<'_>, mode: Mode) {
+    let items = run.as_items().unwrap_or_default();
+    let written: Vec<String> =
+        items.iter().map(|item| item.as_str().unwrap_or_default().to_owned()).collect();
+    let arguments = items.iter().zip(&written).enumerate().skip(1);
+    for (index, (item, text)) in arguments.filter(|(_, (_, text))| !is_template(text)) {
+        let Some((message, help)) = texts::unread(text) else { continue };
+        match (mode, code::objection(&written, index)) {
+            // What helps elsewhere, `{{ }}` and `fields`, a worker refuses.
+            (Mode::Worker, _) => item.warning(message, format_args!("take it out: {WORKER_HELP}")),
+            (Mode::Once, Some((_, help))) => item.warning(message, help),
+            (Mode::Once, None) => item.warning(message, help),
         }
     }
 }
@@ -187,6 +210,13 @@ impl FromToml for RunLine {
             return Some(Self { program: String::new(), arguments: Vec::new() });
         };
         let name = program.clone().read::<String>()?;
+        if name.contains('\0') {
+            program.problem(
+                "no program's name has a NUL character (`\\u0000`) in it",
+                "take it out: for Linux the text ends there",
+            );
+            return None;
+        }
         if is_template(&name) {
             program.problem(
                 "no event says which program runs: its name is no template",

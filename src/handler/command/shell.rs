@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::code::SHELLS;
+use super::{Mode, WORKER_HELP};
 use crate::expr::foreign_placeholder;
 use crate::settings::{
     NO_HOME, NO_HOME_HELP, Table, Value, starts_at_home, without_secret_arguments,
@@ -37,11 +38,15 @@ pub(super) fn variable(text: &str) -> String {
 }
 
 /// Tells where a variable's text is taken for a template.
-pub(super) fn warn_of_template(text: &str, value: &Value<'_>) {
+pub(super) fn warn_of_template(text: &str, value: &Value<'_>, mode: Mode) {
     if template_signs(text).is_some() {
         // The text itself is not shown: it may hold a secret beside.
         let message = "a variable has the text that stands here, braces and all";
-        value.warning(message, TEMPLATE_HELP);
+        let help = match mode {
+            Mode::Once => TEMPLATE_HELP,
+            Mode::Worker => WORKER_HELP,
+        };
+        value.warning(message, help);
     }
 }
 

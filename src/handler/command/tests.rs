@@ -295,6 +295,9 @@ fn mistakes_in_the_settings_are_named() {
     check("", "`run` is missing");
     check("run = []", "names no program");
     check("run = ['']", "names no program");
+    check("run = [\"a\\u0000b\", 'x']", "no program's name has a NUL character");
+    check("run = ['x', \"a\\u0000b\"]", "no program can be given a NUL character");
+    check("run = ['x', \"\\u0000{{ data.id }}\"]", "no program can be given a NUL character");
     check("run = ['x']\nmode = 'twice'", "`twice` is not known");
     check("run = ['x']\nworkers = 2", "for workers only");
     check("run = ['x']\nmode = 'worker'\nworkers = 65", "the most is 64");

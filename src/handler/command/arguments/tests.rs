@@ -151,12 +151,27 @@ fn mistakes_in_templates_of_arguments_are_named() {
     check("run = ['sh', '-c', 'echo {{ payload.a }}']", "`sh` would run what an event says");
     check("run = ['x', '-{{ payload.a }}']", "which option this is");
     check("run = ['x', '${data.id}']", "nothing is put in for `${data.id}`");
-    // What to write instead is nothing that is refused then.
-    let text = "run = ['sh', '-c', 'echo ${data.id}']";
-    let read = crate::handler::kind("command").unwrap().read;
-    let problems = crate::settings::read(text, Path::new("."), read).problems;
-    assert_eq!(problems.len(), 1, "{problems:?}");
-    assert!(problems[0].help.contains("from a variable: `fields = "), "{problems:?}");
+}
+
+/// What to write instead is nothing that is refused then.
+#[test]
+fn what_other_templates_put_in_is_told_with_what_the_mode_takes() {
+    let worker = "each line on its standard input says what is in an event";
+    for (text, help) in [
+        ("run = ['x', '${data.id}']", "write `{{ data.id }}`"),
+        ("run = ['sh', '-c', 'echo ${data.id}']", "from a variable: `fields = "),
+        ("run = ['x', '${data.id}']\nmode = 'worker'", worker),
+        ("run = ['sh', '-c', 'echo ${data.id}']\nmode = 'worker'", worker),
+        ("run = ['x']\nenv = { ID = '{{ data.id }}' }", "`fields` puts more there"),
+        ("run = ['x']\nenv = { ID = '{{ data.id }}' }\nmode = 'worker'", worker),
+    ] {
+        let read = crate::handler::kind("command").unwrap().read;
+        let problems = crate::settings::read(text, Path::new("."), read).problems;
+        assert_eq!(problems.len(), 1, "{text}: {problems:?}");
+        assert!(problems[0].help.contains(help), "{text}: {problems:?}");
+        let is_worker = text.contains("worker");
+        assert!(!is_worker || !problems[0].help.contains("{{"), "{text}: {problems:?}");
+    }
 }
 
 /// Braces that only a program reads are no template: code and workers may have them.
