@@ -37,7 +37,9 @@ pub(super) async fn objection(
             "table {table} lacks {columns}, and the user may not add that: only the table's owner may"
         )));
     }
-    if !unmade.is_empty() && target.engine == Engine::MySql && !may_alter(session, settings).await?
+    if !unmade.is_empty()
+        && target.engine == Engine::MySql
+        && !has_right(session, settings, "ALTER", own).await?
     {
         let (columns, table) = (unmade.join(", "), &target.table);
         return Ok(Some(format!(
@@ -45,27 +47,41 @@ pub(super) async fn objection(
         )));
     }
     for (name, statements) in tables {
-        if target.engine == Engine::Postgres
-            && read(session, settings, name).await?.columns.is_empty()
-        {
-            if !may_create(session, settings).await? {
-                return Ok(Some(format!(
-                    "there is no table `{name}`, and the user may not make it: grant CREATE on the \
-                     schema, or let its owner start the handler once"
-                )));
-            }
-            continue;
+        let objection = of_table(session, settings, target.engine, (name, statements)).await?;
+        if objection.is_some() {
+            return Ok(objection);
         }
-        for sql in statements {
-            match session.execute(Statement::new(sql, Vec::new())).await {
-                Ok(()) => {}
-                Err(err) if is_absent(&err) => break,
-                Err(err @ sqlx::Error::Database(_)) => {
-                    let told = failure::of(&err, &settings.url);
-                    return Ok(Some(format!("the user may not use table `{name}`: {told}")));
-                }
-                Err(err) => return Err(err),
+    }
+    Ok(None)
+}
+
+/// The first of a table's statements that the user may not run; where it is not there, that the user may not
+/// make it.
+async fn of_table(
+    session: &mut Session,
+    settings: &Settings,
+    engine: Engine,
+    (name, statements): (&str, Vec<String>),
+) -> Result<Option<String>, sqlx::Error> {
+    let absent = format!("there is no table `{name}`, and the user may not make it: ");
+    if engine == Engine::Postgres && read(session, settings, name).await?.columns.is_empty() {
+        let help = "grant CREATE on the schema, or let its owner start the handler once";
+        let is_refused = !may_create(session, settings).await?;
+        return Ok(is_refused.then(|| absent + help));
+    }
+    for sql in statements {
+        match session.execute(Statement::new(sql, Vec::new())).await {
+            Ok(()) => {}
+            Err(err) if is_absent(&err) => {
+                let help = format!("`GRANT CREATE ON {name} TO …`");
+                let is_refused = !has_right(session, settings, "CREATE", name).await?;
+                return Ok(is_refused.then(|| absent + &help));
             }
+            Err(err @ sqlx::Error::Database(_)) => {
+                let told = failure::of(&err, &settings.url);
+                return Ok(Some(format!("the user may not use table `{name}`: {told}")));
+            }
+            Err(err) => return Err(err),
         }
     }
     Ok(None)
@@ -90,9 +106,14 @@ async fn owns(session: &mut Session, target: &Target) -> Result<bool, sqlx::Erro
     Ok(rows.into_iter().flatten().next().flatten().as_deref() == Some("1"))
 }
 
-/// Whether the user may add columns to the table, in MySQL, where trying would be doing. What comes by a
-/// role is not listed for the user: with one it is taken to be allowed.
-async fn may_alter(session: &mut Session, settings: &Settings) -> Result<bool, sqlx::Error> {
+/// Whether the user has the right (`ALTER`, `CREATE`) to the table beside the handler's own, in MySQL, where
+/// trying would be doing. What comes by a role is not listed for the user: with one it is taken to be allowed.
+async fn has_right(
+    session: &mut Session,
+    settings: &Settings,
+    right: &str,
+    table: &str,
+) -> Result<bool, sqlx::Error> {
     let role = Statement::new("SELECT CAST(CURRENT_ROLE() AS CHAR)", Vec::new());
     let role = match session.fetch(role).await {
         Ok(rows) => rows.into_iter().flatten().next().flatten(),
@@ -104,9 +125,11 @@ async fn may_alter(session: &mut Session, settings: &Settings) -> Result<bool, s
         return Ok(true);
     }
     // `'site'@'localhost'`; what MariaDB grants to all its users is granted to PUBLIC.
-    let granted = "privilege_type = 'ALTER' AND (grantee LIKE '%PUBLIC%' OR grantee = CONCAT('''', LEFT(\
-                   CURRENT_USER(), CHAR_LENGTH(CURRENT_USER()) - LOCATE('@', REVERSE(CURRENT_USER()))), '''@''', \
-                   SUBSTRING_INDEX(CURRENT_USER(), '@', -1), ''''))";
+    let granted = format!(
+        "privilege_type = '{right}' AND (grantee LIKE '%PUBLIC%' OR grantee = CONCAT('''', LEFT(\
+         CURRENT_USER(), CHAR_LENGTH(CURRENT_USER()) - LOCATE('@', REVERSE(CURRENT_USER()))), '''@''', \
+         SUBSTRING_INDEX(CURRENT_USER(), '@', -1), ''''))"
+    );
     let sql = format!(
         "SELECT CAST(COUNT(*) AS CHAR) FROM (SELECT 1 FROM information_schema.user_privileges WHERE \
          {granted} UNION ALL SELECT 1 FROM information_schema.schema_privileges WHERE {granted} AND \
@@ -114,7 +137,7 @@ async fn may_alter(session: &mut Session, settings: &Settings) -> Result<bool, s
          information_schema.table_privileges WHERE {granted} AND table_schema = COALESCE(?, DATABASE()) \
          AND table_name = ?) AS grants"
     );
-    let (schema, table) = settings.table_parts();
+    let schema = settings.table_parts().0;
     let schema = schema.map_or(Param::Null, |schema| Param::Text(schema.to_owned()));
     let params = vec![schema.clone(), schema, Param::Text(table.to_owned())];
     let rows = session.fetch(Statement::new(sql, params)).await?;

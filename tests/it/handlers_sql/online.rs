@@ -123,6 +123,40 @@ async fn right_to_add_a_column_that_a_mariadb_user_lacks_is_found() {
     checked().await.unwrap();
 }
 
+/// With all other rights: what is not there is told to be made by the next event, which could not.
+#[tokio::test]
+async fn right_to_make_a_table_that_a_mariadb_user_lacks_is_found() {
+    let Some(database) = Database::start(Engine::MySql).await else { return };
+    for sql in
+        ["CREATE USER site@localhost", "GRANT SELECT, INSERT, UPDATE ON site.* TO site@localhost"]
+    {
+        database.run(sql).await;
+    }
+    let url = database.url.replace("mysql://root@", "mysql://site@");
+    let text = "table = \"own\"\ncreate_table = true\nkey = \"id\"\nnewer_by = \"data.v\"\n\
+                columns = { id = { value = \"data.id\", type = \"integer\" } }";
+    let of_site = format!("url = \"{url}\"\n{text}");
+    let settings = settings("sql", &of_site, database.folder.path());
+    let checked = async || {
+        let checked = settings.check_online(&context(database.folder.path())).await;
+        checked.map_err(|err| err.to_string())
+    };
+    for table in ["own", "gatepost_ledger", "gatepost_versions"] {
+        let err = checked().await.unwrap_err();
+        let expected =
+            format!("there is no table `{table}`, and the user may not make it: `GRANT CREATE ON");
+        assert!(err.contains(&expected), "{err}");
+        database.run(&format!("GRANT CREATE ON {table} TO site@localhost")).await;
+    }
+    checked().await.unwrap();
+    assert_eq!(database.texts("SHOW TABLES").await, Vec::<String>::new(), "checking makes nothing");
+    let row = crate::support::kinds::delivery(1, "x", &serde_json::json!({"id": 1, "v": 1}));
+    let sql = database.handler_at(&url, text);
+    sql.handle(&[row]).await.unwrap();
+    sql.close().await;
+    assert_eq!(database.count("own").await, 1);
+}
+
 #[tokio::test]
 async fn a_new_column_is_nothing_in_the_way_of_sqlite() {
     new_column(Engine::Sqlite).await;
