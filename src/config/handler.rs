@@ -86,10 +86,12 @@ fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings
     let batch = policy::read_batch(table);
     let (kind, settings) = kind::read(table, sources, &on)?;
     policy::check_batch(table, batch.as_ref(), kind, settings.as_deref());
-    if order_by.is_none() && settings.as_deref().is_some_and(KindSettings::needs_order) {
+    if order_by.is_none()
+        && let Some(help) = settings.as_deref().and_then(KindSettings::needs_order)
+    {
         table.warning_here(
             "an older event that is tried again may overwrite what a newer one wrote",
-            "write `order_by` with what `key` is made from, or `newer_by`",
+            help,
         );
     }
     let exempt = settings.as_deref().map(KindSettings::exempt).unwrap_or_default();

@@ -98,9 +98,9 @@ pub trait KindSettings: fmt::Debug + Send + Sync {
         false
     }
 
-    /// Whether an older event that is tried again after a newer one does harm.
-    fn needs_order(&self) -> bool {
-        false
+    /// What to write where an older event that is tried again after a newer one does harm; `None` = it does none.
+    fn needs_order(&self) -> Option<&'static str> {
+        None
     }
 
     /// What has to be written for `batch` to have a meaning with these settings; `None` = nothing.

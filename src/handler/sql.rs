@@ -134,12 +134,19 @@ impl KindSettings for Arc<Settings> {
         self.create_table
     }
 
-    fn needs_order(&self) -> bool {
+    fn needs_order(&self) -> Option<&'static str> {
+        if self.statements.iter().any(|statement| statement.overwrites) {
+            return Some(
+                "write `order_by` with what the `WHERE` compares, or compare what is newer in the statement: \
+                 `… AND updated_at < {{ data.updated_at }}`",
+            );
+        }
         let is_update = match self.on_conflict {
             OnConflict::Update => true,
             OnConflict::Ignore => !self.deletes.is_empty(),
         };
-        is_update && !self.key.is_empty() && self.newer_by.is_none()
+        (is_update && !self.key.is_empty() && self.newer_by.is_none())
+            .then_some("write `order_by` with what `key` is made from, or `newer_by`")
     }
 
     fn exempt(&self) -> Exempt {

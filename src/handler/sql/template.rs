@@ -7,9 +7,11 @@ use super::engine::Engine;
 use crate::expr::{ExprError, Expression};
 
 mod beside;
+mod overwrite;
 mod scan;
 pub(super) use beside::Beside;
 use beside::{beside, tables};
+use overwrite::overwrites;
 use scan::{SqlParts, SqlToken, scan, slip};
 
 /// The most values of one statement: as many as columns of a table.
@@ -55,6 +57,8 @@ pub struct StatementTemplate {
     pub(super) tables: Vec<(Option<String>, String)>,
     /// Whether PostgreSQL can prepare it, and so say the types of its values.
     pub(super) is_prepared: bool,
+    /// Whether an older event that runs after a newer one undoes what that one wrote.
+    pub(super) overwrites: bool,
 }
 
 /// A value of a statement.
@@ -83,6 +87,7 @@ impl StatementTemplate {
             values: values.collect::<Result<_, _>>()?,
             tables: tables(&words),
             is_prepared: !matches!(first, Some(SqlToken::Word(word)) if is_one_of(word, &UTILITIES)),
+            overwrites: overwrites(&words),
         })
     }
 

@@ -289,4 +289,20 @@ fn check_warns_where_an_older_event_may_overwrite_a_newer_one() {
     assert!(!told(key, "[handler.rows]\norder_by = \"data.comment.id\"\n"));
     assert!(!told(&format!("{key}newer_by = \"data.comment.created_at\"\n"), ""));
     assert!(!told("", ""), "each event is a row of its own");
+
+    // The same of an owner's own statements, which know neither `key` nor `newer_by`.
+    let told = |sql: &str, order: &str| {
+        let sql = format!("url = \"sqlite:site.db\"\nstatements = [\"{sql}\"]\n");
+        let folder = Folder::new("", &format!("{order}[handler.rows.sql]\n{sql}"));
+        let output = run(&folder, &["check"]);
+        printed(&output, 0);
+        let told = String::from_utf8(output.stderr).unwrap();
+        let is_told = told.contains("may overwrite what a newer one wrote");
+        assert_eq!(is_told, told.contains("or compare what is newer in the statement"), "{told}");
+        is_told
+    };
+    let update = "UPDATE t SET body = {{ data.comment.body }} WHERE id = {{ data.comment.id }}";
+    assert!(told(update, ""));
+    assert!(!told(update, "[handler.rows]\norder_by = \"data.comment.id\"\n"));
+    assert!(!told(&format!("{update} AND at < {{{{ data.comment.created_at }}}}"), ""));
 }

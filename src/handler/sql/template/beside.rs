@@ -146,6 +146,6 @@ fn name(token: &SqlToken) -> Option<&str> {
     }
 }
 
-fn is_word(token: Option<&SqlToken>, words: &[&str]) -> bool {
+pub(super) fn is_word(token: Option<&SqlToken>, words: &[&str]) -> bool {
     matches!(token, Some(SqlToken::Word(word)) if words.iter().any(|one| one.eq_ignore_ascii_case(word)))
 }

@@ -220,3 +220,31 @@ fn tables_are_found_by_the_words_before_them() {
     check("UPDATE IGNORE t SET a = 1", &[("", "t")]);
     check("SELECT 1", &[]);
 }
+
+#[test]
+fn what_a_late_statement_undoes_is_told_from_what_it_does_not() {
+    for (sql, expected) in [
+        ("UPDATE t SET a = {{ data.a }} WHERE id = {{ data.id }}", true),
+        ("update t set n = n + 1, a={{ data.a }}::timestamptz where id = {{ data.id }}", true),
+        (
+            "INSERT INTO t (id, a) VALUES ({{ data.id }}, {{ data.a }}) ON CONFLICT (id) DO UPDATE SET a = excluded.a",
+            true,
+        ),
+        ("REPLACE INTO t (id, a) VALUES ({{ data.id }}, {{ data.a }})", true),
+        ("INSERT OR REPLACE INTO t (id) VALUES ({{ data.id }})", true),
+        // It compares which of the two is newer.
+        ("UPDATE t SET a = {{ data.a }} WHERE id = {{ data.id }} AND at < {{ data.at }}", false),
+        ("UPDATE t SET a = {{ data.a }} WHERE id = {{ data.id }} AND a IS NULL", false),
+        // A counter counts in any order, and what an event says is only who is meant.
+        ("UPDATE t SET n = n + {{ data.n }} WHERE id = {{ data.id }}", false),
+        ("UPDATE t SET paid = true WHERE id = {{ data.id }}", false),
+        ("UPDATE t SET n = o.n FROM o WHERE o.id = {{ data.id }}", false),
+        ("INSERT INTO t (id, a) VALUES ({{ data.id }}, {{ data.a }})", false),
+        ("INSERT INTO t (id) VALUES ({{ data.id }}) ON CONFLICT DO NOTHING", false),
+        ("DELETE FROM t WHERE id = {{ data.id }}", false),
+    ] {
+        assert_eq!(good(sql, Engine::Postgres).overwrites, expected, "{sql}");
+    }
+    let duplicate = "INSERT INTO t (id, a) VALUES ({{ data.id }}, {{ data.a }}) ON DUPLICATE KEY UPDATE a = VALUES(a)";
+    assert!(good(duplicate, Engine::MySql).overwrites);
+}
