@@ -72,6 +72,20 @@ fn fields_may_be_called_like_methods_or_like_nothing_else() {
     }
 }
 
+/// What PHP and Rails send as `order[id]=5` is one field of that name.
+#[test]
+fn fields_of_forms_with_brackets_in_their_names_are_reached_by_them() {
+    let scope = Scope::of(&event("order[id]=5&order[tags][]=a&order[tags][]=b"));
+    for (expression, expected) in [
+        ("payload[\"order[id]\"] ~ payload['order[id]']", "55"),
+        ("payload[\"order[tags][]\"]", r#"["a","b"]"#),
+        ("payload.get('order[id]') ~ (payload['order[no]'] is defined)", "5false"),
+    ] {
+        let value = Expression::compile(expression).unwrap().eval(&scope).unwrap();
+        assert_eq!(plain(&value), expected, "{expression}");
+    }
+}
+
 /// What fails with an event says so in its dead letter.
 #[test]
 fn values_that_nothing_can_be_done_with_are_told_what_to_write() {
