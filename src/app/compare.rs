@@ -261,3 +261,22 @@ fn other_plan(old: &Plan, new: &Plan) -> String {
     let fields: Vec<&str> = fields.into_iter().collect();
     format!("come out with another {}", fields.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handler::testing::id;
+
+    #[test]
+    fn groups_of_a_handler_are_no_more_than_a_screen_has_lines() {
+        let mut groups = Groups::default();
+        for number in 0..1_000 {
+            groups.note(format!("fail: {number}"), 1, id(1));
+        }
+        groups.note("fail: 0".to_owned(), 2, id(2));
+        assert_eq!(groups.0.len(), GROUPS_MAX + 1);
+        assert_eq!(groups.0.get("fail: 0"), Some(&(3, id(1))), "it is known, and counted");
+        let others = 1_000 - GROUPS_MAX as u64;
+        assert_eq!(groups.0.get(OTHERS).map(|(n_events, _)| *n_events), Some(others));
+    }
+}

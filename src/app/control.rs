@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use async_trait::async_trait;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -36,7 +36,7 @@ use super::core::Core;
 use super::error::AppError;
 use super::handlers::Handlers;
 use super::insight;
-use super::orphans::{Orphan, Orphans};
+use super::orphans::{self, Orphan, Orphans};
 use super::rates::Rates;
 use super::sandbox::Sandbox;
 use super::{limits, parts, standby};
@@ -383,10 +383,7 @@ impl Server {
                 }
             }
         }
-        let bytes = self.core.queue.stats().bytes;
-        let is_told = !left.is_empty() && bytes >= disk_max / 2;
-        let handlers: Vec<Value> = left.iter().map(Orphan::view).collect();
-        is_told.then(|| json!({ "handlers": handlers, "bytes": bytes, "disk_max": disk_max }))
+        orphans::worth_telling(&left, self.core.queue.stats().bytes, disk_max)
     }
 
     fn changes_by(&self, config: &Config, warnings: &Report) -> Reloaded {

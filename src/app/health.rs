@@ -18,7 +18,7 @@ use super::handlers::Condition;
 use super::system_events::SystemSource;
 
 /// How often to look: trouble is reported within a minute.
-const EVERY: Duration = Duration::from_secs(5);
+pub(super) const EVERY: Duration = Duration::from_secs(5);
 /// How often what could not be started is tried again, and what is gone looked at, in looks.
 const RETRY_EVERY: u32 = 12;
 

@@ -132,6 +132,13 @@ impl Orphan {
     }
 }
 
+/// What is told of handlers that are gone: from half of `disk_max` on, with how full it is.
+pub(super) fn worth_telling(gone: &[Orphan], bytes: u64, disk_max: u64) -> Option<Value> {
+    let is_told = !gone.is_empty() && bytes >= disk_max / 2;
+    let handlers: Vec<Value> = gone.iter().map(Orphan::view).collect();
+    is_told.then(|| json!({ "handlers": handlers, "bytes": bytes, "disk_max": disk_max }))
+}
+
 fn left_behind(name: &HandlerName, n_events: Option<u64>) -> String {
     let events = match n_events {
         Some(0) => "what comes in is kept for it".to_owned(),
@@ -213,6 +220,15 @@ mod tests {
         let month = 30 * DAY;
         let line = orphan.line(month, since.after(29 * DAY + Duration::from_secs(1)));
         assert!(line.contains("6 events are kept") && line.ends_with("let go in 1d"), "{line}");
+        // An event of its own is made of it where it fills the disk.
+        let gone = [orphan.clone()];
+        for (gone, bytes, is_told) in
+            [(&gone[..], 499, false), (&gone, 500, true), (&gone, 1_000, true), (&[], 1_000, false)]
+        {
+            let told = worth_telling(gone, bytes, 1_000);
+            assert_eq!(told.is_some(), is_told, "{bytes}");
+            assert!(told.is_none_or(|told| told["handlers"][0]["name"] == "mail"));
+        }
         assert!(!orphan.is_over(month, since.after(29 * DAY)));
         assert!(orphan.is_over(month, since.after(month)));
     }

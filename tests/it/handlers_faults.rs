@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::support::bad_server::{Answer, BadServer, status};
 use crate::support::gateway::{Folder, Gateway};
 use crate::support::kinds::{build, delivery, until_taken};
+use crate::support::program::{printed, run};
 use crate::support::proxy::{Direction, Proxy, Upstream};
 use crate::support::smtp::{PASSWORD, Quirk, SmtpServer, Tls, USER};
 
@@ -82,6 +83,40 @@ fn events_outlast_a_deploy_that_answers_404() {
     gateway.wait_for_outcomes("test", "dead", 1);
     gateway.stop();
     assert_eq!(server.requests().len(), 1);
+}
+
+/// It is down like one that answers 500: one probe per interval, and no event is given up.
+#[test]
+fn handler_that_answers_404_to_all_is_left_alone() {
+    const N_EVENTS: u64 = 100;
+    let server = BadServer::start(std::iter::repeat_with(|| status(404)).take(1_000));
+    let table = format!(
+        "[handler.test]\nbreaker = {{ failures = 5, probe_interval = \"1h\" }}\n\
+         [handler.test.http]\nurl = \"{}\"\n",
+        server.url("/")
+    );
+    let gateway = Gateway::with("", &table);
+    for n in 0..N_EVENTS {
+        gateway.send(format!(r#"{{"event":"comment.create","data":{{"n":{n}}}}}"#).as_bytes()).id();
+    }
+    // Those that opened it, and the calls that were under way beside the last of them.
+    let few = 5..=8;
+    loop {
+        let handlers = printed(&run(&gateway.folder, &["handlers", "list", "--json"]), 0);
+        let handlers: serde_json::Value = serde_json::from_str(&handlers).unwrap();
+        let mut handlers = handlers.as_array().unwrap().iter();
+        let handler = handlers.find(|handler| handler["name"] == "test").unwrap();
+        assert_eq!(handler["dead"], 0, "{handler}");
+        assert!(server.requests().len() <= *few.end(), "{handler}");
+        if handler["state"] == "down" {
+            let left = handler["in_log"].as_u64().unwrap() + handler["waiting"].as_u64().unwrap();
+            assert_eq!(left, N_EVENTS, "{handler}");
+            break;
+        }
+    }
+    gateway.stop();
+    let n_requests = server.requests().len();
+    assert!(few.contains(&n_requests), "{n_requests}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

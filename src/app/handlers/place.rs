@@ -226,6 +226,7 @@ fn gives_up_since(status: &Status, steady: Timestamp) -> Option<(Timestamp, u32)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::health::EVERY;
 
     fn status(health: Health, given_up: Option<GiveUpStreak>) -> Status {
         Status {
@@ -256,6 +257,30 @@ mod tests {
             assert_eq!(found.is_some(), expected, "{count} {after}");
         }
         assert_eq!(gives_up_since(&status(Health::Answers, None), since), None);
+    }
+
+    /// From its first failure on, with the default `retry` and `timeout`, however the waits fall.
+    #[test]
+    fn handler_that_fails_is_told_of_within_a_minute() {
+        let since = Timestamp::from_millis(1_000);
+        let shortest = deliver::Retry::DEFAULT.min;
+        for wait in [shortest, shortest * 2] {
+            for takes in [Duration::ZERO, Policy::TIMEOUT] {
+                let again_at = wait + takes;
+                let is_down = |after: Duration| {
+                    let (count, next) =
+                        if after < again_at { (1, wait) } else { (2, again_at + wait) };
+                    let next_try_at = Some(since.after(next));
+                    let status = status(Health::Fails { since, count, next_try_at }, None);
+                    down_since(&status, since.after(after)).is_some()
+                };
+                let told = (1..=60).map(Duration::from_secs).find(|after| is_down(*after));
+                // It is looked at now and then.
+                let told = told.map(|after| after + EVERY);
+                let within = |told: Duration| told <= Duration::from_mins(1);
+                assert!(told.is_some_and(within), "{wait:?} {takes:?}: {told:?}");
+            }
+        }
     }
 
     #[test]

@@ -132,11 +132,13 @@ async fn output_of_a_program_is_kept_with_the_try_however_it_ends() {
     assert!(once("exit 0", delivery("1")).await.unwrap().is_empty());
 
     let script = "printf '\\033[31mred\\033[0m\\033]0;x\\007\\n'; \
-                  yes long | head -c 3000000; echo last; exit 1";
+                  yes long | head -c 3000000; echo last; yes wide | head -c 3000000 >&2; echo end >&2; exit 1";
     let failure = once(script, delivery("1")).await.unwrap_err();
-    let stdout = said(&failure.output, Stream::Stdout);
-    assert!(stdout.len() <= 4_096 && stdout.len() > 4_000, "{}", stdout.len());
-    assert!(stdout.ends_with("long\nlast"), "{stdout}");
+    let (stdout, stderr) = both(&failure.output);
+    for (said, end) in [(stdout, "long\nlast"), (stderr, "wide\nend")] {
+        assert!(said.len() <= 4_096 && said.len() > 4_000, "{}", said.len());
+        assert!(said.ends_with(end), "{said}");
+    }
     let failure = once("printf 'a\\033[31mb\\007c'; exit 65", delivery("1")).await.unwrap_err();
     assert_eq!(said(&failure.output, Stream::Stdout), "ab\u{fffd}c");
 }

@@ -88,11 +88,15 @@ fn bars_are_drawn_on_a_terminal_only() {
     let exported = printed(&plain, 0);
     assert_eq!((exported.lines().count(), plain.stderr.len()), (3, 0));
     std::fs::write(folder.path().join("events.jsonl"), &exported).unwrap();
+    let config = std::fs::read_to_string(folder.config()).unwrap();
+    let other = config.replace("data/events.jsonl", "data/other.jsonl");
+    std::fs::write(folder.path().join("other.toml"), other).unwrap();
     for (arguments, expected) in [
         (&["queue", "export"][..], "exporting"),
         (&["queue", "import", "events.jsonl"], "importing"),
         (&["events", "replay", "--all"], "replaying"),
         (&["queue", "check"], "checking"),
+        (&["check", "--against", "7d", "other.toml"], "comparing"),
     ] {
         let (mut person, program) = terminal();
         let mut child = command(&folder, arguments)

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gatepost::clock::Clock;
-use gatepost::deliver::{Breaker, EventGlob, Policy};
+use gatepost::deliver::{Breaker, EventGlob, FailurePattern, Policy};
 use gatepost::event::{Delivery, Failure, NewEvent};
 use gatepost::expr::Expression;
 use gatepost::queue::{DeadFilter, DeliveryState, Queue};
@@ -100,6 +100,32 @@ async fn what_fails_too_often_or_for_good_is_a_dead_letter_and_is_told() {
     told.sort_by_key(|letter| letter.position);
     assert_eq!(told, dead);
     assert_eq!(ready.handler.n_calls(), 6);
+}
+
+/// Whatever the kind makes of it.
+#[tokio::test(start_paused = true)]
+async fn owner_says_which_failures_are_tried_again_and_which_are_given_up() {
+    let rig = Rig::new();
+    for event_type in ["gone", "down"] {
+        rig.append(event_type, "{}").await;
+    }
+    let patterns = |text: &str| vec![FailurePattern::parse(text).unwrap()];
+    let policy = Policy { retry_on: patterns("410"), dead_on: patterns("503"), ..policy() };
+    let ready = rig
+        .ready(policy, |deliveries| {
+            let failure = match deliveries[0].event.event_type.as_str() {
+                "gone" => Failure::permanent("gone").with_status(410),
+                _ => Failure::transient("down").with_status(503),
+            };
+            if deliveries[0].attempt == 1 { Step::Answer(Err(failure)) } else { delivered() }
+        })
+        .await;
+    rig.settle_all(ready.deliverer).await;
+    let dead: Vec<u64> = rig.dead().await.iter().map(|letter| letter.position.0).collect();
+    assert_eq!(dead, [2]);
+    let gone = rig.history(1).await;
+    assert_eq!((gone.state, gone.attempts.len()), (DeliveryState::Delivered, 2));
+    assert_eq!(rig.history(2).await.attempts.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gatepost::deliver::{BreakerState, LoopState, StopCause};
+use gatepost::deliver::{BreakerState, LoopState, Policy, StopCause};
 use gatepost::event::Failure;
 use gatepost::queue::{DeliveryState, Queue, QueueError};
 use tokio_util::sync::CancellationToken;
@@ -76,6 +76,33 @@ async fn at_the_end_a_call_that_hangs_is_given_up_and_its_delivery_comes_back() 
     let ready = rig.ready(policy(), |_| delivered()).await;
     rig.settle_all(ready.deliverer).await;
     assert_eq!(ready.handler.calls()[0].attempt, 1);
+}
+
+/// As where a reload replaces it: its calls have their own `timeout`, and not the seconds of a shutdown.
+#[tokio::test(start_paused = true)]
+async fn loop_that_finishes_leaves_its_calls_all_their_time() {
+    let rig = Rig::new();
+    rig.append_n(10).await;
+    let policy = Policy { timeout: secs(600), ..policy() };
+    let ready = rig
+        .ready(policy, |deliveries| match deliveries[0].event.position.0 {
+            4 => Step::Hang,
+            _ => Step::AnswerAfter(secs(590), Ok(())),
+        })
+        .await;
+    let watch = async {
+        until(|| ready.control.status().in_flight == 4).await;
+        ready.control.finish();
+        until(|| rig.clock.since_start() >= secs(300)).await;
+        assert_eq!(ready.control.status().state, LoopState::Finishing);
+    };
+    let (run, ()) = tokio::join!(ready.deliverer.run(CancellationToken::new()), watch);
+    run.unwrap();
+    assert_eq!(rig.clock.since_start().as_secs(), 600, "as long as the one that hangs may take");
+    assert_eq!(ready.handler.n_calls(), 4, "nothing new is begun");
+    for position in 1..=3 {
+        assert_eq!(rig.history(position).await.state, DeliveryState::Delivered);
+    }
 }
 
 #[tokio::test(start_paused = true)]
