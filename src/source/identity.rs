@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::field_ref::pairs;
+use super::field_ref::{FieldRef, pairs};
+use super::request::Inbound;
 use super::scheme::Scheme;
 use crate::event::{Dedupe, DedupeKey, KnownBy, SourceName};
 
@@ -35,8 +36,9 @@ impl DedupePolicy {
 pub(super) enum Identity {
     /// The sender's own id, under the signature.
     SignedId(String),
-    /// The sender's own id, not signed: a replayed request can carry another one.
-    Id(String),
+    /// The sender's own id, not signed: a replayed request can carry another one. What of the headers
+    /// counts with it is behind it: see [`beside_id`].
+    Id(String, String),
     /// The body, which carries a stamp of its event: two events never have the same.
     Stamp,
     /// The body, which two events may share.
@@ -48,15 +50,15 @@ const NO_IDS: [&str; 7] = ["0", "false", "true", "NaN", "Infinity", "-Infinity",
 
 impl Identity {
     /// By the sender's own id. One that is none, or in which what could not be read became U+FFFD, is
-    /// no event's alone: the body counts too.
-    pub(super) fn of_id(id: String, is_signed: bool) -> Self {
+    /// no event's alone: the body counts too, and what is `beside` the id.
+    pub(super) fn of_id(id: String, is_signed: bool, beside: impl FnOnce() -> String) -> Self {
         let is_weak = NO_IDS.contains(&id.as_str()) || id.contains(char::REPLACEMENT_CHARACTER);
-        if is_signed && !is_weak { Self::SignedId(id) } else { Self::Id(id) }
+        if is_signed && !is_weak { Self::SignedId(id) } else { Self::Id(id, beside()) }
     }
 
     pub(super) fn id(&self) -> Option<&str> {
         match self {
-            Self::SignedId(id) | Self::Id(id) => Some(id),
+            Self::SignedId(id) | Self::Id(id, _) => Some(id),
             Self::Stamp | Self::Body => None,
         }
     }
@@ -70,7 +72,7 @@ impl Identity {
         };
         let known_by = match self {
             Self::SignedId(_) => KnownBy::SignedId,
-            Self::Id(_) => KnownBy::Id,
+            Self::Id(..) => KnownBy::Id,
             Self::Stamp => KnownBy::Stamp,
             Self::Body => KnownBy::Body,
         };
@@ -81,7 +83,7 @@ impl Identity {
     pub(super) fn of_item(self, index: usize) -> Self {
         match self {
             Self::SignedId(id) => Self::SignedId(format!("{id}/{index}")),
-            Self::Id(id) => Self::Id(format!("{id}/{index}")),
+            Self::Id(id, beside) => Self::Id(format!("{id}/{index}"), beside),
             Self::Stamp | Self::Body => self,
         }
     }
@@ -105,7 +107,7 @@ pub(super) fn dedupe(policy: DedupePolicy, request: RequestKey<'_>, body: &[u8])
         DedupePolicy::Off => Dedupe::Off,
         DedupePolicy::Window(window) => Dedupe::Within { key: key(), window },
         DedupePolicy::Identity => match request.identity {
-            Identity::SignedId(_) | Identity::Id(_) | Identity::Stamp => {
+            Identity::SignedId(_) | Identity::Id(..) | Identity::Stamp => {
                 Dedupe::Within { key: key(), window: DedupePolicy::WINDOW }
             }
             Identity::Body => Dedupe::Unanswered { key: key() },
@@ -120,6 +122,42 @@ pub fn dedupe_key(source: &SourceName, delivery_id: Option<&str>, body: &[u8]) -
         None => Identity::Body,
     };
     key(RequestKey { source, method: None, query: "", identity: &identity }, body)
+}
+
+/// What of the headers tells two events with one id apart, where that stands in `place`, a header.
+///
+/// An id in a header may be a count of its channel's (Google's `X-Goog-Message-Number`), and a request
+/// without a body says all in its headers: then the sender's others count, which begin as the id's does.
+/// Those of `CloudEvents` are one source's by definition (1.0.2, `id`).
+pub(super) fn beside_id(place: &FieldRef, scheme: &Scheme, request: &Inbound<'_>) -> String {
+    let FieldRef::Header(id) = place else { return String::new() };
+    let family = family(id).filter(|_| request.body.is_empty());
+    if family.is_none() && *id != "ce-id" {
+        return String::new();
+    }
+    let time = scheme.timestamp.as_ref().map(|rule| &rule.at);
+    let is_proof = |name: &str| {
+        let mut places = scheme.signature.places.iter().chain(time);
+        places.any(|place| matches!(place, FieldRef::Header(own) if own == name))
+    };
+    let counts = |name: &str| {
+        let is_source = *id == "ce-id" && name == "ce-source";
+        is_source || family.is_some_and(|family| name.starts_with(family)) && !is_proof(name)
+    };
+    let headers = request.headers.iter().filter(|(name, _)| counts(name));
+    let mut lines: Vec<String> = headers
+        .map(|(name, value)| format!("{name}:{}\n", String::from_utf8_lossy(value)))
+        .collect();
+    // A proxy may send them on in another order.
+    lines.sort_unstable();
+    lines.concat()
+}
+
+/// How a sender's own headers begin: `x-goog-` of `x-goog-message-number`.
+fn family(name: &str) -> Option<&str> {
+    let start = if name.starts_with("x-") { 2 } else { 0 };
+    let end = name.get(start..)?.find('-')?;
+    name.get(..start.checked_add(end)?.checked_add(1)?)
 }
 
 /// `query` without the parameter that has the time of sending, which a repeat may have anew.
@@ -153,10 +191,16 @@ fn key(request: RequestKey<'_>, body: &[u8]) -> DedupeKey {
             hash.update(b"i");
             hash.update(id);
         }
-        Identity::Id(id) => {
-            hash.update(b"u");
-            hash.update(u64::try_from(id.len()).unwrap_or(u64::MAX).to_le_bytes());
-            hash.update(id);
+        Identity::Id(id, beside) => {
+            let mut part = |letter: &[u8], text: &str| {
+                hash.update(letter);
+                hash.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
+                hash.update(text);
+            };
+            if !beside.is_empty() {
+                part(b"h", beside);
+            }
+            part(b"u", id);
             hash.update(body);
         }
         Identity::Stamp | Identity::Body => {
@@ -191,7 +235,7 @@ mod tests {
             ("NaN", false),
             ("a\u{fffd}", false),
         ] {
-            let identity = Identity::of_id(id.to_owned(), true);
+            let identity = Identity::of_id(id.to_owned(), true, String::new);
             assert_eq!(matches!(identity, Identity::SignedId(_)), is_alone, "{id}");
         }
     }
@@ -199,7 +243,8 @@ mod tests {
     #[test]
     fn equal_events_have_equal_keys_and_no_others() {
         let (a, b) = (SourceName::parse("a").unwrap(), SourceName::parse("b").unwrap());
-        let id = |id: &str| Identity::Id(id.to_owned());
+        let beside = |id: &str, beside: &str| Identity::Id(id.to_owned(), beside.to_owned());
+        let id = |id: &str| beside(id, "");
         let key = |source, method, query, identity: &Identity, body| {
             key(RequestKey { source, method, query, identity }, body)
         };
@@ -212,6 +257,8 @@ mod tests {
             key(&a, None, "", &id("1"), b"1"),
             key(&a, None, "", &id("1"), b"2"),
             key(&a, None, "", &id("11"), b""),
+            key(&a, None, "", &beside("1", "1"), b"1"),
+            key(&a, None, "", &beside("1", "2"), b"1"),
             key(&a, Some("PUT"), "", &Identity::Body, b"1"),
             key(&a, Some("DELETE"), "", &Identity::Body, b"1"),
             key(&a, None, "device=1", &Identity::Body, b"1"),

@@ -13,7 +13,7 @@ use super::fetched::KeySettings;
 use super::field_ref::FieldRef;
 use super::fields::Fields;
 use super::handshake::Handshake;
-use super::identity::{DedupePolicy, Identity};
+use super::identity::{self, DedupePolicy, Identity};
 use super::keys::{Algorithm, BadKey, Key};
 use super::providers::{Provider, Row};
 use super::request::Inbound;
@@ -201,7 +201,10 @@ impl SigningProfile {
             self.delivery_id.iter().find_map(|place| Some((place, fields.text(place)?)))
         });
         match found {
-            Some((place, id)) => Identity::of_id(id, scheme.signs(place)),
+            Some((place, id)) => {
+                let beside = || identity::beside_id(place, scheme, fields.request());
+                Identity::of_id(id, scheme.signs(place), beside)
+            }
             None if self.stamps.iter().any(|place| fields.text(place).is_some()) => Identity::Stamp,
             None => Identity::Body,
         }

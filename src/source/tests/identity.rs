@@ -144,3 +144,38 @@ fn request_without_a_body_has_type_and_id_in_its_query_as_a_form() {
     let verified = source.verify(&request, Timestamp::from_millis(5)).unwrap();
     assert_eq!((verified.event_type().as_str(), verified.delivery_id()), ("paid", Some("1")));
 }
+
+// Google's Calendar and Drive: all in headers, and each channel counts its own messages.
+#[test]
+fn headers_tell_bodyless_requests_with_one_id_apart() {
+    let table = "verify = { algorithm = \"token\", header = \"X-Goog-Channel-Token\", \
+                 id = { header = \"X-Goog-Message-Number\" } }";
+    let source = configured(table, &["tok-123456"]);
+    let key = |channel: &str, trace: &str, body: &str| {
+        let headers = [
+            ("x-goog-channel-token", "tok-123456"),
+            ("x-goog-message-number", "7"),
+            ("x-goog-channel-id", channel),
+            ("x-request-id", trace),
+        ];
+        within(&dedupe_of(&source, &headers, body.as_bytes()))
+    };
+    assert_ne!(key("a", "1", ""), key("b", "1", ""));
+    assert_eq!(key("a", "1", ""), key("a", "2", ""));
+    // What a body says is enough.
+    assert_eq!(key("a", "1", "{}"), key("b", "2", "{}"));
+}
+
+#[test]
+fn cloud_events_have_their_ids_from_their_source() {
+    let table = "verify = { algorithm = \"token\", header = \"X-Token\", \
+                 id = { header = \"ce-id\" } }";
+    let source = configured(table, &["tok-123456"]);
+    let key = |from: &str, retry: &str| {
+        let headers =
+            [("x-token", "tok-123456"), ("ce-id", "1"), ("ce-source", from), ("ce-retry", retry)];
+        within(&dedupe_of(&source, &headers, b"{}"))
+    };
+    assert_ne!(key("/a", ""), key("/b", ""));
+    assert_eq!(key("/a", "1"), key("/a", "2"));
+}
