@@ -44,6 +44,7 @@ mod own_names;
 mod parts;
 mod paused;
 mod pauses;
+mod places;
 mod progress;
 mod rates;
 pub mod samples;
@@ -62,6 +63,7 @@ pub use error::AppError;
 pub use insight::configured_sources;
 pub use orphans::{forgotten, left_behind_by};
 pub use parts::{OtherEnds, check_built, check_online, lower_thread_priority, open_queue};
+pub use places::check_places;
 pub use sandbox::Sandbox;
 pub use systemd::inherited;
 

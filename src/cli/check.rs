@@ -36,6 +36,10 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
         }
         None => {}
     }
+    for (key, message) in crate::app::check_places(&config) {
+        let help = "name another place, or move what is there";
+        report.fail(key, config.place_of(key), message, help);
+    }
     for (name, line) in crate::app::left_behind_by(&config) {
         report.warn(&format!("handler.{name}"), None, "", line, String::new());
     }

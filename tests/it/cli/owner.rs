@@ -256,3 +256,28 @@ fn page_says_what_of_its_address_it_does_not_know() {
     child.wait().unwrap();
     assert_eq!(found.trim().trim_start_matches("try").trim(), sample);
 }
+
+#[test]
+fn check_names_what_is_in_the_way_of_queue_and_socket_and_no_file_is_replaced() {
+    let folder = Folder::new("", "");
+    let config = std::fs::read_to_string(folder.config()).unwrap();
+    std::fs::write(folder.path().join("notes"), "mine").unwrap();
+    std::os::unix::fs::symlink("/no/such/place", folder.path().join("link")).unwrap();
+    let check = |table: &str, line: &str, expected: &str| {
+        let changed = config.replacen(table, &format!("{table}\n{line}"), 1);
+        assert_ne!(changed, config, "{table}");
+        std::fs::write(folder.config(), changed).unwrap();
+        for verb in [&["check"][..], &["serve"]] {
+            let code = if verb == ["check"] { 3 } else { 1 };
+            let said = told(&folder, verb, code);
+            assert!(verb == ["serve"] || said.contains(expected), "{said}");
+        }
+        assert_eq!(std::fs::read_to_string(folder.path().join("notes")).unwrap(), "mine");
+    };
+    check("[queue]", "path = \"notes\"", "notes` is no folder");
+    check("[queue]", "path = \"notes/queue\"", "notes` is no folder");
+    check("[queue]", "path = \"link/queue\"", "link` is a link to no folder");
+    check("[admin]", "socket = \"notes\"", "notes` is no socket");
+    check("[admin]", "socket = \"notes/a.sock\"", "notes` is no folder");
+    check("[admin]", "socket = \"data\"", "data` is no socket");
+}

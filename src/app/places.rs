@@ -1,0 +1,32 @@
+//! Where the queue and the admin socket are to be, looked at without making anything: `check` tells of what
+//! would keep `serve` from starting.
+
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use crate::config::Config;
+
+/// What stands in the way, with the key of the configuration that says the place.
+pub fn check_places(config: &Config) -> Vec<(&'static str, String)> {
+    let (queue, socket) = (&config.queue.path, &config.admin.socket);
+    let of_queue = no_folder_in(queue).map(|why| ("queue.path", why));
+    let of_socket = socket.parent().and_then(no_folder_in).or_else(|| no_socket_at(socket));
+    of_queue.into_iter().chain(of_socket.map(|why| ("admin.socket", why))).collect()
+}
+
+/// Why `path` can be no folder: something else is there, or where one of the folders above it would be.
+fn no_folder_in(path: &Path) -> Option<String> {
+    // A link to nothing is there, and no folder can be made of it.
+    let there = path.ancestors().find(|place| place.symlink_metadata().is_ok())?;
+    if there.is_dir() {
+        return None;
+    }
+    let what = if there.is_symlink() { "is a link to no folder" } else { "is no folder" };
+    Some(format!("`{}` {what}", there.display()))
+}
+
+/// Why no socket can be made at `path`: what is there is none, and is not to be lost.
+fn no_socket_at(path: &Path) -> Option<String> {
+    let there = path.symlink_metadata().ok()?;
+    (!there.file_type().is_socket()).then(|| format!("`{}` is no socket", path.display()))
+}
