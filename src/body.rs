@@ -5,7 +5,7 @@
 //! |---|---|
 //! | JSON, whatever its content type | the document; flaws of real senders are read (`json::lexer`) |
 //! | `application/x-ndjson` and other names of it: objects, each on its own line | a list, also of one |
-//! | `application/x-www-form-urlencoded`, or what looks like it and names no type or JSON | a map of its fields; a repeated field is a list |
+//! | `application/x-www-form-urlencoded`, or what looks like it and names no type or JSON | a map of its fields; a repeated field is a list, and one whose name ends in `[]` |
 //! | `multipart/form-data` | the same; a file is `{filename, content_type, size}` |
 //! | a form of one field `payload` or `data` that holds a JSON object (GitHub, Slack, Ko-fi) | that object |
 //! | a JSON Web Token (Wix, Dialpad) | its claims; a claim `data` that holds a JSON object is that object |
@@ -147,8 +147,8 @@ pub fn read(
 ) -> Result<Payload, UnreadableBody> {
     let content_type = String::from_utf8_lossy(content_type.unwrap_or_default());
     let mut format = Format::of(&content_type);
-    let charset = charset::named(&content_type);
     let text = unpacked(content_encoding, body)?;
+    let charset = charset::of(&content_type, &text);
     // A file in a form is in no charset.
     let is_one_text = format != Format::Multipart || starts_like_json(&text);
     let text = if is_one_text { charset::to_utf8(text, charset) } else { text };
@@ -231,8 +231,10 @@ pub(crate) fn in_utf8<'a>(
     content_encoding: Option<&[u8]>,
     body: &'a [u8],
 ) -> Result<Cow<'a, [u8]>, UnreadableBody> {
-    let charset = charset::named(&String::from_utf8_lossy(content_type.unwrap_or_default()));
-    Ok(charset::to_utf8(unpacked(content_encoding, body)?, charset))
+    let content_type = String::from_utf8_lossy(content_type.unwrap_or_default());
+    let text = unpacked(content_encoding, body)?;
+    let charset = charset::of(&content_type, &text);
+    Ok(charset::to_utf8(text, charset))
 }
 
 /// The places of a multipart form's fields, each with its name; files are left out.
@@ -357,9 +359,14 @@ fn by_name(fields: Vec<(String, Value)>) -> Value {
     for (name, value) in fields {
         by_name.entry(name.into_boxed_str()).or_default().push(value);
     }
-    let one_or_many = |mut values: Vec<Value>| match values.len() {
-        1 => values.pop().unwrap_or_default(),
+    // `ids[]`, as PHP and Rails write a list, is one also where one thing is in it.
+    let one_or_many = |name: &str, mut values: Vec<Value>| match values.len() {
+        1 if !name.ends_with("[]") => values.pop().unwrap_or_default(),
         _ => json::list(values),
     };
-    json::map(by_name.into_iter().map(|(name, values)| (name, one_or_many(values))).collect())
+    let fields = by_name.into_iter().map(|(name, values)| {
+        let value = one_or_many(&name, values);
+        (name, value)
+    });
+    json::map(fields.collect())
 }

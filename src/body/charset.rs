@@ -4,6 +4,25 @@ use std::borrow::Cow;
 
 use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
 
+/// The charset that the content type of `text` names, else its own first line, where it is XML.
+pub(super) fn of(content_type: &str, text: &[u8]) -> Option<&'static Encoding> {
+    named(content_type).or_else(|| declared(text))
+}
+
+/// No declaration is longer.
+const DECLARATION_BYTES_MAX: usize = 200;
+
+/// That of `<?xml version="1.0" encoding="ISO-8859-1"?>`.
+fn declared(text: &[u8]) -> Option<&'static Encoding> {
+    let text = text.trim_ascii_start().strip_prefix(b"<?xml")?;
+    let start = text.get(..DECLARATION_BYTES_MAX.min(text.len()))?;
+    let start = String::from_utf8_lossy(start);
+    let (declaration, _) = start.split_once("?>")?;
+    let (_, value) = declaration.split_once("encoding")?;
+    let value = value.trim_start().strip_prefix('=')?.trim_start();
+    known(value.split(['"', '\'']).nth(1)?.as_bytes())
+}
+
 /// The charset that a content type names; `None` = it names none that is known, or UTF-8.
 pub(super) fn named(content_type: &str) -> Option<&'static Encoding> {
     let mut parameters = content_type.split(';').skip(1);
@@ -74,6 +93,22 @@ mod tests {
         check("a/b; charset=utf-16", b"\xff\xfe{\0}\0", "{}");
         check("a/b; charset=utf-16be", b"\0{\0}", "{}");
         check("application/json", b"\xfe\xff\0{\0}", "{}");
+    }
+
+    #[test]
+    fn charset_of_an_xml_declaration_is_read() {
+        let check = |content_type: &str, declaration: &str, expected: &str| {
+            let xml = [declaration.as_bytes(), b"<a>Zo\xeb</a>"].concat();
+            let shown = text(&xml, of(content_type, &xml));
+            assert_eq!(shown, format!("{declaration}<a>{expected}</a>"), "{content_type}");
+        };
+        let latin = "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>";
+        check("text/xml", latin, "Zoë");
+        check("text/xml", "\r\n<?xml version='1.0' encoding = 'windows-1252' ?>", "Zoë");
+        // What the request says goes before.
+        check("text/xml; charset=koi8-r", latin, "ZoК");
+        check("text/xml", "<?xml version=\"1.0\"?>", "Zo\u{fffd}");
+        check("text/xml", "<b encoding=\"ISO-8859-1\"/>", "Zo\u{fffd}");
     }
 
     #[test]

@@ -47,12 +47,16 @@ pub(crate) enum MultipartError {
 /// The most parts that are read; a mail with every field and attachment has some fifty.
 const PARTS_MAX: usize = 1_000;
 
+/// The longest boundary (RFC 2046, section 5.1.1).
+const BOUNDARY_BYTES_MAX: usize = 70;
+
 /// The parts of `body`, in the order they came.
 pub(crate) fn parts<'a>(
     content_type: &str,
     body: &'a [u8],
 ) -> Result<Vec<Part<'a>>, MultipartError> {
     let boundary = parameter(content_type, "boundary").filter(|boundary| !boundary.is_empty());
+    let boundary = boundary.or_else(|| first_line(body));
     let first = format!("--{}", boundary.ok_or(MultipartError::NoBoundary)?);
     let line_end = line_end(body, first.as_bytes());
     let (delimiter, head_end) = (format!("{line_end}{first}"), line_end.repeat(2));
@@ -84,6 +88,14 @@ pub(crate) fn parts<'a>(
         rest = behind;
     }
     Ok(parts)
+}
+
+/// The boundary where the content type names none, as programs send that set it by hand: the body
+/// begins with it.
+fn first_line(body: &[u8]) -> Option<String> {
+    let line = body.strip_prefix(b"--")?.split(|byte| *byte == b'\n').next()?;
+    let line = String::from_utf8(line.trim_ascii_end().to_vec()).ok()?;
+    (!line.is_empty() && line.len() <= BOUNDARY_BYTES_MAX).then_some(line)
 }
 
 /// What ends the lines behind the delimiter `first`: shell scripts write their bodies with LF alone.
@@ -245,13 +257,23 @@ mod tests {
     }
 
     #[test]
+    fn boundary_that_nothing_names_begins_the_body() {
+        let text = body("--b n\nContent-Disposition: form-data; name=a\n\n1\n--b n--\n");
+        for content_type in ["multipart/form-data", "multipart/form-data; boundary=\"\""] {
+            assert_eq!(parts(content_type, &text).unwrap()[0].content, b"1");
+        }
+    }
+
+    #[test]
     fn broken_multipart_says_what_is_wrong() {
         let plain = "multipart/form-data; boundary=x";
         let check = |content_type: &str, text: &str, expected| {
             assert_eq!(parts(content_type, &body(text)), Err(expected), "{text}");
         };
-        check("multipart/form-data", "--x--", MultipartError::NoBoundary);
-        check("multipart/form-data; boundary=", "--x--", MultipartError::NoBoundary);
+        check("multipart/form-data", "x--", MultipartError::NoBoundary);
+        check("multipart/form-data", "--\n", MultipartError::NoBoundary);
+        check("multipart/form-data; boundary=", "x", MultipartError::NoBoundary);
+        check("multipart/form-data", &format!("--{}", "x".repeat(71)), MultipartError::NoBoundary);
         check(plain, "a=1", MultipartError::NoPart);
         let part = "--x\nContent-Disposition: form-data; name=a\n\n1\n";
         check(plain, part, MultipartError::Unended);

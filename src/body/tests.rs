@@ -88,6 +88,7 @@ fn text_stays_text() {
 #[test]
 fn form_is_a_map_of_its_fields() {
     check(FORM, "Body=Hi+%F0%9F%91%8D&a=1&a=2&e=", r#"{"Body":"Hi 👍","a":["1","2"],"e":""}"#);
+    check(FORM, "a%5B%5D=1&b[]=1&b[]=2", r#"{"a[]":["1"],"b[]":["1","2"]}"#);
     check(FORM, "a=%FF", "{\"a\":\"\u{fffd}\"}");
     check(FORM, "{not=json", r#"{"{not":"json"}"#);
     // As PHP and Rails write lists and maps: names like any other.
