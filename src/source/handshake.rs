@@ -5,6 +5,7 @@
 //! (a token, HTTP Basic) signs nothing, and the question comes with it like everything else.
 
 mod answer;
+mod hashed;
 mod respond;
 mod rule;
 #[cfg(test)]

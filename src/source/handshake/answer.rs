@@ -66,8 +66,8 @@ pub(super) fn text_at(place: &FieldRef, request: &Inbound<'_>) -> Option<String>
     (is_good && !text.chars().any(char::is_control)).then_some(text)
 }
 
-/// Gives back what is in `place`, in the form that its senders want.
-pub(super) fn echo(place: &FieldRef, request: &Inbound<'_>) -> Option<Reply> {
+/// Gives back what is in `place`, in the form that its senders want. `as_object` = as it came, within its object.
+pub(super) fn echo(place: &FieldRef, request: &Inbound<'_>, as_object: bool) -> Option<Reply> {
     let text = text_at(place, request)?;
     match place {
         FieldRef::Header(name) if name == ORIGIN => allow_origin(&text, request),
@@ -80,9 +80,12 @@ pub(super) fn echo(place: &FieldRef, request: &Inbound<'_>) -> Option<Reply> {
         FieldRef::Json(path) if path.rsplit('.').next() == Some("validationCode") => {
             Some(Reply::json(&json!({ "validationResponse": text })))
         }
-        // monday.com, Feishu and others want the object back that they sent.
-        FieldRef::Json(path) if !path.contains('.') && is_whole_body(path, request.body) => {
-            Some(Reply::json(&json!({ path.as_ref(): text })))
+        // monday.com, Feishu and others want the object back that they sent: a number as a number.
+        FieldRef::Json(path)
+            if !path.contains('.') && (as_object || is_whole_body(path, request.body)) =>
+        {
+            let value = payload(request)?.get_mut(path.as_ref())?.take();
+            Some(Reply::json(&json!({ path.as_ref(): value })))
         }
         FieldRef::Json(_) | FieldRef::Query(_) | FieldRef::Form(_) | FieldRef::List(_) => {
             Some(Reply::text(text))
@@ -111,6 +114,13 @@ fn allow_origin(origin: &str, request: &Inbound<'_>) -> Option<Reply> {
 /// Text that can stand in a header.
 fn header_value(text: String) -> Option<String> {
     text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()).then_some(text)
+}
+
+/// Whether `place` is the challenge of Slack, and of Feishu and others who copied it: an event has no such type.
+pub(super) fn is_url_verification(place: &FieldRef, request: &Inbound<'_>) -> bool {
+    let of_body = |name: &'static str| FieldRef::Json(name.into());
+    *place == of_body("challenge")
+        && of_body("type").find(request).text().as_deref() == Some("url_verification")
 }
 
 /// Whether the body is an object with this field alone, and so on down a dotted path.
@@ -164,17 +174,6 @@ impl HashRule {
         let message = Message::of(&self.signed, request, &values).ok()?;
         Some(self.encoding.encode(&key.sign(&message)?))
     }
-}
-
-/// Zoom's `{"plainToken": …, "encryptedToken": …}`.
-pub(super) fn zoom(place: &FieldRef, request: &Inbound<'_>, secret: &Secret) -> Option<Reply> {
-    let plain = text_at(place, request)?;
-    let key = Key::new(Algorithm::HmacSha256, &KeyRule::UTF8, secret).ok()?;
-    let template = Template::body();
-    let hashed = Inbound { body: plain.as_bytes(), ..*request };
-    let message = Message::of(&template, &hashed, &Values::default()).ok()?;
-    let hash = hex::encode(key.sign(&message)?.as_slice());
-    Some(Reply::json(&json!({ "plainToken": plain, "encryptedToken": hash })))
 }
 
 /// The question's body as every reader sees it; what is packed stays so, as long as nothing is

@@ -10,7 +10,8 @@ use super::super::keys::Algorithm;
 use super::super::rejection::Rejection;
 use super::super::reply::Reply;
 use super::super::request::Inbound;
-use super::answer::{ORIGIN, echo, text_at, zoom};
+use super::answer::{ORIGIN, echo, is_url_verification, text_at};
+use super::hashed::hashed;
 use super::rule::{Answer, Handshake, Signing};
 
 /// The longest body of an unsigned question: all that is known are shorter than 1 KiB.
@@ -232,9 +233,16 @@ impl Source {
         request: &Inbound<'_>,
         secret: Option<&Secret>,
     ) -> Option<Reply> {
+        let url = || self.settings.profile.schemes.iter().find_map(|scheme| scheme.url());
         match &handshake.answer {
-            Answer::Echo(place) => echo(place, request),
-            Answer::Hash(place) => zoom(place, request, secret?),
+            Answer::Echo(place) => {
+                // Slack, which has a `when`, takes either form.
+                let as_object = handshake.when.is_none() && is_url_verification(place, request);
+                echo(place, request, as_object)
+            }
+            Answer::Hash(place) => {
+                hashed(place, url(), request, self.verify_token.as_ref().or(secret)?)
+            }
             Answer::Json(body) => {
                 let body = body.clone().into_owned().into_bytes();
                 Some(Reply {
@@ -245,8 +253,7 @@ impl Source {
                 })
             }
             Answer::Template(template) => {
-                let url = self.settings.profile.schemes.iter().find_map(|scheme| scheme.url());
-                template.reply(url, request, self.verify_token.as_ref().or(secret))
+                template.reply(url(), request, self.verify_token.as_ref().or(secret))
             }
             Answer::Nothing(status) => Some(Reply { status: *status, ..Reply::default() }),
         }

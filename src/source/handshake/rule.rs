@@ -6,7 +6,7 @@ use crate::body;
 
 use super::super::field_ref::FieldRef;
 use super::super::request::Inbound;
-use super::answer::{AnswerTemplate, ORIGIN, is_whole_body};
+use super::answer::{AnswerTemplate, ORIGIN, is_url_verification, is_whole_body};
 
 /// One question of a provider, and the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub enum Signing {
 pub enum Answer {
     /// The text that is there, as plain text; a header as the same header.
     Echo(FieldRef),
-    /// The text that is there and its HMAC-SHA256, as Zoom wants them.
+    /// The text that is there, hashed as eBay, X, `LinkedIn` and (any other place) Zoom want it.
     Hash(FieldRef),
     Json(Cow<'static, str>),
     /// A text of the owner's own.
@@ -101,6 +101,12 @@ impl Handshake {
         }
     }
 
+    /// Whether it is hashed, of a place in the query: such a question is asked unsigned, and hashed with
+    /// `verify_token`; beside a password also with that.
+    pub(in crate::source) fn hashes_query(&self) -> bool {
+        matches!(&self.answer, Answer::Hash(FieldRef::Query(_)))
+    }
+
     /// Whether nothing but one field tells the question from an event.
     pub(in crate::source) fn is_unconditional(&self) -> bool {
         let is_alone = self.given.is_none() || self.given.as_ref() == self.place();
@@ -123,7 +129,9 @@ impl Handshake {
             return false;
         }
         let places = [self.given.as_ref(), self.place()];
-        !places.into_iter().flatten().any(|place| says_no_more(place, request))
+        let is_asked =
+            |place: &FieldRef| says_no_more(place, request) || is_url_verification(place, request);
+        !places.into_iter().flatten().any(is_asked)
             && !matches!(request.body.trim_ascii(), b"" | b"{}")
     }
 

@@ -31,7 +31,7 @@ const HASHES: &[(&str, Algorithm)] = &[
 
 /// `hash` in either of its forms.
 enum Hash {
-    /// Zoom's: the place of the text.
+    /// That of a sender whose form is known: the place of the text.
     At(FieldRef),
     /// One for the answer's template.
     Rule(HashRule),
@@ -180,7 +180,7 @@ fn read_signing(
     handshake: Handshake,
 ) -> Option<Handshake> {
     let is_outside = matches!(handshake.place(), Some(FieldRef::Query(_) | FieldRef::Header(_)));
-    let is_zoom = matches!(handshake.answer, Answer::Hash(_));
+    let is_zoom = matches!(handshake.answer, Answer::Hash(_)) && !handshake.hashes_query();
     // A question that shows `verify_token`, or brings the secret, has no need of a signature.
     let is_plain = is_outside || handshake.token.is_some() || handshake.learns;
     let is_open = !is_signed.unwrap_or(is_zoom || !is_plain);
@@ -219,18 +219,11 @@ pub(super) fn check_handshake(
         table.problem("handshake", message, help);
         return;
     }
-    let hashes = matches!(&handshake.answer, Answer::Template(answer) if answer.hash.is_some());
-    if hashes && handshake.signing == Signing::Open && !table.has("verify_token") {
-        table.missing(
-            "verify_token",
-            "a stranger's question is hashed with `verify_token = { file = \"…\" }`, not with the \
-             secret that signs events; or write `signed = true` where the question is signed",
-        );
-    }
+    let is_signed = profile.schemes.iter().any(|scheme| scheme.algorithm.signs());
+    check_hash(table, profile, handshake, is_signed);
     if handshake.learns {
         check_learning(table, profile, handshake, secrets);
     }
-    let is_signed = profile.schemes.iter().any(|scheme| scheme.algorithm.signs());
     if warn_of_header(table, handshake, is_signed) {
         return;
     }
@@ -257,6 +250,27 @@ pub(super) fn check_handshake(
         let help =
             "say what tells a question from an event: `when = { json = \"type\", is = \"…\" }`";
         table.warning("handshake", message, help);
+    }
+}
+
+/// Reports what a hash lacks.
+fn check_hash(table: &Table<'_>, profile: &SigningProfile, handshake: &Handshake, is_signed: bool) {
+    let rule = match &handshake.answer {
+        Answer::Template(answer) => answer.hash.as_ref(),
+        Answer::Echo(_) | Answer::Hash(_) | Answer::Json(_) | Answer::Nothing(_) => None,
+    };
+    let hashes = rule.is_some() || handshake.hashes_query() && is_signed;
+    if hashes && handshake.signing == Signing::Open && !table.has("verify_token") {
+        table.missing(
+            "verify_token",
+            "a stranger's question is hashed with `verify_token = { file = \"…\" }`, not with the \
+             secret that signs events; or write `signed = true` where the question is signed",
+        );
+    }
+    let has_url = || profile.schemes.iter().any(|scheme| scheme.url().is_some());
+    if rule.is_some_and(|rule| rule.signed.has(&Part::Url)) && !has_url() {
+        let help = "write the address itself in place of `{url}`, as the sender has it";
+        table.problem("handshake", "`{url}` is hashed, and no `url` is given", help);
     }
 }
 
