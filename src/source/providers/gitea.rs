@@ -21,6 +21,8 @@ pub(super) fn provider() -> Provider {
         }],
         event_type: vec![header("x-gitea-event"), header("x-forgejo-event")],
         delivery_id: vec![header("x-gitea-delivery"), header("x-forgejo-delivery")],
+        // A push names its files, and nothing says how many: as much as GitHub's.
+        body_max: Some(25 << 20),
         samples: &[
             (&["push"], include_str!("../samples/github-push.json")),
             (&["issues"], include_str!("../samples/github-issues.json")),

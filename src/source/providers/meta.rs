@@ -22,6 +22,8 @@ pub(super) fn provider() -> Provider {
             ..HEX_OF_BODY
         }],
         event_type: vec![json("object")],
+        // WhatsApp Cloud API, Webhooks: up to 3 MB.
+        body_max: Some(3 << 20),
         handshakes: vec![Handshake {
             when: Some((FieldRef::Query(text("hub.mode")), text("subscribe"))),
             answer: Answer::Echo(FieldRef::Query(text("hub.challenge"))),

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use super::super::support::gateway::{Gateway, SECRET, signature, signature_by};
-use super::super::support::wire::{self, Answer};
+use super::super::support::wire::{self, Answer, Wire};
 
 /// How many events of `source` are stored.
 fn n_events(gateway: &Gateway, source: &str) -> usize {
@@ -310,6 +310,23 @@ fn preset_takes_bodies_as_long_as_its_sender_sends() {
     let signed = format!("sha256={}", signature(&body));
     assert_eq!(gateway.post("gh", &[("X-Hub-Signature-256", &signed)], &body).status, 200);
     assert_eq!(gateway.send(&body).status, 413);
+}
+
+// What is too much is refused by its head alone.
+#[test]
+fn limits_of_presets_are_those_of_their_senders() {
+    let limits = [("github", 25), ("gitlab", 25), ("gitea", 25), ("meta", 3), ("typeform", 1)];
+    let tables = limits.map(|(name, _)| source(name, &format!("provider = \"{name}\"")));
+    let gateway = Gateway::with("", &tables.concat());
+    for (name, mebibytes) in limits {
+        for (length, status) in [(mebibytes << 20, 100), ((mebibytes << 20) + 1, 413)] {
+            let mut wire = Wire::to(gateway.public);
+            let length = length.to_string();
+            let headers = [("Content-Length", length.as_str()), ("Expect", "100-continue")];
+            wire.write(wire::head("POST", &format!("/hooks/{name}"), &headers).as_bytes());
+            assert_eq!(wire.answer().unwrap().status, status, "{name}: {length}");
+        }
+    }
 }
 
 #[test]
