@@ -262,8 +262,18 @@ impl Case<'_> {
 
     /// Signed before it was packed.
     pub(super) fn unpacked_body(&self) -> Option<Explanation> {
-        let encoding = self.rejected.request.headers.get("content-encoding")?;
-        let encoding = String::from_utf8_lossy(encoding).into_owned();
+        let Inbound { headers, body, .. } = self.rejected.request;
+        let packed = match headers.get("content-encoding") {
+            Some(encoding) => {
+                let encoding = String::from_utf8_lossy(encoding).escape_debug().to_string();
+                format!("`Content-Encoding: {encoding}`")
+            }
+            // No text begins so.
+            None if body.starts_with(b"\x1f\x8b") => {
+                "by gzip; something took `Content-Encoding` away".to_owned()
+            }
+            None => return None,
+        };
         let mut profile = self.profile();
         for scheme in &mut profile.schemes {
             let signed = scheme.signed.as_ref()?.to_string().replace("{body}", "{unpacked_body}");
@@ -274,10 +284,7 @@ impl Case<'_> {
         }
         let scheme = profile.schemes.first()?;
         let signed = scheme.signed.as_ref()?.to_string();
-        let line = format!(
-            "it matches the body as it was before it was packed (`Content-Encoding: {}`)",
-            encoding.escape_debug()
-        );
+        let line = format!("it matches the body as it was before it was packed ({packed})");
         Some(self.with_scheme(&line, &format!("`signed = {}`", quoted(&signed)), scheme))
     }
 

@@ -78,6 +78,8 @@ fn of_file(text: &str) -> Vec<ReworkedSecret> {
     let how = "it matches without the characters in the secret that are not seen (a byte order \
                mark, a no-break space, one of no width)";
     forms.push(form(how, WRITE_AGAIN, seen.trim()));
+    let bare = text.trim().trim_end_matches("\\n").trim_end_matches("\\r");
+    forms.push(form("it matches without the `\\n` at the secret's end", WRITE_AGAIN, bare));
     let how = "it matches when the name and the `=` before the secret are cut off: it is a line of \
                an environment file";
     let of_lines = text.lines().take(LINES_MAX).flat_map(assigned);

@@ -22,6 +22,9 @@ fn what_the_file_holds_beside_the_secret_is_named() {
     ] {
         check_secret(ours, b"s3cr3t-value", "that are not seen");
     }
+    for ours in ["s3cr3t-value\\n", "s3cr3t-value\\r\\n\n"] {
+        check_secret(ours, b"s3cr3t-value", "without the `\\n` at");
+    }
     for ours in [
         "WEBHOOK_SECRET=s3cr3t-value",
         "export SECRET=\"s3cr3t-value\"",
