@@ -79,12 +79,9 @@ fn secrets(
 fn read(options: &ImportFile) -> Result<Value, CliError> {
     let shown = options.file.display();
     let bytes = send::read(&options.file)?;
-    if let Ok(value) = serde_json::from_slice(&bytes) {
-        return Ok(value);
-    }
     let text = String::from_utf8(bytes)
         .map_err(|_| CliError::Failed(format!("`{shown}` is not UTF-8 text")))?;
-    // Of a template, variables are known here: quotation marks in it end the text that it is in.
+    // Of a template, variables are known here: quotation marks in it may end the text that it is in.
     let filled = template::without_getenv(&text);
     if let Ok(value) = serde_json::from_str(&filled) {
         return Ok(value);

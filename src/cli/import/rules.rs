@@ -95,9 +95,9 @@ impl TriggerRule {
             }
             return;
         }
-        let range = part.get("match").filter(|rule| kind(rule) == "ip-whitelist");
-        if let Some(range) = range.and_then(|rule| rule.get("ip-range")).and_then(Value::as_str) {
-            self.allow.extend(range.split_whitespace().map(str::to_owned));
+        if let Some(networks) = networks(part) {
+            let networks = networks.iter().flat_map(|range| range.split_whitespace());
+            self.allow.extend(networks.map(str::to_owned));
             return;
         }
         self.has_other_guard |= is_guard(part);
@@ -116,6 +116,18 @@ fn flatten<'a>(rule: &'a Value, parts: &mut Vec<&'a Value>) {
             Some(inner) => rest.extend(inner.iter().rev()),
             None => parts.push(rule),
         }
+    }
+}
+
+/// The networks that may send, where a rule asks for one of them and nothing else.
+fn networks(part: &Value) -> Option<Vec<&str>> {
+    fn network(part: &Value) -> Option<&str> {
+        let rule = part.get("match").filter(|rule| kind(rule) == "ip-whitelist")?;
+        rule.get("ip-range")?.as_str()
+    }
+    match part.get("or").and_then(Value::as_array).filter(|rules| !rules.is_empty()) {
+        Some(rules) => rules.iter().map(network).collect(),
+        None => Some(vec![network(part)?]),
     }
 }
 

@@ -57,6 +57,12 @@ pub(super) fn convert(hooks: &Value) -> Result<ImportedConfig, String> {
             imported.add(&format!("hook {number}"), String::new(), vec![why]);
             continue;
         };
+        if program.contains("{{") {
+            let why = "its program stands in a template and was left out: import what that becomes once it is \
+                       filled in";
+            imported.add(&format!("hook `{id}`"), String::new(), vec![why.to_owned()]);
+            continue;
+        }
         let mut notes = Vec::new();
         let name = name_of(id, &mut notes);
         if names.contains(&name) {

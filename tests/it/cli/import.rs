@@ -24,7 +24,7 @@ const VARIABLES: [(&str, &str); 6] = [
 ];
 
 /// Imports `text` into the folder's configuration; gives it, and what was told.
-fn imported(folder: &Folder, kind: &str, text: &str) -> (String, String) {
+pub(super) fn imported(folder: &Folder, kind: &str, text: &str) -> (String, String) {
     std::fs::write(folder.path().join("theirs"), text).unwrap();
     let output = run(folder, &["import", kind, "theirs", "--secrets"]);
     let config = printed(&output, 0);
@@ -34,7 +34,7 @@ fn imported(folder: &Folder, kind: &str, text: &str) -> (String, String) {
 }
 
 /// What `check` says of the folder's configuration, which must be good.
-fn checked(folder: &Folder) -> String {
+pub(super) fn checked(folder: &Folder) -> String {
     let output = command(folder, &["check"]).envs(VARIABLES).output().unwrap();
     printed(&output, 0);
     String::from_utf8(output.stderr).unwrap()

@@ -10,6 +10,7 @@ mod handlers;
 mod help;
 mod ids;
 mod import;
+mod import_found;
 mod init;
 pub(crate) mod outputs;
 mod outputs_files;
