@@ -276,12 +276,67 @@ pub fn check_certificate(config: &Config) -> Option<(&'static str, String, bool)
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::clock::ManualClock;
+    use crate::metrics::Metrics;
+    use crate::queue::embedded::testing::MemoryDisk;
+    use crate::secret::SecretRef;
+    use crate::trace::Traces;
+
+    use super::super::core::Core;
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
     fn trouble(event_type: &'static str) -> Trouble {
         Trouble { event_type, reason: "it ends".to_owned() }
+    }
+
+    /// Writes a certificate and its key into `folder`; what it shows by then.
+    fn write_files(folder: &Path) -> TlsFiles {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec!["hooks.example.com".to_owned()]).unwrap();
+        std::fs::write(folder.join("cert"), params.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(folder.join("key"), key.serialize_pem()).unwrap();
+        let file = |name| SecretRef::File { path: folder.join(name), create: false };
+        TlsFiles { cert: file("cert"), key: file("key") }
+    }
+
+    /// Certbot, say, renews them and leaves Gatepost alone.
+    #[tokio::test(start_paused = true)]
+    async fn files_that_change_are_taken_over_within_a_minute_without_a_reload() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = write_files(folder.path());
+        let clock = Arc::new(ManualClock::new(NOW)) as Arc<dyn Clock>;
+        let queue = Arc::new(MemoryDisk::new().open(Arc::clone(&clock)));
+        let (metrics, traces) = (Metrics::new(), Traces::default());
+        let core = Core { queue, clock: Arc::clone(&clock), metrics, traces };
+        let store = Arc::new(CertificateStore::of(files.load().unwrap()));
+        let certificates = Arc::new(Certificates {
+            store: Arc::clone(&store),
+            origin: Origin::Files(files.clone()),
+            failure: Mutex::default(),
+            wanted: Notify::new(),
+        });
+        let stop = CancellationToken::new();
+        let own = Arc::new(SystemSource::new(core));
+        let watching = watch(Arc::clone(&certificates), clock, own, stop.clone());
+        let changes = async {
+            // The first look is at once.
+            tokio::time::sleep(EVERY / 2).await;
+            let new = write_files(folder.path()).load().unwrap();
+            assert!(!store.current().unwrap().is_same(&new));
+            tokio::time::sleep(EVERY).await;
+            assert!(store.current().unwrap().is_same(&new));
+            // A key of another one: what is there is served on.
+            std::fs::write(folder.path().join("key"), "no key").unwrap();
+            tokio::time::sleep(EVERY).await;
+            assert!(store.current().unwrap().is_same(&new));
+            assert!(certificates.failure().is_some());
+            stop.cancel();
+        };
+        tokio::join!(watching, changes);
     }
 
     #[test]

@@ -62,12 +62,15 @@ impl Renewal {
                 self.n_failures = self.n_failures.saturating_add(1);
                 let wait = retry_after(self.n_failures, err.is_rate_limit());
                 let now = clock.now();
-                self.retry_at = Some(now.after(wait));
+                let retry_at = now.after(wait);
+                self.retry_at = Some(retry_at);
                 let is_good = current.is_some_and(|one| one.condition(now) == Condition::Good);
                 if is_good && self.n_failures < TOLD_FAILURES {
                     debug!(reason = error_chain(&err), "Certificate not renewed yet");
                 } else {
-                    certificates.set_failure(Some(error_chain(&err)));
+                    let reason = error_chain(&err);
+                    let reason = format!("{reason}; it is tried again at {retry_at}");
+                    certificates.set_failure(Some(reason));
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub(crate) mod acme_front;
 #[path = "../../support/bad_server.rs"]
 pub(crate) mod bad_server;
 pub(crate) mod bare;

@@ -12,10 +12,10 @@ use crate::support::tls::{NAME, connect_as, connect_believing};
 use crate::support::wire;
 
 /// Longer than a test runs: 90 days.
-const LONG: u64 = 90 * 24 * 3600;
+pub(super) const LONG: u64 = 90 * 24 * 3600;
 
 /// A configuration whose names are shown to be ours by `challenge`.
-fn folder(ports: &Ports, domains: &str, challenge: &str) -> Folder {
+pub(super) fn folder(ports: &Ports, domains: &str, challenge: &str) -> Folder {
     let http = match challenge {
         "http-01" => format!("http = \"127.0.0.1:{}\"\n", ports.http),
         _ => String::new(),
@@ -36,13 +36,13 @@ fn is_ready(gateway: &Gateway) -> bool {
     wire::request(gateway.admin, "GET", "/readyz", &[], b"").status == 200
 }
 
-fn wait_until_ready(gateway: &Gateway) {
+pub(super) fn wait_until_ready(gateway: &Gateway) {
     while !is_ready(gateway) {
         yield_now();
     }
 }
 
-fn certificate(folder: &Path) -> String {
+pub(super) fn certificate(folder: &Path) -> String {
     std::fs::read_to_string(folder.join("data/acme/certificate.pem")).unwrap()
 }
 

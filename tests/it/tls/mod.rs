@@ -10,6 +10,7 @@ use crate::support::wire::{self, Answer};
 
 mod acme;
 mod http2;
+mod renewal;
 
 /// Goes into `[server]`.
 const TLS: &str = "tls = { cert = \"cert.pem\", key = \"key.pem\" }";
