@@ -301,3 +301,33 @@ impl Shared {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::settings;
+
+    /// Longer than the watchdog waits for a loop.
+    const LONG: Duration = Duration::from_secs(10);
+
+    #[tokio::test(start_paused = true)]
+    async fn loop_is_waited_for_until_it_goes_round_ends_or_waits_for_its_queue() {
+        let control = Control::new(HandlerName::parse("mail").unwrap());
+        let goes_round = || tokio::time::timeout(LONG, control.go_round());
+        assert!(goes_round().await.is_err(), "nobody loops");
+        let breaker = Breaker::new(settings::Breaker::DEFAULT);
+        let counts = async {
+            tokio::time::sleep(LONG / 2).await;
+            control.0.counted(&breaker, 0, 0, Timestamp::from_millis(0));
+        };
+        let (went, ()) = tokio::join!(goes_round(), counts);
+        assert!(went.is_ok(), "it went round once");
+        assert!(goes_round().await.is_err(), "and not again");
+        control.0.waits();
+        assert!(goes_round().await.is_ok());
+        control.0.counted(&breaker, 0, 0, Timestamp::from_millis(0));
+        assert!(goes_round().await.is_err());
+        control.0.ended();
+        assert!(goes_round().await.is_ok());
+    }
+}

@@ -250,3 +250,38 @@ fn no_shipped_unit_has_a_step_that_can_keep_the_program_down() {
     }
     assert_eq!(n_units, 3);
 }
+
+/// The words of an instruction in JSON, as Docker runs them without a shell.
+fn words(dockerfile: &str, instruction: &str) -> Vec<String> {
+    let line = dockerfile.lines().find(|line| line.starts_with(instruction)).unwrap();
+    serde_json::from_str(line.get(line.find('[').unwrap()..).unwrap()).unwrap()
+}
+
+/// What the image runs, in its folder, with its configuration: there is no daemon that could build it.
+#[test]
+fn image_serves_as_nobody_and_its_own_check_says_whether_it_is_well() {
+    let dockerfile = read("deploy/container/Dockerfile");
+    let user = dockerfile.lines().rev().find_map(|line| line.strip_prefix("USER ")).unwrap();
+    assert!(user.split(':').all(|id| id.parse::<u32>().unwrap() > 0), "{user}");
+    assert!(dockerfile.lines().any(|line| line == "STOPSIGNAL SIGTERM"));
+    let state = tempfile::tempdir().unwrap();
+    let text = read("deploy/container/config.toml");
+    let text = text.replace("/var/lib/gatepost", state.path().to_str().unwrap());
+    let text = text.replace("0.0.0.0:8080", "127.0.0.1:0").replace("127.0.0.1:8081", "127.0.0.1:0");
+    let folder = Folder::of_text(&text);
+    let checks = || {
+        let words = words(&dockerfile, "HEALTHCHECK");
+        let (program, arguments) = words.split_first().unwrap();
+        assert_eq!(program, "gatepost");
+        let mut check = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+        check.args(arguments).current_dir(state.path()).env("GATEPOST_CONFIG", folder.config());
+        check.output().unwrap().status.code()
+    };
+    assert_eq!(words(&dockerfile, "ENTRYPOINT"), ["gatepost"]);
+    assert_eq!(words(&dockerfile, "CMD"), ["serve"]);
+    assert_ne!(checks(), Some(0), "nothing runs yet");
+    let served = program::Served::start(&folder);
+    assert_eq!(checks(), Some(0));
+    assert_eq!(served.stop(), Some(0));
+    assert_ne!(checks(), Some(0));
+}

@@ -123,6 +123,9 @@ fn check(program: &str, run: impl FnOnce(&Path, SocketAddr, SocketAddr) -> Proxy
     let advice = proxies[0]["advice"].as_str().unwrap();
     assert!(advice.contains("x-forwarded-for"), "{advice}");
     assert!(advice.ends_with("believed, its last client is 127.0.0.7"), "{advice}");
+    let said = checked(&gateway);
+    assert!(said.contains("proxy 127.0.0.1 sends x-forwarded-for"), "{said}");
+    assert!(said.contains("believed, its last client is 127.0.0.7"), "{said}");
     gateway.stop();
 }
 

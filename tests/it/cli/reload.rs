@@ -202,3 +202,38 @@ fn a_file_that_was_cut_short_is_not_taken_over() {
     std::fs::write(&path, &whole).unwrap();
     send(&folder, &served, "hyvor", "comment.create");
 }
+
+/// The configuration names a folder of its own, and a link in it leads elsewhere by then.
+#[test]
+fn process_that_has_shut_itself_in_writes_nowhere_else() {
+    let told = String::from_utf8(run(&Folder::new("", ""), &["check"]).stderr).unwrap();
+    if told.contains("this kernel has no landlock") {
+        return skip("this kernel has no landlock");
+    }
+    for is_shut_in in [true, false] {
+        // Not below the folder for temporary files, which is its own as well.
+        let elsewhere = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let lines = format!("landlock = {is_shut_in}");
+        let folder = Folder::new(&lines, "");
+        let served = Served::start(&folder);
+        let link = folder.path().join("data/out");
+        std::os::unix::fs::symlink(elsewhere.path(), link).unwrap();
+        folder.write_config(
+            &lines,
+            "[handler.out]\n[handler.out.file]\npath = \"data/out/events\"\n",
+        );
+        let output = run(&folder, &["reload"]);
+        let told = String::from_utf8(output.stderr).unwrap();
+        // As the kernel says: Gatepost sees nothing wrong with that path.
+        assert_eq!(told.contains("Permission denied"), is_shut_in, "{told}");
+        assert_eq!(output.status.success(), !is_shut_in, "{told}");
+        send(&folder, &served, "hyvor", "comment.create");
+        served.wait_until_delivered("all");
+        if !is_shut_in {
+            served.wait_until_delivered("out");
+        }
+        let has_written = elsewhere.path().join("events").exists();
+        assert_eq!(has_written, !is_shut_in);
+        assert_eq!(served.stop(), Some(0));
+    }
+}

@@ -6,6 +6,6 @@ mod fates;
 mod full_disk;
 mod killed;
 pub(crate) mod load;
-mod order;
+pub(crate) mod order;
 mod power_cut;
 mod quiet;

@@ -42,7 +42,7 @@ fn the_sync_ends_before_the_answer_begins() {
 }
 
 /// Waits until every thread is traced.
-pub(super) fn wait_until_traced(process: u32) {
+pub(crate) fn wait_until_traced(process: u32) {
     let is_traced = |path: std::path::PathBuf| {
         let status = std::fs::read_to_string(path.join("status")).unwrap_or_default();
         status.lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0"))

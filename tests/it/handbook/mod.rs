@@ -106,6 +106,20 @@ fn pictures_are_small_and_shown() {
 }
 
 #[test]
+fn each_kind_of_handler_has_a_page_and_the_readme_shows_the_dashboard() {
+    let links: Vec<String> = Page::read(root().join("docs/SUMMARY.md")).links().collect();
+    for kind in gatepost::handler::KINDS {
+        let page = format!("handlers/{}.md", kind.name);
+        assert!(links.contains(&page), "{page} is not linked");
+        let page = Page::read(root().join("docs").join(page));
+        let table = format!(".{}]", kind.name);
+        assert!(page.blocks().iter().any(|block| block.text.contains(&table)), "no {table}");
+    }
+    let readme = Page::read(root().join("README.md"));
+    assert!(readme.links().any(|link| link == "docs/images/overview.png"));
+}
+
+#[test]
 fn blocks_say_what_they_are() {
     for page in pages() {
         for block in page.blocks() {
