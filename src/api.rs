@@ -20,6 +20,7 @@ mod ask;
 mod control;
 mod dead;
 mod dead_ask;
+mod dead_list;
 mod detail;
 mod edited;
 mod events;
@@ -38,6 +39,7 @@ mod rollouts;
 mod search;
 mod surroundings;
 mod transfer;
+mod type_count;
 mod values;
 mod view;
 mod waits;
@@ -50,11 +52,10 @@ pub use ask::{EventsAsk, ExportAsk, RejectedAsk, ReplayAsk};
 pub use control::{
     ChangeCount, Control, Forgotten, Reloaded, Retried, Run, RunChanged, StoredEvent,
 };
-pub use dead::{Changed, DeadGroup, DeadGroups, GROUPED_MAX, ListedDead, WINDOWS, normalised};
+pub use dead::{Changed, DeadGroup, DeadGroups, GROUPED_MAX, WINDOWS, normalised};
 pub use dead_ask::{DeadAsk, DeadSelection, GroupBy, RolloutAsk};
-pub use detail::{
-    HandlerDetail, NextTry, PlanAsk, ReasonCount, SourceDetail, TakenType, TypeCount,
-};
+pub use dead_list::{ChosenDead, ListedDead};
+pub use detail::{HandlerDetail, NextTry, PlanAsk, ReasonCount, SourceDetail, TakenType};
 pub use edited::{EditAsk, EditView, Edited, editable};
 pub use events::{EventEntry, EventRow, ListedEvents};
 pub use export::{Exact, ExportError, ExportedEvent, ExportedState};
@@ -73,6 +74,7 @@ pub use rollouts::{
 pub use search::{moment, state, unknown_qualifiers};
 pub use surroundings::{ConfigView, KeyOrigin, Surroundings, TestView};
 pub use transfer::{ImportView, OtherId};
+pub use type_count::TypeCount;
 pub use view::{
     ArrivalView, AttemptView, DeadEntry, DeadView, DeliveryView, EventDetail, EventSummary,
     HandlerView, LostView, QueueView, SecretView, SourceView, StatusView, WaitReason, WaitView,

@@ -1,4 +1,4 @@
-//! Dead letters: listed, grouped by what went wrong, redriven and dropped.
+//! Dead letters: grouped by what went wrong, redriven and dropped.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,11 +8,12 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::Timestamp;
 use crate::event::{HandlerName, Position};
-use crate::queue::{DeadChange, DeadCursor, DeadFilter, DeadLetter, DeadListing, DeadRecord};
+use crate::queue::{DeadChange, DeadFilter, DeadRecord};
 
 use super::acted_on::ActionTarget;
-use super::dead_ask::{self, DeadSelection};
-use super::{Api, ApiError, DeadEntry, DeadView, LostView};
+use super::dead_ask::DeadSelection;
+use super::type_count::TypeCount;
+use super::{Api, ApiError};
 
 /// The most dead letters that are looked at to group them, oldest first: some 20 MB.
 pub const GROUPED_MAX: usize = 100_000;
@@ -26,7 +27,7 @@ pub const WINDOWS: [Duration; 5] = [
 ];
 
 /// What became of a change of many things.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
     /// How many matched.
     pub matched: u64,
@@ -38,11 +39,15 @@ pub struct Changed {
     pub failed: u64,
     /// The same as `done`.
     pub count: u64,
+    /// Of a dry run for dead letters: how many there are of each type among the oldest 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<TypeCount>,
 }
 
 impl Changed {
     pub(super) fn new(matched: u64, done: u64) -> Self {
-        Self { matched, done, skipped: matched.saturating_sub(done), failed: 0, count: done }
+        let skipped = matched.saturating_sub(done);
+        Self { matched, done, skipped, failed: 0, count: done, types: Vec::new() }
     }
 }
 
@@ -69,15 +74,6 @@ pub struct DeadGroup {
     pub example_reason: String,
 }
 
-/// A page of dead letters.
-#[derive(Debug)]
-pub struct ListedDead {
-    /// What is in it.
-    pub entries: Vec<DeadEntry>,
-    /// What goes on with it, as `after`; `None` = nothing is behind it.
-    pub next: Option<String>,
-}
-
 /// All groups.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct DeadGroups {
@@ -89,54 +85,7 @@ pub struct DeadGroups {
     pub is_complete: bool,
 }
 
-/// A dead letter as it was found.
-enum FoundDead<'a> {
-    Letter(&'a DeadLetter),
-    /// Its event cannot be read.
-    Unreadable(DeadRecord),
-}
-
 impl Api {
-    /// Dead letters that match, oldest first; those whose events cannot be read any more stand behind
-    /// the others of a page. Behind the last of them is what was lost before it died.
-    pub async fn dead(&self, selection: DeadSelection) -> Result<ListedDead, ApiError> {
-        let DeadSelection { filter, like, is_dry_run: _, about: _ } = selection;
-        let limit = filter.limit.unwrap_or(usize::MAX);
-        // One more says whether there are more.
-        let most = if like.is_none() { Some(limit.saturating_add(1)) } else { None };
-        let filter = DeadFilter { limit: most, ..filter };
-        let DeadListing { letters, mut unreadable } =
-            self.queue.dead_listing(filter.clone()).await?;
-        let is_in_group = |reason: &str| like.as_ref().is_none_or(|like| is_of_group(reason, like));
-        let letters = letters.iter().filter(|letter| is_in_group(letter.reason.as_str()));
-        unreadable.retain(|record| is_like(record, like.as_deref()));
-        let letters = letters.map(|letter| (cursor_of(letter), FoundDead::Letter(letter)));
-        let unreadable = unreadable.into_iter();
-        let unreadable =
-            unreadable.map(|record| (cursor_of_record(&record), FoundDead::Unreadable(record)));
-        let mut found: Vec<(DeadCursor, FoundDead<'_>)> = letters.chain(unreadable).collect();
-        found.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let has_more = found.len() > limit;
-        found.truncate(limit);
-        let next =
-            found.last().filter(|_| has_more).map(|(cursor, _)| dead_ask::cursor_text(cursor));
-        let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
-        for (_, found) in found {
-            match found {
-                FoundDead::Letter(letter) => {
-                    entries.push(DeadEntry::Letter(DeadView::new(letter)));
-                }
-                FoundDead::Unreadable(record) => unreadable.push(record),
-            }
-        }
-        entries.extend(LostView::of_dead(unreadable).into_iter().map(DeadEntry::Lost));
-        if like.is_none() && !has_more {
-            let lost = self.queue.lost(filter).await?;
-            entries.extend(lost.into_iter().map(LostView::new).map(DeadEntry::Lost));
-        }
-        Ok(ListedDead { entries, next })
-    }
-
     /// Dead letters that match, grouped by handler and by what went wrong.
     pub async fn dead_groups(&self, filter: DeadFilter) -> Result<DeadGroups, ApiError> {
         let limit = filter.limit.unwrap_or(GROUPED_MAX).min(GROUPED_MAX);
@@ -147,16 +96,6 @@ impl Api {
         let looked_at = records.len() as u64;
         let groups = grouped(records, self.clock.now());
         Ok(DeadGroups { groups, looked_at, is_complete })
-    }
-
-    /// Whose the newest dead letter is that a selection is for, and where its event stands.
-    pub async fn newest_dead(
-        &self,
-        selection: &DeadSelection,
-    ) -> Result<Option<(HandlerName, Position)>, ApiError> {
-        let records = self.dead_records(selection).await?.into_iter();
-        let newest = records.max_by_key(|record| record.fact.as_ref().map(|(died_at, _)| *died_at));
-        Ok(newest.map(|record| (record.handler, record.position)))
     }
 
     /// Makes dead letters due again.
@@ -190,19 +129,14 @@ impl Api {
     ) -> Result<Changed, ApiError> {
         let records = self.dead_records(&selection).await?;
         let target = selection.target(group_of(selection.like.as_deref(), &records).as_deref());
+        let n_lost = self.n_lost(&selection).await?;
         let DeadSelection { filter, like, is_dry_run, about } = selection;
         let limit = filter.limit.unwrap_or(usize::MAX);
-        // Lost deliveries have no reason, so none of them is in a group.
-        let n_lost = if like.is_some() {
-            0
-        } else {
-            let unlimited = DeadFilter { limit: None, ..filter.clone() };
-            self.queue.lost(unlimited).await?.iter().map(n_events).sum::<u64>()
-        };
         let n_found = records.len() as u64;
         let matched = n_found + n_lost.min((limit as u64).saturating_sub(n_found));
         if is_dry_run {
-            return Ok(Changed::new(matched, matched));
+            let types = self.types_of(&records).await?;
+            return Ok(Changed { types, ..Changed::new(matched, matched) });
         }
         // Groups are worked out here and not in the queue, so their letters are named one by one.
         let done = if like.is_some() {
@@ -226,22 +160,6 @@ impl Api {
         });
         changed
     }
-}
-
-/// Where a letter stands in the order of their deaths. One that was never tried is one of which the
-/// index does not know yet when it died, and stands at the end.
-fn cursor_of(letter: &DeadLetter) -> DeadCursor {
-    let died_at = if letter.attempts == 0 { DeadCursor::UNKNOWN } else { letter.died_at };
-    DeadCursor { died_at, position: letter.position, handler: letter.handler.clone() }
-}
-
-fn cursor_of_record(record: &DeadRecord) -> DeadCursor {
-    let died_at = record.fact.as_ref().map_or(DeadCursor::UNKNOWN, |(died_at, _)| *died_at);
-    DeadCursor { died_at, position: record.position, handler: record.handler.clone() }
-}
-
-fn n_events(lost: &crate::queue::LostDeliveries) -> u64 {
-    lost.positions.end.events_since(lost.positions.start)
 }
 
 fn is_like(record: &DeadRecord, like: Option<&str>) -> bool {

@@ -1,11 +1,10 @@
 //! One handler and one source with all that is known of them, and what a handler would do with an
 //! event: what their pages show.
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::find::SEARCH_TIME;
+use super::type_count::{TYPES_MAX, TypeCount, counted};
 use super::view::{EventSummary, HandlerView, SourceView};
 use super::{Api, ApiError, DeadGroup, PlanView, values};
 use crate::clock::Timestamp;
@@ -20,8 +19,8 @@ const LOOKED_AT_MAX: usize = 1_000;
 const TAKEN_MAX: usize = 100;
 /// Bodies of how many bytes are passed over for that, without being read: a page must not wait for a disk.
 const BYTES_MAX: usize = 128 << 20;
-/// Types, and reasons, that are told.
-const ROWS_MAX: usize = 30;
+/// Reasons that are told.
+const ROWS_MAX: usize = TYPES_MAX;
 
 /// One handler with all that is known of it.
 #[derive(Clone, Debug, Serialize)]
@@ -50,15 +49,6 @@ pub struct NextTry {
     pub received_at: Timestamp,
     /// Not before this moment.
     pub at: Timestamp,
-}
-
-/// How many events there are of a type.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TypeCount {
-    pub source: SourceName,
-    #[serde(rename = "type")]
-    pub event_type: EventType,
-    pub count: u64,
 }
 
 /// How many events there are of a type, and who asks for it.
@@ -148,7 +138,7 @@ impl Api {
         Ok(SourceDetail {
             newest_at: events.first().map(|(event, _)| event.received_at),
             longest_silence_seconds: gaps.max(),
-            types: self.with_takers(counted(events.iter().map(|(event, _)| event)), &events),
+            types: self.with_takers(counted(events.iter().map(|(event, _)| names(event))), &events),
             looked_at: events.len() as u64,
             rejections: self.rejections(&source.name),
             source,
@@ -226,7 +216,7 @@ impl Api {
         let taken = events.iter().zip(histories).filter(|(_, deliveries)| {
             deliveries.iter().any(|one| one.handler == *name && one.state != DeliveryState::Skipped)
         });
-        Ok((counted(taken.map(|((event, _), _)| event)), looked_at))
+        Ok((counted(taken.map(|((event, _), _)| names(event))), looked_at))
     }
 
     fn rejections(&self, source: &SourceName) -> Vec<ReasonCount> {
@@ -252,27 +242,9 @@ impl Api {
     }
 }
 
-/// How many events there are of each type, the commonest first.
-fn counted<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<TypeCount> {
-    let mut counts: HashMap<(&SourceName, &str), (u64, &EventType)> = HashMap::new();
-    for event in events {
-        let key = (&event.source, event.event_type.as_str());
-        counts.entry(key).or_insert((0, &event.event_type)).0 += 1;
-    }
-    let rows = counts.into_iter().map(|((source, _), (count, event_type))| TypeCount {
-        source: source.clone(),
-        event_type: event_type.clone(),
-        count,
-    });
-    let mut rows: Vec<TypeCount> = rows.collect();
-    rows.sort_by(|one, other| {
-        other
-            .count
-            .cmp(&one.count)
-            .then_with(|| one.event_type.as_str().cmp(other.event_type.as_str()))
-    });
-    rows.truncate(ROWS_MAX);
-    rows
+/// What an event is counted by.
+fn names(event: &Event) -> (&SourceName, &EventType) {
+    (&event.source, &event.event_type)
 }
 
 /// Whose plan is asked for.

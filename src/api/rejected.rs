@@ -290,7 +290,7 @@ impl Api {
         if !ask.dry_run {
             let about = ActedOn::list(ListName::Rejected, &ask, &["source", "reason"]);
             let target = ActionTarget::new(ask.target(), about);
-            self.note("release", target, &Ok::<_, ApiError>(changed), |changed| {
+            self.note("release", target, &Ok::<_, ApiError>(changed.clone()), |changed| {
                 let Changed { matched, done, failed, .. } = changed;
                 format!("{done} of {matched}, {failed} still fail verification")
             });

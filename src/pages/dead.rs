@@ -9,8 +9,8 @@ use super::rollouts::{self, RolloutCard};
 use super::widgets::{Linked, Sign, When};
 use super::{Viewer, rendered, words};
 use crate::api::{
-    Api, ApiError, DeadAsk, DeadEntry, DeadGroup, DeadGroups, DeadSelection, EventSummary,
-    HandlerStatus, WINDOWS,
+    Api, ApiError, ChosenDead, DeadAsk, DeadEntry, DeadGroup, DeadGroups, DeadSelection,
+    EventSummary, HandlerStatus, TypeCount, WINDOWS,
 };
 use crate::clock::Timestamp;
 use crate::queue::DeadFilter;
@@ -252,16 +252,11 @@ async fn choose(
     groups: &DeadGroups,
     now: Timestamp,
 ) -> Result<Chosen, ApiError> {
-    let mut selection = selection(api, fields).await?;
-    selection.is_dry_run = true;
-    let n_left = api.redrive(selection.clone()).await?.matched;
+    let selection = selection(api, fields).await?;
     let is_first = selection.filter.after.is_none();
-    let mut whole = selection.clone();
-    whole.filter.after = None;
-    let matched = if is_first { n_left } else { api.redrive(whole.clone()).await?.matched };
-    selection.filter.limit = Some(LETTERS_MAX);
-    let found = api.dead(selection).await?;
-    let Listed { letters, lost, by_type } = listed(found.entries, now);
+    let ChosenDead { matched, n_left, newest, listed: found, types } =
+        api.dead_chosen(&selection, LETTERS_MAX).await?;
+    let Listed { letters, lost } = listed(found.entries, now);
     let n_more = n_left.saturating_sub(letters.len() as u64);
     let older = found.next.map(|next| fields.address("/dead", &["done"], &[("after", &next)]));
     let only = match groups.groups.as_slice() {
@@ -277,7 +272,7 @@ async fn choose(
     } else {
         format!("Redrive all {}", words::count(matched))
     };
-    let example = DeadExample::of(api, &whole).await?;
+    let example = DeadExample::of(api, newest).await?;
     Ok(Chosen {
         heading: heading(fields, groups),
         example,
@@ -291,7 +286,7 @@ async fn choose(
         matched,
         matched_count: words::count(matched),
         matched_shown: words::counted(matched, "dead letter", "dead letters"),
-        by_type,
+        by_type: by_type(&types, matched),
         sign,
         is_answering,
         steps: steps.chain([(matched, all)]).collect(),
@@ -307,25 +302,17 @@ async fn choose(
 struct Listed {
     letters: Vec<Letter>,
     lost: Vec<String>,
-    /// How many there are of the commonest types, in words.
-    by_type: String,
 }
 
 fn listed(entries: Vec<DeadEntry>, now: Timestamp) -> Listed {
     let mut letters = Vec::new();
     let mut lost = Vec::new();
-    let mut types: Vec<(String, u64)> = Vec::new();
     for entry in entries {
         match entry {
             DeadEntry::Letter(letter) => {
-                let event_type = words::shown(letter.event_type.as_str(), 48);
-                match types.iter_mut().find(|(known, _)| *known == event_type) {
-                    Some((_, count)) => *count += 1,
-                    None => types.push((event_type.clone(), 1)),
-                }
                 letters.push(Letter {
                     event: letter.id.to_string(),
-                    event_type,
+                    event_type: words::shown(letter.event_type.as_str(), 48),
                     handler: letter.handler.to_string(),
                     died: When::ago(letter.died_at, now),
                     attempts: letter.attempts,
@@ -335,10 +322,24 @@ fn listed(entries: Vec<DeadEntry>, now: Timestamp) -> Listed {
             DeadEntry::Lost(entry) => lost.push(format!("{}: {}", entry.handler, entry.reason)),
         }
     }
-    let by_type =
-        types.iter().take(6).map(|(name, count)| format!("{} {name}", words::count(*count)));
-    let by_type = by_type.collect::<Vec<_>>().join(", ");
-    Listed { letters, lost, by_type }
+    Listed { letters, lost }
+}
+
+/// How many there are of the commonest types, in words; nothing where there is one only.
+fn by_type(types: &[TypeCount], matched: u64) -> String {
+    if matched <= 1 {
+        return String::new();
+    }
+    let n_looked_at: u64 = types.iter().map(|one| one.count).sum();
+    let said = types.iter().take(6).map(|one| {
+        format!("{} {}", words::count(one.count), words::shown(one.event_type.as_str(), 48))
+    });
+    let said = said.collect::<Vec<_>>().join(", ");
+    match n_looked_at {
+        0 => String::new(),
+        n if n < matched => format!("; of the oldest {}: {said}", words::count(n)),
+        _ => format!(": {said}"),
+    }
 }
 
 fn chosen_group<'a>(fields: &Fields, groups: &'a DeadGroups) -> Option<&'a DeadGroup> {

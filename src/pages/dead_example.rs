@@ -4,7 +4,8 @@
 use super::event_lanes::said;
 use super::words;
 use super::words::Room;
-use crate::api::{Api, ApiError, DeadSelection};
+use crate::api::{Api, ApiError};
+use crate::event::{HandlerName, Position};
 
 /// Bytes of what was said.
 const ROOM: usize = 4 << 10;
@@ -20,8 +21,11 @@ pub(super) struct DeadExample {
 
 impl DeadExample {
     /// `None` = nothing was said, or it is gone.
-    pub(super) async fn of(api: &Api, selection: &DeadSelection) -> Result<Option<Self>, ApiError> {
-        let Some((handler, position)) = api.newest_dead(selection).await? else { return Ok(None) };
+    pub(super) async fn of(
+        api: &Api,
+        newest: Option<(HandlerName, Position)>,
+    ) -> Result<Option<Self>, ApiError> {
+        let Some((handler, position)) = newest else { return Ok(None) };
         let Some(event) = api.summary_at(position).await? else { return Ok(None) };
         // One that was dropped meanwhile is no example.
         let Ok(detail) = api.event(event.id).await else { return Ok(None) };

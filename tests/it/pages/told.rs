@@ -273,8 +273,7 @@ fn what_was_said_is_of_the_dead_letters_that_are_chosen() {
         (format!("?handler=app&until={}", died(2)), 2),
         (format!("?handler=app&since={second}&until={}", died(2)), 2),
     ] {
-        let dead =
-            page_that_says(&gateway, &format!("/dead{query}"), "What was said to the newest");
+        let dead = page_that_says(&gateway, &format!("/dead{query}"), "What was said to ");
         assert!(dead.contains(&format!("no comment number {n}</code>")), "{query}: {dead}");
         let event = format!("<a href=\"/events/{}\">The event</a>", ids[n - 1]);
         assert!(dead.contains(&event), "{query}: {dead}");

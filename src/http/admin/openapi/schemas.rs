@@ -199,6 +199,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("handler", "string"),
             ("state", "State"),
             ("attempts", "[Attempt]"),
+            ("under_way_since", "time?"),
             ("next_try_at", "time?"),
             ("given_up_at", "time?"),
             ("attempts_max", "integer?"),
@@ -332,6 +333,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("skipped", "integer"),
             ("failed", "integer"),
             ("count", "integer"),
+            ("types", "[TypeCount]?"),
         ],
     ),
     (
