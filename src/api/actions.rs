@@ -17,6 +17,10 @@ use super::acted_on::ActionTarget;
 use super::ask::LIMIT;
 use super::{ActedOn, Api, ApiError};
 
+mod import_run;
+
+use import_run::ImportRun;
+
 /// The most actions that are kept.
 pub const ACTIONS_MAX: usize = 500;
 /// The longest text of one field.
@@ -143,14 +147,23 @@ impl Api {
         text: impl FnOnce(&T) -> String,
     ) {
         let Some(server) = &self.server else { return };
+        server.actions.add(self.noted(action, target, result, text));
+    }
+
+    fn noted<T>(
+        &self,
+        action: &str,
+        target: impl Into<ActionTarget>,
+        result: &Result<T, ApiError>,
+        text: impl FnOnce(&T) -> String,
+    ) -> ActionView {
         let (result, is_done) = match result {
             Ok(value) => (text(value), true),
             Err(err) => (err.to_string(), false),
         };
         let (at, actor, action) = (self.clock.now(), self.actor, action.to_owned());
         let ActionTarget { words: target, about } = target.into();
-        let noted = ActionView { number: 0, at, actor, action, target, about, result, is_done };
-        server.actions.add(noted);
+        ActionView { number: 0, at, actor, action, target, about, result, is_done }
     }
 
     /// The action with this number.
@@ -172,6 +185,7 @@ struct Kept {
     next: u64,
     /// Lines of the file.
     n_lines: usize,
+    import: Option<ImportRun>,
 }
 
 impl Actions {
@@ -184,13 +198,21 @@ impl Actions {
             String::new()
         });
         let read = text.lines().filter_map(|line| serde_json::from_str::<ActionView>(line).ok());
-        let mut actions: VecDeque<ActionView> = read.collect();
+        let mut actions: VecDeque<ActionView> = VecDeque::new();
+        for action in read {
+            // What went on has its line once more.
+            match actions.iter_mut().rev().find(|one| one.number == action.number) {
+                Some(begun) => *begun = action,
+                None => actions.push_back(action),
+            }
+        }
         // Nothing is added to a line that was torn: the next one writes the file anew.
         let is_torn = !text.is_empty() && !text.ends_with('\n');
         let n_lines = if is_torn { 2 * ACTIONS_MAX } else { text.lines().count() };
         actions.drain(..actions.len().saturating_sub(ACTIONS_MAX));
         let next = actions.back().map_or(1, |last| last.number.saturating_add(1));
-        Self { path: Some(path), kept: Mutex::new(Kept { actions, next, n_lines }) }
+        let kept = Kept { actions, next, n_lines, import: None };
+        Self { path: Some(path), kept: Mutex::new(kept) }
     }
 
     /// One that keeps nothing.
@@ -200,7 +222,10 @@ impl Actions {
 
     /// Adds one; gives its number.
     pub(super) fn add(&self, action: ActionView) -> u64 {
-        let mut kept = self.kept();
+        self.add_to(&mut self.kept(), action)
+    }
+
+    fn add_to(&self, kept: &mut Kept, action: ActionView) -> u64 {
         let number = kept.next;
         kept.next = number.saturating_add(1);
         let cut = |text: String| text.chars().take(CHARS_MAX).collect();
@@ -209,12 +234,16 @@ impl Actions {
         if kept.actions.len() > ACTIONS_MAX {
             kept.actions.pop_front();
         }
+        self.keep(kept, number);
+        number
+    }
+
+    fn keep(&self, kept: &mut Kept, number: u64) {
         if let Some(path) = &self.path
-            && let Err(err) = write(path, &mut kept)
+            && let Err(err) = write(path, kept, number)
         {
             warn!(error = %err, "The action log cannot be written");
         }
-        number
     }
 
     /// Those that `ask` asks for, newest first.
@@ -246,8 +275,8 @@ impl Actions {
     }
 }
 
-/// Adds the newest action to the file, or writes it anew once it holds twice as many as are kept.
-fn write(path: &PathBuf, kept: &mut Kept) -> io::Result<()> {
+/// Adds an action to the file, or writes it anew once it holds twice as many lines as are kept.
+fn write(path: &PathBuf, kept: &mut Kept, number: u64) -> io::Result<()> {
     let line = |action: &ActionView| {
         serde_json::to_string(action).map(|line| line + "\n").map_err(io::Error::other)
     };
@@ -256,9 +285,11 @@ fn write(path: &PathBuf, kept: &mut Kept) -> io::Result<()> {
         kept.n_lines = kept.actions.len();
         return files::replace(path, lines);
     }
-    let Some(newest) = kept.actions.back() else { return Ok(()) };
+    let Some(changed) = kept.actions.iter().rev().find(|one| one.number == number) else {
+        return Ok(());
+    };
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
-    file.write_all(line(newest)?.as_bytes())?;
+    file.write_all(line(changed)?.as_bytes())?;
     kept.n_lines += 1;
     Ok(())
 }
@@ -267,7 +298,7 @@ fn write(path: &PathBuf, kept: &mut Kept) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn action(target: String) -> ActionView {
+    pub(super) fn action(target: String) -> ActionView {
         ActionView {
             number: 0,
             at: Timestamp::from_millis(0),

@@ -45,6 +45,13 @@ impl Api {
     /// such. The same one again is a duplicate. Their deliveries stand as they did there, but for those that
     /// were tried or settled here. What stops in the middle is simply done again.
     pub async fn import(&self, events: Vec<ExportedEvent>) -> Result<ImportView, ApiError> {
+        let n_events = events.len() as u64;
+        let imported = self.import_part(events).await;
+        self.note_import(n_events, &imported);
+        imported
+    }
+
+    async fn import_part(&self, events: Vec<ExportedEvent>) -> Result<ImportView, ApiError> {
         let bad = |err: ExportError| ApiError::Bad(err.to_string());
         let now = self.clock.now();
         let (mut parsed, mut told) = (Vec::with_capacity(events.len()), BTreeSet::new());

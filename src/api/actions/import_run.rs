@@ -1,0 +1,114 @@
+//! The line of an import, which comes in as many parts as it has megabytes.
+
+use std::time::Duration;
+
+use crate::api::{Api, ApiError, ImportView};
+use crate::clock::Timestamp;
+use crate::text::{count, counted};
+
+use super::{ActionView, Actions, Actor};
+
+/// How long after one part of an import the next one belongs to it: a part takes a second or so, and is given up
+/// after a minute.
+const IMPORT_GAP: Duration = Duration::from_mins(2);
+
+/// An import whose parts come in one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ImportRun {
+    /// Its line's.
+    number: u64,
+    actor: Actor,
+    /// When its newest part came.
+    last_at: Timestamp,
+    n_events: u64,
+    n_new: u64,
+}
+
+impl ImportRun {
+    fn sum(&self) -> String {
+        let n_events = counted(self.n_events, "event", "events");
+        format!("{n_events}, {} of them new", count(self.n_new))
+    }
+}
+
+impl Api {
+    /// Writes down what came of a part of an import: all of its parts have one line.
+    pub(in crate::api) fn note_import(&self, n_events: u64, result: &Result<ImportView, ApiError>) {
+        let Some(server) = &self.server else { return };
+        let part =
+            self.noted("import", "events of an export".to_owned(), result, |_| String::new());
+        match result {
+            Ok(view) => server.actions.add_import(part, n_events, view.count),
+            Err(_) => drop(server.actions.add(part)),
+        }
+    }
+}
+
+impl Actions {
+    /// Adds a part of an import to the line of the parts before it, or begins one.
+    fn add_import(&self, part: ActionView, n_events: u64, n_new: u64) {
+        let mut kept = self.kept();
+        let (at, actor) = (part.at, part.actor);
+        let goes_on = |run: &ImportRun| {
+            run.actor == actor
+                && at.since(run.last_at) <= IMPORT_GAP
+                && kept.actions.iter().any(|one| one.number == run.number)
+        };
+        let mut run = kept
+            .import
+            .as_ref()
+            .filter(|run| goes_on(run))
+            .copied()
+            .unwrap_or(ImportRun { number: 0, actor, last_at: at, n_events: 0, n_new: 0 });
+        run.last_at = at;
+        run.n_events += n_events;
+        run.n_new += n_new;
+        let line = ActionView { result: run.sum(), ..part };
+        if let Some(begun) = kept.actions.iter_mut().find(|one| one.number == run.number) {
+            begun.result = line.result;
+            self.keep(&mut kept, run.number);
+        } else {
+            run.number = self.add_to(&mut kept, line);
+        }
+        kept.import = Some(run);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::action;
+    use super::super::{ACTIONS_MAX, ActionsAsk};
+    use super::*;
+
+    #[test]
+    fn import_has_one_line_however_many_parts_it_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("actions");
+        let actions = Actions::open(path.clone());
+        let part = |seconds: i64, n_events: u64, n_new: u64| {
+            let at = Timestamp::from_millis(seconds * 1_000);
+            let part = ActionView { at, action: "import".into(), ..action("events".into()) };
+            actions.add_import(part, n_events, n_new);
+        };
+        let results = |actions: &Actions| {
+            let listed = actions.list(&ActionsAsk::default()).actions.into_iter().rev();
+            listed.map(|one| one.result).collect::<Vec<_>>()
+        };
+        part(0, 200, 200);
+        actions.add(action("meanwhile".into()));
+        part(60, 1_000, 50);
+        let expected = ["1,200 events, 250 of them new", "done 1"];
+        assert_eq!(results(&actions), expected);
+        assert_eq!(results(&Actions::open(path.clone())), expected, "after a restart");
+        // One that comes later is another one.
+        part(600, 1, 0);
+        let expected = [expected[0], expected[1], "1 event, 0 of them new"];
+        assert_eq!(results(&actions), expected);
+        for n in (600..).take(3 * ACTIONS_MAX) {
+            part(n, 1, 1);
+        }
+        assert_eq!(results(&actions).len(), 3);
+        assert_eq!(results(&Actions::open(path.clone())), results(&actions));
+        assert!(std::fs::read_to_string(path).unwrap().lines().count() <= 2 * ACTIONS_MAX);
+    }
+}
