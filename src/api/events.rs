@@ -119,7 +119,10 @@ impl Api {
         for delivery in &mut detail.deliveries {
             let handler = handlers.iter().find(|one| one.name == delivery.handler);
             waits::explain(delivery, handler);
-            if delivery.state != DeliveryState::Retry {
+            if is_open(delivery.state) {
+                delivery.under_way_since = handler.and_then(|one| one.calls.since(event.position));
+            }
+            if delivery.state != DeliveryState::Retry || delivery.under_way_since.is_some() {
                 continue;
             }
             let probe_at = handler.and_then(|handler| handler.probe_at);
@@ -214,6 +217,11 @@ fn lines(wants: &[WantsView]) -> Vec<EventLine> {
         }
     }
     lines
+}
+
+/// Whether it may be with its handler.
+fn is_open(state: DeliveryState) -> bool {
+    matches!(state, DeliveryState::Pending | DeliveryState::Retry | DeliveryState::Held)
 }
 
 /// The event as it is shown.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pause::PauseView;
 use crate::clock::Timestamp;
-use crate::deliver::Stoppage;
+use crate::deliver::{CallsUnderWay, Stoppage};
 use crate::event::{ErrorText, EventId, HandlerName};
 
 /// The state of a handler.
@@ -96,6 +96,8 @@ pub struct HandlerControl {
     pub began_at: Option<Timestamp>,
     /// When it was given nothing since then.
     pub stops: Vec<Stoppage>,
+    /// Which deliveries are with it.
+    pub calls: CallsUnderWay,
 }
 
 impl HandlerControl {
@@ -120,6 +122,7 @@ impl HandlerControl {
             last_success_at: None,
             began_at: None,
             stops: Vec::new(),
+            calls: CallsUnderWay::default(),
         }
     }
 }

@@ -287,7 +287,9 @@ fn handlers(event: &EventDetail, text: &mut Page) {
         let why = unwanted.map_or_else(String::new, |one| format!(": {}", why_not(one)));
         let next = delivery.next_try_at;
         let next = next.map_or_else(String::new, |at| format!(", next try {} ({at})", ahead(at)));
-        text.line(format_args!("{}: {}{next}{why}", delivery.handler, state(delivery.state)));
+        let since = delivery.under_way_since;
+        let now = since.map_or_else(String::new, |at| format!(", being tried since {at}"));
+        text.line(format_args!("{}: {}{now}{next}{why}", delivery.handler, state(delivery.state)));
         for attempt in &delivery.attempts {
             text.line(format_args!("  {}", attempt_text(attempt)));
             output_lines(&attempt.output, text);

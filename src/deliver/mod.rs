@@ -26,6 +26,7 @@
 //! handler.
 
 mod run;
+mod under_way;
 mod worker;
 
 mod attempt;
@@ -55,3 +56,4 @@ pub use run::Deliverer;
 pub use settings::{Batch, Breaker, EventGlob, Growth, OnDeadLetter, Policy, Retry, Wait};
 pub use status::{Control, GiveUpStreak, Health, LastError, LoopState, Status};
 pub use stops::{StopCause, Stoppage};
+pub use under_way::CallsUnderWay;

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::breaker::{Breaker, BreakerState};
 use super::stops::{StopCause, Stoppage, Stops};
+use super::under_way::CallsUnderWay;
 use crate::clock::Timestamp;
 use crate::event::{ErrorText, EventId, HandlerName};
 use crate::sync::lock;
@@ -23,6 +24,7 @@ pub struct Control(pub(super) Arc<Shared>);
 pub(super) struct Shared {
     name: HandlerName,
     pub(super) mode: watch::Sender<Mode>,
+    pub(super) calls: CallsUnderWay,
     seen: Mutex<Seen>,
 }
 
@@ -150,7 +152,8 @@ pub struct LastError {
 impl Control {
     pub(super) fn new(name: HandlerName) -> Self {
         let mode = watch::Sender::new(Mode::Run);
-        Self(Arc::new(Shared { name, mode, seen: Mutex::default() }))
+        let calls = CallsUnderWay::default();
+        Self(Arc::new(Shared { name, mode, calls, seen: Mutex::default() }))
     }
 
     /// No new calls begin until [`Control::resume`]. It does not outlive the process.
@@ -186,6 +189,11 @@ impl Control {
                 return;
             }
         }
+    }
+
+    /// Which deliveries are with the handler.
+    pub fn calls(&self) -> CallsUnderWay {
+        self.0.calls.clone()
     }
 
     /// How the loop is at this moment.
@@ -294,6 +302,7 @@ impl Shared {
     }
 
     pub(super) fn ended(&self) {
+        self.calls.clear();
         self.with(|seen| {
             seen.has_ended = true;
             seen.in_flight = 0;

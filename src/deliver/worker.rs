@@ -44,6 +44,7 @@ pub(super) async fn deliver(
         }
         // What was taken and not tried goes with the worker.
         drop(worker);
+        shared.calls.clear();
         shared.left_alone(None);
         subscription.begin_anew();
     }
@@ -98,7 +99,7 @@ impl Worker<'_> {
                     self.enqueue(wanted).await?;
                     tokio::task::yield_now().await;
                 }
-                LoopEvent::CallEnded(outcome) => self.settle(outcome).await?,
+                LoopEvent::CallEnded(outcome) => self.settle_ended(outcome).await?,
             }
         }
     }
@@ -146,7 +147,7 @@ impl Worker<'_> {
         while !self.in_flight.is_empty() {
             tokio::select! {
                 biased;
-                Some(outcome) = self.in_flight.next() => self.settle(outcome).await?,
+                Some(outcome) = self.in_flight.next() => self.settle_ended(outcome).await?,
                 () = &mut too_late => {
                     let n_calls = self.in_flight.len();
                     warn!(handler.name = %self.context.name, n_calls, "Calls given up at the end");
@@ -155,6 +156,13 @@ impl Worker<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Settles what came of a call that was under way.
+    async fn settle_ended(&mut self, outcome: CallOutcome) -> Result<(), QueueError> {
+        let ended = outcome.settlements.iter().map(|one| one.delivery.event.position);
+        self.shared.calls.end(ended);
+        self.settle(outcome).await
     }
 
     /// Settles what came of a call, and lets the next deliveries of its keys go.

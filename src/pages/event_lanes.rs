@@ -26,11 +26,15 @@ pub(super) struct Lane {
     pub(super) kind: String,
     pub(super) sign: Sign,
     pub(super) word: &'static str,
+    /// How long it took until it was delivered, from when it was stored.
+    pub(super) took: String,
     /// Why it is not tried now, where that is not the delivery's own doing.
     pub(super) held: String,
     pub(super) is_dead: bool,
     pub(super) n_earlier: usize,
     pub(super) steps: Vec<Step>,
+    /// The try that is being made: its number, and since when.
+    pub(super) under_way: Option<(u32, When)>,
     /// The try that comes: its number, and when.
     pub(super) next: Option<(u32, When)>,
     /// Whether the other side asked for it to come so late.
@@ -130,7 +134,7 @@ pub(super) struct LaneContext<'a> {
 pub(super) fn until(deliveries: &[&DeliveryView], received_at: Timestamp) -> Timestamp {
     let ends = deliveries.iter().flat_map(|delivery| {
         let tries = delivery.attempts.iter().map(ended_at);
-        tries.chain(delivery.next_try_at)
+        tries.chain(delivery.under_way_since).chain(delivery.next_try_at)
     });
     ends.max().unwrap_or(received_at)
 }
@@ -153,12 +157,14 @@ pub(super) fn lane(delivery: &DeliveryView, of: &LaneContext<'_>, room: &mut Roo
         held: of.held.get(&name).filter(|_| is_open).cloned().unwrap_or_default(),
         kind: of.kinds.get(&name).cloned().unwrap_or_default(),
         handler: name,
-        sign: Sign::of(delivery.state),
+        sign: if delivery.under_way_since.is_some() { Sign::Run } else { Sign::of(delivery.state) },
         // Not by its filter: the handler had nothing to do with it.
         word: match delivery.state {
+            _ if delivery.under_way_since.is_some() => "being delivered",
             DeliveryState::Skipped if !delivery.attempts.is_empty() => "skipped",
             state => state_word(state),
         },
+        took: took(delivery, of),
         is_dead: delivery.state == DeliveryState::Dead,
         n_earlier,
         steps: shown.zip(next).map(|(one, next)| step(one, next, of, room)).collect(),
@@ -166,9 +172,21 @@ pub(super) fn lane(delivery: &DeliveryView, of: &LaneContext<'_>, room: &mut Roo
             .attempts
             .last()
             .is_some_and(|one| is_why(one, WaitReason::RetryAfter)),
+        under_way: delivery.under_way_since.map(|at| (number, When::ago(at, of.now))),
         next: delivery.next_try_at.map(|at| (number, When::ahead(at, of.now))),
         given_up: delivery.given_up_at.map(|at| GivenUp::new(at, delivery.attempts_max, of.now)),
         track: track(delivery, of),
+    }
+}
+
+/// ` in 9 ms`; nothing where it is not delivered, or no try of it is kept.
+fn took(delivery: &DeliveryView, of: &LaneContext<'_>) -> String {
+    // The first that was good: it may have been delivered again since.
+    match delivery.attempts.iter().find(|one| is_good(one)) {
+        Some(good) if delivery.state == DeliveryState::Delivered => {
+            format!(" in {}", words::span(ended_at(good).since(of.received_at)))
+        }
+        Some(_) | None => String::new(),
     }
 }
 
@@ -182,7 +200,10 @@ fn track(delivery: &DeliveryView, of: &LaneContext<'_>) -> Track {
         // What is short is seen all the same.
         (at(one.started_at).min(1_020 - length.min(1_020)), length, is_good(one))
     });
-    Track { marks: marks.collect(), next: delivery.next_try_at.map(at) }
+    Track {
+        marks: marks.collect(),
+        next: delivery.under_way_since.or(delivery.next_try_at).map(at),
+    }
 }
 
 fn is_good(attempt: &AttemptView) -> bool {

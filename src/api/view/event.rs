@@ -195,6 +195,9 @@ pub struct DeliveryView {
     pub state: DeliveryState,
     /// Its tries, oldest first.
     pub attempts: Vec<AttemptView>,
+    /// While it is with its handler: since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub under_way_since: Option<Timestamp>,
     /// While it waits for another try: when that is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_try_at: Option<Timestamp>,
@@ -232,6 +235,7 @@ impl DeliveryView {
             handler,
             state,
             attempts: attempts.collect(),
+            under_way_since: None,
             next_try_at: None,
             given_up_at: None,
             attempts_max: None,

@@ -167,6 +167,7 @@ impl Running {
             last_success_at: status.last_success_at,
             began_at: status.began_at,
             stops: status.stops,
+            calls: self.control.calls(),
             ..HandlerControl::idle(status.handler, self.kind, state)
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, poll_immediate};
 use rand::Rng;
+use smallvec::SmallVec;
 
 use super::state::Worker;
 use crate::clock::Timestamp;
@@ -11,6 +12,7 @@ use crate::deliver::attempt::attempt;
 use crate::deliver::breaker::Permit;
 use crate::deliver::buffer::CallBatch;
 use crate::deliver::call_outcome::CallOutcome;
+use crate::event::Position;
 use crate::queue::{LOOK_AGAIN, QueueError};
 
 /// After so much time in calls that ended at once, other tasks of the thread get their turn.
@@ -65,9 +67,12 @@ impl<'a> Worker<'a> {
     /// Begins one call, and settles it where it ends at once.
     async fn call(&mut self, batch: CallBatch) -> Result<(), QueueError> {
         let seed = self.random.random();
+        let positions: SmallVec<[Position; 4]> =
+            batch.deliveries.iter().map(|one| one.event.position).collect();
         let mut call: BoxFuture<'a, CallOutcome> =
             Box::pin(attempt(self.context, self.queue, batch, seed));
         let Some(outcome) = poll_immediate(&mut call).await else {
+            self.shared.calls.begin(positions, self.context.clock.now());
             self.in_flight.push(call);
             return Ok(());
         };
