@@ -7,8 +7,8 @@ use super::frame::{Frame, Here};
 use super::widgets::{Bars, Linked, Sign, When};
 use super::{Viewer, events, rendered, verdict, words};
 use crate::api::{
-    Actor, Api, ApiError, DeadGroup, HandlerRates, HandlerStatus, HandlerView, PauseView,
-    RatesView, StatusView,
+    Actor, Api, ApiError, ConfigView, DeadGroup, HandlerRates, HandlerStatus, HandlerView,
+    PauseView, RatesView, StatusView,
 };
 use crate::clock::Timestamp;
 use crate::event::HandlerName;
@@ -31,6 +31,8 @@ pub(super) struct HandlerRow {
     pub(super) chart: Bars,
     pub(super) last_success: Option<When>,
     pub(super) error: String,
+    /// Red says that it fails: one that waits because it was asked to does not.
+    pub(super) colour: &'static str,
     pub(super) error_event: String,
     pub(super) error_at: Option<When>,
     pub(super) probe: Option<When>,
@@ -93,6 +95,7 @@ impl HandlerRow {
             chart: Bars::small(good, bad, label),
             last_success: handler.last_success_at.map(|at| When::ago(at, now)),
             error: text.map(|text| words::shown(text, ERROR_CHARS_MAX)).unwrap_or_default(),
+            colour: if is_in_trouble { "bad" } else { "wait" },
             error_event: error.map(|error| error.event.to_string()).unwrap_or_default(),
             error_at: error.map(|error| When::ago(error.at, now)),
             probe: handler.probe_at.map(|at| When::ahead(at, now)),
@@ -194,7 +197,9 @@ pub(super) async fn show(
     // Whether it is in trouble is known to the gateway that delivers to it.
     let is_elsewhere = status.cluster.as_ref().is_some_and(|cluster| !cluster.delivers_to(name));
     handler.may_retry |= is_elsewhere && view.waiting > 0;
-    let Settings { keys, defaults } = Settings::of(api, &format!("handler.{name}."));
+    let config = api.config().ok();
+    let settings = config.map(|view| Settings::of(&view, &format!("handler.{name}.")));
+    let Settings { keys, defaults } = settings.unwrap_or_default();
     let detail = api.handler_detail(view.clone()).await?;
     let retries = detail.next_tries.into_iter().map(|next| RetryRow {
         id: next.id.to_string(),
@@ -241,8 +246,7 @@ pub(super) struct Settings {
 
 impl Settings {
     /// `part` = what the names of its keys begin with.
-    pub(super) fn of(api: &Api, part: &str) -> Self {
-        let Ok(view) = api.config() else { return Self::default() };
+    pub(super) fn of(view: &ConfigView, part: &str) -> Self {
         let within = |all: &[(String, String)]| {
             let found = all.iter().filter_map(|(key, value)| {
                 Some((words::shown(key.strip_prefix(part)?, 80), words::shown(value, 300)))

@@ -23,7 +23,7 @@ pub(super) struct SourceRow {
     pub(super) duplicate: Plain,
     pub(super) handshakes: Linked,
     pub(super) rejected: Linked,
-    pub(super) turned_away: Plain,
+    pub(super) turned_away: Linked,
     /// When a request was verified since the start.
     pub(super) last: Option<When>,
     pub(super) chart: Bars,
@@ -57,7 +57,7 @@ fn row(source: &SourceView, rates: &RatesView, base: &str, now: Timestamp) -> So
             address("/rejected", [("source", name.as_str())]),
         ),
         rejected: Linked::new(source.rejected, address("/rejected", [("source", name.as_str())])),
-        turned_away: Plain(source.turned_away),
+        turned_away: Linked::new(source.turned_away, "/rejected#refused".to_owned()),
         last: source.last_verified_at.map(|at| When::ago(at, now)),
         chart: Bars::small(good, bad, label),
         address: format!("{base}{}", source.path),
@@ -146,7 +146,8 @@ pub(super) async fn show(
     let view = status.sources.iter().find(|source| source.name == *name);
     let view = view.ok_or_else(|| ApiError::NotFound(format!("there is no source `{name}`")))?;
     let rates = api.rates().unwrap_or_default();
-    let around = api.surroundings()?;
+    let config = api.config()?;
+    let base = config.around.address.as_str();
     let detail = api.source_detail(view.clone()).await?;
     let types = detail.types.iter().map(|row| TypeRow {
         event_type: words::shown(row.seen.event_type.as_str(), 80),
@@ -167,12 +168,12 @@ pub(super) async fn show(
         last: secret.last_matched_at.map(|at| When::ago(at, now)),
         advice: advice(secret, view, now.since(status.started_at.unwrap_or(now))),
     });
-    let Settings { keys, defaults } = Settings::of(api, &format!("source.{name}."));
+    let Settings { keys, defaults } = Settings::of(&config, &format!("source.{name}."));
     let title = format!("{name} · Sources");
     let json = format!("/api/v1/sources/{name}");
     rendered(&SourcePage {
         frame: Frame::new(api, &status, fields, viewer, Here::Sources, title, json),
-        source: row(view, &rates, &around.address, now),
+        source: row(view, &rates, base, now),
         secrets: secrets.collect(),
         last: detail.newest_at.map(|at| When::ago(at, now)),
         silence: silence(&detail, now),
@@ -180,7 +181,7 @@ pub(super) async fn show(
         n_looked_at: words::count(detail.looked_at),
         rejections: rejections.collect(),
         samples: view.sample_types.clone(),
-        setup: setup(view, &around.address),
+        setup: setup(view, base),
         keys,
         defaults,
     })
@@ -230,4 +231,37 @@ fn setup(view: &SourceView, base: &str) -> Vec<Ticked> {
     let secret = if secret.is_empty() { String::new() } else { format!("the {secret}") };
     let filled = |step: &str| step.replace("{url}", &url).replace("{secret}", &secret);
     view.setup.iter().map(|step| Ticked::new(&filled(step), 400)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn old_secret_is_safe_to_remove_after_a_week_in_which_another_one_matched() {
+        let source = |matched: [bool; 2]| -> SourceView {
+            let secret = |index: usize| {
+                let at = matched[index].then_some("2026-11-28T10:00:00Z");
+                json!({ "index": index, "place": "a file", "fingerprint": null, "last_matched_at": at })
+            };
+            serde_json::from_value(json!({
+                "name": "hyvor", "provider": "hyvor-talk", "path": "/hooks/hyvor",
+                "sample_type": null, "sample_types": [], "setup": [], "accepted": 0,
+                "duplicate": 0, "rejected": 0, "turned_away": 0, "secrets": [secret(0), secret(1)],
+            }))
+            .unwrap()
+        };
+        let day = Duration::from_hours(24);
+        for (matched, up, expected) in [
+            ([true, false], 6 * day, "unused so far while another matches"),
+            ([true, false], 7 * day, "unused for a week while another matches: safe to remove"),
+            ([true, true], 7 * day, ""),
+            ([false, false], 7 * day, ""),
+        ] {
+            let source = source(matched);
+            assert_eq!(advice(&source.secrets[1], &source, up), expected, "{matched:?} {up:?}");
+        }
+    }
 }

@@ -19,13 +19,14 @@ pub(super) struct When {
 }
 
 impl When {
-    /// How long ago it was; the time itself where that is a day or more.
+    /// How long ago it was, in one unit: two of them are wider than a column of a phone. The time itself where
+    /// that is a day or more.
     pub(super) fn ago(at: Timestamp, now: Timestamp) -> Self {
         let age = now.since(at);
         let text = if age < Duration::from_secs(1) {
             "just now".to_owned()
         } else if age < Duration::from_hours(24) {
-            format!("{} ago", words::span(Duration::from_secs(age.as_secs())))
+            format!("{} ago", words::span(whole_units(age)))
         } else {
             words::clock(at, now, false)
         };
@@ -54,6 +55,17 @@ impl When {
     pub(super) fn exact(at: Timestamp, now: Timestamp) -> Self {
         Self { iso: at.to_string(), text: words::clock(at, now, true) }
     }
+}
+
+/// Without what is less than the largest unit.
+fn whole_units(age: Duration) -> Duration {
+    let seconds = age.as_secs();
+    let unit = match seconds {
+        0..60 => 1,
+        60..3_600 => 60,
+        _ => 3_600,
+    };
+    Duration::from_secs(seconds / unit * unit)
 }
 
 impl fmt::Display for When {

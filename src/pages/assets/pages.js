@@ -63,27 +63,27 @@ document.addEventListener('keydown', (event) => {
 });
 
 // Regions are fetched anew when something came in, and now and then since times grow old. What somebody
-// reads, selects or fills in stays as it is, and so does everything while updates are paused.
+// reads, selects or fills in stays as it is. The bell knows no filter.
 const live = $('#live'), pace = $('#pace'), regions = () => document.querySelectorAll('[data-live]');
 if (!live || !pace || !regions().length) return;
 pace.parentElement.hidden = false;
 const kept = remember('pace');
 if ([...pace.options].some((one) => one.value === kept)) pace.value = kept;
-let n_new = 0, busy = false, pointed = null, seconds = 0;
+let n_new = 0, left = 0, busy = false, pointed = null, seconds = 0;
 const rows = () => document.querySelectorAll('#list tbody tr').length;
 document.addEventListener('pointerover', (event) => { pointed = event.target.closest('[data-live] tr, [data-live] a, [data-live] button'); });
 const isHeld = (region) => region.contains(document.activeElement) || $('details[open],[name=pick]:checked', region) ||
   (pointed && region.contains(pointed)) || (!getSelection().isCollapsed && region.contains(getSelection().anchorNode));
 const say = (text) => { live.hidden = !text; live.textContent = text; };
-const waits = () => { say('Updates paused' + (n_new ? ', ' + n_new + ' new' : '')); };
+const waits = () => say('Updates paused' + (n_new ? ', ' + n_new + ' new' : ''));
 const refresh = async (forced) => {
   if (document.hidden || busy) return;
   busy = true;
   const n_seen = n_new;
   try {
     const answer = await fetch(location.href, { headers: { accept: 'text/html' } });
-    if (answer.redirected) { say('Signed out: reload'); return; }
-    if (!answer.ok) { say('No answer, status ' + answer.status); return; }
+    if (answer.redirected) return say('Signed out: reload');
+    if (!answer.ok) return say('No answer, status ' + answer.status);
     const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
     let held = false;
     for (const region of regions()) {
@@ -91,10 +91,12 @@ const refresh = async (forced) => {
       if (!next || next.innerHTML === region.innerHTML) continue;
       if (!forced && isHeld(region)) held = true; else region.replaceWith(next);
     }
-    if (held) { waits(); return; }
+    if (held) return waits();
     n_new -= n_seen;
-    const n_more = n_seen - rows();
-    say($('#list') && rows() && n_more > 0 ? n_more + ' more came than fit here: Older has them' : '');
+    if (!location.search) left += Math.max(0, n_seen - rows());
+    const to = $('#list nav a:last-child');
+    if (left && to) to.textContent = left + ' came faster than shown';
+    say('');
   } catch { say('No answer'); } finally { busy = false; }
 };
 live.addEventListener('click', () => { pointed = null; refresh(true); });
