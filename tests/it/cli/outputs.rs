@@ -219,6 +219,8 @@ fn verbs_of_the_gateway_print_this() {
         "queue compact",
         "queue import nowhere.jsonl",
         "test",
+        "cluster status",
+        "cluster status --json",
     ];
     let text = transcript(&folder, &commands);
     assert_eq!(served.stop(), Some(0));

@@ -3,6 +3,7 @@
 use gatepost::clock::Stopwatch;
 
 use crate::support::gateway::{Folder, Gateway};
+use crate::support::program::Served;
 use crate::support::wire::{self, Answer};
 
 const ID: &str = "0199c3f6-5b5e-7000-8000-000000000001";
@@ -233,6 +234,18 @@ fn a_wrong_token_is_answered_late_and_leads_nowhere() {
     let body = format!("token={token}&next=%2F%2Fevil.example");
     let answer = wire::post(gateway.admin, "/login", &[], body.as_bytes());
     assert_eq!(answer.header("location"), Some("/"));
+}
+
+#[test]
+fn wrong_token_is_logged_with_its_sender_and_without_itself() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    let answer = wire::post(served.admin(), "/login", &[], b"token=a-wrong-guess");
+    assert_eq!(answer.status, 401);
+    let log = served.log();
+    assert!(log.contains("Somebody gave the admin listener a wrong token"), "{log}");
+    assert!(log.contains("127.0.0.1") && !log.contains("a-wrong-guess"), "{log}");
+    assert_eq!(served.stop(), Some(0));
 }
 
 #[test]

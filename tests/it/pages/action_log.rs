@@ -63,6 +63,8 @@ fn action_leads_to_what_it_was_for() {
     let begun = ask(&gateway, "actions?action=rollout")[0]["about"].clone();
     let list = json!({ "name": "dead", "filter": { "id": id } });
     assert_eq!(begun, json!({ "event": id, "rollout": 1, "list": list }));
+    // That it has stopped is told by itself.
+    while ask(&gateway, "actions?limit=1")[0]["action"] == "rollout" {}
 
     post(&gateway, &format!("/api/v1/events/{id}/replay"), &json!({ "handler": "all" }));
     assert_eq!(about(&gateway), json!({ "event": id, "handler": "all" }));

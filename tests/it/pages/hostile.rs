@@ -49,6 +49,7 @@ fn pages(gateway: &Gateway, ids: &[String]) -> Vec<(String, Answer)> {
         "/events?state=%3Cscript%3E",
         "/log?target=%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E",
         "/log?action=%3Cscript%3E",
+        "/login?next=%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E",
         "/events?replay=1",
         "/events?replay=1&type=%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E",
     ]
@@ -56,7 +57,8 @@ fn pages(gateway: &Gateway, ids: &[String]) -> Vec<(String, Answer)> {
     .to_vec();
     for id in ids {
         paths.extend(
-            ["", "?body=raw", "?body=hex", "?body=edit"].map(|form| format!("/events/{id}{form}")),
+            ["", "?body=raw", "?body=hex", "?body=edit", "?handler=app", "?handler=all"]
+                .map(|form| format!("/events/{id}{form}")),
         );
     }
     paths.into_iter().map(|path| (path.clone(), gateway.ask("GET", &path, ""))).collect()
@@ -64,12 +66,12 @@ fn pages(gateway: &Gateway, ids: &[String]) -> Vec<(String, Answer)> {
 
 #[test]
 fn strangers_text_is_only_text_on_every_page_and_no_page_is_long() {
-    let long = "x".repeat(500_000);
+    let long = "x".repeat(1_000_000);
     let answer = format!("{MARKUP}{BIDI}");
     let refusals = (0..9).map(|_| Scripted::Status(400, Vec::new(), answer.clone()));
     let receiver = BadServer::start(refusals);
     let rest = format!("{}[handler.app.http]\nurl = \"{}\"\n", source(), receiver.url("/"));
-    let gateway = Gateway::with("", &rest);
+    let gateway = Gateway::with("body_max = \"4MiB\"", &rest);
     let bodies = [
         format!(r#"{{"type":"{}","title":"{BIDI}"}}"#, MARKUP.replace("\\\"", "\\\\\\\"")),
         format!(r#"{{"type":"{BIDI}","title":"</script><script>alert(1)</script>"}}"#),
