@@ -37,7 +37,7 @@ pub(super) struct Certificates {
     store: Arc<CertificateStore>,
     origin: Origin,
     /// Why there is no newer one.
-    failure: Mutex<Option<String>>,
+    failure: Mutex<Option<CertificateFailure>>,
     /// A reload wants it to be looked at now.
     wanted: Notify,
 }
@@ -98,7 +98,12 @@ impl Certificates {
                 self.take_over(certificate);
                 self.set_failure(None);
             }
-            Err(err) => self.set_failure(Some(error_chain(&err))),
+            Err(err) => {
+                self.set_failure(Some(CertificateFailure {
+                    reason: error_chain(&err),
+                    again_at: None,
+                }));
+            }
         }
     }
 
@@ -127,10 +132,12 @@ impl Certificates {
             None => Some("there is no certificate yet".to_owned()),
         };
         match (self.failure().clone(), ends) {
-            (Some(reason), ends) => {
+            (Some(CertificateFailure { reason, again_at }), ends) => {
+                let again = again_at.map(|at| format!("; it is tried again at {at}"));
+                let again = again.unwrap_or_default();
                 let reason = match ends {
-                    Some(ends) => format!("{ends}; {reason}"),
-                    None => format!("a new certificate cannot be had: {reason}"),
+                    Some(ends) => format!("{ends}; {reason}{again}"),
+                    None => format!("a new certificate cannot be had: {reason}{again}"),
                 };
                 Some(Trouble { event_type: FAILED, reason })
             }
@@ -153,16 +160,21 @@ impl Certificates {
         })
     }
 
-    fn set_failure(&self, failure: Option<String>) {
+    fn set_failure(&self, failure: Option<CertificateFailure>) {
         let mut known = self.failure();
-        if let Some(reason) = failure.as_ref().filter(|reason| known.as_ref() != Some(*reason)) {
-            warn!(reason, "There is no new certificate");
+        // The same once more is known, whenever it is tried again.
+        let known_reason = known.as_ref().map(|known| known.reason.as_str());
+        if let Some(CertificateFailure { reason, again_at }) = &failure
+            && known_reason != Some(reason)
+        {
+            let again_at = again_at.map(tracing::field::display);
+            warn!(reason, again_at, "There is no new certificate");
         }
         *known = failure;
     }
 
     /// A panic elsewhere leaves it whole.
-    fn failure(&self) -> MutexGuard<'_, Option<String>> {
+    fn failure(&self) -> MutexGuard<'_, Option<CertificateFailure>> {
         lock(&self.failure)
     }
 }
@@ -170,6 +182,14 @@ impl Certificates {
 fn tell_new(certificate: &Certificate) {
     let names = certificate.names().join(", ");
     info!(names, until = %certificate.not_after(), "Certificate taken over");
+}
+
+/// Why there is no new certificate.
+#[derive(Clone, Debug)]
+struct CertificateFailure {
+    reason: String,
+    /// When it is tried again; `None` = whenever it is looked at.
+    again_at: Option<Timestamp>,
 }
 
 /// What is wrong, and by which event it is told.

@@ -5,12 +5,16 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use crate::config::Config;
+use crate::files;
 
 /// What stands in the way, with the key of the configuration that says the place.
 pub fn check_places(config: &Config) -> Vec<(&'static str, String)> {
     let (queue, socket) = (&config.queue.path, &config.admin.socket);
     let of_queue = no_folder_in(queue).map(|why| ("queue.path", why));
-    let of_socket = socket.parent().and_then(no_folder_in).or_else(|| no_socket_at(socket));
+    let of_socket = socket.parent().and_then(no_folder_in);
+    let of_socket = of_socket.or_else(|| no_socket_at(socket));
+    // It is made under that name first.
+    let of_socket = of_socket.or_else(|| no_socket_at(&files::staging(socket)));
     of_queue.into_iter().chain(of_socket.map(|why| ("admin.socket", why))).collect()
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -161,13 +161,21 @@ fn bind_socket(path: &Path) -> io::Result<UnixListener> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    // A slip in the configuration must not cost its owner a file.
-    if path.symlink_metadata().is_ok_and(|there| !there.file_type().is_socket()) {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "what is there is no socket"));
+    // A slip in the configuration must not cost its owner a file, or cut off another program.
+    let staging = files::staging(path);
+    for there in [path, &staging] {
+        if there.symlink_metadata().is_ok_and(|there| !there.file_type().is_socket()) {
+            let told = format!("`{}` is there and is no socket", there.display());
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, told));
+        }
+    }
+    if UnixStream::connect(path).is_ok() {
+        // Not as a port that is in use, for which there is other advice.
+        let told = "another program answers there";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, told));
     }
     // Bound under another name and then moved into place, so that there is no moment at which
     // another user may connect, and no moment at which the owner cannot.
-    let staging = files::staging(path);
     files::remove(&staging)?;
     let socket = UnixListener::bind(&staging)?;
     std::fs::set_permissions(&staging, std::fs::Permissions::from_mode(0o600))?;

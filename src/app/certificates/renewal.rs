@@ -9,7 +9,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::tls::acme::{Acme, Schedule, retry_after};
 use crate::tls::{Certificate, Condition};
 
-use super::{Certificates, tell_new};
+use super::{CertificateFailure, Certificates, tell_new};
 
 /// An authority is asked for its suggestion as often as it says, within these.
 const ASK_MIN: Duration = Duration::from_hours(1);
@@ -62,15 +62,14 @@ impl Renewal {
                 self.n_failures = self.n_failures.saturating_add(1);
                 let wait = retry_after(self.n_failures, err.is_rate_limit());
                 let now = clock.now();
-                let retry_at = now.after(wait);
-                self.retry_at = Some(retry_at);
+                self.retry_at = Some(now.after(wait));
                 let is_good = current.is_some_and(|one| one.condition(now) == Condition::Good);
                 if is_good && self.n_failures < TOLD_FAILURES {
                     debug!(reason = error_chain(&err), "Certificate not renewed yet");
                 } else {
                     let reason = error_chain(&err);
-                    let reason = format!("{reason}; it is tried again at {retry_at}");
-                    certificates.set_failure(Some(reason));
+                    certificates
+                        .set_failure(Some(CertificateFailure { reason, again_at: self.retry_at }));
                 }
             }
         }

@@ -263,21 +263,43 @@ fn check_names_what_is_in_the_way_of_queue_and_socket_and_no_file_is_replaced() 
     let config = std::fs::read_to_string(folder.config()).unwrap();
     std::fs::write(folder.path().join("notes"), "mine").unwrap();
     std::os::unix::fs::symlink("/no/such/place", folder.path().join("link")).unwrap();
-    let check = |table: &str, line: &str, expected: &str| {
+    // A program's, which answers; and a file where the socket is made before it is moved to its place.
+    let _other = std::os::unix::net::UnixListener::bind(folder.path().join("other.sock")).unwrap();
+    std::fs::write(folder.path().join("own.new"), "mine").unwrap();
+    let check = |table: &str, line: &str, (expected, at_start): (&str, &str)| {
         let changed = config.replacen(table, &format!("{table}\n{line}"), 1);
         assert_ne!(changed, config, "{table}");
         std::fs::write(folder.config(), changed).unwrap();
-        for verb in [&["check"][..], &["serve"]] {
-            let code = if verb == ["check"] { 3 } else { 1 };
-            let said = told(&folder, verb, code);
-            assert!(verb == ["serve"] || said.contains(expected), "{said}");
+        if !expected.is_empty() {
+            let said = told(&folder, &["check"], 3);
+            assert!(said.contains(expected), "{said}");
         }
-        assert_eq!(std::fs::read_to_string(folder.path().join("notes")).unwrap(), "mine");
+        let said = told(&folder, &["serve"], 1);
+        assert!(said.contains(at_start), "{said}");
+        for mine in ["notes", "own.new"] {
+            assert_eq!(std::fs::read_to_string(folder.path().join(mine)).unwrap(), "mine");
+        }
     };
-    check("[queue]", "path = \"notes\"", "notes` is no folder");
-    check("[queue]", "path = \"notes/queue\"", "notes` is no folder");
-    check("[queue]", "path = \"link/queue\"", "link` is a link to no folder");
-    check("[admin]", "socket = \"notes\"", "notes` is no socket");
-    check("[admin]", "socket = \"notes/a.sock\"", "notes` is no folder");
-    check("[admin]", "socket = \"data\"", "data` is no socket");
+    let of_socket = "cannot listen on";
+    check("[queue]", "path = \"notes\"", ("notes` is no folder", "notes"));
+    check("[queue]", "path = \"notes/queue\"", ("notes` is no folder", "notes"));
+    check("[queue]", "path = \"link/queue\"", ("link` is a link to no folder", "link"));
+    check(
+        "[admin]",
+        "socket = \"notes\"",
+        ("notes` is no socket", "notes` is there and is no socket"),
+    );
+    check("[admin]", "socket = \"notes/a.sock\"", ("notes` is no folder", of_socket));
+    check(
+        "[admin]",
+        "socket = \"data\"",
+        ("data` is no socket", "data` is there and is no socket"),
+    );
+    check(
+        "[admin]",
+        "socket = \"own\"",
+        ("own.new` is no socket", "own.new` is there and is no socket"),
+    );
+    // Its own program is the one that answers, as far as `check` knows.
+    check("[admin]", "socket = \"other.sock\"", ("", "another program answers there"));
 }

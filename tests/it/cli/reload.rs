@@ -211,11 +211,13 @@ fn process_that_has_shut_itself_in_writes_nowhere_else() {
         return skip("this kernel has no landlock");
     }
     for is_shut_in in [true, false] {
-        // Not below the folder for temporary files, which is its own as well.
-        let elsewhere = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
         let lines = format!("landlock = {is_shut_in}");
         let folder = Folder::new(&lines, "");
-        let served = Served::start(&folder);
+        // Its folder for temporary files is its own as well: not that of this test.
+        let own = folder.path().join("tmp");
+        std::fs::create_dir(&own).unwrap();
+        let served = Served::start_in(&folder, &[("TMPDIR", own.to_str().unwrap())]);
         let link = folder.path().join("data/out");
         std::os::unix::fs::symlink(elsewhere.path(), link).unwrap();
         folder.write_config(

@@ -24,6 +24,8 @@ pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     n_acknowledged: Arc<AtomicU64>,
     acknowledged: Arc<Mutex<Acknowledged>>,
+    /// The status by which a sender ended last; `None` = its connection did.
+    ended: Arc<Mutex<Option<u16>>>,
     senders: Vec<JoinHandle<()>>,
 }
 
@@ -44,31 +46,36 @@ impl Load {
         let stop = Arc::new(AtomicBool::new(false));
         let n_acknowledged = Arc::new(AtomicU64::new(0));
         let acknowledged = Arc::new(Mutex::new(Acknowledged::new()));
+        let ended: Arc<Mutex<Option<u16>>> = Arc::default();
         let senders = (0..SENDERS).map(|sender| {
             let stop = Arc::clone(&stop);
             let n_acknowledged = Arc::clone(&n_acknowledged);
-            let acknowledged = Arc::clone(&acknowledged);
+            let (acknowledged, ended) = (Arc::clone(&acknowledged), Arc::clone(&ended));
             let mut random = StdRng::seed_from_u64(seed * 1_000 + sender as u64);
             std::thread::spawn(move || {
                 let Ok(mut stream) = TcpStream::connect(address) else { return };
                 stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
                 while !stop.load(Ordering::Relaxed) {
                     let body = body(&mut random, body_max);
-                    // An error means that the server is gone: nothing was promised.
-                    let Some((200, id)) = post(&mut stream, source, &body) else { return };
+                    let (id, body) = match post(&mut stream, source, &body) {
+                        Some((200, id)) => (id, body),
+                        // `None` = the server is gone: nothing was promised.
+                        other => return *ended.lock().unwrap() = other.map(|(status, _)| status),
+                    };
                     acknowledged.lock().unwrap().insert(id, body);
                     n_acknowledged.fetch_add(1, Ordering::Relaxed);
                 }
             })
         });
         let senders = senders.collect();
-        Self { stop, n_acknowledged, acknowledged, senders }
+        Self { stop, n_acknowledged, acknowledged, ended, senders }
     }
 
     /// Waits until so many were acknowledged.
     pub(crate) fn wait_for(&self, n_events: u64) {
         while self.n_acknowledged.load(Ordering::Relaxed) < n_events {
-            assert!(self.senders.iter().any(|sender| !sender.is_finished()), "nobody sends");
+            let is_over = self.senders.iter().all(JoinHandle::is_finished);
+            assert!(!is_over, "nobody sends: {:?}", self.ended.lock().unwrap());
             std::thread::yield_now();
         }
     }

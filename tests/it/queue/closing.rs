@@ -76,8 +76,12 @@ fn is_closed<T>(result: &Result<T, QueueError>) -> bool {
 
 pub(super) async fn closing_ends_a_waiting_next<B: Backend>(world: World<B>) {
     let subscription = world.oldest().await;
-    let (next, closed) = tokio::join!(subscription.next(1), world.queue.close());
+    let (mut next, closed) = tokio::join!(subscription.next(1), world.queue.close());
     closed.unwrap();
+    // A node of a cluster gives its leases back first, of which an empty answer tells.
+    if next.as_ref().is_ok_and(Vec::is_empty) {
+        next = subscription.next(1).await;
+    }
     assert!(matches!(next, Err(QueueError::Closed)));
 }
 

@@ -95,7 +95,7 @@ fn certificate_that_its_authority_wants_back_is_renewed_at_once() {
 fn certificate_that_cannot_be_renewed_is_told_of_before_it_ends() {
     let ports = Ports::new();
     let folder = folder(&ports, &format!("\"{NAME}\""), "http-01");
-    let Some(pebble) = Pebble::start(&ports, folder.path(), 16) else { return };
+    let Some(pebble) = Pebble::start(&ports, folder.path(), 40) else { return };
     let gateway = Gateway::serve(folder);
     wait_until_ready(&gateway);
     let root = pebble.root();

@@ -6,10 +6,24 @@ use super::scan::SqlToken;
 /// Whether it writes what an event says over what is there, and compares nothing that could tell an older event
 /// from a newer one (`at < {{ … }}`, `paid_at IS NULL`). A counter (`n = n + {{ … }}`) counts in any order.
 pub(super) fn overwrites(tokens: &[&SqlToken]) -> bool {
-    let compares = tokens.iter().any(|token| matches!(token, SqlToken::Sign('<' | '>')))
-        || has_pair(tokens, "is", "null");
-    // `REPLACE INTO`, `INSERT OR REPLACE INTO`.
-    !compares && (has_pair(tokens, "replace", "into") || assigns(tokens))
+    // `REPLACE INTO`, `INSERT OR REPLACE INTO`, and MySQL's `REPLACE t`.
+    let replaces =
+        has_pair(tokens, "replace", "into") || is_word(tokens.first().copied(), &["replace"]);
+    !compares(tokens) && (replaces || assigns(tokens))
+}
+
+/// `<` and `>`, but not those of `<>`, `->`, `#>` and `@>`; and `IS NULL`.
+fn compares(tokens: &[&SqlToken]) -> bool {
+    let sign = |at: Option<usize>| match at.and_then(|at| tokens.get(at)) {
+        Some(SqlToken::Sign(sign)) => Some(*sign),
+        Some(_) | None => None,
+    };
+    let is_order = |at: usize| match sign(Some(at)) {
+        Some('<') => !matches!(sign(at.checked_add(1)), Some('>' | '@')),
+        Some('>') => !matches!(sign(at.checked_sub(1)), Some('-' | '>' | '<' | '#' | '@')),
+        Some(_) | None => false,
+    };
+    (0..tokens.len()).any(is_order) || has_pair(tokens, "is", "null")
 }
 
 /// Whether the one word stands behind the other.

@@ -232,8 +232,13 @@ fn what_a_late_statement_undoes_is_told_from_what_it_does_not() {
         ),
         ("REPLACE INTO t (id, a) VALUES ({{ data.id }}, {{ data.a }})", true),
         ("INSERT OR REPLACE INTO t (id) VALUES ({{ data.id }})", true),
+        ("REPLACE t (id, a) VALUES ({{ data.id }}, {{ data.a }})", true),
+        // These compare nothing that is older or newer.
+        ("UPDATE t SET a = {{ data.a }} WHERE doc->>'id' = {{ data.id }}", true),
+        ("UPDATE t SET a = {{ data.a }} WHERE id = {{ data.id }} AND state <> 'done'", true),
         // It compares which of the two is newer.
         ("UPDATE t SET a = {{ data.a }} WHERE id = {{ data.id }} AND at < {{ data.at }}", false),
+        ("UPDATE t SET a = {{ data.a }} WHERE id = {{ data.id }} AND {{ data.at }} >= at", false),
         ("UPDATE t SET a = {{ data.a }} WHERE id = {{ data.id }} AND a IS NULL", false),
         // A counter counts in any order, and what an event says is only who is meant.
         ("UPDATE t SET n = n + {{ data.n }} WHERE id = {{ data.id }}", false),
