@@ -54,7 +54,7 @@ pub use control::{
 };
 pub use dead::{Changed, DeadGroup, DeadGroups, GROUPED_MAX, WINDOWS, normalised};
 pub use dead_ask::{DeadAsk, DeadSelection, GroupBy, RolloutAsk};
-pub use dead_list::{ChosenDead, ListedDead};
+pub use dead_list::{ChosenAsk, ChosenDead, ListedDead, OldestTypes};
 pub use detail::{HandlerDetail, NextTry, PlanAsk, ReasonCount, SourceDetail, TakenType};
 pub use edited::{EditAsk, EditView, Edited, editable};
 pub use events::{EventEntry, EventRow, ListedEvents};

@@ -20,6 +20,7 @@ mod cluster;
 mod config;
 mod dead;
 mod dead_example;
+mod dead_types;
 mod event;
 mod event_body;
 mod event_edit;

@@ -135,7 +135,7 @@ impl Api {
         let n_found = records.len() as u64;
         let matched = n_found + n_lost.min((limit as u64).saturating_sub(n_found));
         if is_dry_run {
-            let types = self.types_of(&records).await?;
+            let types = self.oldest_types(&records).await?.counts;
             return Ok(Changed { types, ..Changed::new(matched, matched) });
         }
         // Groups are worked out here and not in the queue, so their letters are named one by one.

@@ -1,5 +1,7 @@
 //! Dead letters as lists show them: page by page, with their events.
 
+use std::collections::BTreeSet;
+
 use crate::event::{HandlerName, Position};
 use crate::queue::{DeadCursor, DeadFilter, DeadLetter, DeadListing, DeadRecord, LostDeliveries};
 
@@ -9,6 +11,9 @@ use super::{Api, ApiError, DeadEntry, DeadView, LostView};
 
 /// So many dead letters are looked at for their types, the oldest first: those are redriven first.
 const TYPES_OF: usize = 100;
+
+/// What a dead letter is found by.
+type DeadName = (HandlerName, Position);
 
 /// A page of dead letters.
 #[derive(Debug)]
@@ -30,8 +35,26 @@ pub struct ChosenDead {
     pub newest: Option<(HandlerName, Position)>,
     /// The page.
     pub listed: ListedDead,
-    /// How many there are of each type among the oldest of them, the commonest first.
-    pub types: Vec<TypeCount>,
+    /// The types of the oldest of them; nothing where they were not asked for.
+    pub types: OldestTypes,
+}
+
+/// What is asked of dead letters that were chosen.
+#[derive(Clone, Copy, Debug)]
+pub struct ChosenAsk {
+    /// How many are on the page at most.
+    pub limit: usize,
+    /// Whether types are counted: that reads the events of the oldest 100, too.
+    pub with_types: bool,
+}
+
+/// Of which types the oldest of some dead letters are.
+#[derive(Debug, Default)]
+pub struct OldestTypes {
+    /// How many there are of each, the commonest first. Those whose events cannot be read have none.
+    pub counts: Vec<TypeCount>,
+    /// How many were looked at.
+    pub n_looked_at: u64,
 }
 
 /// A dead letter as it was found.
@@ -52,7 +75,8 @@ impl Api {
             let mut records = self.dead_records(&selection).await?;
             let has_more = records.len() > limit;
             records.truncate(limit);
-            return self.listed(self.letters_of(&records).await?, has_more, &selection).await;
+            let found = self.letters_of(names(&records).collect()).await?;
+            return self.listed(found, has_more, &selection).await;
         }
         // One more says whether there are more.
         let most = DeadFilter { limit: Some(limit.saturating_add(1)), ..selection.filter.clone() };
@@ -65,24 +89,30 @@ impl Api {
     pub async fn dead_chosen(
         &self,
         selection: &DeadSelection,
-        most: usize,
+        ask: ChosenAsk,
     ) -> Result<ChosenDead, ApiError> {
         let filter = DeadFilter { after: None, limit: None, ..selection.filter.clone() };
         let whole = DeadSelection { filter, ..selection.clone() };
-        let mut records = self.dead_records(&whole).await?;
-        let types = self.types_of(&records).await?;
+        let records = self.dead_records(&whole).await?;
         let n_lost = self.n_lost(&whole).await?;
         let matched = records.len() as u64 + n_lost;
         let died_at = |record: &DeadRecord| record.fact.as_ref().map(|(died_at, _)| *died_at);
         let newest = records.iter().max_by_key(|record| died_at(record));
         let newest = newest.map(|record| (record.handler.clone(), record.position));
-        if let Some(after) = &selection.filter.after {
-            records.retain(|record| cursor_of_record(record) > *after);
-        }
-        let n_left = records.len() as u64 + n_lost;
-        let has_more = records.len() > most;
-        records.truncate(most);
-        let listed = self.listed(self.letters_of(&records).await?, has_more, &whole).await?;
+        let after = selection.filter.after.as_ref();
+        let is_before =
+            |record: &&DeadRecord| after.is_some_and(|at| cursor_of_record(record) <= *at);
+        let n_before = records.iter().take_while(is_before).count();
+        let n_behind = records.len() - n_before;
+        let n_left = n_behind as u64 + n_lost;
+        let page: BTreeSet<DeadName> = names(&records).skip(n_before).take(ask.limit).collect();
+        let n_typed = if ask.with_types { TYPES_OF } else { 0 };
+        let oldest: BTreeSet<DeadName> = names(&records).take(n_typed).collect();
+        // The first page is among the oldest: each letter is read once.
+        let mut found = self.letters_of(page.union(&oldest).cloned().collect()).await?;
+        let types = types_of(&found, &oldest);
+        found.retain(|(cursor, _)| page.contains(&(cursor.handler.clone(), cursor.position)));
+        let listed = self.listed(found, n_behind > ask.limit, &whole).await?;
         Ok(ChosenDead { matched, n_left, newest, listed, types })
     }
 
@@ -112,33 +142,27 @@ impl Api {
         Ok(ListedDead { entries, next })
     }
 
-    /// These dead letters with their events, one by one: those of a page are few, and a filter that
-    /// the queue does not know would have it read the events of all. One that is none any more is left out.
+    /// These dead letters with their events, in the order of their deaths: those of a page are few, and a
+    /// filter that the queue does not know would have it read the events of all. One that is none any more
+    /// is left out.
     async fn letters_of(
         &self,
-        records: &[DeadRecord],
+        letters: Vec<DeadName>,
     ) -> Result<Vec<(DeadCursor, FoundDead)>, ApiError> {
-        let mut found = Vec::with_capacity(records.len());
-        for record in records {
-            let (handler, position) = (Some(record.handler.clone()), Some(record.position));
-            let filter = DeadFilter { handler, position, ..DeadFilter::default() };
-            found.extend(in_order(self.queue.dead_listing(filter).await?, 1));
+        if letters.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(found)
+        Ok(in_order(self.queue.dead_letters(letters).await?, usize::MAX))
     }
 
-    /// How many there are of each type among the oldest of these.
-    pub(super) async fn types_of(
+    /// The types of the oldest of these.
+    pub(super) async fn oldest_types(
         &self,
         records: &[DeadRecord],
-    ) -> Result<Vec<TypeCount>, ApiError> {
-        let oldest = records.get(..TYPES_OF).unwrap_or(records);
-        let found = self.letters_of(oldest).await?;
-        let letters = found.iter().filter_map(|(_, found)| match found {
-            FoundDead::Letter(letter) => Some((&letter.source, &letter.event_type)),
-            FoundDead::Unreadable(_) => None,
-        });
-        Ok(counted(letters))
+    ) -> Result<OldestTypes, ApiError> {
+        let oldest: BTreeSet<DeadName> = names(records).take(TYPES_OF).collect();
+        let found = self.letters_of(oldest.iter().cloned().collect()).await?;
+        Ok(types_of(&found, &oldest))
     }
 
     /// How many lost deliveries a selection is for. They have no reason, so none of them is in a group.
@@ -149,6 +173,22 @@ impl Api {
         let unlimited = DeadFilter { limit: None, ..selection.filter.clone() };
         Ok(self.queue.lost(unlimited).await?.iter().map(n_events).sum())
     }
+}
+
+fn names(records: &[DeadRecord]) -> impl Iterator<Item = DeadName> {
+    records.iter().map(|record| (record.handler.clone(), record.position))
+}
+
+/// The types of those that are among the `oldest`.
+fn types_of(found: &[(DeadCursor, FoundDead)], oldest: &BTreeSet<DeadName>) -> OldestTypes {
+    let letters = found.iter().filter_map(|(cursor, found)| match found {
+        FoundDead::Letter(letter) => {
+            let is_old = oldest.contains(&(cursor.handler.clone(), cursor.position));
+            is_old.then_some((&letter.source, &letter.event_type))
+        }
+        FoundDead::Unreadable(_) => None,
+    });
+    OldestTypes { counts: counted(letters), n_looked_at: oldest.len() as u64 }
 }
 
 /// The first `limit` of them, in the order of their deaths.

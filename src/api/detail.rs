@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::find::SEARCH_TIME;
-use super::type_count::{TYPES_MAX, TypeCount, counted};
+use super::type_count::{TYPES_MAX, TypeCount, commonest};
 use super::view::{EventSummary, HandlerView, SourceView};
 use super::{Api, ApiError, DeadGroup, PlanView, values};
 use crate::clock::Timestamp;
@@ -138,7 +138,8 @@ impl Api {
         Ok(SourceDetail {
             newest_at: events.first().map(|(event, _)| event.received_at),
             longest_silence_seconds: gaps.max(),
-            types: self.with_takers(counted(events.iter().map(|(event, _)| names(event))), &events),
+            types: self
+                .with_takers(commonest(events.iter().map(|(event, _)| names(event))), &events),
             looked_at: events.len() as u64,
             rejections: self.rejections(&source.name),
             source,
@@ -216,7 +217,7 @@ impl Api {
         let taken = events.iter().zip(histories).filter(|(_, deliveries)| {
             deliveries.iter().any(|one| one.handler == *name && one.state != DeliveryState::Skipped)
         });
-        Ok((counted(taken.map(|((event, _), _)| names(event))), looked_at))
+        Ok((commonest(taken.map(|((event, _), _)| names(event))), looked_at))
     }
 
     fn rejections(&self, source: &SourceName) -> Vec<ReasonCount> {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{EventType, SourceName};
 
-/// Types that are told.
+/// Types that are told where many events are looked at.
 pub(super) const TYPES_MAX: usize = 30;
 
 /// How many events there are of a type.
@@ -16,6 +16,15 @@ pub struct TypeCount {
     #[serde(rename = "type")]
     pub event_type: EventType,
     pub count: u64,
+}
+
+/// [`counted`], of the commonest types only.
+pub(super) fn commonest<'a>(
+    events: impl Iterator<Item = (&'a SourceName, &'a EventType)>,
+) -> Vec<TypeCount> {
+    let mut rows = counted(events);
+    rows.truncate(TYPES_MAX);
+    rows
 }
 
 /// How many events there are of each type, the commonest first.
@@ -38,6 +47,5 @@ pub(super) fn counted<'a>(
             .cmp(&one.count)
             .then_with(|| one.event_type.as_str().cmp(other.event_type.as_str()))
     });
-    rows.truncate(TYPES_MAX);
     rows
 }

@@ -275,6 +275,13 @@ impl Queue for ClusterQueue {
         self.node.copy.dead_listing(filter).await
     }
 
+    async fn dead_letters(
+        &self,
+        letters: Vec<(HandlerName, Position)>,
+    ) -> Result<DeadListing, QueueError> {
+        self.node.copy.dead_letters(letters).await
+    }
+
     async fn histories(
         &self,
         positions: &[Position],

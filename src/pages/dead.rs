@@ -3,14 +3,15 @@
 use askama::Template;
 
 use super::dead_example::DeadExample;
+use super::dead_types::by_type;
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::rollouts::{self, RolloutCard};
 use super::widgets::{Linked, Sign, When};
 use super::{Viewer, rendered, words};
 use crate::api::{
-    Api, ApiError, ChosenDead, DeadAsk, DeadEntry, DeadGroup, DeadGroups, DeadSelection,
-    EventSummary, HandlerStatus, TypeCount, WINDOWS,
+    Api, ApiError, ChosenAsk, ChosenDead, DeadAsk, DeadEntry, DeadGroup, DeadGroups, DeadSelection,
+    EventSummary, HandlerStatus, WINDOWS,
 };
 use crate::clock::Timestamp;
 use crate::queue::DeadFilter;
@@ -137,7 +138,9 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
     let is_chosen = FILTER.iter().any(|name| fields.get(name).is_some());
     // One group is as good as chosen.
     let chosen = is_chosen || groups.groups.len() == 1;
-    let chosen = if chosen { Some(choose(api, fields, &groups, now).await?) } else { None };
+    // Types stand beside the buttons, which a viewer who may change nothing has not.
+    let ask = ChosenAsk { limit: LETTERS_MAX, with_types: viewer.may_change };
+    let chosen = if chosen { Some(choose(api, fields, &groups, ask, now).await?) } else { None };
     let total: u64 = status.handlers.iter().map(|handler| handler.dead).sum();
     let title = if total == 0 {
         "No dead letters".to_owned()
@@ -250,12 +253,13 @@ async fn choose(
     api: &Api,
     fields: &Fields,
     groups: &DeadGroups,
+    ask: ChosenAsk,
     now: Timestamp,
 ) -> Result<Chosen, ApiError> {
     let selection = selection(api, fields).await?;
     let is_first = selection.filter.after.is_none();
     let ChosenDead { matched, n_left, newest, listed: found, types } =
-        api.dead_chosen(&selection, LETTERS_MAX).await?;
+        api.dead_chosen(&selection, ask).await?;
     let Listed { letters, lost } = listed(found.entries, now);
     let n_more = n_left.saturating_sub(letters.len() as u64);
     let older = found.next.map(|next| fields.address("/dead", &["done"], &[("after", &next)]));
@@ -323,23 +327,6 @@ fn listed(entries: Vec<DeadEntry>, now: Timestamp) -> Listed {
         }
     }
     Listed { letters, lost }
-}
-
-/// How many there are of the commonest types, in words; nothing where there is one only.
-fn by_type(types: &[TypeCount], matched: u64) -> String {
-    if matched <= 1 {
-        return String::new();
-    }
-    let n_looked_at: u64 = types.iter().map(|one| one.count).sum();
-    let said = types.iter().take(6).map(|one| {
-        format!("{} {}", words::count(one.count), words::shown(one.event_type.as_str(), 48))
-    });
-    let said = said.collect::<Vec<_>>().join(", ");
-    match n_looked_at {
-        0 => String::new(),
-        n if n < matched => format!("; of the oldest {}: {said}", words::count(n)),
-        _ => format!(": {said}"),
-    }
 }
 
 fn chosen_group<'a>(fields: &Fields, groups: &'a DeadGroups) -> Option<&'a DeadGroup> {

@@ -110,6 +110,22 @@ pub trait Queue: Send + Sync {
         Ok(DeadListing { letters, unreadable: Vec::new() })
     }
 
+    /// [`Queue::dead_listing`] of just these, in their order: of those that are dead letters still.
+    async fn dead_letters(
+        &self,
+        letters: Vec<(HandlerName, Position)>,
+    ) -> Result<DeadListing, QueueError> {
+        let mut found = DeadListing::default();
+        for (handler, position) in letters {
+            let (handler, position) = (Some(handler), Some(position));
+            let filter = DeadFilter { handler, position, ..DeadFilter::default() };
+            let one = self.dead_listing(filter).await?;
+            found.letters.extend(one.letters);
+            found.unreadable.extend(one.unreadable);
+        }
+        Ok(found)
+    }
+
     /// [`Queue::history`] of each of `positions`, in their order, where a backend can do that for
     /// less: what a list of events shows.
     async fn histories(

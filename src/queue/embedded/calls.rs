@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::commit::{self, Request};
 use super::embedded_queue::{EmbeddedQueue, INDEXED_WITHIN};
-use super::read::DeadMatch;
+use super::read::{DeadMatch, DeadPage};
 use super::redrive::{self, ByHand};
 use super::stats;
 use super::subscription::EmbeddedSubscription;
@@ -111,9 +111,18 @@ impl Queue for EmbeddedQueue {
     async fn dead_listing(&self, filter: DeadFilter) -> Result<DeadListing, QueueError> {
         self.ready().await?;
         let through = self.recorded_and_indexed().await?;
-        let page = self.read(move |reading| reading.dead(&filter, through)).await?;
-        let unreadable = page.unreadable.into_iter().map(DeadMatch::into_record).collect();
-        Ok(DeadListing { letters: page.letters, unreadable })
+        self.read(move |reading| reading.dead(&filter, through)).await.map(DeadPage::into_listing)
+    }
+
+    async fn dead_letters(
+        &self,
+        letters: Vec<(HandlerName, Position)>,
+    ) -> Result<DeadListing, QueueError> {
+        self.ready().await?;
+        // Once for all of them: an index that is behind is waited for up to 2 s.
+        let through = self.recorded_and_indexed().await?;
+        let page = self.read(move |reading| reading.dead_of(&letters, through)).await?;
+        Ok(page.into_listing())
     }
 
     async fn histories(

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::commit::Request;
+use super::index::{SledStore, Store};
 use super::testing::MemoryStorage;
 use super::{Driver, EmbeddedQueue, IndexIn, Settings, inline, open};
 use crate::clock::{Clock, ManualClock, Timestamp};
@@ -218,6 +219,33 @@ async fn events_are_taken_in_while_the_states_are_made_out_of_the_log() {
     let queue = open_on(&storage);
     let subscription = queue.subscribe(&web(), Start::Now).await.unwrap();
     assert_eq!(take(&*subscription, 60).await, (1..=60).collect());
+}
+
+/// An index that fails is waited for 2 s, and not so long for each letter of a page.
+#[tokio::test(start_paused = true)]
+async fn dead_letters_of_a_page_wait_once_for_an_index_that_fails() {
+    let storage = MemoryStorage::new();
+    let store = SledStore::new(&PathBuf::from("/queue/sled"));
+    store.close().unwrap();
+    let components = open::open_with_index(settings(&storage), clock(), 7, Arc::new(store));
+    let components = components.unwrap().with_states().unwrap();
+    let queue = EmbeddedQueue::start(components, |components| {
+        Ok(Driver::Inline { _inline: inline::Inline::start(components) })
+    });
+    let queue = queue.unwrap();
+    let subscription = queue.subscribe(&web(), Start::Oldest).await.unwrap();
+    for _ in 0..40 {
+        queue.append(new_event()).await.unwrap();
+    }
+    for delivery in subscription.next(100).await.unwrap() {
+        let (attempt, outcome) = (Some(Attempt::default()), Outcome::Dead { order_key: None });
+        subscription.settle(Settlement { delivery, outcome, attempt }).await.unwrap();
+    }
+    let began = tokio::time::Instant::now();
+    let names = (1..=40).map(|n| (web(), Position(n))).collect();
+    let found = queue.dead_letters(names).await.unwrap();
+    assert_eq!(found.letters.len(), 40);
+    assert_eq!(began.elapsed().as_secs(), 2);
 }
 
 /// Opens the queue in `storage`, and appends what is repeated where its answer cannot have arrived.

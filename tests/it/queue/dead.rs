@@ -87,6 +87,25 @@ pub(super) async fn dead_letters_are_found_by_each_filter<B: Backend>(world: Wor
     check(both, &[three]).await;
 }
 
+pub(super) async fn dead_letters_that_are_named_come_in_their_order<B: Backend>(world: World<B>) {
+    for event_type in ["a", "b", "c"] {
+        world.append(event_type).await;
+        die(&world, "h", event_type, &format!("no {event_type} here")).await;
+        world.advance_secs(10);
+    }
+    let all = world.queue.dead(DeadFilter::default()).await.unwrap();
+    // One that is no dead letter, and one of nobody.
+    let names = [("h", 3), ("h", 4), ("nobody", 1), ("h", 1)];
+    let names = names.map(|(name, position)| (handler(name), Position(position)));
+    let found = world.queue.dead_letters(names.to_vec()).await.unwrap();
+    assert_eq!(found.letters, [all[2].clone(), all[0].clone()]);
+    assert_eq!(found.unreadable, []);
+    let third = DeadFilter { position: Some(Position(3)), ..DeadFilter::default() };
+    assert_eq!(world.queue.drop_dead(third).await.unwrap(), 1);
+    let found = world.queue.dead_letters(names.to_vec()).await.unwrap();
+    assert_eq!(found.letters, [all[0].clone()]);
+}
+
 pub(super) async fn a_redriven_dead_letter_begins_at_attempt_1<B: Backend>(mut world: World<B>) {
     world.append("a").await;
     die(&world, "h", "a", "no").await;

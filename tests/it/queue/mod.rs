@@ -234,6 +234,7 @@ macro_rules! conformance {
                 a_dead_letter_says_what_it_was_and_why,
                 a_dead_letter_does_not_come_back_by_itself,
                 dead_letters_are_found_by_each_filter,
+                dead_letters_that_are_named_come_in_their_order,
                 a_redriven_dead_letter_begins_at_attempt_1,
                 only_what_matches_is_redriven,
                 a_dropped_dead_letter_is_gone,

@@ -7,7 +7,9 @@ use crate::event::{ErrorText, HandlerName, OrderKey, Position};
 use crate::queue::embedded::index::DeadFact;
 use crate::queue::embedded::log::Finder;
 use crate::queue::embedded::record::{Incarnation, Lsn};
-use crate::queue::{DeadCursor, DeadFilter, DeadLetter, DeadRecord, LostDeliveries, QueueError};
+use crate::queue::{
+    DeadCursor, DeadFilter, DeadLetter, DeadListing, DeadRecord, LostDeliveries, QueueError,
+};
 
 /// How many dead letters are asked of a handler's state at once: its lock is held as long.
 const POSITIONS_AT_ONCE: usize = 1_000;
@@ -53,11 +55,44 @@ pub(crate) struct DeadPage {
     pub(crate) is_complete: bool,
 }
 
+impl DeadPage {
+    /// As the queue tells it.
+    pub(crate) fn into_listing(self) -> DeadListing {
+        let unreadable = self.unreadable.into_iter().map(DeadMatch::into_record).collect();
+        DeadListing { letters: self.letters, unreadable }
+    }
+}
+
 impl Reading {
     /// Dead letters that match, with their events. `through` as for [`Reading::history`].
     pub(crate) fn dead(&self, filter: &DeadFilter, through: Lsn) -> Result<DeadPage, QueueError> {
-        let DeadMatches { matches, mut is_complete } = self.find_dead(filter, through);
-        // Events are read in the order of the log, which is quick, and told in that of the deaths.
+        self.with_events(self.find_dead(filter, through))
+    }
+
+    /// Just these, in their order, of those that are dead letters still.
+    pub(crate) fn dead_of(
+        &self,
+        letters: &[(HandlerName, Position)],
+        through: Lsn,
+    ) -> Result<DeadPage, QueueError> {
+        let handlers: BTreeMap<HandlerName, Incarnation> =
+            self.states.handlers().into_iter().collect();
+        let mut matches = Vec::with_capacity(letters.len());
+        for (handler, position) in letters {
+            let Some(incarnation) = handlers.get(handler) else { continue };
+            self.each_dead(handler, Some(*position), |position, order_key| {
+                let fact = self.dead_fact(handler, *incarnation, position);
+                matches.push(DeadMatch { handler: handler.clone(), position, order_key, fact });
+            });
+        }
+        let is_complete = matches.iter().all(|letter| letter.fact.is_some())
+            && self.index.progress().to >= through;
+        self.with_events(DeadMatches { matches, is_complete })
+    }
+
+    fn with_events(&self, found: DeadMatches) -> Result<DeadPage, QueueError> {
+        let DeadMatches { matches, mut is_complete } = found;
+        // Events are read in the order of the log, which is quick, and told in the order of the matches.
         let mut by_position: Vec<(usize, &DeadMatch)> = matches.iter().enumerate().collect();
         by_position.sort_by_key(|(_, letter)| letter.position);
         let mut finder = Finder::default();

@@ -26,9 +26,7 @@ mod stats;
 mod zones;
 
 pub(crate) use budget::Budget;
-#[cfg(test)]
-pub(crate) use dead::DeadPage;
-pub(crate) use dead::{DeadMatch, is_by_fact};
+pub(crate) use dead::{DeadMatch, DeadPage, is_by_fact};
 pub(crate) use history::History;
 #[cfg(test)]
 pub(crate) use list::Page;
