@@ -296,8 +296,9 @@ impl Shared {
         });
     }
 
-    /// The queue cannot answer, and is asked again later.
+    /// The queue cannot answer, and is asked again later. The calls under way ended with the worker.
     pub(super) fn waits(&self) {
+        self.calls.clear();
         self.with(|seen| seen.is_waiting = true);
     }
 

@@ -9,7 +9,8 @@ use crate::sync::lock;
 
 /// The deliveries of a handler's calls under way. Cheap to clone; outlives the loop.
 ///
-/// A call that ends at once is never in it, so that the fastest handlers pay nothing for it.
+/// A call that ends at once is never in it: the fastest handlers take no lock for it, and pay for the
+/// list of their call's positions only.
 #[derive(Clone, Debug, Default)]
 pub struct CallsUnderWay(Arc<Mutex<BTreeMap<Position, Timestamp>>>);
 

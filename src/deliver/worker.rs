@@ -35,6 +35,8 @@ pub(super) async fn deliver(
     shutdown: &CancellationToken,
 ) -> Result<(), QueueError> {
     loop {
+        // A worker before it may have ended by an error, or given calls up.
+        shared.calls.clear();
         let mut worker = Worker::new(context, queue, subscription, shared);
         let end = worker.work(shared.mode.subscribe(), shutdown).await?;
         worker.drain().await?;
@@ -44,7 +46,6 @@ pub(super) async fn deliver(
         }
         // What was taken and not tried goes with the worker.
         drop(worker);
-        shared.calls.clear();
         shared.left_alone(None);
         subscription.begin_anew();
     }

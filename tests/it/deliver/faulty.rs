@@ -1,5 +1,7 @@
 //! A queue that cannot answer for a while.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
@@ -7,7 +9,7 @@ use gatepost::deliver::Deliverer;
 use gatepost::event::{Delivery, OrderKey, Position, Settlement};
 use gatepost::queue::{Backlog, Queue, QueueError, Start, Subscription};
 
-use super::rig::{Rig, delivered, policy, secs};
+use super::rig::{Rig, Step, delivered, policy, refused, secs};
 use crate::support::events::handler;
 
 /// Answers so many calls, and none after that.
@@ -74,4 +76,33 @@ async fn a_queue_that_does_not_answer_puts_deliveries_off_and_loses_none() {
         assert_eq!(positions, [1, 2, 3, 4, 5]);
         assert!(rig.clock.since_start() <= secs(2));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_is_not_under_way_once_the_queue_does_not_answer() {
+    let rig = Rig::new();
+    rig.append_n(1).await;
+    // The first call goes on when the queue is away. The second one ends at once, and waits to be repeated.
+    let n_calls = AtomicUsize::new(0);
+    let script = move |_: &[Delivery]| match n_calls.fetch_add(1, Ordering::SeqCst) {
+        0 => Step::Hang,
+        1 => refused(),
+        _ => delivered(),
+    };
+    let ready = rig.ready(policy(), script).await;
+    drop(ready.deliverer);
+    let inner = rig.queue.subscribe(&handler("h"), Start::Oldest).await.unwrap();
+    let faulty = Box::new(Faulty { inner, n_left: 1.into() });
+    let context = rig.context(handler("h"), policy(), ready.handler.clone());
+    let (deliverer, control) = Deliverer::new(context, faulty, rig.queue.clone());
+    let seen = RefCell::new(BTreeSet::new());
+    let look = || {
+        let since = control.calls().since(Position(1));
+        seen.borrow_mut().insert((ready.handler.n_calls(), since.is_some()));
+        rig.is_settled("h")
+    };
+    rig.run_until(deliverer, look).await;
+    let seen = seen.into_inner();
+    assert!(seen.contains(&(1, false)) && seen.contains(&(2, false)), "{seen:?}");
+    assert!(seen.iter().all(|(_, is_under_way)| !is_under_way), "{seen:?}");
 }
