@@ -12,7 +12,7 @@ use super::{ActionView, Actions, Actor};
 /// after a minute.
 const IMPORT_GAP: Duration = Duration::from_mins(2);
 
-/// An import whose parts come in one after the other.
+/// An import whose parts come in one after the other; two of them, where one follows within that time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ImportRun {
     /// Its line's.
@@ -20,6 +20,7 @@ pub(super) struct ImportRun {
     actor: Actor,
     /// When its newest part came.
     last_at: Timestamp,
+    n_parts: u64,
     n_events: u64,
     n_new: u64,
 }
@@ -27,7 +28,13 @@ pub(super) struct ImportRun {
 impl ImportRun {
     fn sum(&self) -> String {
         let n_events = counted(self.n_events, "event", "events");
-        format!("{n_events}, {} of them new", count(self.n_new))
+        // Parts say neither which import they are of nor whether they came before: one that is sent again
+        // counts twice, and so does an import right behind another.
+        let parts = match self.n_parts {
+            1 => String::new(),
+            n => format!(" in {} parts", count(n)),
+        };
+        format!("{n_events}{parts}, {} of them new", count(self.n_new))
     }
 }
 
@@ -54,13 +61,17 @@ impl Actions {
                 && at.since(run.last_at) <= IMPORT_GAP
                 && kept.actions.iter().any(|one| one.number == run.number)
         };
-        let mut run = kept
-            .import
-            .as_ref()
-            .filter(|run| goes_on(run))
-            .copied()
-            .unwrap_or(ImportRun { number: 0, actor, last_at: at, n_events: 0, n_new: 0 });
+        let mut run =
+            kept.import.as_ref().filter(|run| goes_on(run)).copied().unwrap_or(ImportRun {
+                number: 0,
+                actor,
+                last_at: at,
+                n_parts: 0,
+                n_events: 0,
+                n_new: 0,
+            });
         run.last_at = at;
+        run.n_parts += 1;
         run.n_events += n_events;
         run.n_new += n_new;
         let line = ActionView { result: run.sum(), ..part };
@@ -97,7 +108,7 @@ mod tests {
         part(0, 200, 200);
         actions.add(action("meanwhile".into()));
         part(60, 1_000, 50);
-        let expected = ["1,200 events, 250 of them new", "done 1"];
+        let expected = ["1,200 events in 2 parts, 250 of them new", "done 1"];
         assert_eq!(results(&actions), expected);
         assert_eq!(results(&Actions::open(path.clone())), expected, "after a restart");
         // One that comes later is another one.

@@ -290,10 +290,10 @@ fn import_has_one_line_in_the_action_log() {
     }
     let actions = ask(&gateway, "actions?action=import");
     assert_eq!(actions.as_array().unwrap().len(), 1, "{actions}");
-    assert_eq!(actions[0]["result"], "3 events, 0 of them new");
+    assert_eq!(actions[0]["result"], "3 events in 2 parts, 0 of them new");
     assert_eq!(actions[0]["actor"], "token");
     assert_eq!(gateway.ask("POST", "/api/v1/import", r#"[{"id":"x"}]"#).status, 400);
-    assert!(page(&gateway, "/log?action=import").contains("3 events, 0 of them new"));
+    assert!(page(&gateway, "/log?action=import").contains("3 events in 2 parts, 0 of them new"));
 }
 
 #[test]
