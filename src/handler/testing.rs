@@ -16,6 +16,7 @@ use crate::event::{
 use crate::settings;
 
 #[path = "../../tests/support/bad_server.rs"]
+#[expect(dead_code, reason = "answers that are held are for tests of pages")]
 mod bad_server;
 
 pub(crate) use bad_server::{Answer, BadServer, Request, status};

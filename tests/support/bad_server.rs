@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -14,6 +15,8 @@ pub(crate) enum Answer {
     Status(u16, Vec<(&'static str, String)>, String),
     /// Nothing, for as long as the client waits.
     Hang,
+    /// 200, once the test lets it go: it sends, or is over.
+    Held(Arc<Mutex<Receiver<()>>>),
     /// The connection ends after part of the head.
     CutHead,
     /// The connection ends after part of the body.
@@ -110,6 +113,12 @@ pub(crate) fn status(status: u16) -> Answer {
     Answer::Status(status, Vec::new(), String::new())
 }
 
+/// An answer that is given once something is sent, or the sender is gone.
+pub(crate) fn held() -> (Sender<()>, Answer) {
+    let (let_go, until) = channel();
+    (let_go, Answer::Held(Arc::new(Mutex::new(until))))
+}
+
 fn serve(stream: TcpStream, state: &Mutex<State>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut writer = stream;
@@ -169,6 +178,10 @@ fn give(writer: &mut TcpStream, reader: &mut impl Read, answer: Answer) -> bool 
         Answer::Hang => {
             wait_for_end(reader);
             return false;
+        }
+        Answer::Held(until) => {
+            let _let_go = until.lock().unwrap().recv();
+            return give(writer, reader, status(200));
         }
         Answer::CutHead => "HTTP/1.1 200 OK\r\ncontent-",
         Answer::CutBody => "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome",

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::page;
-use crate::support::bad_server::{Answer, BadServer, status};
+use crate::support::bad_server::{Answer, BadServer, held, status};
 use crate::support::gateway::{Folder, Gateway, SECRET, signature};
 use crate::support::wire;
 
@@ -139,10 +139,11 @@ fn event_that_no_handler_wants_says_which_table_would() {
 /// A call that takes long is told as a step of its own, with its number and since when it goes on.
 #[test]
 fn event_that_is_being_delivered_says_so_until_it_is() {
-    // The second call is answered with nothing until its time is up.
-    let receiver = BadServer::start([status(503), Answer::Hang]);
+    // The second call is answered once it was looked at.
+    let (let_go, answer) = held();
+    let receiver = BadServer::start([status(503), answer]);
     let rest = format!(
-        "[handler.app]\nstart = \"oldest\"\ntimeout = \"6s\"\n\
+        "[handler.app]\nstart = \"oldest\"\n\
          retry = {{ min = \"1ms\", max = \"1ms\" }}\n[handler.app.http]\nurl = \"{}\"\n",
         receiver.url("/")
     );
@@ -164,6 +165,7 @@ fn event_that_is_being_delivered_says_so_until_it_is() {
     let text = page(&gateway, &format!("/events/{id}"));
     assert!(text.contains("being delivered"), "{text}");
     assert!(text.contains("<b>Attempt 2</b> is under way, begun <time"), "{text}");
+    let_go.send(()).unwrap();
     gateway.wait_until_delivered("app", 1);
     assert_eq!(of_app()["under_way_since"], Value::Null, "{}", of_app());
     let text = page(&gateway, &format!("/events/{id}"));
