@@ -96,8 +96,14 @@ impl TriggerRule {
             return;
         }
         if let Some(networks) = networks(part) {
-            let networks = networks.iter().flat_map(|range| range.split_whitespace());
-            self.allow.extend(networks.map(str::to_owned));
+            if self.allow.is_empty() {
+                let networks = networks.iter().flat_map(|range| range.split_whitespace());
+                self.allow.extend(networks.map(str::to_owned));
+            } else {
+                // Both had to hold: added to the first it would let more in.
+                self.has_other_guard = true;
+                self.lost.push("a second list of networks: a source has one `allow`".to_owned());
+            }
             return;
         }
         self.has_other_guard |= is_guard(part);
@@ -326,75 +332,4 @@ fn literal(regex: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rules_that_may_keep_strangers_out_are_told_from_conditions_on_the_event() {
-        let value = |source: &str, name: &str| {
-            serde_json::json!({ "match": { "type": "value", "value": "v",
-                "parameter": { "source": source, "name": name } } })
-        };
-        let any = |rules: &[Value]| serde_json::json!({ "or": rules });
-        let (event, body) = (value("header", "X-GitHub-Event"), value("payload", "ref"));
-        let hmac = serde_json::json!({ "match": { "type": "payload-hmac-sha256", "secret": "s",
-            "parameter": { "source": "header", "name": "X-Signature" } } });
-        let other = serde_json::json!({ "match": { "type": "scalr-signature", "secret": "s" } });
-        let network =
-            serde_json::json!({ "match": { "type": "ip-whitelist", "ip-range": "10.0.0.0/8" } });
-        for (rule, expected) in [
-            (event.clone(), false),
-            (any(&[event.clone(), body.clone()]), false),
-            (serde_json::json!({ "not": body }), false),
-            (hmac.clone(), false),
-            (network.clone(), false),
-            (any(&[hmac.clone(), value("url", "token")]), true),
-            (any(&[value("header", "X-Token"), value("header", "X-Token")]), false),
-            (any(&[value("header", "X-Token"), value("header", "X-Key")]), true),
-            (any(&[network, event.clone()]), true),
-            (serde_json::json!({ "not": hmac.clone() }), true),
-            (serde_json::json!({ "and": [hmac, any(&[other.clone(), event])] }), false),
-            (other, true),
-            (value("query", "site"), true),
-            (serde_json::json!({}), true),
-            (serde_json::json!({ "or": [] }), true),
-        ] {
-            assert_eq!(TriggerRule::read(&rule).keeps_out_no_more(), expected, "{rule}");
-        }
-    }
-
-    #[test]
-    fn several_secrets_at_one_place_are_one_way_to_show_who_it_is() {
-        let hmac = |header: &str, kind: &str, secret: &str| {
-            serde_json::json!({ "match": { "type": kind, "secret": secret,
-                "parameter": { "source": "header", "name": header } } })
-        };
-        let (sha512, sha1) = ("payload-hash-sha512", "payload-hash-sha1");
-        let secrets = |rules: &[Value]| {
-            let read = TriggerRule::read(&serde_json::json!({ "or": rules }));
-            read.caller.map(|caller| caller.secrets().to_vec())
-        };
-        let (one, two) = (hmac("X-S", sha512, "one"), hmac("X-S", sha512, "two"));
-        let both = ["one", "two"].map(str::to_owned).to_vec();
-        assert_eq!(secrets(&[one.clone(), two, one.clone()]), Some(both));
-        assert_eq!(secrets(&[one.clone(), hmac("X-T", sha512, "two")]), None);
-        assert_eq!(secrets(&[one, hmac("X-S", sha1, "two")]), None);
-    }
-
-    #[test]
-    fn regular_expressions_that_are_texts_become_comparisons() {
-        for (regex, expected) in [
-            ("^refs/heads/main$", "(payload.ref | string) == \"refs/heads/main\""),
-            ("^refs/tags/", "(payload.ref | string) is startingwith(\"refs/tags/\")"),
-            ("^refs/tags/.*$", "(payload.ref | string) is startingwith(\"refs/tags/\")"),
-            ("\\.txt$", "(payload.ref | string) is endingwith(\".txt\")"),
-            ("wip", "\"wip\" in (payload.ref | string)"),
-            (".*", "\"\" in (payload.ref | string)"),
-        ] {
-            assert_eq!(pattern("payload.ref", regex).as_deref(), Ok(expected), "{regex}");
-        }
-        for regex in ["^v[0-9]+$", "a|b", "\\d", "(?i)x", "a.b"] {
-            assert!(pattern("payload.ref", regex).is_err(), "{regex}");
-        }
-    }
-}
+mod tests;
