@@ -1,9 +1,9 @@
-//! Types and sources that a text compares an event's with: `event.type == "comment.created"`, in whichever of
-//! its branches that stands.
+//! What a text compares with an event's type, source or lists: `event.type == "comment.created"`, in whichever
+//! of its branches that stands.
 
 use crate::deliver::OWN_SOURCE;
 use crate::event::{Glob, SourceName};
-use crate::expr::Field;
+use crate::expr::{Field, Part};
 use crate::settings::nearest;
 
 use super::Lint;
@@ -15,6 +15,10 @@ impl Lint<'_> {
         for text in self.trial.texts() {
             let source = text.words.source();
             for field in text.words.fields() {
+                if is_list_of_form(&field) {
+                    self.compared_list(&text.key, source, &field);
+                    continue;
+                }
                 let of_type = is_of_event(&field, "type");
                 if !of_type && !is_of_event(&field, "source") {
                     continue;
@@ -30,6 +34,16 @@ impl Lint<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// A list that is compared with a text, which it never is.
+    fn compared_list(&mut self, key: &str, source: &str, field: &Field) {
+        let words = source.get(field.range.clone()).unwrap_or_default();
+        if let Some(literal) = beside(source, field).first() {
+            let message = format!("in a form `{words}` is a list, also where one thing is in it");
+            let help = format!("write `{words}[0]` for the first, or `{literal} in {words}`");
+            self.warn(key, words, message, help);
         }
     }
 
@@ -64,6 +78,11 @@ impl Lint<'_> {
         };
         Some((format!("no source is called `{wanted}`"), help))
     }
+}
+
+/// Whether it is what a form's or a query's `x[]` becomes.
+fn is_list_of_form(field: &Field) -> bool {
+    matches!(field.path.last(), Some(Part::Name(name)) if name.ends_with("[]"))
 }
 
 fn is_of_event(field: &Field, name: &str) -> bool {

@@ -231,3 +231,31 @@ fn conditions_that_look_like_another_one_are_found() {
         assert!(one.contains(expected), "{one}");
     }
 }
+
+#[test]
+fn list_of_a_form_that_is_compared_with_a_text_is_found() {
+    let when = |when: &str| {
+        let when = format!("[handler.a]\non = ['own:*']\nwhen = '{when}'\n[handler.a.log]");
+        let mut found = found(&when);
+        found.retain(|one| one.contains("is a list"));
+        found
+    };
+    let told = "in a form `payload[\"status[]\"]` is a list, also where one thing is in it | write \
+                `payload[\"status[]\"][0]` for the first, or `\"paid\" in payload[\"status[]\"]`";
+    for text in [
+        "payload[\"status[]\"] == \"paid\"",
+        "payload[\"status[]\"] != \"paid\"",
+        "\"paid\" == payload[\"status[]\"]",
+        "payload[\"status[]\"] in [\"paid\", \"due\"]",
+    ] {
+        assert_eq!(when(text), [told], "{text}");
+    }
+    for text in [
+        "payload[\"status[]\"][0] == \"paid\"",
+        "\"paid\" in payload[\"status[]\"]",
+        "payload[\"status[]\"] | join == \"paid\"",
+        "payload[\"status\"] == \"paid\"",
+    ] {
+        assert_eq!(when(text), Vec::<String>::new(), "{text}");
+    }
+}
