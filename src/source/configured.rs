@@ -321,7 +321,7 @@ impl Source {
         let items = ItemList::find(&self.settings, request, scheme, &accepted).map(Box::new);
         let is_unsplit = items.is_none() && self.settings.has_list(request);
         let id = accepted.id.or_else(|| scheme.id.as_ref()?.find(said).text());
-        let identity = profile.identify(&fields, scheme, id);
+        let identity = profile.identify(&fields, request, scheme, id);
         let query = identity::untimed(&form, scheme);
         let method = (request.method != "POST").then(|| request.method.to_owned());
         let data_root = profile.data_root;

@@ -31,11 +31,6 @@ impl<'a> Fields<'a> {
         self.is_json
     }
 
-    /// The request that they are of.
-    pub(super) fn request(&self) -> &Inbound<'_> {
-        self.request
-    }
-
     /// What is in `place`, one of those that were looked for; nothing where it is empty.
     pub(super) fn text(&self, place: &FieldRef) -> Option<String> {
         let text = match place {

@@ -36,9 +36,12 @@ impl DedupePolicy {
 pub(super) enum Identity {
     /// The sender's own id, under the signature.
     SignedId(String),
-    /// The sender's own id, not signed: a replayed request can carry another one. What of the headers
-    /// counts with it is behind it: see [`beside_id`].
-    Id(String, String),
+    /// The sender's own id, not signed: a replayed request can carry another one.
+    Id {
+        id: String,
+        /// What of the headers counts with it: see [`beside_id`].
+        beside: String,
+    },
     /// The body, which carries a stamp of its event: two events never have the same.
     Stamp,
     /// The body, which two events may share.
@@ -53,12 +56,12 @@ impl Identity {
     /// no event's alone: the body counts too, and what is `beside` the id.
     pub(super) fn of_id(id: String, is_signed: bool, beside: impl FnOnce() -> String) -> Self {
         let is_weak = NO_IDS.contains(&id.as_str()) || id.contains(char::REPLACEMENT_CHARACTER);
-        if is_signed && !is_weak { Self::SignedId(id) } else { Self::Id(id, beside()) }
+        if is_signed && !is_weak { Self::SignedId(id) } else { Self::Id { id, beside: beside() } }
     }
 
     pub(super) fn id(&self) -> Option<&str> {
         match self {
-            Self::SignedId(id) | Self::Id(id, _) => Some(id),
+            Self::SignedId(id) | Self::Id { id, .. } => Some(id),
             Self::Stamp | Self::Body => None,
         }
     }
@@ -72,7 +75,7 @@ impl Identity {
         };
         let known_by = match self {
             Self::SignedId(_) => KnownBy::SignedId,
-            Self::Id(..) => KnownBy::Id,
+            Self::Id { .. } => KnownBy::Id,
             Self::Stamp => KnownBy::Stamp,
             Self::Body => KnownBy::Body,
         };
@@ -83,7 +86,7 @@ impl Identity {
     pub(super) fn of_item(self, index: usize) -> Self {
         match self {
             Self::SignedId(id) => Self::SignedId(format!("{id}/{index}")),
-            Self::Id(id, beside) => Self::Id(format!("{id}/{index}"), beside),
+            Self::Id { id, beside } => Self::Id { id: format!("{id}/{index}"), beside },
             Self::Stamp | Self::Body => self,
         }
     }
@@ -107,7 +110,7 @@ pub(super) fn dedupe(policy: DedupePolicy, request: RequestKey<'_>, body: &[u8])
         DedupePolicy::Off => Dedupe::Off,
         DedupePolicy::Window(window) => Dedupe::Within { key: key(), window },
         DedupePolicy::Identity => match request.identity {
-            Identity::SignedId(_) | Identity::Id(..) | Identity::Stamp => {
+            Identity::SignedId(_) | Identity::Id { .. } | Identity::Stamp => {
                 Dedupe::Within { key: key(), window: DedupePolicy::WINDOW }
             }
             Identity::Body => Dedupe::Unanswered { key: key() },
@@ -124,15 +127,30 @@ pub fn dedupe_key(source: &SourceName, delivery_id: Option<&str>, body: &[u8]) -
     key(RequestKey { source, method: None, query: "", identity: &identity }, body)
 }
 
+/// The header of the id of `CloudEvents`, and that of what it is an id of (1.0.2, `id`).
+const CE_ID: &str = "ce-id";
+const CE_SOURCE: &str = "ce-source";
+
+/// How the parts of a header's name begin that says something of one try, not of its event: `X-Webhook-Attempt`,
+/// `webhook-timestamp`, a proxy's `X-Request-Start`. A repeat has them anew.
+const OF_ONE_TRY: [&str; 9] =
+    ["attempt", "retry", "retries", "redeliver", "time", "date", "start", "sent", "sign"];
+
+/// Whether an id in `place` is an event's alone wherever it is signed. That of `CloudEvents` is so with its source only,
+/// which may not be signed.
+pub(super) fn is_alone(place: &FieldRef, scheme: &Scheme) -> bool {
+    let is_of_cloud_events = matches!(place, FieldRef::Header(name) if *name == CE_ID);
+    scheme.signs(place) && !is_of_cloud_events
+}
+
 /// What of the headers tells two events with one id apart, where that stands in `place`, a header.
 ///
 /// An id in a header may be a count of its channel's (Google's `X-Goog-Message-Number`), and a request
 /// without a body says all in its headers: then the sender's others count, which begin as the id's does.
-/// Those of `CloudEvents` are one source's by definition (1.0.2, `id`).
 pub(super) fn beside_id(place: &FieldRef, scheme: &Scheme, request: &Inbound<'_>) -> String {
     let FieldRef::Header(id) = place else { return String::new() };
     let family = family(id).filter(|_| request.body.is_empty());
-    if family.is_none() && *id != "ce-id" {
+    if family.is_none() && *id != CE_ID {
         return String::new();
     }
     let time = scheme.timestamp.as_ref().map(|rule| &rule.at);
@@ -140,9 +158,12 @@ pub(super) fn beside_id(place: &FieldRef, scheme: &Scheme, request: &Inbound<'_>
         let mut places = scheme.signature.places.iter().chain(time);
         places.any(|place| matches!(place, FieldRef::Header(own) if own == name))
     };
+    let is_of_one_try = |name: &str| {
+        name.split('-').any(|part| OF_ONE_TRY.iter().any(|word| part.starts_with(word)))
+    };
     let counts = |name: &str| {
-        let is_source = *id == "ce-id" && name == "ce-source";
-        is_source || family.is_some_and(|family| name.starts_with(family)) && !is_proof(name)
+        let is_of_family = family.is_some_and(|family| name.starts_with(family));
+        *id == CE_ID && name == CE_SOURCE || is_of_family && !is_of_one_try(name) && !is_proof(name)
     };
     let headers = request.headers.iter().filter(|(name, _)| counts(name));
     let mut lines: Vec<String> = headers
@@ -191,7 +212,7 @@ fn key(request: RequestKey<'_>, body: &[u8]) -> DedupeKey {
             hash.update(b"i");
             hash.update(id);
         }
-        Identity::Id(id, beside) => {
+        Identity::Id { id, beside } => {
             let mut part = |letter: &[u8], text: &str| {
                 hash.update(letter);
                 hash.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
@@ -243,7 +264,8 @@ mod tests {
     #[test]
     fn equal_events_have_equal_keys_and_no_others() {
         let (a, b) = (SourceName::parse("a").unwrap(), SourceName::parse("b").unwrap());
-        let beside = |id: &str, beside: &str| Identity::Id(id.to_owned(), beside.to_owned());
+        let beside =
+            |id: &str, beside: &str| Identity::Id { id: id.to_owned(), beside: beside.to_owned() };
         let id = |id: &str| beside(id, "");
         let key = |source, method, query, identity: &Identity, body| {
             key(RequestKey { source, method, query, identity }, body)

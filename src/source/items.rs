@@ -83,7 +83,8 @@ impl Item {
                     .clone()
                     .find(|place| fields.text(place).is_some())
                     .is_some_and(|place| is_in_body(&place));
-        let identity = profile.identify(&fields, scheme, of_scheme.or_else(|| accepted.id.clone()));
+        let id = of_scheme.or_else(|| accepted.id.clone());
+        let identity = profile.identify(&fields, item, scheme, id);
         let identity = if is_own { identity } else { identity.of_item(index) };
         let event_type = profile.type_in(item, &fields);
         Self { bytes, event_type, identity, is_json: fields.is_json() }

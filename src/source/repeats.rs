@@ -4,7 +4,7 @@ use crate::event::Dedupe;
 use crate::settings::show_duration;
 
 use super::field_ref::FieldRef;
-use super::identity::DedupePolicy;
+use super::identity::{DedupePolicy, is_alone};
 use super::scheme::Scheme;
 use super::settings::SourceSettings;
 
@@ -18,7 +18,7 @@ impl SourceSettings {
         let has_id = ids.peek().is_some();
         let is_signed = |scheme: &Scheme| {
             let ids = scheme.id.iter().chain(&profile.delivery_id);
-            ids.take(1).all(|place| scheme.signs(place))
+            ids.take(1).all(|place| is_alone(place, scheme))
         };
         let is_of_body = |place: &FieldRef| matches!(place, FieldRef::Json(_) | FieldRef::Form(_));
         let is_of_own_body = profile.provider.is_none()
@@ -80,6 +80,12 @@ mod tests {
         check(&format!("verify = {{ {custom}, {signed} }}"), "the same delivery id within");
         let in_body = "id = { json = \"id\" }";
         check(&format!("verify = {{ {custom}, {in_body} }}"), "the same id in the body, whatever");
+        // Of CloudEvents the source counts, too.
+        let of_source = signed.replace("X-Id", "ce-id");
+        check(
+            &format!("verify = {{ {custom}, {of_source} }}"),
+            "the same delivery id and the same",
+        );
         let unsigned = "id = { header = \"X-Id\" }";
         check(&format!("verify = {{ {custom}, {unsigned} }}"), "the same delivery id and the same");
         let token = "algorithm = \"token\", header = \"X-T\", id = { json = \"id\" }";

@@ -187,10 +187,12 @@ impl SigningProfile {
         }
     }
 
-    /// What tells this request from every other.
+    /// What tells this request from every other. `fields` are those of its ids and stamps; in `request` a body is empty
+    /// where it came so.
     pub(super) fn identify(
         &self,
         fields: &Fields<'_>,
+        request: &Inbound<'_>,
         scheme: &Scheme,
         id_of_scheme: Option<String>,
     ) -> Identity {
@@ -202,8 +204,8 @@ impl SigningProfile {
         });
         match found {
             Some((place, id)) => {
-                let beside = || identity::beside_id(place, scheme, fields.request());
-                Identity::of_id(id, scheme.signs(place), beside)
+                let beside = || identity::beside_id(place, scheme, request);
+                Identity::of_id(id, identity::is_alone(place, scheme), beside)
             }
             None if self.stamps.iter().any(|place| fields.text(place).is_some()) => Identity::Stamp,
             None => Identity::Body,

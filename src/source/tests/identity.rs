@@ -166,6 +166,56 @@ fn headers_tell_bodyless_requests_with_one_id_apart() {
     assert_eq!(key("a", "1", "{}"), key("b", "2", "{}"));
 }
 
+/// What a request without a body is known by at a source of a token, `table` beside it in `verify`.
+fn bodyless(table: &str, path_and_query: &str, headers: &[(&str, &str)]) -> DedupeKey {
+    let verify = format!("verify = {{ algorithm = \"token\", header = \"X-Token\", {table} }}");
+    let source = configured(&verify, &["tok-123456"]);
+    let headers = headers.iter().chain(&[("x-token", "tok-123456")]);
+    let headers = headers.map(|(name, value)| (*name, value.as_bytes())).collect();
+    let request = Inbound { method: "POST", path_and_query, headers: &headers, body: b"" };
+    let now = Timestamp::from_millis(5);
+    let verified = source.verify(&request, now).unwrap();
+    within(&source.event(verified, now, Headers::default(), Bytes::new()).dedupe)
+}
+
+#[test]
+fn headers_tell_bodyless_requests_apart_whatever_their_address_says() {
+    let key = |channel: &str| {
+        let headers = [("x-goog-message-number", "7"), ("x-goog-channel-id", channel)];
+        let table = "id = { header = \"X-Goog-Message-Number\" }";
+        bodyless(table, "/hooks/s?env=prod", &headers)
+    };
+    assert_ne!(key("a"), key("b"));
+    assert_eq!(key("a"), key("a"));
+}
+
+#[test]
+fn another_try_of_a_bodyless_request_is_a_repeat() {
+    for (id, of_one_try) in [
+        ("X-Webhook-Id", "x-webhook-attempt"),
+        ("X-Webhook-Id", "x-webhook-retry-count"),
+        ("X-Webhook-Id", "x-webhook-sent-at"),
+        ("webhook-id", "webhook-timestamp"),
+        ("webhook-id", "webhook-signature"),
+        ("X-Request-Id", "x-request-start"),
+        ("ce-id", "ce-time"),
+    ] {
+        let table = format!("id = {{ header = \"{id}\" }}");
+        let key = |name: &str, value: &str| {
+            bodyless(&table, "/hooks/s", &[(&id.to_ascii_lowercase(), "7"), (name, value)])
+        };
+        assert_eq!(key(of_one_try, "1"), key(of_one_try, "2"), "{of_one_try}");
+    }
+    let key = |name: &str, value: &str| {
+        let table = "id = { header = \"X-Webhook-Id\" }";
+        bodyless(table, "/hooks/s", &[("x-webhook-id", "7"), (name, value)])
+    };
+    // Words that only look like them.
+    for name in ["x-webhook-update", "x-webhook-status", "x-webhook-runtime", "x-webhook-consent"] {
+        assert_ne!(key(name, "1"), key(name, "2"), "{name}");
+    }
+}
+
 #[test]
 fn cloud_events_have_their_ids_from_their_source() {
     let table = "verify = { algorithm = \"token\", header = \"X-Token\", \
@@ -178,4 +228,23 @@ fn cloud_events_have_their_ids_from_their_source() {
     };
     assert_ne!(key("/a", ""), key("/b", ""));
     assert_eq!(key("/a", "1"), key("/a", "2"));
+}
+
+// Signed or not, an id of CloudEvents is one of its source's; that may come unsigned, so the body counts.
+#[test]
+fn signed_ids_of_cloud_events_are_their_source_s_too() {
+    let table = "verify = { algorithm = \"hmac-sha256\", header = \"X-S\", \
+                 id = { header = \"ce-id\" }, signed = \"{header:ce-id}.{body}\" }";
+    let source = configured(table, &["k"]);
+    let key = |from: &str, body: &str| {
+        let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(b"k").unwrap();
+        mac.update(format!("1.{body}").as_bytes());
+        let signature = hex::encode(mac.finalize().into_bytes());
+        let headers = [("x-s", &*signature), ("ce-id", "1"), ("ce-source", from)];
+        within(&dedupe_of(&source, &headers, body.as_bytes()))
+    };
+    assert_ne!(key("/a", "{}"), key("/b", "{}"));
+    assert_eq!(key("/a", "{}"), key("/a", "{}"));
+    // Who has seen one request may write another source into it: the event there is not taken for a repeat.
+    assert_ne!(key("/b", "captured"), key("/b", "honest"));
 }
