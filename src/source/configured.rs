@@ -177,8 +177,7 @@ impl Source {
         })
     }
 
-    /// The same source, which fetches keys by `fetch`; one whose keys are all at hand stays as it
-    /// is.
+    /// The same source, which fetches keys by `fetch`; one whose keys are all at hand stays as it is.
     #[must_use]
     pub fn with_key_fetch(self, fetch: Arc<dyn KeyFetch>, clock: Arc<dyn Clock>) -> Self {
         let fetched = self.fetch_rules().next().is_some().then(|| KeyCache::new(fetch, clock));
@@ -255,6 +254,9 @@ impl Source {
                 None => scheme.verify(keys, request, now),
             };
             match judged {
+                Ok(_) if self.may_be_signed_for_strangers(request.body) => {
+                    closest = closest.max(Rejection::Mismatch);
+                }
                 Ok(accepted) => return Ok(self.read(request, scheme, accepted)),
                 Err(rejection) => closest = closest.max(rejection),
             }
@@ -262,8 +264,7 @@ impl Source {
         Err(closest)
     }
 
-    /// Believes `request` or says why not, and fetches the keys for that where they are not at
-    /// hand.
+    /// Believes `request` or says why not, and fetches the keys for that where they are not at hand.
     pub async fn verify_fetching(
         &self,
         request: &Inbound<'_>,

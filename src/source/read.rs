@@ -66,6 +66,7 @@ impl SourceSettings {
             let secrets = secrets.as_deref().unwrap_or_default();
             let usual = Self::usual_methods(&profile);
             let methods = methods.as_ref().and_then(Option::as_deref).unwrap_or(usual);
+            let secrets = (secrets, verify_token.as_ref());
             check_handshake(table, &profile, handshake, secrets, methods);
         }
         let secrets = check_secrets(table, &profile, secrets)?;

@@ -66,9 +66,22 @@ pub(super) fn text_at(place: &FieldRef, request: &Inbound<'_>) -> Option<String>
     (is_good && !text.chars().any(char::is_control)).then_some(text)
 }
 
-/// Gives back what is in `place`, in the form that its senders want. `as_object` = as it came, within its object.
-pub(super) fn echo(place: &FieldRef, request: &Inbound<'_>, as_object: bool) -> Option<Reply> {
+/// How a text of a JSON body is given back that is not all of the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EchoForm {
+    /// As text.
+    AsText,
+    /// As text too, but within its object where the question is a `url_verification`.
+    ByType,
+}
+
+/// Gives back what is in `place`, in the form that its senders want.
+pub(super) fn echo(place: &FieldRef, request: &Inbound<'_>, form: EchoForm) -> Option<Reply> {
     let text = text_at(place, request)?;
+    let is_object = |path: &str| {
+        is_whole_body(path, request.body)
+            || form == EchoForm::ByType && is_url_verification(place, request)
+    };
     match place {
         FieldRef::Header(name) if name == ORIGIN => allow_origin(&text, request),
         FieldRef::Header(name) => {
@@ -81,9 +94,7 @@ pub(super) fn echo(place: &FieldRef, request: &Inbound<'_>, as_object: bool) -> 
             Some(Reply::json(&json!({ "validationResponse": text })))
         }
         // monday.com, Feishu and others want the object back that they sent: a number as a number.
-        FieldRef::Json(path)
-            if !path.contains('.') && (as_object || is_whole_body(path, request.body)) =>
-        {
+        FieldRef::Json(path) if !path.contains('.') && is_object(path) => {
             let value = payload(request)?.get_mut(path.as_ref())?.take();
             Some(Reply::json(&json!({ path.as_ref(): value })))
         }

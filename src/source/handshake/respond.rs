@@ -10,7 +10,7 @@ use super::super::keys::Algorithm;
 use super::super::rejection::Rejection;
 use super::super::reply::Reply;
 use super::super::request::Inbound;
-use super::answer::{ORIGIN, echo, is_url_verification, text_at};
+use super::answer::{ORIGIN, echo, text_at};
 use super::hashed::hashed;
 use super::rule::{Answer, Handshake, Signing};
 
@@ -180,6 +180,11 @@ impl Source {
         Some(Answered { reply, learned: None, denial })
     }
 
+    /// Whether a stranger can have `body` signed, by a question of X's or `LinkedIn`'s. No event of theirs says as little.
+    pub(in crate::source) fn may_be_signed_for_strangers(&self, body: &[u8]) -> bool {
+        self.settings.profile.handshakes.iter().any(|handshake| handshake.may_sign(body))
+    }
+
     /// What `question` brought to become the source's secret.
     pub(in crate::source) fn brought_by(&self, question: &Inbound<'_>) -> Option<Secret> {
         let mut handshakes = self.settings.profile.handshakes.iter();
@@ -235,13 +240,11 @@ impl Source {
     ) -> Option<Reply> {
         let url = || self.settings.profile.schemes.iter().find_map(|scheme| scheme.url());
         match &handshake.answer {
-            Answer::Echo(place) => {
-                // Slack, which has a `when`, takes either form.
-                let as_object = handshake.when.is_none() && is_url_verification(place, request);
-                echo(place, request, as_object)
-            }
+            Answer::Echo(place) => echo(place, request, handshake.echo_form()),
             Answer::Hash(place) => {
-                hashed(place, url(), request, self.verify_token.as_ref().or(secret)?)
+                let token = self.verify_token.as_ref();
+                let token = token.filter(|_| handshake.hashes_for_strangers());
+                hashed(place, url(), request, token.or(secret)?)
             }
             Answer::Json(body) => {
                 let body = body.clone().into_owned().into_bytes();

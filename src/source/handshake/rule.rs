@@ -6,7 +6,8 @@ use crate::body;
 
 use super::super::field_ref::FieldRef;
 use super::super::request::Inbound;
-use super::answer::{AnswerTemplate, ORIGIN, is_url_verification, is_whole_body};
+use super::answer::{AnswerTemplate, EchoForm, ORIGIN, is_url_verification, is_whole_body};
+use super::hashed::Asker;
 
 /// One question of a provider, and the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +49,8 @@ pub enum Signing {
 pub enum Answer {
     /// The text that is there, as plain text; a header as the same header.
     Echo(FieldRef),
-    /// The text that is there, hashed as eBay, X, `LinkedIn` and (any other place) Zoom want it.
+    /// The text that is there, hashed as eBay, X and `LinkedIn` want it, each known by the name of its parameter, or
+    /// (any other place and name) as Zoom does.
     Hash(FieldRef),
     Json(Cow<'static, str>),
     /// A text of the owner's own.
@@ -101,10 +103,22 @@ impl Handshake {
         }
     }
 
-    /// Whether it is hashed, of a place in the query: such a question is asked unsigned, and hashed with
+    /// Whether it is hashed for eBay, X or `LinkedIn`: such a question is asked unsigned, and hashed with
     /// `verify_token`; beside a password also with that.
-    pub(in crate::source) fn hashes_query(&self) -> bool {
-        matches!(&self.answer, Answer::Hash(FieldRef::Query(_)))
+    pub(in crate::source) fn hashes_for_strangers(&self) -> bool {
+        matches!(&self.answer, Answer::Hash(place) if Asker::of(place) != Asker::Zoom)
+    }
+
+    /// Whether a stranger who asks this can have `body` hashed just as an event with that body is signed.
+    pub(super) fn may_sign(&self, body: &[u8]) -> bool {
+        let Answer::Hash(place) = &self.answer else { return false };
+        let asker = Asker::of(place);
+        self.signing == Signing::Open && asker.hashes_like_events() && asker.may_ask(body)
+    }
+
+    /// How `echo` gives its text back. Slack, which has a `when`, takes either form.
+    pub(super) const fn echo_form(&self) -> EchoForm {
+        if self.when.is_some() { EchoForm::AsText } else { EchoForm::ByType }
     }
 
     /// Whether nothing but one field tells the question from an event.

@@ -180,11 +180,12 @@ fn read_signing(
     handshake: Handshake,
 ) -> Option<Handshake> {
     let is_outside = matches!(handshake.place(), Some(FieldRef::Query(_) | FieldRef::Header(_)));
-    let is_zoom = matches!(handshake.answer, Answer::Hash(_)) && !handshake.hashes_query();
+    let needs_signature =
+        matches!(handshake.answer, Answer::Hash(_)) && !handshake.hashes_for_strangers();
     // A question that shows `verify_token`, or brings the secret, has no need of a signature.
     let is_plain = is_outside || handshake.token.is_some() || handshake.learns;
-    let is_open = !is_signed.unwrap_or(is_zoom || !is_plain);
-    if is_zoom && is_open {
+    let is_open = !is_signed.unwrap_or(needs_signature || !is_plain);
+    if needs_signature && is_open {
         let message = "anybody could have text of his own hashed with the secret";
         table.problem("signed", message, "leave `signed` out");
         return None;
@@ -209,7 +210,7 @@ pub(super) fn check_handshake(
     table: &mut Table<'_>,
     profile: &SigningProfile,
     handshake: &Handshake,
-    secrets: &[SecretRef],
+    (secrets, verify_token): (&[SecretRef], Option<&SecretRef>),
     methods: &[&'static str],
 ) {
     if handshake.takes_all_by(methods) {
@@ -221,6 +222,9 @@ pub(super) fn check_handshake(
     }
     let is_signed = profile.schemes.iter().any(|scheme| scheme.algorithm.signs());
     check_hash(table, profile, handshake, is_signed);
+    if is_signed && verify_token.is_some_and(|token| secrets.contains(token)) {
+        warn_of_shared_secret(table, handshake);
+    }
     if handshake.learns {
         check_learning(table, profile, handshake, secrets);
     }
@@ -259,7 +263,7 @@ fn check_hash(table: &Table<'_>, profile: &SigningProfile, handshake: &Handshake
         Answer::Template(answer) => answer.hash.as_ref(),
         Answer::Echo(_) | Answer::Hash(_) | Answer::Json(_) | Answer::Nothing(_) => None,
     };
-    let hashes = rule.is_some() || handshake.hashes_query() && is_signed;
+    let hashes = rule.is_some() || handshake.hashes_for_strangers() && is_signed;
     if hashes && handshake.signing == Signing::Open && !table.has("verify_token") {
         table.missing(
             "verify_token",
@@ -271,6 +275,18 @@ fn check_hash(table: &Table<'_>, profile: &SigningProfile, handshake: &Handshake
     if rule.is_some_and(|rule| rule.signed.has(&Part::Url)) && !has_url() {
         let help = "write the address itself in place of `{url}`, as the sender has it";
         table.problem("handshake", "`{url}` is hashed, and no `url` is given", help);
+    }
+}
+
+/// Warns of a hash for strangers, by the owner's own rule, with what signs events.
+fn warn_of_shared_secret(table: &Table<'_>, handshake: &Handshake) {
+    let Answer::Template(AnswerTemplate { hash: Some(_), .. }) = &handshake.answer else { return };
+    if handshake.signing == Signing::Open {
+        let message =
+            "what signs events hashes what strangers ask: they may have events of their own signed";
+        let help = "for X write `handshake = { hash = { query = \"crc_token\" } }`, for LinkedIn \
+                    `\"challengeCode\"`: of those only what can be no event is hashed";
+        table.warning("verify_token", message, help);
     }
 }
 

@@ -40,3 +40,37 @@ fn address_that_is_not_whole_is_named_with_what_to_write() {
     }
     good(&format!("{SECRETS}provider = \"twilio\"\nurl = \"HTTPS://site.example/hooks/x\""));
 }
+
+#[test]
+fn question_by_an_unknown_name_is_hashed_under_a_signature_alone() {
+    let table = |name: &str, more: &str| {
+        format!(
+            "{SECRETS}verify = {{ {SIGNED} }}\n\
+             handshake = {{ hash = {{ query = \"{name}\" }}{more} }}"
+        )
+    };
+    let signing = |text: &str| good(text).profile.handshakes.pop().map(|one| one.signing);
+    assert_eq!(signing(&table("t", "")), Some(crate::source::Signing::Signed));
+    assert!(bad(&table("t", ", signed = false")).contains("hashed with the secret"));
+    for name in ["challenge_code", "crc_token", "challengeCode"] {
+        assert!(bad(&table(name, "")).contains("a stranger's question is hashed with"), "{name}");
+        let known = format!("verify_token = {{ env = \"B\" }}\n{}", table(name, ""));
+        assert_eq!(signing(&known), Some(crate::source::Signing::Open), "{name}");
+    }
+}
+
+#[test]
+fn hash_for_strangers_with_what_signs_events_is_warned_of() {
+    let said = |token: &str, more: &str| {
+        let hash = "{ algorithm = \"hmac-sha256\", signed = \"{query:crc_token}\" }";
+        let text = format!(
+            "{SECRETS}verify_token = {{ env = \"{token}\" }}\nverify = {{ {SIGNED} }}\n\
+             handshake = {{ when = {{ query = \"crc_token\" }}, hash = {hash}, \
+             answer = '{{\"a\": {{{{ hash }}}} }}'{more} }}"
+        );
+        read(&text).1
+    };
+    let told = "they may have events of their own signed";
+    assert!(said("A", "").contains(told), "{}", said("A", ""));
+    assert!(!said("B", "").contains(told) && !said("A", ", signed = true").contains(told));
+}
