@@ -64,7 +64,9 @@ fn overview_has_each_handler_each_source_and_the_machine() {
     for fact in ["Kept", "Queue on disk", "Disk free", "Configuration read", "Search and history"] {
         assert!(text.contains(&format!("<dt>{fact}</dt>")), "{fact}: {text}");
     }
-    assert!(text.contains("0 of "), "calls under way of how many there may be: {text}");
+    // The call of the one may still be counted.
+    let is_busy = |n: u8| text.contains(&format!("{n} of "));
+    assert!(is_busy(0) || is_busy(1), "calls under way of how many there may be: {text}");
     assert!(text.contains(env!("CARGO_PKG_VERSION")), "{text}");
     // What is recent is told as its age, with the moment itself behind it.
     let last = text.split("data-l=\"Last delivered\">").nth(1).unwrap();
