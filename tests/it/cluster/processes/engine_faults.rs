@@ -109,32 +109,6 @@ fn all_servers_of_a_stream_that_are_killed_and_started_again_lose_nothing() {
     assert_whole(&receiver, &acknowledged, nodes);
 }
 
-/// The server that has it is made the leader: what it gives out and what it lacks is the worst then.
-#[test]
-fn flipped_byte_in_a_followers_block_loses_nothing() {
-    let receiver = Receiver::start();
-    let Some(mut cluster) = Cluster::on_nats(&receiver) else { return };
-    let nodes = cluster.start_pair();
-    let senders = Senders::start_apart(&addresses(&nodes), 8);
-    senders.wait_for(300);
-    let damaged = (leader(&cluster.server) + 1) % 3;
-    cluster.server.crash(damaged);
-    let block = cluster.server.newest_block(damaged, "gatepost");
-    let mut bytes = std::fs::read(&block).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 0x10;
-    std::fs::write(&block, bytes).unwrap();
-    senders.wait_for(senders.n_acknowledged() + 200);
-    cluster.server.restart(damaged);
-    senders.wait_for(senders.n_acknowledged() + 200);
-    while leader(&cluster.server) != damaged {
-        ask(cluster.server.ask_to_lead("gatepost", damaged));
-    }
-    senders.wait_for(senders.n_acknowledged() + 300);
-    let acknowledged = senders.stop();
-    assert_whole(&receiver, &acknowledged, nodes);
-}
-
 /// A password that is changed, a `pg_hba.conf` with a slip in it: mended at the server, no gateway is restarted.
 #[test]
 fn gateways_whose_log_in_is_refused_for_a_while_go_on_by_themselves() {
