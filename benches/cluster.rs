@@ -27,7 +27,8 @@ use sqlx::{Connection, PgConnection};
 
 mod load;
 
-use load::{BODY_BYTES, SECRET, Server, Step, load, with_child};
+use load::request::BODY_BYTES;
+use load::{SECRET, Server, Step, load, with_child};
 
 #[path = "../tests/it/support/nats.rs"]
 #[expect(dead_code, reason = "no fault is made here")]

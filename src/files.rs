@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where what is to stand at `path` is made before it is renamed.
@@ -43,6 +43,11 @@ pub fn replace_privately(path: &Path, content: impl AsRef<[u8]>) -> io::Result<(
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(&staging)?;
     file.write_all(content.as_ref())?;
     std::fs::rename(&staging, path)
+}
+
+/// Whether something is at `path` that is no socket: making one there would cost its owner a file.
+pub fn is_no_socket(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|there| !there.file_type().is_socket())
 }
 
 /// The user's name, else `#` and the number, as sudo takes it.

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use hmac::{Hmac, KeyInit, Mac};
 use rustls::pki_types::ServerName;
-use sha2::Sha256;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-pub(crate) const SECRET: &str = "the-secret-of-the-benchmark";
-pub(crate) const BODY_BYTES: usize = 1024;
+pub(crate) mod request;
+
+pub(crate) use request::SECRET;
+use request::Signer;
+
 /// In the certificate.
 pub(crate) const NAME: &str = "localhost";
 
@@ -98,24 +99,12 @@ async fn client(
     end: Instant,
     counter: Arc<AtomicU64>,
 ) -> Vec<u32> {
-    let mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    let signer = Signer::new();
     let mut micros = Vec::new();
     let mut answer = [0; 2048];
     loop {
         let number = counter.fetch_add(1, Ordering::Relaxed);
-        let mut body = format!(r#"{{"event":"comment.create","data":{{"id":{number},"fill":""#);
-        while body.len() < BODY_BYTES - 3 {
-            body.push('x');
-        }
-        body.push_str("\"}}");
-        let mut signed = mac.clone();
-        signed.update(body.as_bytes());
-        let request = format!(
-            "POST /hooks/hook HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-             X-Signature: {}\r\nContent-Length: {}\r\n\r\n{body}",
-            hex::encode(signed.finalize().into_bytes()),
-            body.len()
-        );
+        let request = signer.request(number);
         let sent = Instant::now();
         if sent >= end {
             return micros;

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-pub(crate) const SECRET: &str = "the-secret-of-the-benchmark";
-const BODY_BYTES: usize = 1024;
+#[path = "../load/request.rs"]
+mod request;
+
+pub(crate) use request::SECRET;
+use request::Signer;
+
 /// Connections of a closed loop, and of one by the clock.
 const FILLERS: u64 = 64;
 const SENDERS: u64 = 32;
@@ -27,29 +29,19 @@ pub(crate) struct Paced {
 
 struct Sender {
     stream: TcpStream,
-    mac: Hmac<Sha256>,
+    signer: Signer,
 }
 
 impl Sender {
     async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, mac: Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap() }
+        Self { stream, signer: Signer::new() }
     }
 
     async fn send(&mut self) {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let mut body = format!(r#"{{"event":"comment.create","data":{{"id":{number},"fill":""#);
-        body.extend(std::iter::repeat_n('x', BODY_BYTES - 3 - body.len()));
-        body.push_str("\"}}");
-        let mut signed = self.mac.clone();
-        signed.update(body.as_bytes());
-        let request = format!(
-            "POST /hooks/hook HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-             X-Signature: {}\r\nContent-Length: {}\r\n\r\n{body}",
-            hex::encode(signed.finalize().into_bytes()),
-            body.len()
-        );
+        let request = self.signer.request(number);
         self.stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = [0; 2048];
         let n = self.stream.read(&mut answer).await.unwrap();

@@ -1,7 +1,6 @@
 //! Where the queue and the admin socket are to be, looked at without making anything: `check` tells of what
 //! would keep `serve` from starting.
 
-use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use crate::config::Config;
@@ -31,6 +30,5 @@ fn no_folder_in(path: &Path) -> Option<String> {
 
 /// Why no socket can be made at `path`: what is there is none, and is not to be lost.
 fn no_socket_at(path: &Path) -> Option<String> {
-    let there = path.symlink_metadata().ok()?;
-    (!there.file_type().is_socket()).then(|| format!("`{}` is no socket", path.display()))
+    files::is_no_socket(path).then(|| format!("`{}` is no socket", path.display()))
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -164,7 +163,7 @@ fn bind_socket(path: &Path) -> io::Result<UnixListener> {
     // A slip in the configuration must not cost its owner a file, or cut off another program.
     let staging = files::staging(path);
     for there in [path, &staging] {
-        if there.symlink_metadata().is_ok_and(|there| !there.file_type().is_socket()) {
+        if files::is_no_socket(there) {
             let told = format!("`{}` is there and is no socket", there.display());
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, told));
         }
