@@ -251,6 +251,9 @@ pub(super) fn read_admin(root: &mut Table<'_>, server: &ServerSettings) -> Admin
     let Some(mut table) = root.table("admin") else { return admin };
     admin.listen = table.take_or("listen", admin.listen);
     admin.socket = table.take_or("socket", admin.socket);
+    for key in ["token", "read_only_token"] {
+        warn_of_token_itself(&table, key);
+    }
     admin.token = table.take_or("token", admin.token);
     admin.read_only_token = table.take("read_only_token");
     if admin.read_only_token.as_ref() == Some(&admin.token) {
@@ -283,6 +286,25 @@ pub(super) fn read_admin(root: &mut Table<'_>, server: &ServerSettings) -> Admin
     table.finish();
     admin
 }
+
+/// Tells where the token stands in place of its file, which would be made under that name.
+pub(super) fn warn_of_token_itself(table: &Table<'_>, key: &str) {
+    let is_one = |c: char| c.is_ascii_alphanumeric() || "-_+=".contains(c);
+    let is_token = |text: &str| {
+        text.len() >= TOKEN_LENGTH
+            && text.chars().all(is_one)
+            && (text.contains(|c: char| c.is_ascii_digit()) || !text.contains(['-', '_']))
+    };
+    if table.text_of(key).is_some_and(is_token) {
+        table.hide(key);
+        let message = "here stands the name of a file, and this looks like the token itself";
+        let help = "leave it out, or name the file, as in `\"data/my-token\"`: the token is the text in it";
+        table.warning(key, message, help);
+    }
+}
+
+/// Names of files are seldom as long without a point or a folder.
+const TOKEN_LENGTH: usize = 20;
 
 /// Reads `[log]`.
 pub(super) fn read_log(root: &mut Table<'_>) -> LogSettings {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::server::warn_of_token_itself;
 use crate::settings::{Table, show_duration};
 
 /// What is wanted of a second copy on another machine.
@@ -31,6 +32,7 @@ const ACK_TIMEOUT_MAX: Duration = Duration::from_secs(9);
 pub(super) fn read(root: &mut Table<'_>) -> Option<StandbySettings> {
     let token = root.folder().join(TOKEN);
     let mut table = root.table("standby")?;
+    warn_of_token_itself(&table, "token");
     let settings = StandbySettings {
         token: table.take_or("token", token),
         lag_max: table

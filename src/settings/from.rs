@@ -10,11 +10,10 @@ use ipnet::IpNet;
 use serde_json::{Value as Json, json};
 
 use super::hidden::{is_dollar_name, is_secret_itself, path_of_address};
-use super::home::{NO_HOME, NO_HOME_HELP, starts_at_home};
 use super::meant::{meant_address, meant_duration, meant_size};
 use super::table::Table;
 use super::value::{FromToml, Value, read_all};
-use super::{ByteSize, parse_duration};
+use super::{ByteSize, parse_duration, unexpanded};
 use crate::event::{HandlerName, SourceName};
 use crate::secret::SecretRef;
 
@@ -229,8 +228,8 @@ impl FromToml for PathBuf {
             value.problem("this is not a path", "relative paths start from this file's folder");
             return None;
         }
-        if starts_at_home(text) {
-            value.warning(NO_HOME, NO_HOME_HELP);
+        if let Some((message, help)) = unexpanded(text) {
+            value.warning(message, help);
         }
         Some(value.folder().join(text))
     }

@@ -39,6 +39,11 @@ fn words_of_other_languages_have_their_remedy() {
     check("data.a =~ '^x'", "=~", no_patterns);
     check("data.a matches '^x'", "matches", no_patterns);
     check("data.a contains 'x'", "contains", "write `\"word\" in data.text`");
+    check("data.a LIKE '%x%'", "LIKE", no_patterns);
+    check("data.a CONTAINS 'x'", "CONTAINS", "write `\"word\" in data.text`");
+    check("data.a BETWEEN 1 and 5", "BETWEEN", "write `data.number >= 1 and data.number <= 5`");
+    check("data.a IS none", "IS", "write `is`");
+    check("data.a IN ['x']", "IN", "write `in`");
     check("data.a is 'x'", "is", "compare with `==`");
     check("data.a is not 'x'", "is", "compare with `!=`");
     let root = "leave it out: `data.…` and `payload.…` begin at the body's root";
@@ -231,6 +236,7 @@ fn every_expression_that_does_not_compile_is_told_what_to_write() {
         ("data.a data.b", JOIN),
         ("data.a == 5 6", JOIN),
         ("lambda x: x", JOIN),
+        ("data.a likewise", JOIN),
         ("data.a)", "leave it out: it closes no bracket"),
         ("data.a, data.b", "write one value, or a list in `[…]`"),
         ("(data.a data.b)", "close the bracket: `)`"),

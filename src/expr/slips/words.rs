@@ -14,13 +14,20 @@ pub(super) const OPERATORS: [(&str, &str); 8] = [
 ];
 
 /// Operators that are words in other languages.
-pub(super) const WORDS: [(&str, &str); 9] = [
+pub(super) const WORDS: [(&str, &str); 16] = [
     ("AND", "`and`"),
     ("OR", "`or`"),
     ("NOT", "`not`"),
+    ("IS", "`is`"),
+    ("IN", "`in`"),
+    ("LIKE", "`\"word\" in data.text`: there are no patterns"),
+    ("ILIKE", "`\"word\" in data.text | lower`: there are no patterns"),
+    ("BETWEEN", "`data.number >= 1 and data.number <= 5`"),
+    ("between", "`data.number >= 1 and data.number <= 5`"),
     ("eq", "`==`"),
     ("ne", "`!=`"),
     ("like", "`\"word\" in data.text`: there are no patterns"),
+    ("CONTAINS", "`\"word\" in data.text`"),
     ("matches", "`\"word\" in data.text`: there are no patterns"),
     ("contains", "`\"word\" in data.text`"),
     ("includes", "`\"word\" in data.text`"),

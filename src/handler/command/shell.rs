@@ -4,10 +4,8 @@ use std::path::Path;
 
 use super::code::SHELLS;
 use super::{Mode, WORKER_HELP};
-use crate::expr::foreign_placeholder;
-use crate::settings::{
-    NO_HOME, NO_HOME_HELP, Table, Value, starts_at_home, without_secret_arguments,
-};
+use crate::expr::{foreign_placeholder, placeholder};
+use crate::settings::{Table, Value, unexpanded, without_secret_arguments};
 use crate::text::can_be_variable;
 
 /// How a program learns of the event.
@@ -53,11 +51,11 @@ pub(super) fn warn_of_template(text: &str, value: &Value<'_>, mode: Mode) {
 /// Whether `run` is a text, which is refused with the list that is meant.
 pub(super) fn is_one_text(table: &mut Table<'_>) -> bool {
     let Some(text) = table.text_of("run") else { return false };
-    let parts: Vec<&str> = text.split_whitespace().collect();
+    let parts = words(text);
     let instead = if parts.iter().any(|part| is_sign(part)) {
         in_shell(text)
     } else {
-        as_list(&without_secrets(&parts))
+        as_list(&without_secret_arguments(&parts, "…"))
     };
     table.reject(
         "run",
@@ -69,17 +67,20 @@ pub(super) fn is_one_text(table: &mut Table<'_>) -> bool {
 
 /// Tells what only a shell would read.
 pub(super) fn warn(table: &Table<'_>, run: &[&str]) {
-    if run.first().is_some_and(|program| starts_at_home(program)) {
-        table.warning("run", NO_HOME, NO_HOME_HELP);
+    if let Some((message, help)) = run.first().and_then(|program| unexpanded(program)) {
+        table.warning("run", message, help);
     }
     if let [program] = run
-        && let parts = program.split_whitespace().collect::<Vec<_>>()
+        && let parts = words(program)
         && let [first, _, ..] = parts.as_slice()
     {
         let has_sign = parts.iter().any(|part| is_sign(part));
         if has_sign || !first.contains('/') {
-            let instead =
-                if has_sign { in_shell(program) } else { as_list(&without_secrets(&parts)) };
+            let instead = if has_sign {
+                in_shell(program)
+            } else {
+                as_list(&without_secret_arguments(&parts, "…"))
+            };
             let message = "no shell splits this text: it is the name of one program";
             table.warning("run", message, format_args!("write `run = {instead}`"));
         }
@@ -108,9 +109,30 @@ fn is_shell(run: &[&str]) -> bool {
     names.any(|name| SHELLS.iter().any(|shell| name == *shell))
 }
 
-fn without_secrets(parts: &[&str]) -> Vec<String> {
-    let parts: Vec<String> = parts.iter().map(|part| (*part).to_owned()).collect();
-    without_secret_arguments(&parts, "…")
+/// The arguments that a shell would make of it. What stands in quotation marks or in `{{ }}` is of one.
+fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let length = placeholder(rest).filter(|_| rest.starts_with("{{")).map(|(_, length)| length);
+        let (part, behind) = rest.split_at(length.unwrap_or(c.len_utf8()));
+        rest = behind;
+        if length.is_none() && quote == Some(c) {
+            quote = None;
+        } else if length.is_none() && quote.is_none() && matches!(c, '\'' | '"') {
+            quote = Some(c);
+            // `''` is an argument as well.
+            word.get_or_insert_default();
+        } else if length.is_none() && quote.is_none() && c.is_whitespace() {
+            words.extend(word.take());
+        } else {
+            word.get_or_insert_default().push_str(part);
+        }
+    }
+    words.extend(word);
+    words
 }
 
 fn as_list(parts: &[String]) -> String {

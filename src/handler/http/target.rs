@@ -9,7 +9,7 @@ use crate::expr::{Escape, Template};
 use crate::handler::BuildError;
 use crate::handler::texts;
 use crate::secret::SecretRef;
-use crate::settings::Table;
+use crate::settings::{Table, unexpanded};
 
 /// Where to.
 #[derive(Clone, Debug)]
@@ -55,14 +55,22 @@ pub(super) fn read_target(table: &mut Table<'_>, url: &str) -> Option<Target> {
     if let Some((message, help)) = texts::unread(url) {
         table.warning("url", message, help);
     }
+    // Behind `?` there may be a secret.
+    let unexpanded = url.split('?').next().and_then(unexpanded);
     if !url.contains("://") && !url.contains('@') {
         let bare = url.trim_start_matches('/');
-        let help = format!("write `http://{bare}` or `https://{bare}`");
+        let write = || format!("write `http://{bare}` or `https://{bare}`");
+        let help = unexpanded.map_or_else(write, |(_, help)| help);
         table.problem("url", "the URL does not say how: `http://` or `https://` is missing", help);
         return None;
     }
     match parse_url(url) {
-        Ok(url) => Some(Target::Fixed(url)),
+        Ok(url) => {
+            if let Some((message, help)) = unexpanded {
+                table.warning("url", message, help);
+            }
+            Some(Target::Fixed(url))
+        }
         Err(message) => {
             // There may be a password in it.
             table.hide("url");

@@ -11,7 +11,7 @@ use crate::event::Glob;
 use crate::expr::Expression;
 use crate::handler::{Exempt, Text, texts};
 use crate::secret::SecretRef;
-use crate::settings::{NO_HOME, NO_HOME_HELP, Table, Value, starts_at_home};
+use crate::settings::{Table, Value, unexpanded};
 
 /// The keys whose values show in a plan.
 pub(super) const PLANNED: &[&str] = &[
@@ -259,9 +259,11 @@ fn read_url(table: &mut Table<'_>) -> Option<DatabaseUrl> {
     let text = table.require::<String>("url")?;
     match DatabaseUrl::parse(&text, table.folder()) {
         Ok(url) => {
-            let file = text.strip_prefix("sqlite:").unwrap_or_default();
-            if starts_at_home(file.strip_prefix("//").unwrap_or(file)) {
-                table.warning("url", NO_HOME, NO_HOME_HELP);
+            let file = text.strip_prefix("sqlite:").unwrap_or(&text);
+            let file = file.strip_prefix("//").unwrap_or(file);
+            // Behind `?` there may be a secret.
+            if let Some((message, help)) = file.split('?').next().and_then(unexpanded) {
+                table.warning("url", message, help);
             }
             Some(url)
         }
@@ -274,7 +276,10 @@ fn read_url(table: &mut Table<'_>) -> Option<DatabaseUrl> {
                         .to_owned()
                 }
                 // The path of a file; a host would have a port, a user or a name behind it.
-                BadUrl::Scheme if text.ends_with("db") || text.contains(".sqlite") => {
+                BadUrl::Scheme
+                    if !text.contains("://")
+                        && (text.ends_with("db") || text.contains(".sqlite")) =>
+                {
                     format!("write `sqlite:{text}`")
                 }
                 BadUrl::Scheme => {
