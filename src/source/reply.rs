@@ -27,6 +27,11 @@ impl Reply {
     }
 
     pub(super) fn json(body: &serde_json::Value) -> Self {
-        Self { content_type: "application/json".into(), ..Self::text(body.to_string()) }
+        Self::json_text(body.to_string())
+    }
+
+    /// What is JSON already.
+    pub(super) fn json_text(body: String) -> Self {
+        Self { content_type: "application/json".into(), ..Self::text(body) }
     }
 }

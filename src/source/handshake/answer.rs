@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use minijinja::value::ValueKind;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
-use crate::body;
-use crate::expr;
+use crate::body::{self, json::Layout};
+use crate::expr::{self, Value};
 use crate::secret::Secret;
 
 use super::super::field_ref::{FieldRef, pairs, query};
@@ -95,8 +95,9 @@ pub(super) fn echo(place: &FieldRef, request: &Inbound<'_>, form: EchoForm) -> O
         }
         // monday.com, Feishu and others want the object back that they sent: a number as a number.
         FieldRef::Json(path) if !path.contains('.') && is_object(path) => {
-            let value = payload(request)?.get_mut(path.as_ref())?.take();
-            Some(Reply::json(&json!({ path.as_ref(): value })))
+            let value = payload(request)?.get_attr(path).ok()?;
+            let answer = map([(path.as_ref(), value)]);
+            Some(Reply::json_text(body::json::write(&answer, Layout::Compact).ok()?))
         }
         FieldRef::Json(_) | FieldRef::Query(_) | FieldRef::Form(_) | FieldRef::List(_) => {
             Some(Reply::text(text))
@@ -156,19 +157,18 @@ impl AnswerTemplate {
             Some(rule) => Some(rule.hash(url, request, secret?)?),
             None => None,
         };
-        let payload = payload(request).unwrap_or_default();
-        let values = json!({
-            "payload": payload,
+        let payload = payload(request).unwrap_or(Value::from(()));
+        let values = [
+            ("payload", payload.clone()),
             // What a template asks for a field of the payload: see `expr::rewrite`.
-            "payload_fields": payload,
-            "query": fields(query(request).as_bytes()),
-            "form": fields(request.body),
-            "headers": headers(request),
-            "method": request.method,
-            "hash": hash,
-        });
-        let values: expr::Value = serde_json::from_value(values).ok()?;
-        let body = self.text.render_value(values).ok()?;
+            ("payload_fields", payload),
+            ("query", fields(query(request).as_bytes())),
+            ("form", fields(request.body)),
+            ("headers", headers(request)),
+            ("method", Value::from(request.method)),
+            ("hash", Value::from(hash)),
+        ];
+        let body = self.text.render_value(map(values)).ok()?;
         (body.len() <= ANSWER_BYTES_MAX).then(|| Reply {
             status: 200,
             content_type: self.content_type.into(),
@@ -187,22 +187,27 @@ impl HashRule {
     }
 }
 
-/// The question's body as every reader sees it; what is packed stays so, as long as nothing is
-/// believed.
+/// The question's body as every reader sees it, its numbers as they were written; what is packed stays so, as
+/// long as nothing is believed.
 fn payload(request: &Inbound<'_>) -> Option<Value> {
     let content_type = request.headers.get("content-type");
     let payload = body::read(content_type, Some(b"identity"), request.body).ok()?;
-    serde_json::from_str(&payload.to_json()?).ok()
+    Some(payload.value().clone()).filter(|value| !value.is_undefined())
 }
 
 /// The fields of a query or form; of a repeated one the last.
-fn fields(text: &[u8]) -> Map<String, Value> {
+fn fields(text: &[u8]) -> Value {
     let text_of = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let fields = pairs(text).take(FIELDS_MAX);
-    fields.map(|(name, value)| (text_of(&name), Value::from(text_of(&value)))).collect()
+    map(fields.map(|(name, value)| (text_of(&name), Value::from(text_of(&value)))))
 }
 
-fn headers(request: &Inbound<'_>) -> Map<String, Value> {
-    let text = |value: &[u8]| Value::from(String::from_utf8_lossy(value).into_owned());
-    request.headers.iter().map(|(name, value)| (name.to_owned(), text(value))).collect()
+fn headers(request: &Inbound<'_>) -> Value {
+    let text = |value: &[u8]| Value::from(String::from_utf8_lossy(value));
+    map(request.headers.iter().map(|(name, value)| (name, text(value))))
+}
+
+/// A map as payloads have them; of a repeated name the last.
+fn map(fields: impl IntoIterator<Item = (impl Into<Box<str>>, Value)>) -> Value {
+    body::json::map(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
 }

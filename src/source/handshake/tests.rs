@@ -325,6 +325,23 @@ fn what_comes_with_the_password_and_a_body_is_an_event() {
 }
 
 #[test]
+fn numbers_of_a_question_are_given_back_as_they_were_written() {
+    let ask_with = |handshake: &str, question: &str| {
+        let text = format!(
+            "[source.s.verify]\nalgorithm = \"token\"\nheader = \"X-S\"\n\
+             [source.s.handshake]\nsigned = false\n{handshake}"
+        );
+        body(ask(&configured(&text, &["k"]), "/hooks/s", question, false))
+    };
+    let answer = "when = { json = \"challenge\" }\nanswer = '{\"again\": {{ payload.challenge }}}'";
+    for number in ["12345678901234567890123", "1.10", "100", "1E2", "-0", "1e400"] {
+        let question = format!("{{\"challenge\":{number}}}");
+        assert_eq!(ask_with("echo = { json = \"challenge\" }", &question), question);
+        assert_eq!(ask_with(answer, &question), format!("{{\"again\": {number}}}"));
+    }
+}
+
+#[test]
 fn an_event_that_is_signed_by_another_secret_is_no_question() {
     for (place, question, event) in [
         ("json", r#"{"challenge":"3ds"}"#, r#"{"challenge":"3ds","amount":5}"#),
