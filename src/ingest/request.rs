@@ -93,8 +93,8 @@ impl RequestHead<'_> {
 impl Request<'_> {
     /// Whether it asks nothing that a source could have an answer to.
     pub(super) fn is_plain(&self) -> bool {
-        let is_bare = self.method == "HEAD" || !self.path_and_query.contains('?');
-        is_bare && self.body.is_empty()
+        let query = self.path_and_query.split_once('?').map_or("", |(_, query)| query);
+        (self.method == "HEAD" || query.is_empty()) && self.body.is_empty()
     }
 
     /// The same with its query as its body, a form: what it says there would be lost.

@@ -70,13 +70,15 @@ impl Source {
     }
 
     /// Whether `request`, which is believed and came by no method of events, only looks whether
-    /// anything is there: it has no body, and nothing in its query but passwords. Only a look by HEAD
-    /// is ever signed.
+    /// anything is there: it has no body, and comes by HEAD (as Trello's and Mandrill's do to whatever address
+    /// they were given), or unsigned by another method with nothing in its query but passwords.
     pub fn is_look(&self, request: &Inbound<'_>, verified: &Verified) -> bool {
         let is_password = |name: &[u8]| self.credentials().are_in_query(name);
-        request.body.is_empty()
-            && (!verified.is_signed() || request.method == "HEAD")
-            && pairs(query(request).as_bytes()).all(|(name, _)| is_password(&name))
+        let says_nothing = || {
+            !verified.is_signed()
+                && pairs(query(request).as_bytes()).all(|(name, _)| is_password(&name))
+        };
+        request.body.is_empty() && (request.method == "HEAD" || says_nothing())
     }
 
     /// What a request without a body says in its query, as the form that it is: without passwords and
