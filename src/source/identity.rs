@@ -48,14 +48,37 @@ pub(super) enum Identity {
     Body,
 }
 
-/// What senders write where they have no id: it is many events'.
-const NO_IDS: [&str; 7] = ["0", "false", "true", "NaN", "Infinity", "-Infinity", "undefined"];
+/// What senders write where they have no id, in whatever letters and between whatever signs (`<nil>`, `(null)`): it
+/// is many events'.
+const NO_IDS: [&str; 11] = [
+    "false",
+    "true",
+    "nan",
+    "infinity",
+    "undefined",
+    "null",
+    "none",
+    "nil",
+    "n/a",
+    "unknown",
+    "object object",
+];
+
+/// Whether `id` is what stands where there is none: such a word, or nothing but zeros and signs, as are .NET's
+/// `00000000-0000-0000-0000-000000000000` and a template's `-`.
+fn says_nothing(id: &str) -> bool {
+    let is_sign = |one: char| one.is_ascii_punctuation() || one == ' ';
+    let word = id.trim_matches(is_sign);
+    word.chars().all(|one| one == '0' || is_sign(one))
+        || id == "-1"
+        || NO_IDS.iter().any(|none| word.eq_ignore_ascii_case(none))
+}
 
 impl Identity {
     /// By the sender's own id. One that is none, or in which what could not be read became U+FFFD, is
     /// no event's alone: the body counts too, and what is `beside` the id.
     pub(super) fn of_id(id: String, is_signed: bool, beside: impl FnOnce() -> String) -> Self {
-        let is_weak = NO_IDS.contains(&id.as_str()) || id.contains(char::REPLACEMENT_CHARACTER);
+        let is_weak = says_nothing(&id) || id.contains(char::REPLACEMENT_CHARACTER);
         if is_signed && !is_weak { Self::SignedId(id) } else { Self::Id { id, beside: beside() } }
     }
 
@@ -250,10 +273,23 @@ mod tests {
     fn what_is_no_id_does_not_stand_for_an_event() {
         for (id, is_alone) in [
             ("7", true),
+            ("-7", true),
             ("null-1", true),
+            ("00a0", true),
+            ("{b6d1a3e5-0000-0000-0000-000000000000}", true),
             ("0", false),
+            ("-0.0", false),
+            ("-1", false),
             ("false", false),
             ("NaN", false),
+            ("-Infinity", false),
+            ("null", false),
+            ("None", false),
+            ("<nil>", false),
+            ("N/A", false),
+            ("[object Object]", false),
+            ("-", false),
+            ("00000000-0000-0000-0000-000000000000", false),
             ("a\u{fffd}", false),
         ] {
             let identity = Identity::of_id(id.to_owned(), true, String::new);
