@@ -1,7 +1,6 @@
 //! What makes it unlikely that a secret is meant as it stands: another kind of key, a word that stands in for one, characters
 //! that are not seen.
 
-use super::algorithm::AlgorithmKind;
 use super::keys::Algorithm;
 use super::settings::SigningProfile;
 
@@ -149,8 +148,7 @@ pub(super) fn doubt(profile: &SigningProfile, secret: &[u8]) -> Option<(String, 
         return said("stands in quotes, which are part of it", help);
     }
     let text = std::str::from_utf8(secret).ok()?;
-    let mut kinds = profile.schemes.iter().map(|scheme| scheme.algorithm.kind());
-    if kinds.all(takes_public_key) {
+    if profile.schemes.iter().all(|scheme| scheme.algorithm.has_public_key()) {
         return of_another_kind(profile, text);
     }
     if let Some(invisible) = text.chars().find(|one| is_invisible(*one)) {
@@ -239,14 +237,9 @@ fn of_another_kind(profile: &SigningProfile, text: &str) -> Option<(String, Stri
     Some((what, format!("{right}see {}", provider.page)))
 }
 
-fn takes_public_key(kind: AlgorithmKind) -> bool {
-    match kind {
-        AlgorithmKind::Ed25519 | AlgorithmKind::Ecdsa(_) | AlgorithmKind::Rsa(_) => true,
-        AlgorithmKind::Hmac
-        | AlgorithmKind::Digest
-        | AlgorithmKind::Password
-        | AlgorithmKind::Open => false,
-    }
+/// Whether the secrets are the sender's public keys, and not what is known of one whose keys are fetched.
+pub(super) fn takes_public_keys(profile: &SigningProfile) -> bool {
+    profile.schemes.iter().all(|scheme| scheme.algorithm.has_public_key() && scheme.fetch.is_none())
 }
 
 /// Blanks that look like others or like nothing, and what sets a text's direction.

@@ -44,6 +44,45 @@ fn secret_with_a_version_in_front_is_understood() {
 }
 
 #[test]
+fn random_secret_is_not_made_where_it_cannot_be_used() {
+    let check = |table: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!("[source.s]\nsecrets = [{{ file = \"k\", create = true }}]\n{table}\n");
+        let Checked { config, report, .. } =
+            check_text(&text, "config.toml", folder.path(), Some(SecretRef::probe));
+        assert!(!folder.path().join("k").exists(), "{table}");
+        (report.render(ReportStyle::Plain), config.is_some())
+    };
+    for table in [
+        "provider = \"sendgrid\"",
+        "provider = \"discord\"",
+        "verify = { algorithm = \"rsa-sha256\", header = \"X-S\" }",
+        "verify = { algorithm = \"ed25519\", header = \"X-S\" }",
+        "verify = { algorithm = \"ecdsa-p256\", header = \"X-S\", jwt = { body_hash = \"h\" } }",
+    ] {
+        let (said, is_good) = check(table);
+        assert!(!is_good && said.contains("the sender signs with a key of its own"), "{said}");
+    }
+    for (table, expected) in [
+        ("verify = { algorithm = \"basic\" }", "it has no `:`"),
+        ("provider = \"aws-sns\"", "it is not the ARN of a topic"),
+        ("provider = \"plaid\"", "it is not `client_id:secret`"),
+    ] {
+        let (said, is_good) = check(table);
+        assert!(is_good && said.contains(expected) && said.contains("a random one"), "{said}");
+    }
+    for table in [
+        "provider = \"github\"",
+        "provider = \"svix\"",
+        "provider = \"adyen\"\nallow_unsigned_body = true",
+        "verify = { algorithm = \"hmac-sha256\", header = \"X-S\", key = \"base64\" }",
+    ] {
+        let (said, is_good) = check(table);
+        assert!(is_good && !said.contains("cannot be used"), "{said}");
+    }
+}
+
+#[test]
 fn secret_in_quotes_is_a_warning() {
     let (said, is_built) = check_secret("provider = \"github\"", "\"s3cr3t-value\"");
     assert!(is_built && said.contains("stands in quotes"), "{said}");

@@ -3,16 +3,24 @@
 use crate::secret::SecretRef;
 use crate::settings::Table;
 
-use super::super::doubt::{doubt, is_assignment};
+use super::super::doubt::{doubt, is_assignment, takes_public_keys};
 use super::super::keys::BadKey;
 use super::super::settings::SigningProfile;
+
+/// What [`SecretRef::resolve`] makes, as far as anything can be told of it.
+const MADE: &[u8] = b"6ff8a72e9d0441c3b5e06c1f8a3d2790e4b96d15c87a0f32be41d97806ac53ef";
 
 /// Reports secrets that no scheme of the sender can use, and those that are probably not meant so.
 pub(super) fn check_keys(table: &Table<'_>, profile: &SigningProfile, secrets: &[SecretRef]) {
     for (index, place) in secrets.iter().enumerate() {
-        // One that is yet to be made will do, and that one is not there was told already.
-        let Some(secret) = place.existing() else { continue };
         let n = index + 1;
+        // That one is not there was told already.
+        let Some(secret) = place.existing() else {
+            if matches!(place, SecretRef::File { create: true, .. }) && place.is_missing_file() {
+                check_made(table, profile, n, place);
+            }
+            continue;
+        };
         if let Err(reason) = profile.keys(&secret).1 {
             let message = format!("secret {n} ({place}) cannot be used: {reason}");
             let text = std::str::from_utf8(secret.expose()).unwrap_or_default();
@@ -27,6 +35,17 @@ pub(super) fn check_keys(table: &Table<'_>, profile: &SigningProfile, secrets: &
         } else if let Some((what, help)) = doubt(profile, secret.expose()) {
             table.warning("secrets", format!("secret {n} ({place}) {what}"), help);
         }
+    }
+}
+
+/// Reports where a random secret cannot do, before one is made: it would stand in the way of the real one.
+fn check_made(table: &Table<'_>, profile: &SigningProfile, n: usize, place: &SecretRef) {
+    let said = format!("secret {n} ({place}) is not there, and a random one cannot be used");
+    if takes_public_keys(profile) {
+        let help = "copy the sender's public key into it; `create = true` makes a secret that both sides know";
+        table.problem("secrets", format!("{said}: the sender signs with a key of its own"), help);
+    } else if let Some((what, help)) = doubt(profile, MADE) {
+        table.warning("secrets", format!("{said}: it {what}"), help);
     }
 }
 
