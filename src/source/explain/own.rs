@@ -168,7 +168,7 @@ impl Case<'_> {
         None
     }
 
-    /// Other forms of an address: scheme, host, port and a slash at its end.
+    /// Other forms of an address: scheme, host, with and without `www`, port, a slash at its end, and the query.
     fn urls(&self, configured: &str) -> BTreeSet<String> {
         let rest = configured.split_once("://").map_or(configured, |(_, rest)| rest);
         let (host, path) = match rest.find('/') {
@@ -182,6 +182,9 @@ impl Case<'_> {
         let named = named.filter_map(|value| std::str::from_utf8(value).ok());
         let mut hosts: BTreeSet<String> = named.map(|host| host.trim().to_owned()).collect();
         hosts.insert(host.to_owned());
+        for host in hosts.clone() {
+            hosts.insert(host.strip_prefix("www.").map_or(format!("www.{host}"), str::to_owned));
+        }
         let (more, ports) = self.forwarded();
         hosts.extend(more);
         for host in hosts.clone() {
@@ -194,6 +197,8 @@ impl Case<'_> {
         }
         let sent = self.rejected.request.path_and_query;
         let sent = sent.split_once('?').map_or(sent, |(path, _)| path);
+        // That of the request goes before both.
+        let queries = BTreeSet::from([query, None]);
         let mut paths = BTreeSet::new();
         for path in [path, sent] {
             let bare = path.trim_end_matches('/');
@@ -203,9 +208,10 @@ impl Case<'_> {
         let mut urls = BTreeSet::new();
         for host in &hosts {
             for path in &paths {
-                for scheme in ["https", "http"] {
+                for query in &queries {
                     let query = query.map_or(String::new(), |query| format!("?{query}"));
-                    urls.insert(format!("{scheme}://{host}{path}{query}"));
+                    let rest = format!("{host}{path}{query}");
+                    urls.extend(["https", "http"].map(|scheme| format!("{scheme}://{rest}")));
                 }
             }
         }

@@ -321,6 +321,9 @@ fn written(fields: &[Pair<'_>]) -> Vec<Vec<u8>> {
         ("%20", "-._~"),
         ("%20", "-._*"),
         ("%20", "-._~!*'()"),
+        // Python's `quote`, and JavaScript's `encodeURI`.
+        ("%20", "-._~/"),
+        ("%20", "-._~!*'();/?:@,$"),
     ];
     for (blank, plain) in writers {
         let escape = |bytes: &[u8], lower: bool| {

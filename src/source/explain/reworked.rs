@@ -135,6 +135,8 @@ fn of_copy(text: &str) -> Vec<ReworkedSecret> {
         forms.push(form("it matches without the secret's last character", COPY, of(head)));
         forms.push(form("it matches without the secret's first character", COPY, of(tail)));
     }
+    let how = "it matches with `=` at the secret's end, which is a part of it";
+    forms.extend(["=", "=="].map(|end| form(how, COPY, format!("{text}{end}"))));
     let (half, other) = chars.split_at(chars.len() / 2);
     if half == other {
         forms.push(form(

@@ -39,6 +39,8 @@ fn what_each_language_wrote_is_found_again() {
     // A form that was read and written anew.
     check("a=%C3%B6+b&c=%2F", "a=%c3%b6%20b&c=/");
     check("a=x%20y%21", "a=x+y!");
+    check("a=x%20y%2C&b=/", "a=x+y%2C&b=%2F");
+    check("a=x%20y,&b=https://c.example/d?e", "a=x+y%2C&b=https%3A%2F%2Fc.example%2Fd%3Fe");
     // Only some escapes were written anew.
     check("a=x%20y&b=%7E%2f", "a=x+y&b=~%2f");
     check("a=x+y&b=~%2f(", "a=x%20y&b=%7E%2F(");

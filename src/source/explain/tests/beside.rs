@@ -94,6 +94,18 @@ fn header_with_underscores_is_found() {
 }
 
 #[test]
+fn address_with_or_without_www_and_a_query_is_found() {
+    let of = |url: &str| configured(&format!("provider = \"square\"\nurl = \"{url}\""), &["k"]);
+    let plain = "https://site.example/hooks/s";
+    let www = "https://www.site.example/hooks/s";
+    for (ours, theirs) in [(plain, www), (www, plain), ("https://site.example/hooks/s?a=1", plain)]
+    {
+        let line = format!("it matches with the address `{theirs}`");
+        check(&of(ours), &sign(&of(theirs)), &line, &format!("`url = \"{theirs}\""));
+    }
+}
+
+#[test]
 fn port_and_host_that_proxies_tell_are_tried() {
     let of = |url: &str| configured(&format!("provider = \"twilio\"\nurl = \"{url}\""), &["k"]);
     let own = of("https://site.example/hooks/s");

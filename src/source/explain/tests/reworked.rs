@@ -46,6 +46,7 @@ fn secret_that_was_copied_wrong_is_named() {
     check_secret("realrealreal", b"whsec_realrealreal", "`whsec_` before the secret");
     check_secret("s3cr3t-value,", b"s3cr3t-value", "without the secret's last character");
     check_secret("xs3cr3t-value", b"s3cr3t-value", "without the secret's first character");
+    check_secret("czNjcjN0LXZhbHVl", b"czNjcjN0LXZhbHVl==", "with `=` at the secret's end");
     check_secret("s3cr3t-values3cr3t-value", b"s3cr3t-value", "it stands there twice");
     let long = "0123456789abcdefghijklmnopqrstuvwxyz";
     check_secret(long, &long.as_bytes()[..32], "the sender's form has cut it");
