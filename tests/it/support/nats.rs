@@ -112,6 +112,16 @@ impl NatsServers {
         server.child = Some(start(&server.config));
     }
 
+    /// The newest file of a stream's messages at a server.
+    pub(crate) fn newest_block(&self, index: usize, stream: &str) -> PathBuf {
+        let folder = self.servers[index].config.with_extension("");
+        let messages = folder.join("jetstream/$G/streams").join(stream).join("msgs");
+        let files = std::fs::read_dir(messages).unwrap().map(|file| file.unwrap().path());
+        let is_block = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "blk");
+        let number = |path: &PathBuf| path.file_stem().unwrap().to_str().unwrap().parse().ok();
+        files.filter(is_block).max_by_key(number as fn(&_) -> Option<u64>).unwrap()
+    }
+
     /// Changes the configuration of a server, which takes it over as it runs.
     pub(crate) fn reconfigure(&self, index: usize, old: &str, new: &str) {
         let NatsServer { config, child, .. } = &self.servers[index];

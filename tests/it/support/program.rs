@@ -96,6 +96,14 @@ impl Served {
         std::fs::read_to_string(self.folder.join("log")).unwrap()
     }
 
+    /// What a command beside it prints, whatever comes of it.
+    pub(crate) fn says(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+        command.args(arguments).current_dir(&self.folder).env_remove("GATEPOST_CONFIG");
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    }
+
     /// How much memory it holds.
     pub(crate) fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();

@@ -135,6 +135,10 @@ impl NatsConnection {
                 }
             }),
             denial = denied(&mut said, subject) => Err(NatsFailure::Refused(denial)),
+            // The answer is lost with it, and whether it was done is not known: waiting for it costs 3 s.
+            () = lost(self.said.subscribe(), n_lost) => {
+                Err(NatsFailure::Unavailable("the connection was lost meanwhile".to_owned()))
+            }
         }
     }
 
@@ -182,6 +186,12 @@ async fn denied(said: &mut watch::Receiver<SaidBeside>, subject: &str) -> String
             return denial.to_owned();
         }
     }
+}
+
+/// Returns once a connection is lost that was there when `n_lost` were.
+async fn lost(mut said: watch::Receiver<SaidBeside>, n_lost: u64) {
+    // An error means that the client is gone.
+    drop(said.wait_for(|said| said.n_lost != n_lost).await);
 }
 
 fn note(said: &watch::Sender<SaidBeside>, event: &Event) {

@@ -144,6 +144,36 @@ async fn a_server_that_hangs_is_unavailable_in_time() {
     assert_eq!((texts[0].as_str(), texts.last().unwrap().as_str()), ("first", "third"));
 }
 
+/// Any server is asked: what goes to the one that hangs is lost without a word.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_hangs_holds_up_no_read() {
+    let Some(servers) = NatsServers::start(3, "") else { return };
+    let first = engine(&servers, "gatepost");
+    append(&first, "first").await;
+    let leading = once_some(|| servers.leader("gatepost")).await;
+    let hanging = (leading + 1) % 3;
+    let mut settings = nats_settings(&servers, "gatepost");
+    settings.servers = vec![settings.servers.swap_remove(leading)];
+    let engine: SharedEngine = Arc::new(NatsEngine::new(settings).unwrap());
+    assert_eq!(read_texts(&engine, 1).await, ["first"]);
+    servers.freeze(hanging, true);
+    for _ in 0..20 {
+        let units = engine.read(Sequence(1), ALL).await;
+        assert_eq!(units.map(|units| units.len()), Ok(1));
+    }
+    servers.freeze(hanging, false);
+}
+
+/// What there is once there is something.
+async fn once_some<T, F: Future<Output = Option<T>>>(mut ask: impl FnMut() -> F) -> T {
+    loop {
+        if let Some(found) = ask().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_majority_nothing_is_acknowledged_and_nothing_is_lost() {
     let Some(mut servers) = NatsServers::start(3, "") else { return };

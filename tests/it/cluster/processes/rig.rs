@@ -135,16 +135,15 @@ impl Cluster<Server> {
         }
     }
 
-    /// What a node says of its deliveries once nothing is left to be done.
-    pub(super) fn settled(node: &Served) -> (Value, Value, Value) {
-        loop {
-            let status = node.ask("GET", "/api/v1/status").json();
-            let handler = &status["handlers"][0];
-            if handler["in_log"] == 0 && handler["waiting"] == 0 {
-                let events = status["queue"]["events"].clone();
-                return (events, status["queue"]["last"].clone(), handler["dead"].clone());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+    /// What a node says of its events and deliveries, where it has applied all that the log has and nothing
+    /// is left to be done.
+    pub(super) fn standing(node: &Served) -> Option<(Value, Value, Value)> {
+        let status = node.ask("GET", "/api/v1/status").json();
+        let (cluster, handler) = (&status["cluster"], &status["handlers"][0]);
+        let is_done = cluster["applied"] == cluster["head"]
+            && handler["in_log"] == 0
+            && handler["waiting"] == 0;
+        let (events, last) = (&status["queue"]["events"], &status["queue"]["last"]);
+        is_done.then(|| (events.clone(), last.clone(), handler["dead"].clone()))
     }
 }
