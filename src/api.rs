@@ -38,6 +38,7 @@ mod replay;
 mod rollouts;
 mod search;
 mod surroundings;
+mod told;
 mod transfer;
 mod type_count;
 mod values;
@@ -73,11 +74,13 @@ pub use rollouts::{
 };
 pub use search::{moment, state, unknown_qualifiers};
 pub use surroundings::{ConfigView, KeyOrigin, Surroundings, TestView};
+pub use told::{ClusterAnswer, NodeReport, ToldHandler, ToldRefused, ToldRejected, ToldView};
 pub use transfer::{ImportView, OtherId};
 pub use type_count::TypeCount;
 pub use view::{
     ArrivalView, AttemptView, DeadEntry, DeadView, DeliveryView, EventDetail, EventSummary,
-    HandlerView, LostView, QueueView, SecretView, SourceView, StatusView, WaitReason, WaitView,
+    HandlerView, LostView, QueueView, SecretView, SourceView, StatusView, ToldBy, WaitReason,
+    WaitView,
 };
 pub use waits::TRY_ON_TIME;
 pub use wants::{EventLine, PlanView, SeenValue, WantsView, Wish};
@@ -267,6 +270,7 @@ impl Api {
             let next = self.queue.next_tries(&handler.name, 1).pop();
             handler.next_try_at = next.map(|(_, due)| self.next_try_at(due, handler.probe_at));
         }
+        self.apply_reports(&mut handlers);
         handlers
     }
 

@@ -323,10 +323,15 @@ fn tasks(
     if let Some(cluster) = server.cluster.clone() {
         let (server, own, stop) = (Arc::clone(server), Arc::clone(&own), stop.clone());
         tasks.spawn(cluster::steering::follow(Arc::clone(&server), stop.clone()));
+        tasks.spawn(cluster::reports::tell(Arc::clone(&server), api.clone(), stop.clone()));
         tasks.spawn(cluster::watch::run(cluster, server, own, stop));
     }
     tasks.spawn(standby::watch::run(Arc::clone(server), Arc::clone(&own), stop.clone()));
     tasks.spawn(health::watch(Arc::clone(server), own, stop.clone()));
+    let sharing = api.clone();
+    tasks.spawn(
+        stop.clone().run_until_cancelled_owned(async move { sharing.share_actions().await }),
+    );
     tasks.spawn(stop.clone().run_until_cancelled_owned(async move { api.run_rollouts().await }));
     tasks.close();
     tasks

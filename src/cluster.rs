@@ -16,7 +16,8 @@
 //!   and takes leases; `local_node` is what they share.
 //! - `spool`: what was answered for and is not in the log yet. `cluster_queue` and `calls`: the queue;
 //!   `subscription`: a handler's, under its lease; `steering`: pauses, and tries at once. `status` and
-//!   `view`: how it stands.
+//!   `view`: how it stands; `notes`, `reports` and `telling`: what each node tells the others, opaque
+//!   here.
 //!
 //! Invariants:
 //!
@@ -42,13 +43,16 @@ mod local_node;
 mod locks;
 mod members;
 mod node;
+mod notes;
 mod partial_units;
 mod proposer;
 mod rebuild;
+mod reports;
 mod spool;
 mod status;
 mod steering;
 mod subscription;
+mod telling;
 mod unit;
 mod view;
 
@@ -62,4 +66,6 @@ pub use engine::{
     Sequence, StoredUnit,
 };
 pub use node::{BadNodeName, NodeName};
-pub use view::{ClusterAnswer, ClusterBackend, ClusterView, EngineView, NodeView, OwnerView};
+pub use notes::{NOTE_BYTES_MAX, NOTES_MAX, SharedNote};
+pub use reports::{REPORT_MAX, SharedReport};
+pub use view::{ClusterBackend, ClusterView, EngineView, NodeView, OwnerView};

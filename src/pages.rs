@@ -37,6 +37,7 @@ mod overview;
 mod path;
 mod picked;
 mod rejected;
+mod rejected_elsewhere;
 mod rejected_one;
 mod rollouts;
 mod sources;

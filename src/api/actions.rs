@@ -1,5 +1,6 @@
 //! The action log: who changed what, and what came of it. Bounded, in a small file beside the
-//! token, so that it outlives a restart; a power cut may lose the last lines.
+//! token, so that it outlives a restart; a power cut may lose the last lines. Several gateways on one log have it in
+//! that log (`shared`), and the file holds what is not there yet.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -16,10 +17,13 @@ use crate::sync::lock;
 use super::acted_on::ActionTarget;
 use super::ask::LIMIT;
 use super::{ActedOn, Api, ApiError};
+use crate::cluster::NodeName;
 
 mod import_run;
+mod shared;
 
 use import_run::ImportRun;
+use shared::SharedActions;
 
 /// The most actions that are kept.
 pub const ACTIONS_MAX: usize = 500;
@@ -63,8 +67,12 @@ impl Actor {
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionView {
-    /// Its number; they ascend.
+    /// Its number; they ascend. Where gateways share a log: the same on each once the log has it, and until then
+    /// what it would be now.
     pub number: u64,
+    /// On which gateway, of those that share a log.
+    #[serde(default)]
+    pub node: Option<NodeName>,
     /// When.
     pub at: Timestamp,
     /// Who.
@@ -163,7 +171,7 @@ impl Api {
         };
         let (at, actor, action) = (self.clock.now(), self.actor, action.to_owned());
         let ActionTarget { words: target, about } = target.into();
-        ActionView { number: 0, at, actor, action, target, about, result, is_done }
+        ActionView { number: 0, node: None, at, actor, action, target, about, result, is_done }
     }
 
     /// The action with this number.
@@ -176,7 +184,9 @@ impl Api {
 #[derive(Debug)]
 pub struct Actions {
     path: Option<PathBuf>,
+    /// Where there are several gateways: those that the shared log does not have yet.
     kept: Mutex<Kept>,
+    shared: Option<SharedActions>,
 }
 
 #[derive(Debug, Default)]
@@ -212,12 +222,12 @@ impl Actions {
         actions.drain(..actions.len().saturating_sub(ACTIONS_MAX));
         let next = actions.back().map_or(1, |last| last.number.saturating_add(1));
         let kept = Kept { actions, next, n_lines, import: None };
-        Self { path: Some(path), kept: Mutex::new(kept) }
+        Self { path: Some(path), kept: Mutex::new(kept), shared: None }
     }
 
     /// One that keeps nothing.
     pub fn none() -> Self {
-        Self { path: None, kept: Mutex::default() }
+        Self { path: None, kept: Mutex::default(), shared: None }
     }
 
     /// Adds one; gives its number.
@@ -230,12 +240,17 @@ impl Actions {
         kept.next = number.saturating_add(1);
         let cut = |text: String| text.chars().take(CHARS_MAX).collect();
         let (target, result) = (cut(action.target), cut(action.result));
-        kept.actions.push_back(ActionView { number, target, result, ..action });
+        self.push(kept, ActionView { number, target, result, ..action });
+        number
+    }
+
+    fn push(&self, kept: &mut Kept, action: ActionView) {
+        let number = action.number;
+        kept.actions.push_back(action);
         if kept.actions.len() > ACTIONS_MAX {
             kept.actions.pop_front();
         }
         self.keep(kept, number);
-        number
     }
 
     fn keep(&self, kept: &mut Kept, number: u64) {
@@ -244,12 +259,15 @@ impl Actions {
         {
             warn!(error = %err, "The action log cannot be written");
         }
+        if let Some(shared) = &self.shared {
+            shared.ring();
+        }
     }
 
     /// Those that `ask` asks for, newest first.
     pub fn list(&self, ask: &ActionsAsk) -> ListedActions {
-        let kept = self.kept();
-        let mut found = kept.actions.iter().rev().filter(|action| ask.is_for(action));
+        let all = self.all();
+        let mut found = all.iter().rev().filter(|action| ask.is_for(action));
         let actions: Vec<ActionView> = found.by_ref().take(ask.limit()).cloned().collect();
         let next = found.next().and(actions.last()).map(|last| last.number);
         ListedActions { actions, next }
@@ -257,8 +275,7 @@ impl Actions {
 
     /// What was done, each word once.
     pub fn words(&self) -> Vec<String> {
-        let mut words: Vec<String> =
-            self.kept().actions.iter().map(|action| action.action.clone()).collect();
+        let mut words: Vec<String> = self.all().into_iter().map(|action| action.action).collect();
         words.sort();
         words.dedup();
         words
@@ -266,7 +283,16 @@ impl Actions {
 
     /// The one with this number.
     pub fn get(&self, number: u64) -> Option<ActionView> {
-        self.kept().actions.iter().find(|action| action.number == number).cloned()
+        self.all().into_iter().find(|action| action.number == number)
+    }
+
+    /// All that are kept, the oldest first.
+    fn all(&self) -> Vec<ActionView> {
+        let own: Vec<ActionView> = self.kept().actions.iter().cloned().collect();
+        match &self.shared {
+            Some(shared) => shared.with(own),
+            None => own,
+        }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -301,6 +327,7 @@ mod tests {
     pub(super) fn action(target: String) -> ActionView {
         ActionView {
             number: 0,
+            node: None,
             at: Timestamp::from_millis(0),
             actor: Actor::Token,
             action: "redrive".into(),

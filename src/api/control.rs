@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::cluster::ClusterView;
+use crate::cluster::{ClusterView, SharedReport};
 use crate::event::{Event, EventId, HandlerName, SourceName};
 use crate::queue::EventNames;
 use crate::standby::StandbyView;
@@ -44,6 +44,9 @@ pub trait Control: Send + Sync {
 
     /// How the cluster stands; `None` = the queue is this machine's alone.
     fn cluster(&self) -> Option<ClusterView>;
+
+    /// What the other gateways of the cluster told last; empty = the queue is this machine's alone.
+    fn reports(&self) -> Vec<SharedReport>;
 
     /// What [`Control::reload`] would change.
     fn changes(&self) -> Result<Reloaded, ApiError>;

@@ -17,6 +17,7 @@ use crate::secret::SecretError;
 use super::error::AppError;
 use super::parts;
 
+pub(super) mod reports;
 pub(super) mod steering;
 pub(super) mod watch;
 

@@ -15,7 +15,7 @@ use crate::api::{
     Reloaded, Rollouts, SourceView, Surroundings, TestView, WantsView, error_chain,
 };
 use crate::clock::Timestamp;
-use crate::cluster::ClusterView;
+use crate::cluster::{ClusterView, SharedReport};
 use crate::config::{self, Config};
 use crate::event::{Event, HandlerName, SourceName};
 use crate::http::admin::{Admin, Gate};
@@ -134,9 +134,8 @@ impl Server {
         let Core { queue, clock, metrics, traces: _ } = self.core.clone();
         let control = Arc::clone(self) as Arc<dyn Control>;
         let admin = self.config().admin.clone();
-        let actions = Actions::open(admin.actions());
-        let rollouts = Rollouts::open(admin.rollouts());
-        let ingest = Arc::clone(&self.ingest);
+        let actions = Actions::open_shared(admin.actions(), self.handlers.pauses().shared());
+        let (rollouts, ingest) = (Rollouts::open(admin.rollouts()), Arc::clone(&self.ingest));
         let api = Api::online(queue, Arc::clone(&clock), ingest, control, actions, rollouts);
         let gate = Arc::clone(&self.gate);
         let standbys = Some(Arc::clone(&self.standbys));
@@ -254,6 +253,10 @@ impl Control for Server {
 
     fn cluster(&self) -> Option<ClusterView> {
         self.cluster.as_ref().map(|look| look())
+    }
+
+    fn reports(&self) -> Vec<SharedReport> {
+        self.handlers.pauses().shared().map(|log| log.reports()).unwrap_or_default()
     }
 
     fn standby(&self) -> Option<StandbyView> {

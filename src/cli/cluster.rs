@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use crate::cluster::{ClusterAck, ClusterAnswer, ClusterView, NodeView, OwnerView};
+use crate::api::{ClusterAnswer, ToldRejected, ToldView};
+use crate::cluster::{ClusterAck, ClusterView, NodeView, OwnerView};
 use crate::config::Config;
 use crate::text::{count, counted, span};
 
 use super::CliError;
 use super::human::ago;
-use super::output::{Output, Page, plain, table};
+use super::output::{Column, Output, Page, plain, table};
 use super::store::Server;
 
 /// Shows the cluster as the gateway of `config` sees it.
@@ -16,7 +17,7 @@ pub(super) async fn status(config: &Config, output: Output) -> Result<(), CliErr
     let server = Server::require(config).await?;
     let answer: ClusterAnswer = server.get("cluster", &[]).await?;
     output.one(&answer, |answer| match &answer.cluster {
-        Some(view) => text(view),
+        Some(view) => text(view) + &kept_elsewhere(&answer.told),
         None => ALONE.to_owned(),
     })
 }
@@ -104,6 +105,49 @@ fn text(view: &ClusterView) -> String {
         if !names.is_empty() {
             text.line(format_args!("\n{what}: {}", names.join(", ")));
         }
+    }
+    text.finish()
+}
+
+/// How many rejected requests the other gateways keep.
+fn kept_elsewhere(told: &[ToldView]) -> String {
+    let mut text = Page::default();
+    for ToldView { node, at, report } in told.iter().filter(|told| told.report.n_rejected > 0) {
+        let kept = counted(report.n_rejected, "rejected request", "rejected requests");
+        text.line(format_args!(
+            "\n`{node}` keeps {kept}, as it told {}: the newest are in `gatepost rejected list`",
+            ago(*at)
+        ));
+    }
+    text.finish()
+}
+
+const REJECTED: &[Column<ToldRejected>] = &[
+    ("NUMBER THERE", |one| one.number.to_string()),
+    ("RECEIVED", |one| ago(one.received_at)),
+    ("SOURCE", |one| one.source.to_string()),
+    ("CLIENT", |one| one.client.map_or_else(|| "-".to_owned(), |client| client.to_string())),
+    ("REQUEST", |one| plain(&one.what)),
+    ("REASON", |one| plain(&one.reason)),
+];
+
+/// The newest rejected requests of the other gateways, as they told them; only those to one source where
+/// that is named.
+pub(super) fn rejected_elsewhere(told: &[ToldView], source: Option<&str>) -> String {
+    let mut text = Page::default();
+    for ToldView { node, at, report } in told {
+        let is_meant = |one: &&ToldRejected| source.is_none_or(|name| one.source.as_str() == name);
+        let rows: Vec<ToldRejected> = report.rejected.iter().filter(is_meant).cloned().collect();
+        if rows.is_empty() {
+            continue;
+        }
+        let kept = counted(report.n_rejected, "request is", "requests are");
+        text.line(format_args!(
+            "\non gateway `{node}`, as it told {}: {kept} kept there, and shown, explained and released there; the \
+             newest",
+            ago(*at)
+        ));
+        text.text(&table(&rows, REJECTED));
     }
     text.finish()
 }

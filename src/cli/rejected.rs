@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use crate::api::{Changed, ExplainView, RejectedView, ReleaseAsk, StoredEvent};
+use crate::api::{Changed, ClusterAnswer, ExplainView, RejectedView, ReleaseAsk, StoredEvent};
 use crate::config::Config;
 use crate::ingest::RejectedRing;
 use crate::secret::SecretRef;
@@ -15,7 +15,7 @@ use super::args::{Rejected, RejectedRelease, SaidRejected};
 use super::human::{ago, ago_and_exact};
 use super::output::{self, Column, Output, Page, plain};
 use super::store::{Reached, Server};
-use super::{CliError, known};
+use super::{CliError, cluster, known};
 
 const COLUMNS: &[Column<RejectedView>] = &[
     ("NUMBER", |one| one.number.to_string()),
@@ -25,6 +25,8 @@ const COLUMNS: &[Column<RejectedView>] = &[
     ("SIZE", |one| bytes(one.body_bytes as u64)),
     ("REASON", |one| plain(&one.reason)),
 ];
+
+const NONE: &str = "no rejected requests are kept";
 
 fn client(one: &RejectedView) -> String {
     one.client.map_or_else(|| "-".to_owned(), |client| client.to_string())
@@ -46,14 +48,15 @@ pub(super) async fn run(verb: Rejected, config: &Config, output: Output) -> Resu
             let all = u32::try_from(RejectedRing::ENTRIES_MAX).unwrap_or(u32::MAX);
             let n_listed = if source.is_some() { all } else { limit };
             let mut rejected = kept.list(n_listed).await?;
-            if let Some(name) = source {
-                rejected.retain(|request| request.source.as_str() == name);
+            if let Some(name) = &source {
+                rejected.retain(|request| request.source.as_str() == *name);
                 rejected.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-                if rejected.is_empty() && !known::is_source(&name, config) {
-                    return Err(CliError::Failed(known::no_source(&name, config)));
+                if rejected.is_empty() && !known::is_source(name, config) {
+                    return Err(CliError::Failed(known::no_source(name, config)));
                 }
             }
-            output.list(&rejected, COLUMNS, "no rejected requests are kept")
+            output.list(&rejected, COLUMNS, NONE)?;
+            kept.list_elsewhere(source.as_deref(), output).await
         }
         Rejected::Show { number, raw } => {
             let request = kept.one(kept.number(number).await?).await?;
@@ -121,6 +124,17 @@ impl Kept {
                 Ok(RejectedView::list(ring, credentials, &sources, limit as usize))
             }
         }
+    }
+
+    /// What other gateways told that share the log, for people: `--json` lists what can be named by its number.
+    async fn list_elsewhere(&self, source: Option<&str>, output: Output) -> Result<(), CliError> {
+        let Self::Server(server) = self else { return Ok(()) };
+        if output.is_json() {
+            return Ok(());
+        }
+        let ClusterAnswer { told, .. } = server.get("cluster", &[]).await?;
+        let text = cluster::rejected_elsewhere(&told, source);
+        if text.is_empty() { Ok(()) } else { output::line(&text) }
     }
 
     async fn number(&self, said: SaidRejected) -> Result<u64, CliError> {

@@ -129,6 +129,12 @@ fn failing(handler: &HandlerView) -> Option<String> {
     Some(format!("handler `{name}` fails since {}, {tries}: {why}{next}", ago(since)))
 }
 
+/// Who knows it, where that is another gateway.
+fn told_by(handler: &HandlerView) -> String {
+    let by = handler.told_by.as_ref();
+    by.map_or_else(String::new, |by| format!(" (gateway `{}` told so {})", by.node, ago(by.at)))
+}
+
 fn text(status: &StatusView) -> String {
     let mut text = Page::default();
     let version = &status.version;
@@ -171,8 +177,10 @@ fn text(status: &StatusView) -> String {
     section(&mut text, &secrets, SECRETS);
     section(&mut text, &status.handlers, HANDLERS);
     section(&mut text, &status.refused, NOT_STORED);
-    for line in status.handlers.iter().filter_map(failing) {
-        text.line(format_args!("\n{line}"));
+    for handler in &status.handlers {
+        if let Some(line) = failing(handler) {
+            text.line(format_args!("\n{line}{}", told_by(handler)));
+        }
     }
     for proxy in &status.proxies {
         text.line(format_args!("\n{}", plain(&proxy.advice)));

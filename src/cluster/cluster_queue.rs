@@ -18,6 +18,7 @@ use super::identity::NodeIdentity;
 use super::local_node::{LocalNode, NodeParts};
 use super::members::Members;
 use super::node::NodeName;
+use super::notes::Notes;
 use super::spool::Spool;
 use super::view::ClusterBackend;
 use super::{duties, proposer, rebuild};
@@ -84,9 +85,10 @@ impl ClusterQueue {
         let identity = NodeIdentity::begin(&folder, &name, drawn)
             .map_err(|source| failed("writing `node.json` in", source))?;
         let (applied, members) = taken_over(&copy)?;
+        let notes = Notes::open(&folder).map_err(|source| failed("reading `notes` in", source))?;
         let copy = Arc::new(copy);
         let session = identity.session;
-        let parts = NodeParts { name, session, lease, engine, copy, folder, clock, members };
+        let parts = NodeParts { name, session, lease, engine, copy, folder, clock, members, notes };
         let (node, inbox) = LocalNode::new(parts, applied);
         let node = Arc::new(node);
         let spool = match ack {

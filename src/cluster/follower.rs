@@ -175,9 +175,12 @@ impl LogFollower {
         if author.node == node.name && author.session > node.session {
             return Err(LogFollowerError::SameName(author.node));
         }
+        let is_new_session = node.members.lock().is_new_session(&author);
+        if is_new_session {
+            node.reports.note_session();
+        }
         // Those that watch leases and signs of life need not look at every unit.
-        let is_news = node.members.lock().is_new_session(&author)
-            || operations.iter().any(UnitOperation::changes_members);
+        let is_news = is_new_session || operations.iter().any(UnitOperation::changes_members);
         if !node.members.lock().admit(&author) {
             return Ok(());
         }
@@ -233,6 +236,7 @@ impl LogFollower {
             return Ok(());
         }
         let EventBatch { events, replies, .. } = std::mem::take(&mut self.batch);
+        self.write_notes().await?;
         let note = self.node.members.lock().encode();
         let sequence = self.parts.applied_whole(self.applied).0;
         let appended = loop {
@@ -251,6 +255,24 @@ impl LogFollower {
             reply.answer(&appended);
         }
         Ok(())
+    }
+
+    /// Before the mark of how far the log is applied: what stands behind that does not come again.
+    async fn write_notes(&self) -> Result<(), QueueError> {
+        if !self.node.notes.has_unwritten() {
+            return Ok(());
+        }
+        loop {
+            let node = Arc::clone(&self.node);
+            let written = tokio::task::spawn_blocking(move || node.notes.write()).await;
+            match written {
+                Ok(Ok(())) => return Ok(()),
+                // As with the copy: the others go on, this node when it can write again.
+                Ok(Err(err)) => tracing::error!(error = %err, "What was noted cannot be written"),
+                Err(err) => return Err(QueueError::Corrupt(format!("writing panicked: {err}"))),
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 
     /// Does what an operation says, if it counts. An error of the outer kind stops this node; one of
@@ -300,6 +322,14 @@ impl LogFollower {
             }
             UnitOperation::Beat { applied, handlers } => {
                 members().beat(from, applied, handlers);
+                OperationOutcome::Counted(true)
+            }
+            UnitOperation::Note { id, text } => {
+                self.node.notes.apply(at, from, (id, text));
+                OperationOutcome::Counted(true)
+            }
+            UnitOperation::Report { text } => {
+                self.node.reports.apply(from, made_at, text);
                 OperationOutcome::Counted(true)
             }
             UnitOperation::Leave => {

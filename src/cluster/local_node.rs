@@ -13,6 +13,8 @@ use super::engine::{LogEngine, Sequence};
 use super::locks::{LifeMutex, MembersMutex};
 use super::members::Members;
 use super::node::NodeName;
+use super::notes::Notes;
+use super::reports::Reports;
 use super::unit::UnitOperation;
 use crate::clock::{Clock, Timestamp};
 use crate::event::HandlerName;
@@ -54,6 +56,10 @@ pub(super) struct LocalNode {
     /// Appended, or about to be, and not applied yet, by the number of the unit's last part.
     pub(super) pending: Mutex<BTreeMap<u64, PendingUnit>>,
     pub(super) life: LifeMutex<Life>,
+    /// What all nodes have noted.
+    pub(super) notes: Notes,
+    /// What they tell of themselves.
+    pub(super) reports: Reports,
     pub(super) engine_state: watch::Sender<EngineState>,
     /// Whether the log is known to be the one that was applied. Where it may be another one, nothing is
     /// appended: what this node has settled would be said of other events.
@@ -134,12 +140,13 @@ pub(super) struct NodeParts {
     pub(super) folder: PathBuf,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) members: Members,
+    pub(super) notes: Notes,
 }
 
 impl LocalNode {
     /// A node that has applied the log up to `applied`, and what is proposed to it.
     pub(super) fn new(parts: NodeParts, applied: Sequence) -> (Self, mpsc::Receiver<Proposal>) {
-        let NodeParts { name, session, lease, engine, copy, folder, clock, members } = parts;
+        let NodeParts { name, session, lease, engine, copy, folder, clock, members, notes } = parts;
         // Of those that were there before it is not known since when they are silent.
         let now = clock.steady();
         let seen = members.nodes().map(|(name, _)| (name.clone(), now)).collect();
@@ -160,6 +167,8 @@ impl LocalNode {
             proposals,
             pending: Mutex::new(BTreeMap::new()),
             life: LifeMutex::new(Life { seen, ..Life::default() }),
+            notes,
+            reports: Reports::default(),
             engine_state: watch::Sender::new(started),
             is_log_known: watch::Sender::new(false),
             n_lost_known: AtomicU64::new(0),

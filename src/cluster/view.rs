@@ -105,13 +105,6 @@ pub struct OwnerView {
     pub paused: bool,
 }
 
-/// The answer of `/api/v1/cluster`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClusterAnswer {
-    /// Nothing = this gateway has its queue for itself (`queue.backend = "sled"`).
-    pub cluster: Option<ClusterView>,
-}
-
 impl ClusterView {
     /// How many units of the shared log this node has not applied yet, as far as it knows.
     pub fn lag_units(&self) -> u64 {

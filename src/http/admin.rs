@@ -18,7 +18,6 @@ use crate::api::{
     Actor, Api, ApiError, DeadAsk, DeadSelection, ExportAsk, Forgotten, QueueView, ReplayAsk,
     RolloutAsk, Run, RunChanged,
 };
-use crate::cluster::ClusterAnswer;
 
 use super::body;
 use super::connections::ConnectionHandle;
@@ -214,7 +213,7 @@ async fn read(
         Route::Ready => Ok(ready(&api.unready().await, &notes(api, caller))),
         Route::Metrics => Ok(scrape::metrics(admin, request.headers().get(header::ACCEPT))),
         Route::Status => Ok(json(&api.status())),
-        Route::Cluster => Ok(json(&ClusterAnswer { cluster: api.cluster() })),
+        Route::Cluster => Ok(json(&api.cluster_answer())),
         Route::Events => lists::events(query(request, api)?, api).await,
         Route::Event(id) => Ok(json(&api.event(id).await?)),
         Route::EventRaw(id) => Ok(raw(api.raw(id).await?)),

@@ -9,6 +9,7 @@ use super::words::Room;
 use super::{Viewer, rendered, words};
 use crate::api::{ActedOn, ActionView, ActionsAsk, Actor, Api, ApiError, ListName};
 use crate::clock::Timestamp;
+use crate::cluster::NodeName;
 use crate::event::HandlerName;
 
 /// Actions of a page, and bytes of their texts and links.
@@ -46,7 +47,7 @@ struct LogPage {
 #[derive(Debug)]
 pub(super) struct ActionRow {
     pub(super) at: When,
-    pub(super) who: &'static str,
+    pub(super) who: String,
     action: String,
     target: Ticked,
     /// Where that is found: an address, and what is there.
@@ -56,11 +57,22 @@ pub(super) struct ActionRow {
 }
 
 impl ActionRow {
-    pub(super) fn new(action: &ActionView, now: Timestamp, room: &mut Room) -> Self {
-        let links = links(action).into_iter().filter(|(address, _)| room.takes(address));
+    /// `own` = this gateway, of those that share a log.
+    pub(super) fn new(
+        action: &ActionView,
+        own: Option<&NodeName>,
+        now: Timestamp,
+        room: &mut Room,
+    ) -> Self {
+        let links = links(action, action.node.as_ref() == own)
+            .into_iter()
+            .filter(|(address, _)| room.takes(address));
         Self {
             at: When::ago(action.at, now),
-            who: action.actor.as_str(),
+            who: match &action.node {
+                Some(node) => format!("{} on {node}", action.actor.as_str()),
+                None => action.actor.as_str().to_owned(),
+            },
             links: links.collect(),
             target: Ticked::within(&action.target, 200, room),
             result: Ticked::within(&action.result, 200, room),
@@ -70,22 +82,26 @@ impl ActionRow {
     }
 }
 
-/// Where what an action was for is found: an address, and what is there.
-fn links(action: &ActionView) -> Vec<(String, String)> {
+/// Where what an action was for is found: an address, and what is there. Rejected requests and rollouts are those
+/// of the gateway that has them.
+fn links(action: &ActionView, is_here: bool) -> Vec<(String, String)> {
     let ActedOn { event, handler, source, rejected, rollout, list, made } = &action.about;
     let event = event.map(|id| (format!("/events/{id}"), "the event".to_owned()));
     let made = made.map(|id| (format!("/events/{id}"), "the copy".to_owned()));
     let named = |kind: &str, name: &str| (format!("/{kind}s/{name}"), format!("{kind} {name}"));
     // One that was let in is an event by now.
-    let rejected = rejected.filter(|_| event.is_none());
+    let rejected = rejected.filter(|_| event.is_none() && is_here);
     let rejected = rejected.map(|number| (format!("/rejected/{number}"), "the request".to_owned()));
-    let rollout = rollout.map(|number| ("/dead#rollouts".to_owned(), format!("rollout {number}")));
+    let rollout = rollout
+        .filter(|_| is_here)
+        .map(|number| ("/dead#rollouts".to_owned(), format!("rollout {number}")));
     let list = list.as_ref().and_then(|list| {
         let said = || list.filter.iter().map(|(name, text)| (name.as_str(), text.as_str()));
         let (path, words) = match list.name {
             ListName::Events if said().any(|(name, _)| !OF_EVENTS.contains(&name)) => return None,
             ListName::Events => ("/events", "the events"),
             ListName::Dead => ("/dead", "the dead letters"),
+            ListName::Rejected if !is_here => return None,
             ListName::Rejected => ("/rejected", "the requests"),
         };
         let address = address(path, said());
@@ -126,8 +142,9 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
     let (status, now) = (api.status(), api.now());
     let found = api.actions(&ask(api, fields)?)?;
     let mut room = Room::new(ROOM);
+    let own = status.cluster.as_ref().map(|cluster| &cluster.node);
     let actions = found.actions.iter();
-    let actions = actions.map(|action| ActionRow::new(action, now, &mut room)).collect();
+    let actions = actions.map(|action| ActionRow::new(action, own, now, &mut room)).collect();
     let said = FILTER.into_iter().chain(["before"]);
     let json = address("/api/v1/actions", said.filter_map(|name| Some((name, fields.get(name)?))));
     let frame = Frame::new(api, &status, fields, viewer, Here::Log, "Action log", json);

@@ -2,7 +2,7 @@
 
 use super::fields::Fields;
 use super::{Answer, Page, dead, event_edit, events, picked, rejected, words};
-use crate::api::{ActionsAsk, Api, ApiError, PauseAsk, Run};
+use crate::api::{Api, ApiError, PauseAsk, Run};
 use crate::clock::Timestamp;
 use crate::event::{EventId, EventType, HandlerName, SourceName};
 
@@ -60,8 +60,8 @@ pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiErro
         | Page::Config
         | Page::Log => return Err(ApiError::NotFound("nothing is changed there".into())),
     };
-    let newest = ActionsAsk { limit: Some(1), ..ActionsAsk::default() };
-    let newest = api.actions(&newest)?.actions.first().map_or(0, |action| action.number);
+    api.until_shared().await;
+    let newest = api.newest_action();
     let sign = if back.contains('?') { '&' } else { '?' };
     Ok(Answer::SeeOther(format!("{back}{sign}done={newest}")))
 }

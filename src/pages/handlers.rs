@@ -42,6 +42,8 @@ pub(super) struct HandlerRow {
     /// Whether the owner may want to have it tried at once.
     pub(super) may_retry: bool,
     pub(super) is_configured: bool,
+    /// The gateway that delivers to it, where that is another one, and when it told how it does.
+    pub(super) told_by: Option<(String, When)>,
 }
 
 /// A pause in words.
@@ -103,6 +105,10 @@ impl HandlerRow {
             pause: handler.pause.as_ref().map(|pause| PauseLine::new(pause, now)),
             may_retry: is_in_trouble && handler.state != HandlerStatus::Stopped,
             is_configured: handler.kind.is_some(),
+            told_by: handler
+                .told_by
+                .as_ref()
+                .map(|by| (by.node.to_string(), When::ago(by.at, now))),
             name,
         }
     }

@@ -7,6 +7,7 @@ use askama::Template;
 use super::explained::Explained;
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
+use super::rejected_elsewhere::{self, OnOther, RefusedLine};
 use super::widgets::{Ticked, When};
 use super::words::Room;
 use super::{Viewer, rendered, words};
@@ -37,6 +38,8 @@ struct RejectedPage {
     groups: Vec<Group>,
     n_more: usize,
     refused: Vec<RefusedLine>,
+    /// What other gateways told that share the log.
+    others: Vec<OnOther>,
 }
 
 /// Requests to one source that were turned down for one reason.
@@ -73,16 +76,6 @@ struct Request {
     client: String,
     what: String,
     size: String,
-}
-
-/// What was refused before its signature was looked at.
-#[derive(Debug)]
-struct RefusedLine {
-    status: String,
-    path: String,
-    reason: Ticked,
-    count: String,
-    last: When,
 }
 
 /// The page.
@@ -134,6 +127,7 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
         groups,
         n_more,
         refused,
+        others: rejected_elsewhere::of_others(api, now),
     })
 }
 

@@ -6,18 +6,16 @@ use crate::api::{Api, ApiError, ImportView};
 use crate::clock::Timestamp;
 use crate::text::{count, counted};
 
-use super::{ActionView, Actions, Actor};
+use super::{ActionView, Actions};
 
 /// How long after one part of an import the next one belongs to it: a part takes a second or so, and is given up
 /// after a minute.
 const IMPORT_GAP: Duration = Duration::from_mins(2);
 
 /// An import whose parts come in one after the other; two of them, where one follows within that time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ImportRun {
-    /// Its line's.
-    number: u64,
-    actor: Actor,
+    line: ActionView,
     /// When its newest part came.
     last_at: Timestamp,
     n_parts: u64,
@@ -55,31 +53,36 @@ impl Actions {
     /// Adds a part of an import to the line of the parts before it, or begins one.
     fn add_import(&self, part: ActionView, n_events: u64, n_new: u64) {
         let mut kept = self.kept();
-        let (at, actor) = (part.at, part.actor);
+        let at = part.at;
         let goes_on = |run: &ImportRun| {
-            run.actor == actor
+            run.line.actor == part.actor
                 && at.since(run.last_at) <= IMPORT_GAP
-                && kept.actions.iter().any(|one| one.number == run.number)
+                // In a shared log it has its place under the same name, however many came since.
+                && (self.shared.is_some()
+                    || kept.actions.iter().any(|one| one.number == run.line.number))
         };
-        let mut run =
-            kept.import.as_ref().filter(|run| goes_on(run)).copied().unwrap_or(ImportRun {
-                number: 0,
-                actor,
-                last_at: at,
-                n_parts: 0,
-                n_events: 0,
-                n_new: 0,
-            });
+        let begun = kept.import.as_ref().filter(|run| goes_on(run)).cloned();
+        let is_new = begun.is_none();
+        let mut run = begun.unwrap_or(ImportRun {
+            line: part,
+            last_at: at,
+            n_parts: 0,
+            n_events: 0,
+            n_new: 0,
+        });
         run.last_at = at;
         run.n_parts += 1;
         run.n_events += n_events;
         run.n_new += n_new;
-        let line = ActionView { result: run.sum(), ..part };
-        if let Some(begun) = kept.actions.iter_mut().find(|one| one.number == run.number) {
-            begun.result = line.result;
-            self.keep(&mut kept, run.number);
+        run.line.result = run.sum();
+        let number = run.line.number;
+        if is_new {
+            run.line.number = self.add_to(&mut kept, run.line.clone());
+        } else if let Some(begun) = kept.actions.iter_mut().find(|one| one.number == number) {
+            begun.result.clone_from(&run.line.result);
+            self.keep(&mut kept, number);
         } else {
-            run.number = self.add_to(&mut kept, line);
+            self.push(&mut kept, run.line.clone());
         }
         kept.import = Some(run);
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::handler_control::{HandlerControl, HandlerStatus, LastErrorView};
 use crate::api::pause::PauseView;
 use crate::clock::Timestamp;
+use crate::cluster::NodeName;
 use crate::deliver::GiveUpStreak;
 use crate::event::HandlerName;
 use crate::queue::{Backlog, QueueStats};
@@ -58,6 +59,18 @@ pub struct HandlerView {
     pub last_error: Option<LastErrorView>,
     /// When the newest delivery since the start was made.
     pub last_success_at: Option<Timestamp>,
+    /// Where another gateway that shares the log delivers to it: who told how it does, and when. Nothing = what is
+    /// said of its calls is what this gateway knows.
+    #[serde(default)]
+    pub told_by: Option<ToldBy>,
+}
+
+/// Who told how a handler does, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldBy {
+    pub node: NodeName,
+    /// By its clock.
+    pub at: Timestamp,
 }
 
 impl HandlerView {
@@ -172,5 +185,6 @@ fn handler(
         given_up_at: None,
         last_error: None,
         last_success_at: None,
+        told_by: None,
     }
 }

@@ -22,6 +22,7 @@ mod ownership;
 mod rejoin;
 mod shared;
 mod steering;
+mod told;
 
 /// Short, so that take-overs are soon; long beside what a loaded machine keeps a task waiting.
 const LEASE: Duration = Duration::from_secs(2);

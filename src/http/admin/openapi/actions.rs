@@ -19,6 +19,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
         "Action",
         &[
             ("number", "integer"),
+            ("node", "string?"),
             ("at", "time"),
             ("actor", "string"),
             ("action", "string"),

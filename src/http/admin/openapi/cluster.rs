@@ -4,7 +4,56 @@ use super::schemas::Field;
 
 /// As [`super::schemas::SCHEMAS`].
 pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
-    ("ClusterAnswer", &[("cluster", "Cluster?")]),
+    ("ClusterAnswer", &[("cluster", "Cluster?"), ("told", "[Told]")]),
+    ("Told", &[("node", "string"), ("at", "time"), ("report", "NodeReport")]),
+    (
+        "NodeReport",
+        &[
+            ("handlers", "[ToldHandler]"),
+            ("n_rejected", "integer"),
+            ("rejected", "[ToldRejected]"),
+            ("refused", "[ToldRefused]"),
+            ("n_refused", "integer"),
+        ],
+    ),
+    (
+        "ToldHandler",
+        &[
+            ("name", "string"),
+            ("state", "string"),
+            ("reason", "string?"),
+            ("in_flight", "integer"),
+            ("failing_since", "time?"),
+            ("failures", "integer"),
+            ("given_up_since", "time?"),
+            ("given_up_in_a_row", "integer"),
+            ("probe_at", "time?"),
+            ("last_error", "any?"),
+            ("last_success_at", "time?"),
+        ],
+    ),
+    (
+        "ToldRejected",
+        &[
+            ("number", "integer"),
+            ("received_at", "time"),
+            ("source", "string"),
+            ("client", "string?"),
+            ("what", "string"),
+            ("reason", "string"),
+        ],
+    ),
+    (
+        "ToldRefused",
+        &[
+            ("status", "integer?"),
+            ("path", "string?"),
+            ("reason", "string"),
+            ("count", "integer"),
+            ("last_at", "time"),
+        ],
+    ),
+    ("ToldBy", &[("node", "string"), ("at", "time")]),
     (
         "Cluster",
         &[

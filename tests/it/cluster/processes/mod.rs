@@ -10,6 +10,7 @@ mod retry;
 mod rig;
 mod senders;
 mod start;
+mod told;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,0 +1,60 @@
+//! What this node tells the others, and what they told.
+
+use super::cluster_queue::ClusterQueue;
+use super::node::NodeName;
+use super::notes::{NOTE_BYTES_MAX, SharedNote};
+use super::reports::{REPORT_MAX, SharedReport};
+use super::unit::UnitOperation;
+use crate::queue::QueueError;
+
+impl ClusterQueue {
+    /// Has every node keep a text under a name of this node's own, in place of the text that it had under that name
+    /// before. `Ok` = the shared log has it, and this node has applied it: while the engine is away that takes until
+    /// it is back.
+    pub async fn note(&self, id: u64, text: String) -> Result<(), QueueError> {
+        if text.len() > NOTE_BYTES_MAX {
+            return Err(QueueError::Full(format!("a note has at most {NOTE_BYTES_MAX} bytes")));
+        }
+        self.node.propose(UnitOperation::Note { id, text }).await.map(drop)
+    }
+
+    /// The notes of all nodes, the newest 500, the oldest first.
+    pub fn notes(&self) -> Vec<SharedNote> {
+        self.node.notes.list()
+    }
+
+    /// Tells all nodes of this one, in at most [`REPORT_MAX`] bytes. `Ok` = the shared log has it, as with
+    /// [`Self::note`].
+    pub async fn report(&self, text: String) -> Result<(), QueueError> {
+        if text.len() > REPORT_MAX {
+            return Err(QueueError::Full(format!("a report has at most {REPORT_MAX} bytes")));
+        }
+        self.node.propose(UnitOperation::Report { text }).await.map(drop)
+    }
+
+    /// What the other nodes that take part told last, by name.
+    pub fn reports(&self) -> Vec<SharedReport> {
+        let others = {
+            let members = self.node.members.lock();
+            let there = members.nodes().filter(|(_, member)| !member.has_left);
+            let names = there.map(|(name, _)| name.clone());
+            names.filter(|name| *name != self.node.name).collect()
+        };
+        self.node.reports.list(&others)
+    }
+
+    /// How many nodes have begun since this one's start, as far as that is applied: those know of no report.
+    pub fn n_sessions(&self) -> u64 {
+        self.node.reports.n_sessions()
+    }
+
+    /// Whether what is told now is appended soon.
+    pub fn is_log_there(&self) -> bool {
+        self.node.is_engine_up()
+    }
+
+    /// This node's name.
+    pub fn name(&self) -> &NodeName {
+        &self.node.name
+    }
+}

@@ -1,0 +1,107 @@
+//! What nodes tell each other: what was noted on any is kept by all, and how each does is known to the others.
+
+use gatepost::cluster::{NOTE_BYTES_MAX, NOTES_MAX, NodeName, REPORT_MAX};
+use gatepost::queue::{Queue, QueueError};
+
+use super::{Cluster, ClusterQueue, append, until, until_stored};
+
+/// Number, node and text of each.
+fn noted(node: &ClusterQueue) -> Vec<(u64, String, String)> {
+    let notes = node.notes().into_iter();
+    notes.map(|note| (note.number, note.node.to_string(), note.text)).collect()
+}
+
+async fn note(node: &ClusterQueue, id: u64, text: &str) {
+    node.note(id, text.to_owned()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_notes_is_the_same_on_all_and_outlives_them() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    note(&a, 7, "pause").await;
+    note(&b, 7, "its own seventh").await;
+    append(&a, "between").await;
+    note(&a, 8, "import, 1 part").await;
+    note(&b, 8, "redrive").await;
+    note(&a, 8, "import, 2 parts").await;
+    let expected: Vec<(u64, String, String)> = [
+        (1, "a", "pause"),
+        (2, "b", "its own seventh"),
+        (3, "a", "import, 2 parts"),
+        (4, "b", "redrive"),
+    ]
+    .map(|(number, node, text)| (number, node.to_owned(), text.to_owned()))
+    .to_vec();
+    until("b has them", || noted(&b) == expected).await;
+    assert_eq!(noted(&a), expected);
+    // One that comes late reads them from the log, one that is killed has them on its disk.
+    let late = cluster.node("late").await;
+    until("the late one has them", || noted(&late) == expected).await;
+    drop(a);
+    cluster.released("a").await;
+    cluster.engine.set_away(true);
+    let a = cluster.node("a").await;
+    assert_eq!(noted(&a), expected);
+    cluster.engine.set_away(false);
+    note(&late, 1, "behind").await;
+    until("it goes on", || noted(&a).len() == 5 && noted(&a) == noted(&late)).await;
+    let too_long = b.note(9, "x".repeat(NOTE_BYTES_MAX + 1)).await;
+    assert!(matches!(too_long, Err(QueueError::Full(_))), "{too_long:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_noted_while_the_log_is_away_is_there_once_it_is_back() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    append(&a, "first").await;
+    until_stored(&b, 1).await;
+    cluster.engine.set_away(true);
+    let noting = a.note(1, "while it is away".to_owned());
+    let back = async {
+        until("it is found to be away", || !a.is_log_there()).await;
+        assert_eq!(noted(&a), []);
+        cluster.engine.set_away(false);
+    };
+    let (is_noted, ()) = tokio::join!(noting, back);
+    is_noted.unwrap();
+    until("both have it", || noted(&a).len() == 1 && noted(&a) == noted(&b)).await;
+}
+
+/// The bound is one of each node's disk and of what a page reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn newest_notes_are_kept_and_numbered_alike_on_all() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    for id in 0..NOTES_MAX as u64 + 20 {
+        note(&a, id, "x").await;
+    }
+    until("b has the newest", || noted(&b).last() == noted(&a).last()).await;
+    assert_eq!(noted(&a), noted(&b));
+    let numbers: Vec<u64> = noted(&a).into_iter().map(|(number, ..)| number).collect();
+    assert_eq!((numbers.len(), numbers[0]), (NOTES_MAX, 21));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn newest_report_of_a_node_is_known_to_the_others_until_it_leaves() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    a.report("well".to_owned()).await.unwrap();
+    a.report("failing".to_owned()).await.unwrap();
+    let told = |node: &ClusterQueue| -> Vec<(NodeName, String)> {
+        node.reports().into_iter().map(|report| (report.node, report.text)).collect()
+    };
+    let expected = vec![(NodeName::parse("a").unwrap(), "failing".to_owned())];
+    until("b knows it", || told(&b) == expected).await;
+    assert_eq!(told(&a), [], "what it knows of itself is not told to it");
+    // One that begins knows of nothing, which the others find out.
+    let n_sessions = a.n_sessions();
+    let late = cluster.node("late").await;
+    until("a sees it begin", || a.n_sessions() > n_sessions).await;
+    a.report("failing yet".to_owned()).await.unwrap();
+    until("the late one knows it", || told(&late).len() == 1).await;
+    let too_long = a.report("x".repeat(REPORT_MAX + 1)).await;
+    assert!(matches!(too_long, Err(QueueError::Full(_))), "{too_long:?}");
+    a.close().await.unwrap();
+    until("it has left", || told(&b).is_empty()).await;
+}
