@@ -163,8 +163,16 @@ impl Api {
         let Some(actions) = self.server.as_ref().map(|server| &server.actions) else { return };
         let Some(shared) = &actions.shared else { return };
         let mut changed = shared.changed.subscribe();
-        let is_shared = changed.wait_for(|_| actions.waiting().is_none());
-        // Neither changes what was done: late is told on the page, and an error means that the log is gone.
+        // Looked at outside of the bell's own lock: who rings it holds the list.
+        let is_shared = async {
+            loop {
+                changed.borrow_and_update();
+                if actions.waiting().is_none() || changed.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        // Late is told on the page.
         drop(tokio::time::timeout(SHARED_WITHIN, is_shared).await);
     }
 }
