@@ -37,7 +37,7 @@ fn fail_some(receiver: &Receiver, nodes: &[Served], n_keys: usize) -> Vec<Acknow
 }
 
 /// Which of the gateways has the handler: it may move when the second one joins.
-fn final_owner(nodes: &[Served]) -> String {
+pub(super) fn final_owner(nodes: &[Served]) -> String {
     let owner = || Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some()).unwrap();
     let (mut found, mut since) = (owner(), Stopwatch::start());
     while since.elapsed() < LEASE {
