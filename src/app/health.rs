@@ -20,7 +20,7 @@ use super::system_events::SystemSource;
 /// How often to look: trouble is reported within a minute.
 pub(super) const EVERY: Duration = Duration::from_secs(5);
 /// How often what could not be started is tried again, and what is gone looked at, in looks.
-const RETRY_EVERY: u32 = 12;
+pub(super) const RETRY_EVERY: u32 = 12;
 
 /// Looks now and then, until `stop`.
 pub(super) async fn watch(server: Arc<Server>, own: Arc<SystemSource>, stop: CancellationToken) {
@@ -33,27 +33,29 @@ pub(super) async fn watch(server: Arc<Server>, own: Arc<SystemSource>, stop: Can
             _ = look.tick() => {}
         }
         n_looks = n_looks.wrapping_add(1);
-        let (is_retry, is_orphans) = due(n_looks);
-        server.look_at_rates();
-        let looked = async {
-            let now = server.core.clock.now();
-            if is_retry {
-                server.retry_failed().await;
-            }
-            if is_orphans && let Some(payload) = server.look_after_orphans().await {
-                // Once a day: the same key is not told again within one.
-                own.append(ORPHANED, &names(&payload), &payload).await;
-            }
-            own.tell_gathered().await;
-            for News { event_type, key, payload } in told.look(server.handlers.conditions(), now) {
-                own.append(event_type, &key, &payload).await;
-            }
-        };
         // A store that hangs must not keep the process from ending.
         tokio::select! {
             () = stop.cancelled() => return,
-            () = looked => {}
+            () = look_once(&server, &own, &mut told, n_looks) => {}
         }
+    }
+}
+
+/// Looks for the `n_looks`th time.
+pub(super) async fn look_once(server: &Server, own: &SystemSource, told: &mut Told, n_looks: u32) {
+    let (is_retry, is_orphans) = due(n_looks);
+    server.look_at_rates();
+    let now = server.core.clock.now();
+    if is_retry {
+        server.retry_failed().await;
+    }
+    if is_orphans && let Some(payload) = server.look_after_orphans().await {
+        // Once a day: the same key is not told again within one.
+        own.append(ORPHANED, &names(&payload), &payload).await;
+    }
+    own.tell_gathered().await;
+    for News { event_type, key, payload } in told.look(server.handlers.conditions(), now) {
+        own.append(event_type, &key, &payload).await;
     }
 }
 
@@ -69,7 +71,7 @@ const PAUSE: Duration = Duration::from_mins(10);
 
 /// What people were told.
 #[derive(Debug, Default)]
-struct Told {
+pub(super) struct Told {
     /// And not that it is over.
     open: BTreeMap<HandlerName, Trouble>,
     /// When, last.
