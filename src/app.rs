@@ -31,6 +31,7 @@ mod control;
 mod core;
 mod dead_news;
 mod error;
+mod handler_records;
 mod handlers;
 mod health;
 mod insight;
@@ -70,6 +71,7 @@ pub use systemd::inherited;
 use certificates::Certificates;
 use control::{Around, Server};
 use core::Core;
+use handler_records::HandlerRecords;
 use handlers::Handlers;
 use limits::listen;
 use paused::Paused;
@@ -148,7 +150,8 @@ impl Application {
         // Only once the queue is ours: another process may be using it.
         let attempts = Attempts::open(config.admin.attempts())
             .map_err(|err| AppError::Io("noting calls", err))?;
-        let handlers = Handlers::new(core.clone(), attempts, Arc::clone(&own), pauses);
+        let records = HandlerRecords::open(config.admin.handlers());
+        let handlers = Handlers::new(core.clone(), attempts, Arc::clone(&own), pauses, records);
         handlers.start_all(built).await;
         handlers.hold_places(&config).await;
         let tls = certificates.as_ref().map(Certificates::server_config).transpose();
@@ -219,6 +222,8 @@ impl Application {
         let mut ended = self.serve().await;
         info!("Stopping");
         systemd::stopping();
+        let handlers = &self.server.handlers;
+        handlers.records().close(handlers.health(), self.server.core.clock.now());
         self.stop.cancel();
         let listeners = self.listeners;
         let server = self.server;

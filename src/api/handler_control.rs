@@ -88,9 +88,9 @@ pub struct HandlerControl {
     pub retry_total: Option<Duration>,
     /// How often it is tried at most.
     pub retry_attempts: Option<NonZeroU32>,
-    /// The newest failure since the start.
+    /// The newest failure, before the start too.
     pub last_error: Option<LastErrorView>,
-    /// When the newest delivery since the start was made.
+    /// When the newest delivery was made, before the start too.
     pub last_success_at: Option<Timestamp>,
     /// When its loop began: at a start, or at a reload that changed it.
     pub began_at: Option<Timestamp>,

@@ -25,10 +25,12 @@ use crate::sync::lock;
 
 use super::core::Core;
 use super::error::AppError;
+use super::handler_records::HandlerRecords;
 use super::pauses::Pauses;
 use super::system_events::SystemSource;
 
 mod disabled;
+mod health;
 mod place;
 mod steer;
 
@@ -47,6 +49,8 @@ pub(super) struct Handlers {
     finishers: TaskTracker,
     /// Remembers who is paused.
     pauses: Pauses,
+    /// Remembers how each did until the process before ended.
+    records: HandlerRecords,
 }
 
 impl Handlers {
@@ -55,6 +59,7 @@ impl Handlers {
         attempts: Attempts,
         system_events: Arc<SystemSource>,
         pauses: Pauses,
+        records: HandlerRecords,
     ) -> Self {
         Self {
             core,
@@ -64,6 +69,7 @@ impl Handlers {
             places: Mutex::default(),
             finishers: TaskTracker::new(),
             pauses,
+            records,
         }
     }
 
@@ -169,6 +175,7 @@ impl Handlers {
                 Place::Finishing { running, .. } => (running, true),
             };
             running.control.finish();
+            self.hand_over(&name, &running);
             finishing.push((name.clone(), is_awaited, running.tasks.clone()));
             let next = next.remove(&name).map(Box::new);
             places.insert(name, Place::Finishing { running, next });
@@ -354,6 +361,9 @@ impl Handlers {
         let concurrency = context.policy.concurrency.get();
         let (deliverer, control) =
             Deliverer::new(context, subscription, Arc::clone(&self.core.queue));
+        if let Some(record) = self.records.take(&name) {
+            control.recall(record, &*self.core.clock);
+        }
         // Before its task begins: one that is paused must not have a single delivery.
         if run == Run::Pause {
             info!(handler.name = %name, "Handler is paused");
@@ -368,10 +378,6 @@ impl Handlers {
         });
         tasks.close();
         Running { kind, concurrency, of, control, stop, tasks }
-    }
-
-    pub(super) const fn pauses(&self) -> &Pauses {
-        &self.pauses
     }
 
     fn places(&self) -> MutexGuard<'_, BTreeMap<HandlerName, Place>> {

@@ -14,6 +14,7 @@ use crate::clock::Timestamp;
 use crate::event::HandlerName;
 
 use super::control::Server;
+use super::handler_records::ToldRecord;
 use super::handlers::Condition;
 use super::system_events::SystemSource;
 
@@ -26,7 +27,8 @@ pub(super) const RETRY_EVERY: u32 = 12;
 pub(super) async fn watch(server: Arc<Server>, own: Arc<SystemSource>, stop: CancellationToken) {
     let mut look = tokio::time::interval(EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut told, mut n_looks) = (Told::default(), 0_u32);
+    let told = server.handlers.records().told();
+    let (mut told, mut n_looks) = (Told::recalled(told), 0_u32);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -57,6 +59,9 @@ pub(super) async fn look_once(server: &Server, own: &SystemSource, told: &mut To
     for News { event_type, key, payload } in told.look(server.handlers.conditions(), now) {
         own.append(event_type, &key, &payload).await;
     }
+    let records = server.handlers.records();
+    records.tell(told.records());
+    records.keep(server.handlers.health(), now);
 }
 
 /// Whether what could not be started is tried again, and what is gone is looked at, at this look.
@@ -106,6 +111,24 @@ fn names(payload: &Value) -> String {
 }
 
 impl Told {
+    /// What was told in an earlier process: that it is over is told in this one.
+    fn recalled(records: BTreeMap<HandlerName, ToldRecord>) -> Self {
+        let open = records.into_iter().filter_map(|(name, record)| {
+            let event_type = [DOWN, FAILED].into_iter().find(|one| *one == record.event_type)?;
+            Some((name, Trouble { event_type, since: record.since }))
+        });
+        Self { open: open.collect(), ..Self::default() }
+    }
+
+    /// What the next process has to know.
+    fn records(&self) -> BTreeMap<HandlerName, ToldRecord> {
+        let open = self.open.iter().map(|(name, trouble)| {
+            let event_type = trouble.event_type.to_owned();
+            (name.clone(), ToldRecord { event_type, since: trouble.since })
+        });
+        open.collect()
+    }
+
     /// What is to be told of handlers that stand like this.
     fn look(&mut self, handlers: Vec<(HandlerControl, Condition)>, now: Timestamp) -> Vec<News> {
         let is_there = |name: &HandlerName| handlers.iter().any(|(one, _)| one.name == *name);
@@ -217,6 +240,17 @@ mod tests {
         assert_eq!(look(&mut told, Condition::Well), [(BACK, back)]);
         assert_eq!(look(&mut told, Condition::Well), []);
         assert_eq!(look_at(&mut told, down(), NOW.after(PAUSE)).len(), 1);
+    }
+
+    #[test]
+    fn what_was_told_before_a_restart_ends_after_it_and_is_not_told_again() {
+        let mut told = Told::default();
+        look(&mut told, down());
+        let mut told = Told::recalled(told.records());
+        assert_eq!(look(&mut told, Condition::Unclear), []);
+        assert_eq!(look(&mut told, down()), []);
+        assert_eq!(look(&mut told, Condition::Well)[0].0, BACK);
+        assert_eq!(Told::recalled(told.records()).open, BTreeMap::new());
     }
 
     #[test]

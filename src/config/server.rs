@@ -91,6 +91,11 @@ impl AdminSettings {
         self.token.with_file_name("sessions")
     }
 
+    /// The file that says how handlers did until the process ended.
+    pub fn handlers(&self) -> PathBuf {
+        self.token.with_file_name("handlers")
+    }
+
     /// The file that says which handlers are paused.
     pub fn paused(&self) -> PathBuf {
         self.token.with_file_name("paused")

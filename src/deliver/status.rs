@@ -7,9 +7,10 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::breaker::{Breaker, BreakerState};
+use super::health_record::{HealthRecord, LastError};
 use super::stops::{StopCause, Stoppage, Stops};
 use super::under_way::CallsUnderWay;
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::event::{ErrorText, EventId, HandlerName};
 use crate::sync::lock;
 
@@ -79,9 +80,9 @@ pub struct Status {
     pub taken: usize,
     /// Until when it takes nothing, by the steady clock, and why: that was asked for, or is its own rate.
     pub left_alone: Option<(Timestamp, ErrorText)>,
-    /// The newest failure since the start.
+    /// The newest failure, of an earlier process too.
     pub last_error: Option<LastError>,
-    /// When the newest delivery since the start was made, by the wall clock.
+    /// When the newest delivery was made, by an earlier process too, by the wall clock.
     pub last_success_at: Option<Timestamp>,
     /// When its loop began, by the wall clock.
     pub began_at: Option<Timestamp>,
@@ -138,22 +139,29 @@ pub enum LoopState {
     Stopped,
 }
 
-/// A failure.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LastError {
-    /// When, by the wall clock.
-    pub at: Timestamp,
-    /// With which event.
-    pub event: EventId,
-    /// What went wrong.
-    pub text: ErrorText,
-}
-
 impl Control {
     pub(super) fn new(name: HandlerName) -> Self {
         let mode = watch::Sender::new(Mode::Run);
         let calls = CallsUnderWay::default();
         Self(Arc::new(Shared { name, mode, calls, seen: Mutex::default() }))
+    }
+
+    /// Goes on from what an earlier process knew of the handler, before its loop begins: what failed until
+    /// then fails until a call is answered.
+    pub fn recall(&self, record: HealthRecord, clock: &dyn Clock) {
+        let (now, steady) = (clock.now(), clock.steady());
+        let steadily = |at: Timestamp| steady.before(now.since(at));
+        self.0.with(|seen| {
+            if let Some(at) = record.failing_since {
+                let (since, count) = (steadily(at), record.n_failures);
+                seen.health = Health::Fails { since, count, next_try_at: None };
+            }
+            seen.given_up = record
+                .given_up_since
+                .map(|at| GiveUpStreak { since: steadily(at), count: record.n_given_up });
+            seen.last_error = record.last_error;
+            seen.last_success_at = record.last_success_at;
+        });
     }
 
     /// No new calls begin until [`Control::resume`]. It does not outlive the process.

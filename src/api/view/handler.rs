@@ -55,9 +55,9 @@ pub struct HandlerView {
     /// Before this moment nothing that waits is given up for having been tried for too long.
     #[serde(default)]
     pub given_up_at: Option<Timestamp>,
-    /// The newest failure since the start.
+    /// The newest failure, before the start too.
     pub last_error: Option<LastErrorView>,
-    /// When the newest delivery since the start was made.
+    /// When the newest delivery was made, before the start too.
     pub last_success_at: Option<Timestamp>,
     /// Where another gateway that shares the log delivers to it: who told how it does, and when. Nothing = what is
     /// said of its calls is what this gateway knows.

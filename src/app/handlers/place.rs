@@ -129,7 +129,7 @@ impl Place {
 }
 
 impl Running {
-    fn show(&self, clock: &dyn Clock) -> HandlerControl {
+    pub(super) fn show(&self, clock: &dyn Clock) -> HandlerControl {
         let status = self.control.status();
         let state = match status.state {
             LoopState::Paused => HandlerStatus::Paused,

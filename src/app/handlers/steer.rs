@@ -2,6 +2,7 @@
 
 use tracing::{info, warn};
 
+use super::super::pauses::Pauses;
 use super::Handlers;
 use super::place::{Place, Running};
 use crate::api::{ApiError, PauseView};
@@ -10,6 +11,10 @@ use crate::deliver::LoopState;
 use crate::event::HandlerName;
 
 impl Handlers {
+    pub(in crate::app) const fn pauses(&self) -> &Pauses {
+        &self.pauses
+    }
+
     /// Stops giving deliveries to a handler, or gives its pause another end. `false` = it is as it was.
     pub(in crate::app) async fn pause(
         &self,

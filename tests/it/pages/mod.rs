@@ -13,6 +13,7 @@ mod hostile;
 mod lists;
 mod live;
 mod rejected_one;
+mod restarted;
 mod schemathesis;
 mod steer;
 mod told;
