@@ -91,7 +91,7 @@ async fn list(ask: DeadAsk, config: &Config, output: Output) -> Result<(), CliEr
     };
     note(&format!(
         "\nnext: `gatepost dead show ID` says more of one; once it is mended, `gatepost dead redrive --handler {name}` \
-         tries them again, `gatepost dead drop --handler {name}` gives them up",
+         tries them again, `gatepost dead drop --handler {name}` drops them for good",
     ))?;
     if !letters.iter().any(|one| matches!(one, DeadEntry::Lost(_))) {
         return Ok(());

@@ -28,10 +28,15 @@ pub(super) async fn run(verb: Handlers, config: &Config, output: Output) -> Resu
         Handlers::Try(_) => Ok(()),
         Handlers::Pause { name, length, until, reason } => {
             let until = until.map(|moment| moment.0);
+            let end = match (&length, until) {
+                (Some(length), _) => format!(" for {length}"),
+                (None, Some(until)) => format!(" until {until}"),
+                (None, None) => String::new(),
+            };
             let ask = PauseAsk { r#for: length, until, reason };
-            change(name, "pause", &ask, config, output).await
+            change(name, "pause", (&ask, &end), config, output).await
         }
-        Handlers::Resume { name } => change(name, "resume", &json!({}), config, output).await,
+        Handlers::Resume { name } => change(name, "resume", (&json!({}), ""), config, output).await,
         Handlers::Retry { name } => {
             let server = Server::require(config).await?;
             let path = format!("handlers/{name}/retry");
@@ -67,7 +72,7 @@ pub(super) async fn run(verb: Handlers, config: &Config, output: Output) -> Resu
 async fn change(
     name: HandlerName,
     what: &str,
-    ask: &(impl Serialize + Sync),
+    (ask, end): (&(impl Serialize + Sync), &str),
     config: &Config,
     output: Output,
 ) -> Result<(), CliError> {
@@ -75,7 +80,7 @@ async fn change(
     let changed = server.post(&format!("handlers/{name}/{what}"), ask).await;
     let changed: RunChanged = known::or_handler(changed, &name, config)?;
     output.one(&changed, |changed| match (what, changed.changed) {
-        ("pause", true) => format!("paused `{name}`: what comes in waits"),
+        ("pause", true) => format!("paused `{name}`{end}: what comes in waits"),
         ("pause", false) => format!("`{name}` was paused already"),
         (_, true) => format!("resumed `{name}`"),
         (_, false) => format!("`{name}` was running already"),

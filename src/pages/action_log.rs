@@ -75,7 +75,7 @@ impl ActionRow {
             },
             links: links.collect(),
             target: Ticked::within(&action.target, 200, room),
-            result: Ticked::within(&action.result, 200, room),
+            result: Ticked::within(&words::with_clock(&action.result, now), 200, room),
             sign: if action.is_done { Sign::Ok } else { Sign::Bad },
             action: words::shown(&action.action, 40),
         }

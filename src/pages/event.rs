@@ -150,13 +150,21 @@ async fn around(
     };
     let surroundings = api.surroundings()?;
     let handlers = status.handlers.iter();
+    // The form offers the first: one that lacks it, not one that would have it twice.
+    let mut names: Vec<String> = handlers.clone().map(|one| one.name.to_string()).collect();
+    let lacks = |name: &str| {
+        let mut dead =
+            entry.detail.deliveries.iter().filter(|one| one.state == DeliveryState::Dead);
+        dead.any(|one| one.handler.as_str() == name)
+    };
+    names.sort_by_key(|name| !lacks(name));
     let kinds = handlers
         .clone()
         .filter_map(|one| Some((one.name.to_string(), one.kind.as_deref()?.to_owned())));
     Ok(EventAround {
         kinds: kinds.collect(),
         held: status.handlers.iter().filter_map(|one| held(one, api.now())).collect(),
-        handlers: handlers.map(|one| one.name.to_string()).collect(),
+        handlers: names,
         base: surroundings.address,
         retention: Duration::from_secs(surroundings.retention_seconds),
         neighbours: neighbours(api, entry).await?,

@@ -40,7 +40,7 @@ pub(super) struct HandlerRow {
     /// Until when, why and by whom it is paused.
     pub(super) pause: Option<PauseLine>,
     /// Whether the owner may want to have it tried at once.
-    pub(super) may_retry: bool,
+    pub(super) next_step: NextStep,
     pub(super) is_configured: bool,
     /// The gateway that delivers to it, where that is another one, and when it told how it does.
     pub(super) told_by: Option<(String, When)>,
@@ -60,6 +60,30 @@ impl PauseLine {
             until: pause.until.map(|at| When::ahead(at, now)),
             reason: pause.reason.as_deref().map(|why| words::shown(why, 200)).unwrap_or_default(),
             by: pause.by.map(Actor::as_str).unwrap_or_default(),
+        }
+    }
+}
+
+/// What its owner does next to a handler, once the other side is mended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NextStep {
+    Nothing,
+    /// It is started, or tried with one of the deliveries that wait.
+    Retry,
+    /// Nothing waits but what was given up.
+    Redrive,
+}
+
+impl NextStep {
+    fn of(handler: &HandlerView, is_in_trouble: bool) -> Self {
+        let may_be_tried = handler.pending() > 0 && handler.state != HandlerStatus::Stopped;
+        // One that could not be started is started by that.
+        if is_in_trouble && (may_be_tried || handler.state == HandlerStatus::Failed) {
+            Self::Retry
+        } else if is_in_trouble && handler.pending() == 0 && handler.dead > 0 {
+            Self::Redrive
+        } else {
+            Self::Nothing
         }
     }
 }
@@ -103,7 +127,7 @@ impl HandlerRow {
             probe: handler.probe_at.map(|at| When::ahead(at, now)),
             is_paused: handler.state == HandlerStatus::Paused,
             pause: handler.pause.as_ref().map(|pause| PauseLine::new(pause, now)),
-            may_retry: is_in_trouble && handler.state != HandlerStatus::Stopped,
+            next_step: NextStep::of(handler, is_in_trouble),
             is_configured: handler.kind.is_some(),
             told_by: handler
                 .told_by
@@ -202,7 +226,9 @@ pub(super) async fn show(
     let mut handler = HandlerRow::new(view, of, now);
     // Whether it is in trouble is known to the gateway that delivers to it.
     let is_elsewhere = status.cluster.as_ref().is_some_and(|cluster| !cluster.delivers_to(name));
-    handler.may_retry |= is_elsewhere && view.waiting > 0;
+    if is_elsewhere && view.waiting > 0 {
+        handler.next_step = NextStep::Retry;
+    }
     let config = api.config().ok();
     let settings = config.map(|view| Settings::of(&view, &format!("handler.{name}.")));
     let Settings { keys, defaults } = settings.unwrap_or_default();
@@ -239,7 +265,7 @@ pub(super) async fn show(
         dead: groups.iter().take(20).map(|group| dead_line(group, name)).collect(),
         retries: retries.collect(),
         takes: takes.take(TAKES_MAX).collect(),
-        n_looked_at: words::count(detail.looked_at),
+        n_looked_at: words::newest(detail.looked_at),
     })
 }
 

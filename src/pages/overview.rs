@@ -152,7 +152,7 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
 /// own events are none that came.
 fn received(status: &StatusView, n: u64, now: Timestamp) -> (&'static str, Linked) {
     let (label, since) = match young_since(status, now) {
-        Some(at) => ("Received since the start", at.to_string()),
+        Some(at) => ("New since the start", at.to_string()),
         None => ("Received, last hour", "1h".to_owned()),
     };
     let address = address("/events", [("since", since.as_str()), ("q", "-source:gatepost")]);

@@ -77,7 +77,8 @@ impl Page {
         Some(match parts.as_slice() {
             [""] => Self::Overview,
             ["events"] => Self::Events,
-            ["events", "latest"] => Self::EventsLatest,
+            // As the command line names it, too.
+            ["events", "latest" | "last"] => Self::EventsLatest,
             ["events", "replay"] => Self::EventsReplay,
             ["events", id] => Self::Event(id.parse().ok()?),
             ["events", id, "replay"] => Self::EventReplay(id.parse().ok()?),
@@ -150,7 +151,15 @@ mod tests {
     #[test]
     fn pages_are_found_by_their_paths_and_nothing_else_is() {
         let id = "0199c3f6-5b5e-7000-8000-000000000001";
-        for path in ["/", "/events", "/events/latest", &format!("/events/{id}"), "/dead", "/log"] {
+        for path in [
+            "/",
+            "/events",
+            "/events/latest",
+            "/events/last",
+            &format!("/events/{id}"),
+            "/dead",
+            "/log",
+        ] {
             assert!(!Page::parse(path).unwrap().is_change(), "{path}");
         }
         for path in [

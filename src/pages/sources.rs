@@ -178,7 +178,7 @@ pub(super) async fn show(
         last: detail.newest_at.map(|at| When::ago(at, now)),
         silence: silence(&detail, now),
         types: types.collect(),
-        n_looked_at: words::count(detail.looked_at),
+        n_looked_at: words::newest(detail.looked_at),
         rejections: rejections.collect(),
         samples: view.sample_types.clone(),
         setup: setup(view, base),

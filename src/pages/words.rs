@@ -96,6 +96,21 @@ fn moment_ahead_in(zone: &TimeZone, text: &str, now: Timestamp) -> Option<Timest
     if at > now { Some(at) } else { moment(today.tomorrow().ok()?.to_datetime(time)) }
 }
 
+/// `newest event`, `newest 12 events`: of how many something is told.
+pub(super) fn newest(n: u64) -> String {
+    if n == 1 { "newest event".to_owned() } else { format!("newest {} events", count(n)) }
+}
+
+/// A text of the program's own in which moments are as people read them: `until 14:02`.
+pub(super) fn with_clock(text: &str, now: Timestamp) -> String {
+    let word = |word: &str| {
+        let (moment, rest) = word.split_once('Z').unwrap_or((word, ""));
+        let at = Timestamp::parse_rfc3339(&format!("{moment}Z"));
+        at.map_or_else(|| word.to_owned(), |at| format!("{}{rest}", clock(at, now, false)))
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
 /// `14:02` today, `26 Nov, 14:02` else; with seconds where `is_exact`.
 pub(super) fn clock(at: Timestamp, now: Timestamp, is_exact: bool) -> String {
     let zoned = |at: Timestamp| {
@@ -115,6 +130,17 @@ pub(super) fn clock(at: Timestamp, now: Timestamp, is_exact: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_in_a_text_are_shown_as_people_read_them() {
+        let now = Timestamp::parse_rfc3339("2026-11-22T10:00:00Z").unwrap();
+        let later = Timestamp::parse_rfc3339("2026-11-24T11:04:55.207Z").unwrap();
+        let shown = with_clock("done until 2026-11-24T11:04:55.207Z: a Zoo, Z and zeroZ", now);
+        let expected = format!("done until {}: a Zoo, Z and zeroZ", clock(later, now, false));
+        assert_eq!(shown, expected);
+        assert!(!shown.contains("207"), "{shown}");
+        assert_eq!([1, 2_000].map(newest), ["newest event", "newest 2,000 events"]);
+    }
 
     #[test]
     fn moment_ahead_is_of_the_zone_that_times_are_shown_in() {

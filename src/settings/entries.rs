@@ -7,7 +7,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::path::join;
+use super::path::{join, quoted};
 use super::spelled_out::without_written_secrets;
 use crate::secret::HIDDEN;
 
@@ -87,7 +87,7 @@ fn collect(
                 let entry = ConfigEntry {
                     text: show(value),
                     shown: match value.get_ref() {
-                        DeValue::String(text) => show_text(&without_written_secrets(text, HIDDEN)),
+                        DeValue::String(text) => quoted(&without_written_secrets(text, HIDDEN)),
                         _ => show(value),
                     },
                     is_hidden: is_hidden(value, hidden),
@@ -105,13 +105,9 @@ fn is_hidden(value: &Spanned<DeValue<'_>>, hidden: &[Range<usize>]) -> bool {
     hidden.iter().any(|range| range.start < span.end && span.start < range.end)
 }
 
-fn show_text(text: &str) -> String {
-    format!("\"{}\"", text.escape_debug())
-}
-
 fn show(value: &Spanned<DeValue<'_>>) -> String {
     match value.get_ref() {
-        DeValue::String(text) => show_text(text),
+        DeValue::String(text) => quoted(text),
         DeValue::Integer(integer) => integer.to_string(),
         DeValue::Float(float) => float.to_string(),
         DeValue::Boolean(boolean) => boolean.to_string(),

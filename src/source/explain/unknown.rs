@@ -55,25 +55,31 @@ impl Case<'_> {
                   another secret, or the body was changed"
                 .to_owned(),
         };
-        let hint = match rejection {
-            Rejection::Missing => {
-                let hint = "enter the secret at the sender too: most senders sign only then";
-                let other = self.foreign_header().map(|(_, provider)| {
-                    format!("{}, and the secret of that sender", self.with_provider(provider))
-                });
-                let usual = || self.dropped_header(rejection).unwrap_or(hint).to_owned();
-                Some(other.unwrap_or_else(usual))
-            }
-            _ => self.base64_as_text().or_else(|| self.list_as_whole()).or_else(|| {
-                let copy = "copy the secret from the sender again; compare the whole of it";
-                let hint = match self.doubted_secret() {
-                    Some(doubted) => format!("{copy}: {doubted}"),
-                    None => copy.to_owned(),
-                };
-                Some(format!("{hint}{}", self.signed_address()))
-            }),
+        let hint = if *rejection == Rejection::Missing {
+            let hint = "enter the secret at the sender too: most senders sign only then";
+            let other = self.foreign_header().map(|(_, provider)| {
+                format!("{}, and the secret of that sender", self.with_provider(provider))
+            });
+            other.unwrap_or_else(|| self.dropped_header(rejection).unwrap_or(hint).to_owned())
+        } else {
+            let other = self.base64_as_text().or_else(|| self.list_as_whole());
+            other.unwrap_or_else(|| self.what_to_compare(rejection))
         };
-        because(&line, hint.as_deref())
+        because(&line, Some(&hint))
+    }
+
+    /// What to look at where nothing says what is wrong.
+    fn what_to_compare(&self, rejection: &Rejection) -> String {
+        let copy = "copy the secret from the sender again; compare the whole of it";
+        match (self.doubted_secret(), rejection) {
+            (Some(doubted), _) => format!("{copy}: {doubted}{}", self.signed_address()),
+            (None, Rejection::WrongLength) => {
+                "no secret is wrong by that: see by which algorithm the sender signs, and whether \
+                 something on the way cuts the header"
+                    .to_owned()
+            }
+            (None, _) => format!("{copy}{}", self.signed_address()),
+        }
     }
 
     /// What to look at besides, where the address is signed.

@@ -69,7 +69,7 @@ fn overview_counts_what_its_link_lists() {
         std::thread::yield_now();
     }
     let overview = served.ask("GET", "/").text();
-    let (_, rest) = overview.split_once("<dt>Received since the start</dt><dd>").unwrap();
+    let (_, rest) = overview.split_once("<dt>New since the start</dt><dd>").unwrap();
     let link = rest.split('"').nth(1).unwrap().replace("&amp;", "&");
     let counted = rest.split('>').nth(1).unwrap().split('<').next().unwrap();
     assert_eq!(counted, "3", "{rest}");

@@ -64,7 +64,7 @@ pub(super) fn pictures(browser: &mut Browser, gateway: &Gateway, paths: &[(&str,
 }
 
 /// What of the cells of tables stands beyond its cell, over the next one.
-const OVERLAPS: &str = "[...document.querySelectorAll('tbody tr>*')].filter(cell => \
+pub(super) const OVERLAPS: &str = "[...document.querySelectorAll('tbody tr>*')].filter(cell => \
     cell.offsetParent && cell.textContent.trim() && getComputedStyle(cell).overflowX === 'visible' && \
     cell.scrollWidth > cell.clientWidth + 1).map(cell => cell.textContent.trim()).join(' | ')";
 

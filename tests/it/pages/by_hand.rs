@@ -6,7 +6,7 @@ use crate::support::bad_server::{BadServer, status};
 use crate::support::browser::Browser;
 use crate::support::gateway::Gateway;
 
-use super::browser::visit;
+use super::browser::{OVERLAPS, visit};
 
 fn app(receiver: &BadServer, more: &str) -> Gateway {
     let rest = format!(
@@ -203,4 +203,68 @@ fn overview_and_handlers_name_a_handler_that_gives_up_all_that_it_gets() {
     assert!(handlers.contains("giving up"), "{handlers}");
     let app = gateway.ask("GET", "/api/v1/handlers/app", "").json();
     assert_eq!(app["given_up_in_a_row"], 3, "{app}");
+}
+
+/// Ages grow while nobody looks: `up to 23 h 59 min` stands in a quarter of a phone's width.
+#[test]
+fn long_figures_fit_their_place_on_a_phone() {
+    let Some(mut browser) = Browser::start() else { return };
+    let gateway = Gateway::start();
+    gateway.send(b"{}").id();
+    gateway.wait_until_delivered("all", 1);
+    for path in ["/", "/handlers", "/sources"] {
+        visit(&mut browser, &gateway, path);
+        for width in [320, 390] {
+            browser.size(width, 844);
+            browser.eval(
+                "document.querySelectorAll('.cards td.nw').forEach(cell => \
+                 cell.textContent = 'up to 23 h 59 min')",
+            );
+            assert_eq!(browser.eval(OVERLAPS), "", "{path} at {width}");
+        }
+    }
+}
+
+/// What there is to say comes before what can be done.
+#[test]
+fn state_of_a_handler_is_above_its_buttons_on_a_phone() {
+    let Some(mut browser) = Browser::start() else { return };
+    let gateway = Gateway::start();
+    browser.size(390, 844);
+    visit(&mut browser, &gateway, "/handlers/all");
+    let top = |what: &str| format!("document.querySelector('{what}').getBoundingClientRect().top");
+    let (lead, buttons) = (browser.eval(&top("#lead")), browser.eval(&top(".head>.end")));
+    assert!(lead.as_f64() < buttons.as_f64(), "{lead} {buttons}");
+}
+
+#[test]
+fn handler_that_gave_up_all_leads_to_its_dead_letters_and_is_not_tried_with_nothing() {
+    let receiver = BadServer::start((0..3).map(|_| status(422)));
+    let gateway = app(&receiver, "");
+    for n in 0..3 {
+        gateway.send(format!("{{\"n\":{n}}}").as_bytes()).id();
+    }
+    gateway.wait_for_outcomes("app", "dead", 3);
+    let (mut page, mut n_looks) = (String::new(), 0);
+    while !page.contains("giving up") {
+        page = gateway.ask("GET", "/handlers/app", "").text();
+        n_looks += 1;
+        assert!(n_looks < 2_000, "{page}");
+    }
+    assert!(page.contains("href=\"/dead?handler=app\">Redrive …"), "{page}");
+    assert!(!page.contains("Try one now"), "{page}");
+}
+
+#[test]
+fn event_is_offered_first_to_the_handler_that_gave_it_up() {
+    let receiver = BadServer::start([status(422)]);
+    let url = receiver.url("/");
+    let rest =
+        format!("[handler.late]\nstart = \"oldest\"\n[handler.late.http]\nurl = \"{url}\"\n");
+    let gateway = Gateway::with("", &rest);
+    let id = gateway.send(b"{}").id();
+    gateway.wait_for_outcomes("late", "dead", 1);
+    let page = gateway.ask("GET", &format!("/events/{id}"), "").text();
+    let (_, list) = page.split_once("class=\"wide\"><option>").unwrap();
+    assert!(list.starts_with("late</option><option>all</option>"), "{list}");
 }
