@@ -14,12 +14,10 @@ impl Handlers {
         self.list().into_iter().map(|one| (one.name.clone(), record(one))).collect()
     }
 
-    /// Keeps what the handler's next task is to know: what it did last. Whether it fails is seen anew, since
-    /// it was changed.
+    /// Keeps when the handler delivered last for its next task. What fails is seen anew, since it was changed.
     pub(super) fn hand_over(&self, name: &HandlerName, running: &Running) {
-        let health = record(running.show(&*self.core.clock));
-        let HealthRecord { last_success_at, last_error, .. } = health;
-        let health = HealthRecord { last_success_at, last_error, ..HealthRecord::default() };
+        let last_success_at = running.show(&*self.core.clock).last_success_at;
+        let health = HealthRecord { last_success_at, ..HealthRecord::default() };
         self.records.put(name.clone(), health);
     }
 
