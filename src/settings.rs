@@ -50,6 +50,7 @@ mod value;
 
 use diagnostics::Diagnostics;
 pub use entries::{ConfigEntries, ConfigEntry};
+pub use hidden::is_token_itself;
 pub use kept::{PemKeyRef, PemRef, TextOrSecret};
 pub use nearest::{is_one_slip, nearest};
 pub use rate::{BadRate, RateLimit};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::settings::{ByteSize, Table, show_duration};
+use crate::settings::{ByteSize, Table, is_token_itself, show_duration};
 use crate::source::RateLimit;
 use crate::tls::{AcmeSettings, TlsFiles, TlsSettings};
 
@@ -294,22 +294,13 @@ pub(super) fn read_admin(root: &mut Table<'_>, server: &ServerSettings) -> Admin
 
 /// Tells where the token stands in place of its file, which would be made under that name.
 pub(super) fn warn_of_token_itself(table: &Table<'_>, key: &str) {
-    let is_one = |c: char| c.is_ascii_alphanumeric() || "-_+=".contains(c);
-    let is_token = |text: &str| {
-        text.len() >= TOKEN_LENGTH
-            && text.chars().all(is_one)
-            && (text.contains(|c: char| c.is_ascii_digit()) || !text.contains(['-', '_']))
-    };
-    if table.text_of(key).is_some_and(is_token) {
+    if table.text_of(key).is_some_and(is_token_itself) {
         table.hide(key);
         let message = "here stands the name of a file, and this looks like the token itself";
         let help = "leave it out, or name the file, as in `\"data/my-token\"`: the token is the text in it";
         table.warning(key, message, help);
     }
 }
-
-/// Names of files are seldom as long without a point or a folder.
-const TOKEN_LENGTH: usize = 20;
 
 /// Reads `[log]`.
 pub(super) fn read_log(root: &mut Table<'_>) -> LogSettings {

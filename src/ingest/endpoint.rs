@@ -58,7 +58,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether no good GET that brings nothing came before.
+    /// Whether no good request that is taken for a look came before.
     pub(super) fn is_first_look(&self) -> bool {
         !self.had_look.swap(true, Relaxed)
     }

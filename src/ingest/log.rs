@@ -138,12 +138,12 @@ impl ThrottledLog {
     }
 }
 
-/// A good request by GET brought nothing. Told once of each source: probes come each minute.
+/// A good request by GET or HEAD is taken for a look. Told once of each source: probes come each minute.
 pub(super) fn look(source: &SourceName, client: Option<IpAddr>) {
     info!(
         source.name = %source,
         client = client.map(tracing::field::display),
-        "A good GET was answered and is not stored; to make it an event, write `methods = [\"GET\", \
+        "A good GET or HEAD was answered and is not stored; to make it an event, write `methods = [\"GET\", \
          \"POST\"]` in the source"
     );
 }

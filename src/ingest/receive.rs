@@ -286,12 +286,11 @@ impl Ingest {
         }
         if source.method_use(request.method) != MethodUse::Event {
             // What may bring something is told that it was not taken.
-            let refused = || IngestError::EventByMethod { allow: source.event_methods() };
-            let is_look = source.is_look(&request.inbound(), &verified);
-            if !is_look {
-                return Err(refused());
+            if !source.is_look(&request.inbound(), &verified) {
+                return Err(IngestError::EventByMethod { allow: source.event_methods() });
             }
-            if request.method == "GET" && verified.is_of_known_sender() {
+            let says = source.form_in_query(request.path_and_query);
+            if verified.is_of_known_sender() && (request.method == "GET" || says.is_some()) {
                 self.tell_look(endpoint, &request);
             }
             return Ok(Accepted::Probe);

@@ -113,7 +113,7 @@ impl RefusedFor {
                  would be lost; add the method there"
             }
             Self::Look => {
-                "a good GET, answered and not stored: to make it an event, write `methods = [\"GET\", \
+                "a good GET or HEAD, answered and not stored: to make it an event, write `methods = [\"GET\", \
                  \"POST\"]` in the source"
             }
             Self::TooLarge => "the body is too large: see `body_max`",

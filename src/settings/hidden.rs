@@ -247,6 +247,11 @@ pub(super) fn is_secret_itself(key: &str, text: &str) -> bool {
     }
 }
 
+/// Whether a token was written where its file is asked for: what looks made by chance. Base64 may have a `/` in it.
+pub fn is_token_itself(text: &str) -> bool {
+    is_granting(text) || !text.contains('.') && looks_random(text) && looks_made(text)
+}
+
 /// Whether it is a variable's name as a shell is told it: `$NAME`, a slip that can be told. Any other text with
 /// a `$` may be a password.
 pub(super) fn is_dollar_name(text: &str) -> bool {

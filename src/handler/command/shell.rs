@@ -109,30 +109,46 @@ fn is_shell(run: &[&str]) -> bool {
     names.any(|name| SHELLS.iter().any(|shell| name == *shell))
 }
 
-/// The arguments that a shell would make of it. What stands in quotation marks or in `{{ }}` is of one.
+/// The arguments that a shell would make of it. What stands in quotation marks or in `{{ }}` is of one, and a
+/// mark that is not closed (`it's`) is a sign like any other.
 fn words(text: &str) -> Vec<String> {
+    quoted_words(text).unwrap_or_else(|| text.split_whitespace().map(str::to_owned).collect())
+}
+
+/// The same; `None` = a quotation mark is not closed.
+fn quoted_words(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote = None;
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
-        let length = placeholder(rest).filter(|_| rest.starts_with("{{")).map(|(_, length)| length);
-        let (part, behind) = rest.split_at(length.unwrap_or(c.len_utf8()));
+        let value = if rest.starts_with("{{") { placeholder(rest) } else { None };
+        let is_escape = c == '\\' && quote != Some('\'');
+        let length = match value {
+            Some((_, length)) => length,
+            None if is_escape => rest.chars().take(2).map(char::len_utf8).sum(),
+            None => c.len_utf8(),
+        };
+        let (part, behind) = rest.split_at(length);
         rest = behind;
-        if length.is_none() && quote == Some(c) {
+        if value.is_some() {
+            word.get_or_insert_default().push_str(part);
+        } else if is_escape {
+            word.get_or_insert_default().extend(part.chars().skip(1));
+        } else if quote == Some(c) {
             quote = None;
-        } else if length.is_none() && quote.is_none() && matches!(c, '\'' | '"') {
+        } else if quote.is_none() && matches!(c, '\'' | '"') {
             quote = Some(c);
             // `''` is an argument as well.
             word.get_or_insert_default();
-        } else if length.is_none() && quote.is_none() && c.is_whitespace() {
+        } else if quote.is_none() && c.is_whitespace() {
             words.extend(word.take());
         } else {
             word.get_or_insert_default().push_str(part);
         }
     }
     words.extend(word);
-    words
+    quote.is_none().then_some(words)
 }
 
 fn as_list(parts: &[String]) -> String {
@@ -151,5 +167,30 @@ fn word(part: &str) -> String {
         part.to_owned()
     } else {
         format!("'{}'", part.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_becomes_the_arguments_that_a_shell_makes_of_it() {
+        for (text, expected) in [
+            ("php a.php  --x", &["php", "a.php", "--x"][..]),
+            ("a 'b c' \"d 'e\" f\"\"g ''", &["a", "b c", "d 'e", "fg", ""]),
+            (
+                "a {{ data.x ~ ' b' }} --n={{ data.y }}z",
+                &["a", "{{ data.x ~ ' b' }}", "--n={{ data.y }}z"],
+            ),
+            ("a \"{{ data['x'] }} b\"", &["a", "{{ data['x'] }} b"]),
+            (r"a\ b \' 'c\'", &["a b", "'", r"c\"]),
+            ("echo it's done", &["echo", "it's", "done"]),
+            ("a {{ b", &["a", "{{", "b"]),
+            (r"a \", &["a", ""]),
+            ("", &[]),
+        ] {
+            assert_eq!(words(text), expected, "{text}");
+        }
     }
 }

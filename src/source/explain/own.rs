@@ -182,9 +182,7 @@ impl Case<'_> {
         let named = named.filter_map(|value| std::str::from_utf8(value).ok());
         let mut hosts: BTreeSet<String> = named.map(|host| host.trim().to_owned()).collect();
         hosts.insert(host.to_owned());
-        for host in hosts.clone() {
-            hosts.insert(host.strip_prefix("www.").map_or(format!("www.{host}"), str::to_owned));
-        }
+        hosts.insert(host.strip_prefix("www.").map_or(format!("www.{host}"), str::to_owned));
         let (more, ports) = self.forwarded();
         hosts.extend(more);
         for host in hosts.clone() {
