@@ -64,7 +64,7 @@ pub use error::AppError;
 pub use insight::configured_sources;
 pub use orphans::{forgotten, left_behind_by};
 pub use parts::{OtherEnds, check_built, check_online, lower_thread_priority, open_queue};
-pub use places::check_places;
+pub use places::{check_places, check_records};
 pub use sandbox::Sandbox;
 pub use systemd::inherited;
 
@@ -146,11 +146,12 @@ impl Application {
         let core = Core { queue, clock, metrics, traces };
 
         let own = Arc::new(SystemSource::new(core.clone()));
+        let records = cluster.is_none().then(|| config.admin.handler_records());
+        let records = records.map_or_else(HandlerRecords::in_memory, HandlerRecords::open);
         let pauses = Pauses::new(Paused::open(config.admin.paused()), cluster.clone());
         // Only once the queue is ours: another process may be using it.
         let attempts = Attempts::open(config.admin.attempts())
             .map_err(|err| AppError::Io("noting calls", err))?;
-        let records = HandlerRecords::open(config.admin.handlers());
         let handlers = Handlers::new(core.clone(), attempts, Arc::clone(&own), pauses, records);
         handlers.start_all(built).await;
         handlers.hold_places(&config).await;
@@ -222,15 +223,14 @@ impl Application {
         let mut ended = self.serve().await;
         info!("Stopping");
         systemd::stopping();
-        let handlers = &self.server.handlers;
-        handlers.records().close(handlers.health(), self.server.core.clock.now());
         self.stop.cancel();
         let listeners = self.listeners;
         let server = self.server;
         let joined = tokio::task::spawn_blocking(move || listeners.join());
         // Nothing new comes in while what is under way is finished on both sides.
         let ended_all = async { server.handlers.stop_all(CLOSE_TIMEOUT).await };
-        let (joined, (), ()) = tokio::join!(joined, ended_all, self.tasks.wait());
+        let (joined, health, ()) = tokio::join!(joined, ended_all, self.tasks.wait());
+        server.handlers.records().close(health, server.core.clock.now());
         self.exporting.end().await;
         match joined {
             Ok(Ok(())) => {}

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -25,12 +25,12 @@ const SAME_TROUBLE_EVERY: Duration = Duration::from_mins(1);
 pub(super) struct HandlerRecord {
     pub(super) health: HealthRecord,
     /// What people were told of it, and not that it is over.
-    pub(super) told: Option<ToldRecord>,
+    pub(super) alert: Option<AlertRecord>,
 }
 
 /// An own event about a handler.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ToldRecord {
+pub(super) struct AlertRecord {
     pub(super) event_type: String,
     /// Since when it is as it was told.
     pub(super) since: Timestamp,
@@ -38,10 +38,11 @@ pub(super) struct ToldRecord {
 
 /// The file, and what it holds.
 pub(super) struct HandlerRecords {
-    path: PathBuf,
+    /// `None` = what they hold ends with the process.
+    path: Option<PathBuf>,
     /// Of handlers whose task was not started since.
     before: Mutex<BTreeMap<HandlerName, HealthRecord>>,
-    told: Mutex<BTreeMap<HandlerName, ToldRecord>>,
+    alerts: Mutex<BTreeMap<HandlerName, AlertRecord>>,
     written: Mutex<SavedRecords>,
 }
 
@@ -55,23 +56,35 @@ struct SavedRecords {
 }
 
 impl HandlerRecords {
-    /// What the file holds. Where it cannot be read, only times that people see are lost.
+    /// What the file holds. Where it cannot be read, only times that people see are lost; what is there may
+    /// be the owner's, and stays.
     pub(super) fn open(path: PathBuf) -> Self {
-        let read = match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::from),
-            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-            Err(err) => Err(err),
-        };
-        let records: BTreeMap<HandlerName, HandlerRecord> = read.unwrap_or_else(|err| {
-            warn!(path = %path.display(), error = %err, "How handlers did before cannot be read");
-            BTreeMap::new()
-        });
+        match read(&path) {
+            Ok(records) => Self::of(Some(path), records),
+            Err(err) => {
+                warn!(path = %path.display(), error = %err, "How handlers do is not kept over a restart: \
+                    move what is there, and restart");
+                Self::in_memory()
+            }
+        }
+    }
+
+    /// Records without a file. Gateways that share a log have these: each start frees the leases of the
+    /// process before, and how a handler did under another one's lease is not known here.
+    pub(super) fn in_memory() -> Self {
+        Self::of(None, BTreeMap::new())
+    }
+
+    fn of(path: Option<PathBuf>, records: BTreeMap<HandlerName, HandlerRecord>) -> Self {
         let health = records.iter().map(|(name, record)| (name.clone(), record.health.clone()));
-        let told = records.iter().filter_map(|(name, record)| Some((name, record.told.as_ref()?)));
+        let alerts = records.iter().filter_map(|(name, record)| {
+            let alert = record.alert.clone()?;
+            Some((name.clone(), alert))
+        });
         Self {
             path,
             before: Mutex::new(health.collect()),
-            told: Mutex::new(told.map(|(name, told)| (name.clone(), told.clone())).collect()),
+            alerts: Mutex::new(alerts.collect()),
             written: Mutex::new(SavedRecords { records, ..SavedRecords::default() }),
         }
     }
@@ -87,13 +100,13 @@ impl HandlerRecords {
     }
 
     /// What people were told, and not that it is over.
-    pub(super) fn told(&self) -> BTreeMap<HandlerName, ToldRecord> {
-        lock(&self.told).clone()
+    pub(super) fn alerts(&self) -> BTreeMap<HandlerName, AlertRecord> {
+        lock(&self.alerts).clone()
     }
 
     /// Notes what people were told; the next write has it.
-    pub(super) fn tell(&self, told: BTreeMap<HandlerName, ToldRecord>) {
-        *lock(&self.told) = told;
+    pub(super) fn set_alerts(&self, alerts: BTreeMap<HandlerName, AlertRecord>) {
+        *lock(&self.alerts) = alerts;
     }
 
     /// Writes how handlers do at `now`, where that is news: at once where one fails or does no more, each
@@ -111,8 +124,12 @@ impl HandlerRecords {
         }
     }
 
-    /// Writes how handlers do, the last time in this process.
+    /// Writes how handlers did at their end, the last time in this process.
     pub(super) fn close(&self, health: BTreeMap<HandlerName, HealthRecord>, now: Timestamp) {
+        // There were none, or they were ended before: what the file holds is newer.
+        if health.is_empty() {
+            return;
+        }
         self.write(self.records(health), now, &mut lock(&self.written));
     }
 
@@ -120,12 +137,12 @@ impl HandlerRecords {
         &self,
         health: BTreeMap<HandlerName, HealthRecord>,
     ) -> BTreeMap<HandlerName, HandlerRecord> {
-        let (before, told) = (lock(&self.before), lock(&self.told));
+        let (before, alerts) = (lock(&self.before), lock(&self.alerts));
         let records = health.into_iter().map(|(name, health)| {
             // One that could not be started yet did what it did.
             let health = before.get(&name).cloned().unwrap_or(health);
-            let told = told.get(&name).cloned();
-            (name, HandlerRecord { health, told })
+            let alert = alerts.get(&name).cloned();
+            (name, HandlerRecord { health, alert })
         });
         records.filter(|(_, record)| *record != HandlerRecord::default()).collect()
     }
@@ -136,18 +153,36 @@ impl HandlerRecords {
         now: Timestamp,
         written: &mut SavedRecords,
     ) {
+        let Some(path) = &self.path else { return };
         if records == written.records {
             return;
         }
         let bytes = serde_json::to_vec(&records).map_err(io::Error::from);
-        match bytes.and_then(|bytes| files::replace_privately(&self.path, bytes)) {
+        match bytes.and_then(|bytes| files::replace_privately(path, bytes)) {
             Ok(()) => *written = SavedRecords { records, at: Some(now), is_failing: false },
             Err(err) if written.is_failing => debug!(error = %err, "Still not kept"),
             Err(err) => {
-                warn!(path = %self.path.display(), error = %err, "How handlers do cannot be kept");
+                warn!(path = %path.display(), error = %err, "How handlers do cannot be kept");
                 written.is_failing = true;
             }
         }
+    }
+}
+
+/// What keeps the records from being kept at `path`; `None` = nothing, or it is not for this user to see.
+pub(super) fn obstacle(path: &Path) -> Option<String> {
+    let err = read(path).err().filter(|err| err.kind() != io::ErrorKind::PermissionDenied)?;
+    Some(format!("`{}` is not Gatepost's list of how handlers do ({err})", path.display()))
+}
+
+/// What is at `path`: an error where something else is, which may be the owner's.
+fn read(path: &Path) -> io::Result<BTreeMap<HandlerName, HandlerRecord>> {
+    match std::fs::read(path) {
+        // It is not synced: a power cut leaves nothing of it, or zeros.
+        Ok(bytes) if bytes.iter().all(|byte| *byte == 0) => Ok(BTreeMap::new()),
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::from),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(err) => Err(err),
     }
 }
 
@@ -159,7 +194,7 @@ fn have_same_trouble(
     these.len() == others.len()
         && these.iter().all(|(name, one)| {
             others.get(name).is_some_and(|other| {
-                one.told == other.told && one.health.has_same_trouble(&other.health)
+                one.alert == other.alert && one.health.has_same_trouble(&other.health)
             })
         })
 }
@@ -188,16 +223,16 @@ mod tests {
     #[test]
     fn records_of_handlers_come_back_once_and_with_what_was_told() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("handlers");
+        let path = folder.path().join("handler-records");
         let records = HandlerRecords::open(path.clone());
         assert_eq!(records.take(&mail()), None);
         records.keep(BTreeMap::from([(mail(), HealthRecord::default())]), NOW);
         assert!(!path.exists(), "nothing is known");
-        let told = ToldRecord { event_type: "handler.down".to_owned(), since: NOW };
-        records.tell(BTreeMap::from([(mail(), told.clone())]));
+        let alert = AlertRecord { event_type: "handler.down".to_owned(), since: NOW };
+        records.set_alerts(BTreeMap::from([(mail(), alert.clone())]));
         records.keep(failing(NOW), NOW);
         let again = HandlerRecords::open(path.clone());
-        assert_eq!(again.told(), BTreeMap::from([(mail(), told)]));
+        assert_eq!(again.alerts(), BTreeMap::from([(mail(), alert)]));
         // It could not be started: what was known of it is kept.
         again.keep(BTreeMap::from([(mail(), HealthRecord::default())]), NOW);
         let again = HandlerRecords::open(path);
@@ -208,7 +243,7 @@ mod tests {
     #[test]
     fn records_are_written_at_once_where_one_fails_and_else_each_minute() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("handlers");
+        let path = folder.path().join("handler-records");
         let records = HandlerRecords::open(path.clone());
         let kept = || HandlerRecords::open(path.clone()).take(&mail()).unwrap();
         records.keep(delivered(NOW), NOW);
@@ -228,15 +263,46 @@ mod tests {
     }
 
     #[test]
-    fn file_that_cannot_be_read_is_as_if_it_was_not_there() {
+    fn records_of_a_good_file_stay_where_no_handler_is_left() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("handlers");
-        for text in ["", "{", "[1]", r#"{"mail":{"health":{"n_failures":-1}}}"#, "no json"] {
+        let path = folder.path().join("handler-records");
+        let records = HandlerRecords::open(path.clone());
+        records.close(failing(NOW), NOW);
+        records.close(BTreeMap::new(), NOW);
+        assert_eq!(HandlerRecords::open(path).take(&mail()), failing(NOW).remove(&mail()));
+    }
+
+    #[test]
+    fn records_of_gateways_that_share_a_log_end_with_the_process() {
+        let records = HandlerRecords::in_memory();
+        records.put(mail(), HealthRecord { last_success_at: Some(NOW), ..HealthRecord::default() });
+        records.close(failing(NOW), NOW);
+        assert_eq!(records.take(&mail()).and_then(|one| one.last_success_at), Some(NOW));
+    }
+
+    #[test]
+    fn what_is_not_ours_is_named_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("handler-records");
+        for text in ["{", "[1]", r#"{"mail":{"health":{"n_failures":-1}}}"#, "my own notes"] {
             std::fs::write(&path, text).unwrap();
+            assert!(obstacle(&path).unwrap().contains("handler-records` is not"), "{text}");
             let records = HandlerRecords::open(path.clone());
             assert_eq!(records.take(&mail()), None, "{text}");
             records.keep(failing(NOW), NOW);
-            assert!(HandlerRecords::open(path.clone()).take(&mail()).is_some(), "{text}");
+            records.close(failing(NOW), NOW);
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         }
+        // What a power cut may leave of ours is replaced.
+        for text in ["", "\0\0\0"] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(obstacle(&path), None, "{text:?}");
+            HandlerRecords::open(path.clone()).keep(failing(NOW), NOW);
+            assert!(HandlerRecords::open(path.clone()).take(&mail()).is_some(), "{text:?}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(obstacle(&path), None);
+        std::fs::create_dir(&path).unwrap();
+        assert!(obstacle(&path).is_some());
     }
 }

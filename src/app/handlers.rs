@@ -33,6 +33,7 @@ mod disabled;
 mod health;
 mod place;
 mod steer;
+mod stop;
 
 pub(super) use place::{BuildInputs, BuiltHandler, Condition};
 use place::{Failed, Place, Running};
@@ -194,7 +195,11 @@ impl Handlers {
         let next = {
             let mut places = self.places();
             match places.remove(name) {
-                Some(Place::Finishing { running, next }) if running.tasks.is_empty() => next,
+                Some(Place::Finishing { running, next }) if running.tasks.is_empty() => {
+                    // What it delivered meanwhile.
+                    self.hand_over(name, &running);
+                    next
+                }
                 Some(other) => {
                     places.insert(name.clone(), other);
                     None
@@ -223,25 +228,6 @@ impl Handlers {
         failed.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Ends every task. Deliveries that do not end in time come back at the next start.
-    pub(super) async fn stop_all(&self, timeout: Duration) {
-        {
-            let _changing = self.changing.lock().await;
-            let places = std::mem::take(&mut *self.places());
-            let ends = places.into_iter().filter_map(|(name, place)| match place {
-                Place::Failed(_) => None,
-                Place::Running(running) | Place::Finishing { running, .. } => {
-                    Some(running.end(name, timeout))
-                }
-            });
-            futures_util::future::join_all(ends).await;
-        }
-        self.finishers.close();
-        if tokio::time::timeout(FINISHERS_TIMEOUT, self.finishers.wait()).await.is_err() {
-            error!("A handler did not end");
-        }
-    }
-
     async fn start_each(&self, built: Vec<BuiltHandler>) {
         for built in built {
             let name = built.name.clone();
@@ -263,16 +249,6 @@ impl Handlers {
             ..place.show(name, clock)
         };
         self.places().iter().map(show).collect()
-    }
-
-    /// Every handler and how it does.
-    pub(super) fn conditions(&self) -> Vec<(HandlerControl, Condition)> {
-        let clock = &*self.core.clock;
-        let places = self.places();
-        let both = |(name, place): (&HandlerName, &Place)| {
-            (place.show(name, clock), place.condition(clock))
-        };
-        places.iter().map(both).collect()
     }
 
     /// What is wrong with a handler's task, one line each.
@@ -389,9 +365,6 @@ impl Handlers {
 /// How long a reload waits for what is under way: most calls end in less, and what takes longer
 /// is waited for behind it.
 const REPLACE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Their handlers have ended, so they have little to do.
-const FINISHERS_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::event::HandlerName;
 
 use super::control::Server;
-use super::handler_records::ToldRecord;
+use super::handler_records::AlertRecord;
 use super::handlers::Condition;
 use super::system_events::SystemSource;
 
@@ -27,8 +27,8 @@ pub(super) const RETRY_EVERY: u32 = 12;
 pub(super) async fn watch(server: Arc<Server>, own: Arc<SystemSource>, stop: CancellationToken) {
     let mut look = tokio::time::interval(EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let told = server.handlers.records().told();
-    let (mut told, mut n_looks) = (Told::recalled(told), 0_u32);
+    let alerts = server.handlers.records().alerts();
+    let (mut alerts, mut n_looks) = (OpenAlerts::recalled(alerts), 0_u32);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -38,13 +38,18 @@ pub(super) async fn watch(server: Arc<Server>, own: Arc<SystemSource>, stop: Can
         // A store that hangs must not keep the process from ending.
         tokio::select! {
             () = stop.cancelled() => return,
-            () = look_once(&server, &own, &mut told, n_looks) => {}
+            () = look_once(&server, &own, &mut alerts, n_looks) => {}
         }
     }
 }
 
 /// Looks for the `n_looks`th time.
-pub(super) async fn look_once(server: &Server, own: &SystemSource, told: &mut Told, n_looks: u32) {
+pub(super) async fn look_once(
+    server: &Server,
+    own: &SystemSource,
+    alerts: &mut OpenAlerts,
+    n_looks: u32,
+) {
     let (is_retry, is_orphans) = due(n_looks);
     server.look_at_rates();
     let now = server.core.clock.now();
@@ -56,11 +61,17 @@ pub(super) async fn look_once(server: &Server, own: &SystemSource, told: &mut To
         own.append(ORPHANED, &names(&payload), &payload).await;
     }
     own.tell_gathered().await;
-    for News { event_type, key, payload } in told.look(server.handlers.conditions(), now) {
+    alerts.forget(&server.handlers.forget_elsewhere());
+    let conditions = server.handlers.conditions();
+    // All of them have ended with the process, which ends no trouble.
+    if conditions.is_empty() {
+        return;
+    }
+    for News { event_type, key, payload } in alerts.look(conditions, now) {
         own.append(event_type, &key, &payload).await;
     }
     let records = server.handlers.records();
-    records.tell(told.records());
+    records.set_alerts(alerts.records());
     records.keep(server.handlers.health(), now);
 }
 
@@ -76,7 +87,7 @@ const PAUSE: Duration = Duration::from_mins(10);
 
 /// What people were told.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct OpenAlerts {
     /// And not that it is over.
     open: BTreeMap<HandlerName, Trouble>,
     /// When, last.
@@ -110,9 +121,9 @@ fn names(payload: &Value) -> String {
     names.collect::<Vec<_>>().join(" ")
 }
 
-impl Told {
+impl OpenAlerts {
     /// What was told in an earlier process: that it is over is told in this one.
-    fn recalled(records: BTreeMap<HandlerName, ToldRecord>) -> Self {
+    fn recalled(records: BTreeMap<HandlerName, AlertRecord>) -> Self {
         let open = records.into_iter().filter_map(|(name, record)| {
             let event_type = [DOWN, FAILED].into_iter().find(|one| *one == record.event_type)?;
             Some((name, Trouble { event_type, since: record.since }))
@@ -121,12 +132,19 @@ impl Told {
     }
 
     /// What the next process has to know.
-    fn records(&self) -> BTreeMap<HandlerName, ToldRecord> {
+    fn records(&self) -> BTreeMap<HandlerName, AlertRecord> {
         let open = self.open.iter().map(|(name, trouble)| {
             let event_type = trouble.event_type.to_owned();
-            (name.clone(), ToldRecord { event_type, since: trouble.since })
+            (name.clone(), AlertRecord { event_type, since: trouble.since })
         });
         open.collect()
+    }
+
+    /// What was told of them is another gateway's to tell on: whether it is over is not known here.
+    fn forget(&mut self, handlers: &[HandlerName]) {
+        for name in handlers {
+            self.open.remove(name);
+        }
     }
 
     /// What is to be told of handlers that stand like this.
@@ -194,12 +212,12 @@ mod tests {
     }
 
     /// Looks once, where handler `mail` is in this state: what is told, and its payload.
-    fn look(told: &mut Told, condition: Condition) -> Vec<(&'static str, Value)> {
+    fn look(told: &mut OpenAlerts, condition: Condition) -> Vec<(&'static str, Value)> {
         look_at(told, condition, NOW)
     }
 
     fn look_at(
-        told: &mut Told,
+        told: &mut OpenAlerts,
         condition: Condition,
         now: Timestamp,
     ) -> Vec<(&'static str, Value)> {
@@ -227,7 +245,7 @@ mod tests {
 
     #[test]
     fn each_trouble_is_told_once_and_so_is_its_end() {
-        let mut told = Told::default();
+        let mut told = OpenAlerts::default();
         assert_eq!(look(&mut told, Condition::Well), []);
         let expected = json!({ "handler": "mail", "kind": "email", "since": THEN, "failures": 3,
             "error": "535 wrong password" });
@@ -244,18 +262,29 @@ mod tests {
 
     #[test]
     fn what_was_told_before_a_restart_ends_after_it_and_is_not_told_again() {
-        let mut told = Told::default();
+        let mut told = OpenAlerts::default();
         look(&mut told, down());
-        let mut told = Told::recalled(told.records());
+        let mut told = OpenAlerts::recalled(told.records());
         assert_eq!(look(&mut told, Condition::Unclear), []);
         assert_eq!(look(&mut told, down()), []);
         assert_eq!(look(&mut told, Condition::Well)[0].0, BACK);
-        assert_eq!(Told::recalled(told.records()).open, BTreeMap::new());
+        assert_eq!(OpenAlerts::recalled(told.records()).open, BTreeMap::new());
+    }
+
+    #[test]
+    fn trouble_of_a_handler_that_another_gateway_took_over_is_forgotten() {
+        let mut told = OpenAlerts::default();
+        look(&mut told, down());
+        told.forget(&[mail()]);
+        assert_eq!(told.records(), BTreeMap::new());
+        // It delivers to it again, later.
+        assert_eq!(look(&mut told, Condition::Unclear), []);
+        assert_eq!(look(&mut told, Condition::Well), []);
     }
 
     #[test]
     fn handler_that_comes_and_goes_is_told_of_once_in_a_while() {
-        let mut told = Told::default();
+        let mut told = OpenAlerts::default();
         let mut n_told = 0;
         for minute in 0..60 {
             let now = NOW.after(Duration::from_mins(minute));
@@ -274,7 +303,7 @@ mod tests {
 
     #[test]
     fn one_that_is_down_and_then_cannot_be_started_is_another_trouble() {
-        let mut told = Told::default();
+        let mut told = OpenAlerts::default();
         look(&mut told, down());
         let expected = json!({ "handler": "mail", "kind": "email", "since": THEN,
             "reason": "a secret is missing" });
@@ -284,7 +313,7 @@ mod tests {
 
     #[test]
     fn of_a_handler_that_is_gone_nothing_is_told() {
-        let mut told = Told::default();
+        let mut told = OpenAlerts::default();
         look(&mut told, down());
         assert_eq!(told.look(Vec::new(), NOW), []);
         assert_eq!(look(&mut told, Condition::Well), []);

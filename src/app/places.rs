@@ -6,6 +6,8 @@ use std::path::Path;
 use crate::config::Config;
 use crate::files;
 
+use super::handler_records;
+
 /// What stands in the way, with the key of the configuration that says the place.
 pub fn check_places(config: &Config) -> Vec<(&'static str, String)> {
     let (queue, socket) = (&config.queue.path, &config.admin.socket);
@@ -15,6 +17,13 @@ pub fn check_places(config: &Config) -> Vec<(&'static str, String)> {
     // It is made under that name first.
     let of_socket = of_socket.or_else(|| no_socket_at(&files::staging(socket)));
     of_queue.into_iter().chain(of_socket.map(|why| ("admin.socket", why))).collect()
+}
+
+/// What is where how handlers do is kept, which keeps it from being kept: `serve` starts all the same.
+pub fn check_records(config: &Config) -> Option<String> {
+    // Gateways that share a log keep none.
+    let is_shared = config.queue.shared.is_some();
+    handler_records::obstacle(&config.admin.handler_records()).filter(|_| !is_shared)
 }
 
 /// Why `path` can be no folder: something else is there, or where one of the folders above it would be.

@@ -1,7 +1,12 @@
 //! How the server ends, and what it looks after meanwhile.
 
-use super::health::{RETRY_EVERY, Told, look_once};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::health::{OpenAlerts, RETRY_EVERY, look_once};
 use super::*;
+use crate::clock::Timestamp;
+use crate::event::HandlerName;
 
 /// Told to end from within the process, as by a test or `init`, the listeners may be gone before the
 /// loop beside them has its turn, on a machine that is busy. It looks every second, as connections are
@@ -27,16 +32,90 @@ async fn handler_that_could_not_be_built_runs_a_minute_after_its_secret_is_there
     let server = &application.server;
     let own = SystemSource::new(server.core.clone());
     let n_failed = || server.handlers.failed().len();
-    let mut told = Told::default();
-    look_once(server, &own, &mut told, RETRY_EVERY).await;
+    let mut alerts = OpenAlerts::default();
+    look_once(server, &own, &mut alerts, RETRY_EVERY).await;
     assert_eq!(n_failed(), 1, "there is no secret");
     std::fs::write(folder.path().join("later"), "whsec_c2VjcmV0IG9mIHRoZSB0ZXN0cw==").unwrap();
-    look_once(server, &own, &mut told, 2 * RETRY_EVERY - 1).await;
+    look_once(server, &own, &mut alerts, 2 * RETRY_EVERY - 1).await;
     assert_eq!(n_failed(), 1, "it is not tried at each look");
-    look_once(server, &own, &mut told, 2 * RETRY_EVERY).await;
+    look_once(server, &own, &mut alerts, 2 * RETRY_EVERY).await;
     assert_eq!(n_failed(), 0);
     application.stop_token().cancel();
     application.run_until_stopped().await.unwrap();
+}
+
+/// The receiver may have been restarted with this machine, and answer the first call.
+#[tokio::test]
+async fn handler_that_failed_before_a_restart_is_told_as_down_once_a_call_fails_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let since = SystemClock::new().now().before(Duration::from_hours(1));
+    let failing = json!({ "crm": { "health": { "failing_since": since, "n_failures": 2 } } });
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    std::fs::write(records_in(folder.path()), failing.to_string()).unwrap();
+    let application = application(folder.path(), &handler("127.0.0.1:9")).await;
+    let server = &application.server;
+    let own = SystemSource::new(server.core.clone());
+    let failures = || server.handlers.list().first().map(|one| one.n_failures);
+    assert_eq!(failures(), Some(2), "shown at once");
+    let mut alerts = OpenAlerts::default();
+    look_once(server, &own, &mut alerts, 1).await;
+    assert!(server.handlers.records().alerts().is_empty(), "no call was made yet");
+    append(&own, since).await;
+    while failures() != Some(3) {
+        tokio::task::yield_now().await;
+    }
+    look_once(server, &own, &mut alerts, 1).await;
+    let told = server.handlers.records().alerts().remove(&crm()).unwrap();
+    assert!(told.since.as_millis().abs_diff(since.as_millis()) < 1_000, "{told:?}");
+    application.stop_token().cancel();
+    application.run_until_stopped().await.unwrap();
+    // It is still open in the next process.
+    let records = HandlerRecords::open(records_in(folder.path()));
+    assert_eq!(records.alerts().remove(&crm()), Some(told));
+}
+
+#[tokio::test]
+async fn delivery_that_is_made_while_the_server_stops_is_known_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let handler = handler(&receiver.local_addr().unwrap().to_string());
+    let application = application(folder.path(), &handler).await;
+    let (server, stop) = (Arc::clone(&application.server), application.stop_token());
+    append(&SystemSource::new(server.core.clone()), Timestamp::from_millis(0)).await;
+    let answers = async {
+        let mut call = receiver.accept().await.unwrap().0;
+        let mut request = [0; 64];
+        assert!(call.read(&mut request).await.unwrap() > 0);
+        stop.cancel();
+        while !server.handlers.list().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        call.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        call
+    };
+    let (ended, _call) = tokio::join!(application.run_until_stopped(), answers);
+    ended.unwrap();
+    let record = HandlerRecords::open(records_in(folder.path())).take(&crm());
+    assert!(record.is_some_and(|record| record.last_success_at.is_some()));
+}
+
+fn crm() -> HandlerName {
+    HandlerName::parse("crm").unwrap()
+}
+
+/// A handler that gets Gatepost's own events.
+fn handler(address: &str) -> String {
+    format!("[handler.crm]\non = ['gatepost:*']\n[handler.crm.http]\nurl = 'http://{address}/'\n")
+}
+
+fn records_in(folder: &Path) -> std::path::PathBuf {
+    folder.join("data/handler-records")
+}
+
+async fn append(own: &SystemSource, down_since: Timestamp) {
+    let payload =
+        json!({ "handler": "other", "kind": "http", "down_since": down_since, "down_seconds": 9 });
+    own.append("handler.back", "other", &payload).await;
 }
 
 /// A server with one source, and what `handlers` says.

@@ -40,6 +40,11 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
         let help = "name another place, or move what is there";
         report.fail(key, config.place_of(key), message, help);
     }
+    if let Some(message) = crate::app::check_records(&config) {
+        let key = "admin.token";
+        let help = "move what is there, or name another folder for `token`".to_owned();
+        report.warn(key, config.place_of(key), "", message, help);
+    }
     for (name, line) in crate::app::left_behind_by(&config) {
         report.warn(&format!("handler.{name}"), None, "", line, String::new());
     }

@@ -92,8 +92,8 @@ impl AdminSettings {
     }
 
     /// The file that says how handlers did until the process ended.
-    pub fn handlers(&self) -> PathBuf {
-        self.token.with_file_name("handlers")
+    pub fn handler_records(&self) -> PathBuf {
+        self.token.with_file_name("handler-records")
     }
 
     /// The file that says which handlers are paused.

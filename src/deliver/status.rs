@@ -50,6 +50,8 @@ struct Seen {
     probe_at: Option<Timestamp>,
     health: Health,
     given_up: Option<GiveUpStreak>,
+    /// When a call of this loop failed or was given up last, by the steady clock.
+    failed_at: Option<Timestamp>,
     in_flight: usize,
     taken: usize,
     left_alone: Option<(Timestamp, ErrorText)>,
@@ -74,6 +76,9 @@ pub struct Status {
     pub health: Health,
     /// What was given up since the newest delivery that was made; `None` = nothing.
     pub given_up: Option<GiveUpStreak>,
+    /// Whether a call failed or was given up by this loop; `false` = what is known of failures is of an
+    /// earlier process, and may be over.
+    pub has_failed: bool,
     /// Calls that are under way.
     pub in_flight: usize,
     /// Deliveries that were taken and are not on their way yet.
@@ -164,6 +169,14 @@ impl Control {
         });
     }
 
+    /// Forgets how the handler did: another gateway calls it, and what comes of that is not known here.
+    pub fn forget(&self) {
+        self.0.with(|seen| {
+            (seen.health, seen.given_up, seen.failed_at) = (Health::Unknown, None, None);
+            (seen.last_error, seen.last_success_at) = (None, None);
+        });
+    }
+
     /// No new calls begin until [`Control::resume`]. It does not outlive the process.
     pub fn pause(&self) {
         self.0.mode.send_replace(Mode::Pause);
@@ -221,6 +234,7 @@ impl Control {
             probe_at: seen.probe_at,
             health: seen.health,
             given_up: seen.given_up,
+            has_failed: seen.failed_at.is_some(),
             in_flight: seen.in_flight,
             taken: seen.taken,
             left_alone: seen.left_alone,
@@ -275,6 +289,7 @@ impl Shared {
         self.with(|seen| {
             let before = seen.given_up.unwrap_or(GiveUpStreak { since: now, count: 0 });
             seen.given_up = Some(GiveUpStreak { count: before.count.saturating_add(1), ..before });
+            seen.failed_at = Some(now);
         });
     }
 
@@ -301,6 +316,7 @@ impl Shared {
             };
             let count = count.saturating_add(1);
             seen.health = Health::Fails { since, count, next_try_at };
+            seen.failed_at = Some(now);
         });
     }
 
@@ -323,10 +339,41 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::ManualClock;
     use crate::deliver::settings;
 
     /// Longer than the watchdog waits for a loop.
     const LONG: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn what_is_recalled_is_no_failure_of_this_process_until_a_call_fails() {
+        let (then, now) = (Timestamp::from_millis(1_000), Timestamp::from_millis(61_000));
+        let clock = ManualClock::new(now);
+        let record = HealthRecord {
+            failing_since: Some(then),
+            n_failures: 2,
+            given_up_since: Some(then),
+            n_given_up: 3,
+            ..HealthRecord::default()
+        };
+        let since = clock.steady().before(Duration::from_mins(1));
+        let fails = |count| Health::Fails { since, count, next_try_at: None };
+        let of = |control: &Control| {
+            let status = control.status();
+            (status.health, status.given_up.map(|one| one.count), status.has_failed)
+        };
+        let control = Control::new(HandlerName::parse("mail").unwrap());
+        control.recall(record.clone(), &clock);
+        assert_eq!(of(&control), (fails(2), Some(3), false));
+        control.0.fails(clock.steady(), None);
+        assert_eq!(of(&control), (fails(3), Some(3), true));
+        // Another gateway calls it.
+        control.forget();
+        assert_eq!(of(&control), (Health::Unknown, None, false));
+        control.recall(record, &clock);
+        control.0.gave_up(clock.steady());
+        assert_eq!(of(&control), (fails(2), Some(4), true));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn loop_is_waited_for_until_it_goes_round_ends_or_waits_for_its_queue() {

@@ -102,7 +102,8 @@ pub(in crate::app) enum Condition {
     Down { since: Timestamp, n_failures: u32, error: String },
     /// It could not be started, since then.
     Failed { since: Timestamp, reason: String },
-    /// It was not called yet, is paused or ends.
+    /// It was not called yet, not since a start that knows of earlier failures, is paused or ends; or another
+    /// gateway delivers to it.
     Unclear,
 }
 
@@ -119,7 +120,7 @@ impl Place {
 
     pub(super) fn condition(&self, clock: &dyn Clock) -> Condition {
         match self {
-            Self::Running(running) => running.condition(clock),
+            Self::Running(running) => condition(&running.control.status(), clock),
             Self::Failed(Failed { why, since, .. }) => {
                 Condition::Failed { since: *since, reason: why.clone() }
             }
@@ -172,33 +173,38 @@ impl Running {
         }
     }
 
-    fn condition(&self, clock: &dyn Clock) -> Condition {
-        let status = self.control.status();
-        if status.state != LoopState::Running {
-            return Condition::Unclear;
-        }
-        let steady = clock.steady();
-        let gives_up = gives_up_since(&status, steady);
-        if let Some((since, n_failures)) = down_since(&status, steady).or(gives_up) {
-            let since = clock.now().before(steady.since(since));
-            let error = status.last_error.map(|error| error.text.as_str().to_owned());
-            return Condition::Down { since, n_failures, error: error.unwrap_or_default() };
-        }
-        match status.health {
-            // One that gives up all that it gets is not back because it says so at once.
-            Health::Answers if status.given_up.is_none_or(|one| one.count < GiveUpStreak::MANY) => {
-                Condition::Well
-            }
-            Health::Answers | Health::Unknown | Health::Fails { .. } => Condition::Unclear,
-        }
-    }
-
     /// Ends its task. Deliveries that do not end in time come back.
-    pub(super) async fn end(self, name: HandlerName, timeout: Duration) {
+    pub(super) async fn end(&self, name: &HandlerName, timeout: Duration) {
         self.stop.cancel();
         if tokio::time::timeout(timeout, self.tasks.wait()).await.is_err() {
             warn!(handler.name = %name, "Deliveries under way took too long; they come back");
         }
+    }
+}
+
+/// How a handler with a task does.
+fn condition(status: &Status, clock: &dyn Clock) -> Condition {
+    if status.state != LoopState::Running {
+        return Condition::Unclear;
+    }
+    let steady = clock.steady();
+    let trouble = down_since(status, steady).or_else(|| gives_up_since(status, steady));
+    if let Some((since, n_failures)) = trouble {
+        // Mostly the other side was restarted too, and answers the first call: the time that this
+        // process was away is no time of failures.
+        if !status.has_failed {
+            return Condition::Unclear;
+        }
+        let since = clock.now().before(steady.since(since));
+        let error = status.last_error.as_ref().map(|error| error.text.as_str().to_owned());
+        return Condition::Down { since, n_failures, error: error.unwrap_or_default() };
+    }
+    match status.health {
+        // One that gives up all that it gets is not back because it says so at once.
+        Health::Answers if status.given_up.is_none_or(|one| one.count < GiveUpStreak::MANY) => {
+            Condition::Well
+        }
+        Health::Answers | Health::Unknown | Health::Fails { .. } => Condition::Unclear,
     }
 }
 
@@ -228,6 +234,7 @@ fn gives_up_since(status: &Status, steady: Timestamp) -> Option<(Timestamp, u32)
 mod tests {
     use super::*;
     use crate::app::health::EVERY;
+    use crate::clock::ManualClock;
 
     fn status(health: Health, given_up: Option<GiveUpStreak>) -> Status {
         Status {
@@ -237,6 +244,7 @@ mod tests {
             probe_at: None,
             health,
             given_up,
+            has_failed: true,
             in_flight: 0,
             taken: 0,
             left_alone: None,
@@ -244,6 +252,28 @@ mod tests {
             last_success_at: None,
             began_at: None,
             stops: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_failed_before_a_restart_is_trouble_once_a_call_fails_after_it() {
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        let clock = ManualClock::new(now);
+        let since = clock.steady().before(Duration::from_mins(1));
+        let fails = Health::Fails { since, count: 2, next_try_at: None };
+        let streak = GiveUpStreak { since, count: GiveUpStreak::MANY };
+        for (health, given_up) in [(fails, None), (Health::Unknown, Some(streak))] {
+            let recalled = Status { has_failed: false, ..status(health, given_up) };
+            assert_eq!(condition(&recalled, &clock), Condition::Unclear);
+            let called = Status { has_failed: true, ..recalled };
+            let is_since = |condition: Condition| match condition {
+                Condition::Down { since, .. } => Some(since),
+                Condition::Well | Condition::Failed { .. } | Condition::Unclear => None,
+            };
+            assert_eq!(
+                is_since(condition(&called, &clock)),
+                Some(now.before(Duration::from_mins(1)))
+            );
         }
     }
 

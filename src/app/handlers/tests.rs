@@ -41,7 +41,7 @@ async fn a_handler_that_cannot_be_started_keeps_back_no_other_and_is_tried_again
         Attempts::default(),
         own,
         Pauses::new(Paused::open(folder.path().join("paused")), None),
-        HandlerRecords::open(folder.path().join("handlers")),
+        HandlerRecords::open(folder.path().join("handler-records")),
     ));
     let first = HandlerName::parse("a").unwrap();
     let busy = core.queue.subscribe(&first, Start::Now).await.unwrap();

@@ -58,7 +58,7 @@ fn handler_fails_since_before_its_process_was_killed() {
     let headers = [("X-Signature", &*crate::support::gateway::signature(body))];
     crate::support::wire::post(served.public(), "/hooks/hyvor", &headers, body).id();
     // It is written within seconds of the failure.
-    while !std::fs::read_to_string(folder.path().join("data/handlers"))
+    while !std::fs::read_to_string(folder.path().join("data/handler-records"))
         .is_ok_and(|text| text.contains("\"n_failures\":1"))
     {
         std::thread::yield_now();

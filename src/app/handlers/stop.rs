@@ -1,0 +1,55 @@
+//! How the handlers' tasks end with the process.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tracing::error;
+
+use super::Handlers;
+use super::health::record;
+use super::place::Place;
+use crate::deliver::HealthRecord;
+use crate::event::HandlerName;
+
+/// Their handlers have ended, so they have little to do.
+const FINISHERS_TIMEOUT: Duration = Duration::from_secs(1);
+
+impl Handlers {
+    /// Ends every task, and says how each did at its end. Deliveries that do not end in time come back at
+    /// the next start.
+    pub(in crate::app) async fn stop_all(
+        &self,
+        timeout: Duration,
+    ) -> BTreeMap<HandlerName, HealthRecord> {
+        let health = {
+            let _changing = self.changing.lock().await;
+            let places = std::mem::take(&mut *self.places());
+            let ends = places.into_iter().map(|(name, place)| self.end(name, place, timeout));
+            futures_util::future::join_all(ends).await
+        };
+        self.finishers.close();
+        if tokio::time::timeout(FINISHERS_TIMEOUT, self.finishers.wait()).await.is_err() {
+            error!("A handler did not end");
+        }
+        health.into_iter().collect()
+    }
+
+    async fn end(
+        &self,
+        name: HandlerName,
+        place: Place,
+        timeout: Duration,
+    ) -> (HandlerName, HealthRecord) {
+        match &place {
+            Place::Failed(_) => {}
+            Place::Running(running) => running.end(&name, timeout).await,
+            Place::Finishing { running, .. } => {
+                running.end(&name, timeout).await;
+                // Known for the one that was to take its place.
+                self.hand_over(&name, running);
+            }
+        }
+        let health = record(place.show(&name, &*self.core.clock));
+        (name, health)
+    }
+}
