@@ -29,6 +29,7 @@ mod figures;
 mod find;
 mod fixture;
 mod handler_control;
+mod node_reports;
 mod pause;
 mod picked;
 mod rates;
@@ -38,7 +39,6 @@ mod replay;
 mod rollouts;
 mod search;
 mod surroundings;
-mod told;
 mod transfer;
 mod type_count;
 mod values;
@@ -64,6 +64,9 @@ pub use figures::figures;
 pub use find::{FoundEvents, ROW_BODY_MAX, SEARCH_TIME};
 pub use fixture::{FIXTURE_END, Fixture};
 pub use handler_control::{HandlerControl, HandlerStatus, LastErrorView};
+pub use node_reports::{
+    ClusterAnswer, NodeReport, NodeReportView, ReportedHandler, ReportedRefused, ReportedRejected,
+};
 pub use pause::{PauseAsk, PauseView};
 pub use rates::{HandlerRates, LatencyView, LevelsView, RatesView, Series, SourceRates};
 pub use rejected::{ExplainView, ListedRejected, RejectedView, ReleaseAsk};
@@ -74,12 +77,11 @@ pub use rollouts::{
 };
 pub use search::{moment, state, unknown_qualifiers};
 pub use surroundings::{ConfigView, KeyOrigin, Surroundings, TestView};
-pub use told::{ClusterAnswer, NodeReport, ToldHandler, ToldRefused, ToldRejected, ToldView};
 pub use transfer::{ImportView, OtherId};
 pub use type_count::TypeCount;
 pub use view::{
     ArrivalView, AttemptView, DeadEntry, DeadView, DeliveryView, EventDetail, EventSummary,
-    HandlerView, LostView, QueueView, SecretView, SourceView, StatusView, ToldBy, WaitReason,
+    HandlerView, LostView, QueueView, ReportedBy, SecretView, SourceView, StatusView, WaitReason,
     WaitView,
 };
 pub use waits::TRY_ON_TIME;
@@ -266,11 +268,11 @@ impl Api {
     fn handlers_in(&self, stats: &QueueStats, now: Timestamp) -> Vec<HandlerView> {
         let configured = self.server.as_ref().map(|server| server.control.handlers());
         let mut handlers = view::handlers(stats, configured, now);
+        self.apply_reports(&mut handlers);
         for handler in handlers.iter_mut().filter(|handler| handler.waiting > 0) {
             let next = self.queue.next_tries(&handler.name, 1).pop();
             handler.next_try_at = next.map(|(_, due)| self.next_try_at(due, handler.probe_at));
         }
-        self.apply_reports(&mut handlers);
         handlers
     }
 

@@ -1,6 +1,6 @@
 //! The action log: who changed what, and what came of it. Bounded, in a small file beside the
-//! token, so that it outlives a restart; a power cut may lose the last lines. Several gateways on one log have it in
-//! that log (`shared`), and the file holds what is not there yet.
+//! token, so that it outlives a restart; a power cut may lose the last lines. Of several gateways on one log each
+//! keeps its own actions so, and puts them into that log for the others (`shared`).
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -19,9 +19,11 @@ use super::ask::LIMIT;
 use super::{ActedOn, Api, ApiError};
 use crate::cluster::NodeName;
 
+mod actor;
 mod import_run;
 mod shared;
 
+pub use actor::Actor;
 use import_run::ImportRun;
 use shared::SharedActions;
 
@@ -30,45 +32,11 @@ pub const ACTIONS_MAX: usize = 500;
 /// The longest text of one field.
 const CHARS_MAX: usize = 300;
 
-/// Who changes something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Actor {
-    /// The command line, by the admin socket or without a server.
-    CommandLine,
-    /// A program with the token.
-    Token,
-    /// A signed-in user of the dashboard.
-    Dashboard,
-}
-
-impl Actor {
-    pub const ALL: [Self; 3] = [Self::CommandLine, Self::Token, Self::Dashboard];
-
-    /// As JSON and addresses have it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::CommandLine => "command_line",
-            Self::Token => "token",
-            Self::Dashboard => "dashboard",
-        }
-    }
-
-    /// As people read it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::CommandLine => "command line",
-            Self::Token => "API",
-            Self::Dashboard => "dashboard",
-        }
-    }
-}
-
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionView {
-    /// Its number; they ascend. Where gateways share a log: the same on each once the log has it, and until then
-    /// what it would be now.
+    /// Its number. Where gateways share a log: the same on each once the log has it, and the gateway's own until
+    /// then, and of what it did before it shared one.
     pub number: u64,
     /// On which gateway, of those that share a log.
     #[serde(default)]
@@ -104,7 +72,7 @@ pub struct ActionsAsk {
     pub since: Option<Timestamp>,
     /// Only before this moment.
     pub until: Option<Timestamp>,
-    /// Only numbers before this one.
+    /// Only what comes behind the one with this number, newest first.
     pub before: Option<u64>,
     /// At most this many.
     pub limit: Option<usize>,
@@ -122,7 +90,6 @@ impl ActionsAsk {
             && self.target.as_ref().is_none_or(|text| action.target.contains(text))
             && self.since.is_none_or(|since| action.at >= since)
             && self.until.is_none_or(|until| action.at < until)
-            && self.before.is_none_or(|before| action.number < before)
     }
 }
 
@@ -174,9 +141,14 @@ impl Api {
         ActionView { number: 0, node: None, at, actor, action, target, about, result, is_done }
     }
 
-    /// The action with this number.
-    pub fn action(&self, number: u64) -> Option<ActionView> {
-        self.server.as_ref()?.actions.get(number)
+    /// What was done last on this gateway, as [`Self::action_called`] finds it again; 0 = nothing was.
+    pub fn newest_action(&self) -> String {
+        self.server.as_ref().map(|server| server.actions.newest()).unwrap_or_default()
+    }
+
+    /// The action that [`Self::newest_action`] called so.
+    pub fn action_called(&self, name: &str) -> Option<ActionView> {
+        self.server.as_ref()?.actions.called(name)
     }
 }
 
@@ -184,15 +156,38 @@ impl Api {
 #[derive(Debug)]
 pub struct Actions {
     path: Option<PathBuf>,
-    /// Where there are several gateways: those that the shared log does not have yet.
+    /// Those of this gateway.
     kept: Mutex<Kept>,
     shared: Option<SharedActions>,
 }
 
+/// An action as the file has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct StoredAction {
+    #[serde(flatten)]
+    action: ActionView,
+    /// How it is called beside its gateway's name, for good: numbers begin anew with the file, these ascend with
+    /// the time. 0 = an earlier version wrote it.
+    #[serde(default)]
+    id: u64,
+    /// Whether the log that gateways share is still to get it. What was done before there was one never gets there.
+    #[serde(default)]
+    is_unshared: bool,
+}
+
+impl StoredAction {
+    fn is_line_of(&self, action: &ActionView) -> bool {
+        (self.action.at, self.action.number) == (action.at, action.number)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Kept {
-    actions: VecDeque<ActionView>,
+    actions: VecDeque<StoredAction>,
     next: u64,
+    newest_id: u64,
+    /// Whether what is added goes into a log that gateways share.
+    is_sharing: bool,
     /// Lines of the file.
     n_lines: usize,
     import: Option<ImportRun>,
@@ -207,21 +202,23 @@ impl Actions {
             }
             String::new()
         });
-        let read = text.lines().filter_map(|line| serde_json::from_str::<ActionView>(line).ok());
-        let mut actions: VecDeque<ActionView> = VecDeque::new();
-        for action in read {
-            // What went on has its line once more.
-            match actions.iter_mut().rev().find(|one| one.number == action.number) {
-                Some(begun) => *begun = action,
-                None => actions.push_back(action),
+        let read = text.lines().filter_map(|line| serde_json::from_str::<StoredAction>(line).ok());
+        let mut actions: VecDeque<StoredAction> = VecDeque::new();
+        for stored in read {
+            // What went on, and what is shared by now, has its line once more.
+            match actions.iter_mut().rev().find(|one| one.is_line_of(&stored.action)) {
+                Some(begun) => *begun = stored,
+                None => actions.push_back(stored),
             }
         }
         // Nothing is added to a line that was torn: the next one writes the file anew.
         let is_torn = !text.is_empty() && !text.ends_with('\n');
         let n_lines = if is_torn { 2 * ACTIONS_MAX } else { text.lines().count() };
         actions.drain(..actions.len().saturating_sub(ACTIONS_MAX));
-        let next = actions.back().map_or(1, |last| last.number.saturating_add(1));
-        let kept = Kept { actions, next, n_lines, import: None };
+        let newest = actions.iter().map(|one| one.action.number).max().unwrap_or_default();
+        let newest_id = actions.iter().map(|one| one.id).max().unwrap_or_default();
+        let next = newest.saturating_add(1);
+        let kept = Kept { actions, next, newest_id, n_lines, ..Kept::default() };
         Self { path: Some(path), kept: Mutex::new(kept), shared: None }
     }
 
@@ -240,17 +237,19 @@ impl Actions {
         kept.next = number.saturating_add(1);
         let cut = |text: String| text.chars().take(CHARS_MAX).collect();
         let (target, result) = (cut(action.target), cut(action.result));
-        self.push(kept, ActionView { number, target, result, ..action });
-        number
-    }
-
-    fn push(&self, kept: &mut Kept, action: ActionView) {
-        let number = action.number;
-        kept.actions.push_back(action);
+        // Also where the clock was put back.
+        let by_time = action.at.as_millis().max(0).cast_unsigned() << 16;
+        kept.newest_id = by_time.max(kept.newest_id.saturating_add(1));
+        kept.actions.push_back(StoredAction {
+            action: ActionView { number, target, result, ..action },
+            id: kept.newest_id,
+            is_unshared: kept.is_sharing,
+        });
         if kept.actions.len() > ACTIONS_MAX {
             kept.actions.pop_front();
         }
         self.keep(kept, number);
+        number
     }
 
     fn keep(&self, kept: &mut Kept, number: u64) {
@@ -260,13 +259,19 @@ impl Actions {
             warn!(error = %err, "The action log cannot be written");
         }
         if let Some(shared) = &self.shared {
-            shared.ring();
+            shared.notify();
         }
     }
 
     /// Those that `ask` asks for, newest first.
     pub fn list(&self, ask: &ActionsAsk) -> ListedActions {
-        let all = self.all();
+        let mut all = self.all();
+        // By its place: several gateways' numbers do not ascend with the time. One that is gone: by its number.
+        match ask.before.map(|before| (before, all.iter().rposition(|one| one.number == before))) {
+            Some((_, Some(place))) => all.truncate(place),
+            Some((before, None)) => all.retain(|one| one.number < before),
+            None => {}
+        }
         let mut found = all.iter().rev().filter(|action| ask.is_for(action));
         let actions: Vec<ActionView> = found.by_ref().take(ask.limit()).cloned().collect();
         let next = found.next().and(actions.last()).map(|last| last.number);
@@ -281,14 +286,32 @@ impl Actions {
         words
     }
 
-    /// The one with this number.
-    pub fn get(&self, number: u64) -> Option<ActionView> {
-        self.all().into_iter().find(|action| action.number == number)
+    /// The newest one of this gateway: its number; of several gateways its id and the gateway, since numbers change.
+    fn newest(&self) -> String {
+        let kept = self.kept();
+        match (kept.actions.back(), &self.shared) {
+            (Some(newest), Some(shared)) => format!("{}-{}", newest.id, shared.node()),
+            (Some(newest), None) => newest.action.number.to_string(),
+            (None, _) => "0".to_owned(),
+        }
+    }
+
+    fn called(&self, name: &str) -> Option<ActionView> {
+        let is_meant = |one: &StoredAction| match (name.split_once('-'), &one.action.node) {
+            (Some((id, node)), Some(of)) => id.parse() == Ok(one.id) && of.as_str() == node,
+            (None, None) => name.parse() == Ok(one.action.number),
+            _ => false,
+        };
+        self.stored().into_iter().rev().find(is_meant).map(|one| one.action)
     }
 
     /// All that are kept, the oldest first.
     fn all(&self) -> Vec<ActionView> {
-        let own: Vec<ActionView> = self.kept().actions.iter().cloned().collect();
+        self.stored().into_iter().map(|one| one.action).collect()
+    }
+
+    fn stored(&self) -> Vec<StoredAction> {
+        let own: Vec<StoredAction> = self.kept().actions.iter().cloned().collect();
         match &self.shared {
             Some(shared) => shared.with(own),
             None => own,
@@ -303,15 +326,15 @@ impl Actions {
 
 /// Adds an action to the file, or writes it anew once it holds twice as many lines as are kept.
 fn write(path: &PathBuf, kept: &mut Kept, number: u64) -> io::Result<()> {
-    let line = |action: &ActionView| {
-        serde_json::to_string(action).map(|line| line + "\n").map_err(io::Error::other)
+    let line = |stored: &StoredAction| {
+        serde_json::to_string(stored).map(|line| line + "\n").map_err(io::Error::other)
     };
     if kept.n_lines >= 2 * ACTIONS_MAX {
         let lines = kept.actions.iter().map(line).collect::<io::Result<String>>()?;
         kept.n_lines = kept.actions.len();
         return files::replace(path, lines);
     }
-    let Some(changed) = kept.actions.iter().rev().find(|one| one.number == number) else {
+    let Some(changed) = kept.actions.iter().rev().find(|one| one.action.number == number) else {
         return Ok(());
     };
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;

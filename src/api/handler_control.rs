@@ -49,7 +49,7 @@ impl HandlerStatus {
 }
 
 /// A failure.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastErrorView {
     /// When.
     pub at: Timestamp,

@@ -11,7 +11,7 @@ mod wait;
 pub use arrival::ArrivalView;
 pub use dead::{DeadEntry, DeadView, LostView};
 pub use event::{AttemptView, DeliveryView, EventDetail, EventSummary};
-pub use handler::{HandlerView, ToldBy};
+pub use handler::{HandlerView, ReportedBy};
 pub use status::{QueueView, SecretView, SourceView, StatusView};
 pub use wait::{WaitReason, WaitView};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::api::{ClusterAnswer, ToldRejected, ToldView};
+use crate::api::{ClusterAnswer, NodeReportView, ReportedRejected};
 use crate::cluster::{ClusterAck, ClusterView, NodeView, OwnerView};
 use crate::config::Config;
 use crate::text::{count, counted, span};
@@ -17,7 +17,7 @@ pub(super) async fn status(config: &Config, output: Output) -> Result<(), CliErr
     let server = Server::require(config).await?;
     let answer: ClusterAnswer = server.get("cluster", &[]).await?;
     output.one(&answer, |answer| match &answer.cluster {
-        Some(view) => text(view) + &kept_elsewhere(&answer.told),
+        Some(view) => text(view) + &kept_elsewhere(&answer.reports),
         None => ALONE.to_owned(),
     })
 }
@@ -110,9 +110,10 @@ fn text(view: &ClusterView) -> String {
 }
 
 /// How many rejected requests the other gateways keep.
-fn kept_elsewhere(told: &[ToldView]) -> String {
+fn kept_elsewhere(told: &[NodeReportView]) -> String {
     let mut text = Page::default();
-    for ToldView { node, at, report } in told.iter().filter(|told| told.report.n_rejected > 0) {
+    for NodeReportView { node, at, report } in told.iter().filter(|told| told.report.n_rejected > 0)
+    {
         let kept = counted(report.n_rejected, "rejected request", "rejected requests");
         text.line(format_args!(
             "\n`{node}` keeps {kept}, as it told {}: the newest are in `gatepost rejected list`",
@@ -122,7 +123,7 @@ fn kept_elsewhere(told: &[ToldView]) -> String {
     text.finish()
 }
 
-const REJECTED: &[Column<ToldRejected>] = &[
+const REJECTED: &[Column<ReportedRejected>] = &[
     ("NUMBER THERE", |one| one.number.to_string()),
     ("RECEIVED", |one| ago(one.received_at)),
     ("SOURCE", |one| one.source.to_string()),
@@ -133,11 +134,13 @@ const REJECTED: &[Column<ToldRejected>] = &[
 
 /// The newest rejected requests of the other gateways, as they told them; only those to one source where
 /// that is named.
-pub(super) fn rejected_elsewhere(told: &[ToldView], source: Option<&str>) -> String {
+pub(super) fn rejected_elsewhere(told: &[NodeReportView], source: Option<&str>) -> String {
     let mut text = Page::default();
-    for ToldView { node, at, report } in told {
-        let is_meant = |one: &&ToldRejected| source.is_none_or(|name| one.source.as_str() == name);
-        let rows: Vec<ToldRejected> = report.rejected.iter().filter(is_meant).cloned().collect();
+    for NodeReportView { node, at, report } in told {
+        let is_meant =
+            |one: &&ReportedRejected| source.is_none_or(|name| one.source.as_str() == name);
+        let rows: Vec<ReportedRejected> =
+            report.rejected.iter().filter(is_meant).cloned().collect();
         if rows.is_empty() {
             continue;
         }

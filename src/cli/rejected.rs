@@ -132,8 +132,14 @@ impl Kept {
         if output.is_json() {
             return Ok(());
         }
-        let ClusterAnswer { told, .. } = server.get("cluster", &[]).await?;
-        let text = cluster::rejected_elsewhere(&told, source);
+        // The list is there: a server that stopped since makes no error of it.
+        let ClusterAnswer { reports, .. } = match server.get("cluster", &[]).await {
+            Ok(answer) => answer,
+            Err(err) => {
+                return output::note(&format!("what other gateways told is not known: {err}"));
+            }
+        };
+        let text = cluster::rejected_elsewhere(&reports, source);
         if text.is_empty() { Ok(()) } else { output::line(&text) }
     }
 

@@ -130,8 +130,8 @@ fn failing(handler: &HandlerView) -> Option<String> {
 }
 
 /// Who knows it, where that is another gateway.
-fn told_by(handler: &HandlerView) -> String {
-    let by = handler.told_by.as_ref();
+fn reported_by(handler: &HandlerView) -> String {
+    let by = handler.reported_by.as_ref();
     by.map_or_else(String::new, |by| format!(" (gateway `{}` told so {})", by.node, ago(by.at)))
 }
 
@@ -179,7 +179,7 @@ fn text(status: &StatusView) -> String {
     section(&mut text, &status.refused, NOT_STORED);
     for handler in &status.handlers {
         if let Some(line) = failing(handler) {
-            text.line(format_args!("\n{line}{}", told_by(handler)));
+            text.line(format_args!("\n{line}{}", reported_by(handler)));
         }
     }
     for proxy in &status.proxies {

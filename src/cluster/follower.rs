@@ -188,13 +188,14 @@ impl LogFollower {
         let is_own = author.node == node.name && author.session == node.session;
         let replies = if is_own { node.take_pending(author.number) } else { Vec::new() };
         let mut replies = replies.into_iter();
-        for operation in operations {
+        for (place, operation) in (0..).zip(operations) {
             let reply = replies.next();
             if let UnitOperation::Events { spool, events } = operation {
                 self.take_events(&author.node, spool, events, reply);
                 continue;
             }
-            let verdict = self.apply_operation(&author.node, operation, (at, made_at)).await?;
+            let verdict =
+                self.apply_operation(&author.node, operation, (at, place, made_at)).await?;
             if let Some(reply) = reply {
                 // Who asked may be gone.
                 drop(reply.send(verdict));
@@ -281,7 +282,7 @@ impl LogFollower {
         &self,
         from: &NodeName,
         operation: UnitOperation,
-        (at, made_at): (Sequence, Timestamp),
+        (at, place, made_at): (Sequence, u64, Timestamp),
     ) -> Result<Result<OperationOutcome, QueueError>, QueueError> {
         let members = || self.node.members.lock();
         let verdict = match operation {
@@ -325,7 +326,7 @@ impl LogFollower {
                 OperationOutcome::Counted(true)
             }
             UnitOperation::Note { id, text } => {
-                self.node.notes.apply(at, from, (id, text));
+                self.node.notes.apply((at, place), from, (id, text));
                 OperationOutcome::Counted(true)
             }
             UnitOperation::Report { text } => {

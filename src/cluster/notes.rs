@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,11 +20,13 @@ use crate::sync::lock;
 pub const NOTES_MAX: usize = 500;
 /// The longest text, in bytes.
 pub const NOTE_BYTES_MAX: usize = 8 << 10;
+/// More operations than a unit has (`proposer::OPERATIONS_MAX`).
+const UNIT_NUMBERS: u64 = 512;
 
 /// What one node noted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharedNote {
-    /// They ascend, the same on every node.
+    /// They ascend, the same on every node: by the unit that had it first, and its place there.
     pub number: u64,
     /// Who noted it.
     pub node: NodeName,
@@ -37,7 +39,7 @@ pub struct SharedNote {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct NoteLine {
     unit: u64,
-    note: SharedNote,
+    note: Arc<SharedNote>,
 }
 
 /// The newest notes.
@@ -50,11 +52,12 @@ pub(super) struct Notes {
 #[derive(Debug, Default)]
 struct KeptNotes {
     lines: VecDeque<NoteLine>,
-    next: u64,
     /// The newest unit that had one.
     newest_unit: u64,
     /// Lines of the file.
     n_lines: usize,
+    /// Whether there is no file yet, so that its name has to be made durable too.
+    is_new: bool,
     /// Numbers of those that the file lacks, or has with another text.
     unwritten: Vec<u64>,
 }
@@ -68,10 +71,9 @@ impl Notes {
             Err(err) if err.kind() == io::ErrorKind::NotFound => String::new(),
             Err(err) => return Err(err),
         };
-        let mut kept = KeptNotes { next: 1, ..KeptNotes::default() };
+        let mut kept = KeptNotes { is_new: text.is_empty(), ..KeptNotes::default() };
         for line in text.lines().filter_map(|line| serde_json::from_str::<NoteLine>(line).ok()) {
             kept.newest_unit = kept.newest_unit.max(line.unit);
-            kept.next = kept.next.max(line.note.number.saturating_add(1));
             match kept.lines.iter_mut().rev().find(|one| one.note.number == line.note.number) {
                 Some(earlier) => *earlier = line,
                 None => kept.lines.push_back(line),
@@ -84,8 +86,14 @@ impl Notes {
         Ok(Self { path, kept: Mutex::new(kept) })
     }
 
-    /// Takes in what stands in the unit at `unit`: one of the same id is the same note with another text.
-    pub(super) fn apply(&self, unit: Sequence, node: &NodeName, (id, text): (u64, String)) {
+    /// Takes in what stands in a unit, at a place among its operations: one of the same id is the same note with
+    /// another text. A node's ids ascend, so that an older one that is not kept has been let go, and is not new.
+    pub(super) fn apply(
+        &self,
+        (unit, place): (Sequence, u64),
+        node: &NodeName,
+        (id, text): (u64, String),
+    ) {
         let kept = &mut *lock(&self.kept);
         if unit.0 < kept.newest_unit {
             return;
@@ -93,13 +101,16 @@ impl Notes {
         kept.newest_unit = unit.0;
         let is_same = |line: &&mut NoteLine| line.note.id == id && line.note.node == *node;
         let number = if let Some(known) = kept.lines.iter_mut().rev().find(is_same) {
-            (known.unit, known.note.text) = (unit.0, text);
-            known.note.number
+            let number = known.note.number;
+            let changed = SharedNote { number, node: node.clone(), id, text };
+            *known = NoteLine { unit: unit.0, note: Arc::new(changed) };
+            number
+        } else if kept.lines.iter().any(|line| line.note.node == *node && line.note.id > id) {
+            return;
         } else {
-            let (number, node) = (kept.next, node.clone());
-            kept.next += 1;
-            let line = NoteLine { unit: unit.0, note: SharedNote { number, node, id, text } };
-            kept.lines.push_back(line);
+            let number = unit.0.saturating_mul(UNIT_NUMBERS).saturating_add(place);
+            let added = SharedNote { number, node: node.clone(), id, text };
+            kept.lines.push_back(NoteLine { unit: unit.0, note: Arc::new(added) });
             if kept.lines.len() > NOTES_MAX {
                 kept.lines.pop_front();
             }
@@ -114,37 +125,62 @@ impl Notes {
         !lock(&self.kept).unwritten.is_empty()
     }
 
-    /// Makes durable what was applied; `Ok` also where nothing was.
+    /// Makes durable what was applied; `Ok` also where nothing was. Called by one task only, and what is listed
+    /// meanwhile does not wait for the disk.
     pub(super) fn write(&self) -> io::Result<()> {
-        let kept = &mut *lock(&self.kept);
-        if kept.unwritten.is_empty() {
+        let Some(NotesToWrite { lines, n_lines, is_whole }) = self.to_write()? else {
             return Ok(());
-        }
-        let line = |line: &NoteLine| serde_json::to_string(line).map(|text| text + "\n");
-        if kept.n_lines + kept.unwritten.len() > 2 * NOTES_MAX {
-            let lines = kept.lines.iter().map(line).collect::<Result<String, _>>()?;
-            files::replace_durably(&self.path, lines)?;
-            kept.n_lines = kept.lines.len();
+        };
+        let written = if is_whole {
+            files::replace_durably(&self.path, lines)
         } else {
-            let is_unwritten = |line: &&NoteLine| kept.unwritten.contains(&line.note.number);
-            let lines = kept.lines.iter().filter(is_unwritten);
-            let lines = lines.map(line).collect::<Result<String, _>>()?;
-            // Where it fails in the middle of a line, the next one writes the file anew.
-            let n_lines = std::mem::replace(&mut kept.n_lines, 2 * NOTES_MAX);
-            let mut file =
-                std::fs::OpenOptions::new().create(true).append(true).open(&self.path)?;
-            file.write_all(lines.as_bytes())?;
-            file.sync_all()?;
-            kept.n_lines = n_lines + kept.unwritten.len();
+            append_durably(&self.path, &lines)
+        };
+        let kept = &mut *lock(&self.kept);
+        if let Err(err) = written {
+            // It may have ended in the middle of a line: the next one writes the file anew.
+            kept.n_lines = 2 * NOTES_MAX;
+            return Err(err);
         }
+        kept.is_new = false;
+        kept.n_lines = if is_whole { n_lines } else { kept.n_lines + n_lines };
         kept.unwritten.clear();
         Ok(())
     }
 
-    /// All that are kept, the oldest first.
-    pub(super) fn list(&self) -> Vec<SharedNote> {
-        lock(&self.kept).lines.iter().map(|line| line.note.clone()).collect()
+    fn to_write(&self) -> io::Result<Option<NotesToWrite>> {
+        let kept = lock(&self.kept);
+        if kept.unwritten.is_empty() {
+            return Ok(None);
+        }
+        let is_whole = kept.is_new || kept.n_lines + kept.unwritten.len() > 2 * NOTES_MAX;
+        let is_meant = |line: &&NoteLine| is_whole || kept.unwritten.contains(&line.note.number);
+        let lines: Vec<NoteLine> = kept.lines.iter().filter(is_meant).cloned().collect();
+        drop(kept);
+        let text = |line: &NoteLine| serde_json::to_string(line).map(|text| text + "\n");
+        let n_lines = lines.len();
+        let lines = lines.iter().map(text).collect::<Result<String, _>>()?;
+        Ok(Some(NotesToWrite { lines, n_lines, is_whole }))
     }
+
+    /// All that are kept, the oldest first.
+    pub(super) fn list(&self) -> Vec<Arc<SharedNote>> {
+        lock(&self.kept).lines.iter().map(|line| Arc::clone(&line.note)).collect()
+    }
+}
+
+/// What the file is to get.
+struct NotesToWrite {
+    lines: String,
+    n_lines: usize,
+    /// In place of all that it holds.
+    is_whole: bool,
+}
+
+fn append_durably(path: &Path, lines: &str) -> io::Result<()> {
+    let mut file = std::fs::OpenOptions::new().append(true).open(path)?;
+    file.write_all(lines.as_bytes())?;
+    file.sync_all()
 }
 
 #[cfg(test)]
@@ -152,7 +188,7 @@ mod tests {
     use super::*;
 
     fn texts(notes: &Notes) -> Vec<(u64, String)> {
-        notes.list().into_iter().map(|note| (note.number, note.text)).collect()
+        notes.list().iter().map(|note| (note.number, note.text.clone())).collect()
     }
 
     #[test]
@@ -162,8 +198,8 @@ mod tests {
         let notes = Notes::open(folder.path()).unwrap();
         let apply = |notes: &Notes, from: u64| {
             for unit in from..=3 * NOTES_MAX as u64 {
-                notes.apply(Sequence(unit), &a, (unit, format!("a {unit}")));
-                notes.apply(Sequence(unit), &b, (unit, format!("b {unit}")));
+                notes.apply((Sequence(unit), 0), &a, (unit, format!("a {unit}")));
+                notes.apply((Sequence(unit), 1), &b, (unit, format!("b {unit}")));
             }
         };
         apply(&notes, 1);
@@ -172,9 +208,9 @@ mod tests {
         apply(&again, 1);
         assert_eq!(texts(&again), texts(&notes));
         assert_eq!(notes.list().len(), NOTES_MAX);
-        assert_eq!(texts(&notes).pop().unwrap(), (6 * NOTES_MAX as u64, "b 1500".to_owned()));
+        assert_eq!(texts(&notes).pop().unwrap(), (1_500 * 512 + 1, "b 1500".to_owned()));
         // One that goes on stays where it is.
-        again.apply(Sequence(2_000), &a, (1_500, "a, and more".to_owned()));
+        again.apply((Sequence(2_000), 3), &a, (1_500, "a, and more".to_owned()));
         again.write().unwrap();
         let third = Notes::open(folder.path()).unwrap();
         assert_eq!(texts(&third)[NOTES_MAX - 2..], texts(&again)[NOTES_MAX - 2..]);
@@ -187,17 +223,33 @@ mod tests {
         let (path, a) = (folder.path().join("notes"), NodeName::parse("a").unwrap());
         let notes = Notes::open(folder.path()).unwrap();
         for unit in 1..=5 * NOTES_MAX as u64 {
-            notes.apply(Sequence(unit), &a, (unit, "x".to_owned()));
+            notes.apply((Sequence(unit), 0), &a, (unit, "x".to_owned()));
             notes.write().unwrap();
         }
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.lines().count() <= 2 * NOTES_MAX);
         std::fs::write(&path, text.strip_suffix("}}\n").unwrap()).unwrap();
         let torn = Notes::open(folder.path()).unwrap();
-        torn.apply(Sequence(9_000), &a, (9_000, "behind".to_owned()));
+        torn.apply((Sequence(9_000), 0), &a, (9_000, "behind".to_owned()));
         torn.write().unwrap();
         let again = Notes::open(folder.path()).unwrap();
         assert_eq!(texts(&again), texts(&torn));
         assert_eq!(texts(&again).pop().unwrap().1, "behind");
+    }
+
+    #[test]
+    fn note_that_was_let_go_does_not_come_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let [a, b] = ["a", "b"].map(|name| NodeName::parse(name).unwrap());
+        let notes = Notes::open(folder.path()).unwrap();
+        for id in 1..=NOTES_MAX as u64 + 20 {
+            notes.apply((Sequence(id), 0), &a, (id, format!("a {id}")));
+        }
+        let before = texts(&notes);
+        assert_eq!(before[0].1, "a 21");
+        notes.apply((Sequence(1_000), 0), &a, (5, "a 5".to_owned()));
+        assert_eq!(texts(&notes), before);
+        notes.apply((Sequence(1_000), 1), &b, (5, "b 5".to_owned()));
+        assert_eq!(texts(&notes).pop().unwrap(), (1_000 * 512 + 1, "b 5".to_owned()));
     }
 }

@@ -1,5 +1,7 @@
 //! What this node tells the others, and what they told.
 
+use std::sync::Arc;
+
 use super::cluster_queue::ClusterQueue;
 use super::node::NodeName;
 use super::notes::{NOTE_BYTES_MAX, SharedNote};
@@ -19,7 +21,7 @@ impl ClusterQueue {
     }
 
     /// The notes of all nodes, the newest 500, the oldest first.
-    pub fn notes(&self) -> Vec<SharedNote> {
+    pub fn notes(&self) -> Vec<Arc<SharedNote>> {
         self.node.notes.list()
     }
 

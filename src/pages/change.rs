@@ -60,7 +60,6 @@ pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiErro
         | Page::Config
         | Page::Log => return Err(ApiError::NotFound("nothing is changed there".into())),
     };
-    api.until_shared().await;
     let newest = api.newest_action();
     let sign = if back.contains('?') { '&' } else { '?' };
     Ok(Answer::SeeOther(format!("{back}{sign}done={newest}")))

@@ -76,7 +76,7 @@ impl Frame {
         json: impl Into<String>,
     ) -> Self {
         let now = api.now();
-        let done = fields.number("done").and_then(|number| api.action(number)).map(|action| Done {
+        let done = fields.get("done").and_then(|name| api.action_called(name)).map(|action| Done {
             sign: if action.is_done { Sign::Ok } else { Sign::Bad },
             text: Ticked::new(&format!("{}: {}", action.action, action.result), 220),
             detail: Ticked::new(&action.target, 200),

@@ -43,7 +43,7 @@ pub(super) struct HandlerRow {
     pub(super) next_step: NextStep,
     pub(super) is_configured: bool,
     /// The gateway that delivers to it, where that is another one, and when it told how it does.
-    pub(super) told_by: Option<(String, When)>,
+    pub(super) reported_by: Option<(String, When)>,
 }
 
 /// A pause in words.
@@ -129,8 +129,8 @@ impl HandlerRow {
             pause: handler.pause.as_ref().map(|pause| PauseLine::new(pause, now)),
             next_step: NextStep::of(handler, is_in_trouble),
             is_configured: handler.kind.is_some(),
-            told_by: handler
-                .told_by
+            reported_by: handler
+                .reported_by
                 .as_ref()
                 .map(|by| (by.node.to_string(), When::ago(by.at, now))),
             name,

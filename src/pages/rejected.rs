@@ -40,6 +40,7 @@ struct RejectedPage {
     refused: Vec<RefusedLine>,
     /// What other gateways told that share the log.
     others: Vec<OnOther>,
+    n_more_others: usize,
 }
 
 /// Requests to one source that were turned down for one reason.
@@ -119,6 +120,7 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
     let said = said.into_iter().filter_map(|(name, value)| Some((name, value?)));
     let json = address("/api/v1/rejected", said);
     let frame = Frame::new(api, &status, fields, viewer, Here::Rejected, heading.as_str(), json);
+    let (others, n_more_others) = rejected_elsewhere::of_others(api, now);
     rendered(&RejectedPage {
         frame,
         heading,
@@ -127,7 +129,8 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
         groups,
         n_more,
         refused,
-        others: rejected_elsewhere::of_others(api, now),
+        others,
+        n_more_others,
     })
 }
 

@@ -2,8 +2,9 @@
 
 use super::widgets::{Ticked, When};
 use super::words::{self, Room};
-use crate::api::{Api, ToldRefused, ToldRejected, ToldView};
+use crate::api::{Api, NodeReportView, ReportedRefused, ReportedRejected};
 use crate::clock::Timestamp;
+use crate::event::SourceName;
 
 /// Gateways that are shown, and bytes of strangers' text of all of them.
 const NODES_MAX: usize = 8;
@@ -26,6 +27,8 @@ pub(super) struct RejectedThere {
     pub(super) number: u64,
     pub(super) at: When,
     pub(super) source: String,
+    /// Whether it has a page here.
+    pub(super) is_source_here: bool,
     pub(super) client: String,
     pub(super) what: String,
     pub(super) reason: String,
@@ -41,37 +44,58 @@ pub(super) struct RefusedLine {
     pub(super) last: When,
 }
 
-/// All that told of any.
-pub(super) fn of_others(api: &Api, now: Timestamp) -> Vec<OnOther> {
+/// Those that told of any, and how many more there are.
+pub(super) fn of_others(api: &Api, now: Timestamp) -> (Vec<OnOther>, usize) {
+    let mut told = api.node_reports();
+    told.retain(|NodeReportView { report, .. }| {
+        !(report.rejected.is_empty() && report.refused.is_empty())
+    });
+    let n_more = told.len().saturating_sub(NODES_MAX);
+    let here = api.sources();
+    let is_here = |source: &SourceName| here.iter().any(|one| one.name == *source);
     let mut room = Room::new(ROOM);
-    let told = api.told().into_iter().take(NODES_MAX);
-    let others = told.map(|told| of_other(&told, now, &mut room));
-    others.filter(|one| !(one.rejected.is_empty() && one.refused.is_empty())).collect()
+    let others = told.iter().take(NODES_MAX);
+    (others.map(|told| of_other(told, &is_here, now, &mut room)).collect(), n_more)
 }
 
-fn of_other(told: &ToldView, now: Timestamp, room: &mut Room) -> OnOther {
-    let ToldView { node, at, report } = told;
+fn of_other(
+    told: &NodeReportView,
+    is_here: &dyn Fn(&SourceName) -> bool,
+    now: Timestamp,
+    room: &mut Room,
+) -> OnOther {
+    let NodeReportView { node, at, report } = told;
     OnOther {
         node: node.to_string(),
         at: When::ago(*at, now),
         count: words::counted(report.n_rejected, "rejected request is", "rejected requests are"),
-        rejected: report.rejected.iter().map(|one| rejected(one, now, room)).collect(),
+        rejected: report
+            .rejected
+            .iter()
+            .map(|one| rejected(one, is_here(&one.source), now, room))
+            .collect(),
         refused: report.refused.iter().map(|one| refused(one, now, room)).collect(),
     }
 }
 
-fn rejected(one: &ToldRejected, now: Timestamp, room: &mut Room) -> RejectedThere {
+fn rejected(
+    one: &ReportedRejected,
+    is_source_here: bool,
+    now: Timestamp,
+    room: &mut Room,
+) -> RejectedThere {
     RejectedThere {
         number: one.number,
         at: When::ago(one.received_at, now),
         source: one.source.to_string(),
+        is_source_here,
         client: one.client.map(|client| client.to_string()).unwrap_or_default(),
         what: room.shown(&one.what, 120),
         reason: room.shown(&one.reason, 160),
     }
 }
 
-fn refused(one: &ToldRefused, now: Timestamp, room: &mut Room) -> RefusedLine {
+fn refused(one: &ReportedRefused, now: Timestamp, room: &mut Room) -> RefusedLine {
     RefusedLine {
         status: one.status.map(|status| status.to_string()).unwrap_or_default(),
         path: one.path.as_deref().map(|path| room.shown(path, 100)).unwrap_or_default(),

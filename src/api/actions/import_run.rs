@@ -57,9 +57,7 @@ impl Actions {
         let goes_on = |run: &ImportRun| {
             run.line.actor == part.actor
                 && at.since(run.last_at) <= IMPORT_GAP
-                // In a shared log it has its place under the same name, however many came since.
-                && (self.shared.is_some()
-                    || kept.actions.iter().any(|one| one.number == run.line.number))
+                && kept.actions.iter().any(|one| one.is_line_of(&run.line))
         };
         let begun = kept.import.as_ref().filter(|run| goes_on(run)).cloned();
         let is_new = begun.is_none();
@@ -75,14 +73,13 @@ impl Actions {
         run.n_events += n_events;
         run.n_new += n_new;
         run.line.result = run.sum();
-        let number = run.line.number;
+        let is_sharing = kept.is_sharing;
         if is_new {
             run.line.number = self.add_to(&mut kept, run.line.clone());
-        } else if let Some(begun) = kept.actions.iter_mut().find(|one| one.number == number) {
-            begun.result.clone_from(&run.line.result);
-            self.keep(&mut kept, number);
-        } else {
-            self.push(&mut kept, run.line.clone());
+        } else if let Some(begun) = kept.actions.iter_mut().find(|one| one.is_line_of(&run.line)) {
+            begun.action.result.clone_from(&run.line.result);
+            begun.is_unshared = is_sharing;
+            self.keep(&mut kept, run.line.number);
         }
         kept.import = Some(run);
     }

@@ -1,153 +1,160 @@
 //! The action log of several gateways: each action goes into the log that they share, and every one of them shows
-//! all. Until the log has it, it is in the file and shown by its own gateway only.
+//! all. The file of each holds its own, whatever becomes of that log, with a mark of what it does not have yet.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::{ActionView, Actions};
+use super::{ActionView, Actions, StoredAction};
 use crate::api::{ActedOn, Api};
-use crate::cluster::{ClusterQueue, NOTE_BYTES_MAX, NodeName};
-use crate::files;
+use crate::cluster::{ClusterQueue, NOTE_BYTES_MAX, NodeName, SharedNote};
 use crate::queue::QueueError;
+use crate::sync::lock;
 
-/// How long an answer waits for the shared log to have what was done.
-const SHARED_WITHIN: Duration = Duration::from_secs(2);
 /// How long after a refusal it is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// So many are forwarded before the file is written without them; one that comes again is known.
-const FORGOTTEN_AT_ONCE: usize = 64;
 
-/// The log of all, and the bell of what waits for it.
+/// The log of all, and who waits for something to put there.
 #[derive(Debug)]
 pub(super) struct SharedActions {
     cluster: Arc<ClusterQueue>,
-    /// Counts up with each change of what waits.
+    /// Counts up with each change of the own ones.
     changed: watch::Sender<u64>,
+    parsed: Mutex<ParsedNotes>,
 }
 
+/// What the shared log has, by its number there, with the text that it was read from.
+type ParsedNotes = BTreeMap<u64, (Arc<SharedNote>, Option<StoredAction>)>;
+
 impl SharedActions {
-    pub(super) fn ring(&self) {
+    pub(super) fn notify(&self) {
         self.changed.send_modify(|n_changes| *n_changes += 1);
     }
 
-    /// Those of all gateways, then those that only this one has; numbered as they would be now.
-    pub(super) fn with(&self, waiting: Vec<ActionView>) -> Vec<ActionView> {
-        let own = self.cluster.name();
+    pub(super) fn node(&self) -> &NodeName {
+        self.cluster.name()
+    }
+
+    /// Those of all gateways, where `own` are this one's, the oldest first.
+    pub(super) fn with(&self, own: Vec<StoredAction>) -> Vec<StoredAction> {
         let notes = self.cluster.notes();
-        let next = notes.last().map_or(1, |last| last.number.saturating_add(1));
-        // What goes on is in the log as it was, and newer here.
-        let mut newer: BTreeMap<u64, ActionView> =
-            waiting.iter().map(|action| (id(action), action.clone())).collect();
-        let mut all: Vec<ActionView> = Vec::with_capacity(notes.len() + waiting.len());
+        let mut parsed = lock(&self.parsed);
+        // Each text is read once, and forgotten with the log's.
+        let mut before = std::mem::take(&mut *parsed);
         for note in notes {
-            let here = if note.node == *own { newer.remove(&note.id) } else { None };
-            let Some(action) = here.or_else(|| serde_json::from_str(&note.text).ok()) else {
-                continue;
-            };
-            all.push(of_node(action, note.number, &note.node));
+            let known = before.remove(&note.number).filter(|(text, _)| Arc::ptr_eq(text, &note));
+            parsed.insert(note.number, known.unwrap_or_else(|| (Arc::clone(&note), read(&note))));
         }
-        let rest = waiting.into_iter().filter(|action| newer.contains_key(&id(action)));
-        let numbers = next..;
-        all.extend(numbers.zip(rest).map(|(number, action)| of_node(action, number, own)));
-        all
+        let shared = parsed.values().filter_map(|(_, action)| action.clone()).collect();
+        drop(parsed);
+        merged(self.node(), own, shared)
     }
 }
 
-fn of_node(action: ActionView, number: u64, node: &NodeName) -> ActionView {
-    ActionView { number, node: Some(node.clone()), ..action }
+fn read(note: &SharedNote) -> Option<StoredAction> {
+    let action: ActionView = serde_json::from_str(&note.text).ok()?;
+    let action = ActionView { number: note.number, node: Some(note.node.clone()), ..action };
+    Some(StoredAction { action, id: note.id, is_unshared: false })
 }
 
-/// What an action is called in the shared log: numbers begin anew with the file, and never within a millisecond.
-fn id(action: &ActionView) -> u64 {
-    (action.at.as_millis().cast_unsigned() << 16) | (action.number & 0xffff)
+/// The own ones as they are here, with the number of the shared log where that has them, and those of the others, by
+/// time: a log that has lost some, or is another one, takes none of the own ones away.
+fn merged(node: &NodeName, own: Vec<StoredAction>, shared: Vec<StoredAction>) -> Vec<StoredAction> {
+    let mut all = own;
+    for one in &mut all {
+        one.action.node = Some(node.clone());
+    }
+    let places: BTreeMap<u64, usize> =
+        all.iter().enumerate().map(|(place, one)| (one.id, place)).collect();
+    for one in shared {
+        let is_own = one.action.node.as_ref() == Some(node);
+        let place = places.get(&one.id).filter(|_| is_own);
+        match place.and_then(|place| all.get_mut(*place)) {
+            Some(here) => here.action.number = one.action.number,
+            None => all.push(one),
+        }
+    }
+    all.sort_by_key(|one| (one.action.at, one.action.number));
+    all
 }
 
 /// As the shared log has it: without the filter that it was for where that is as long as none is in earnest.
-fn text(action: &ActionView) -> String {
-    let text = |action: &ActionView| serde_json::to_string(action).unwrap_or_default();
-    let whole = text(action);
-    if whole.len() <= NOTE_BYTES_MAX {
-        return whole;
-    }
-    text(&ActionView { about: ActedOn::default(), ..action.clone() })
+/// `None` = it is too long even so.
+fn text(action: &ActionView) -> Option<String> {
+    let text = |action: &ActionView| {
+        let text = serde_json::to_string(action).ok();
+        text.filter(|text| text.len() <= NOTE_BYTES_MAX)
+    };
+    text(action).or_else(|| text(&ActionView { about: ActedOn::default(), ..action.clone() }))
 }
 
 impl Actions {
-    /// The action log of all gateways that share `cluster`'s log, where there is one: what the file holds is not
-    /// there yet then, also what this gateway noted before it shared one.
+    /// The action log of all gateways that share `cluster`'s log, where there is one.
     pub fn open_shared(path: PathBuf, cluster: Option<Arc<ClusterQueue>>) -> Self {
-        let shared =
-            cluster.map(|cluster| SharedActions { cluster, changed: watch::Sender::new(0) });
-        Self { shared, ..Self::open(path) }
+        let (changed, parsed) = (watch::Sender::new(0), Mutex::default());
+        let shared = cluster.map(|cluster| SharedActions { cluster, changed, parsed });
+        let actions = Self { shared, ..Self::open(path) };
+        actions.kept().is_sharing = actions.shared.is_some();
+        actions
     }
 
-    /// The oldest one that the shared log does not have.
-    fn waiting(&self) -> Option<ActionView> {
-        self.kept().actions.front().cloned()
+    /// The oldest one that the shared log is still to get, and its text there. What can never get there is left
+    /// out, so that what comes behind it does.
+    fn next_to_share(&self) -> Option<(StoredAction, String)> {
+        loop {
+            let next = self.kept().actions.iter().find(|one| one.is_unshared).cloned()?;
+            if let Some(text) = text(&next.action) {
+                return Some((next, text));
+            }
+            warn!(action = next.action.action, "An action is too long for the other gateways");
+            self.mark_shared(&next);
+        }
+    }
+
+    /// The shared log has it, unless it has gone on since.
+    fn mark_shared(&self, action: &StoredAction) {
+        let kept = &mut *self.kept();
+        if let Some(here) = kept.actions.iter_mut().find(|one| *one == action) {
+            here.is_unshared = false;
+            self.keep(kept, action.action.number);
+        }
     }
 
     /// Puts each action into the shared log, without an end.
     async fn share(&self, shared: &SharedActions) {
         let mut changed = shared.changed.subscribe();
-        let mut n_told = 0;
+        let mut is_outage_logged = false;
         loop {
             changed.borrow_and_update();
-            let Some(action) = self.waiting() else {
+            let Some((action, text)) = self.next_to_share() else {
                 // An error means that the log is gone.
                 if changed.changed().await.is_err() {
                     return;
                 }
                 continue;
             };
-            match shared.cluster.note(id(&action), text(&action)).await {
+            match shared.cluster.note(action.id, text).await {
                 Ok(()) => {
-                    n_told += 1;
-                    self.forget(&action, n_told % FORGOTTEN_AT_ONCE == 0);
-                    shared.ring();
+                    is_outage_logged = false;
+                    self.mark_shared(&action);
                 }
                 Err(QueueError::Closed) => return,
-                Err(_) => tokio::time::sleep(AGAIN).await,
+                Err(err) => {
+                    if !std::mem::replace(&mut is_outage_logged, true) {
+                        warn!(error = %err, "Actions do not get into the shared log; it is tried each second");
+                    }
+                    tokio::time::sleep(AGAIN).await;
+                }
             }
         }
     }
-
-    /// The shared log has it, unless it has gone on since.
-    fn forget(&self, action: &ActionView, is_time: bool) {
-        let kept = &mut *self.kept();
-        if kept.actions.front() == Some(action) {
-            kept.actions.pop_front();
-        }
-        if !(is_time || kept.actions.is_empty()) {
-            return;
-        }
-        let Some(path) = &self.path else { return };
-        match written(&kept.actions).and_then(|lines| files::replace(path, lines)) {
-            Ok(()) => kept.n_lines = kept.actions.len(),
-            Err(err) => warn!(error = %err, "The action log cannot be written"),
-        }
-    }
-}
-
-fn written(actions: &VecDeque<ActionView>) -> std::io::Result<String> {
-    let line = |action| serde_json::to_string(action).map(|line| line + "\n");
-    Ok(actions.iter().map(line).collect::<Result<String, _>>()?)
 }
 
 impl Api {
-    /// The number of what was done last on this gateway; 0 = nothing was.
-    pub fn newest_action(&self) -> u64 {
-        let Some(actions) = self.server.as_ref().map(|server| &server.actions) else { return 0 };
-        let own = actions.shared.as_ref().map(|shared| shared.cluster.name());
-        let all = actions.all();
-        let newest = all.iter().rev().find(|action| action.node.as_ref() == own);
-        newest.map_or(0, |action| action.number)
-    }
-
     /// Puts what is done on this gateway into the log that several share, without an end; returns where there is no
     /// such log.
     pub async fn share_actions(&self) {
@@ -156,23 +163,84 @@ impl Api {
             server.actions.share(shared).await;
         }
     }
+}
 
-    /// Returns once the shared log has what was done until now, or does not have it soon: from then on its number
-    /// stays.
-    pub async fn until_shared(&self) {
-        let Some(actions) = self.server.as_ref().map(|server| &server.actions) else { return };
-        let Some(shared) = &actions.shared else { return };
-        let mut changed = shared.changed.subscribe();
-        // Looked at outside of the bell's own lock: who rings it holds the list.
-        let is_shared = async {
-            loop {
-                changed.borrow_and_update();
-                if actions.waiting().is_none() || changed.changed().await.is_err() {
-                    return;
-                }
-            }
+#[cfg(test)]
+mod tests {
+    use super::super::ActionsAsk;
+    use super::super::tests::action;
+    use super::*;
+    use crate::clock::Timestamp;
+
+    fn at(seconds: i64, target: &str) -> ActionView {
+        ActionView { at: Timestamp::from_millis(seconds * 1_000), ..action(target.to_owned()) }
+    }
+
+    fn targets(all: &[StoredAction]) -> Vec<&str> {
+        all.iter().map(|one| one.action.target.as_str()).collect()
+    }
+
+    #[test]
+    fn own_actions_stay_in_the_file_and_only_those_from_now_on_are_shared() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("actions");
+        // As an earlier version wrote it.
+        let old = ActionView { number: 7, ..at(10, "before it joined") };
+        std::fs::write(&path, serde_json::to_string(&old).unwrap() + "\n").unwrap();
+        let open = || {
+            let actions = Actions::open(path.clone());
+            actions.kept().is_sharing = true;
+            actions
         };
-        // Late is told on the page.
-        drop(tokio::time::timeout(SHARED_WITHIN, is_shared).await);
+        let actions = open();
+        assert_eq!(actions.next_to_share(), None);
+        assert_eq!(actions.add(at(30, "since")), 8);
+        let (next, _) = actions.next_to_share().unwrap();
+        assert_eq!(next.action.target, "since");
+        assert_eq!(open().next_to_share().unwrap().0, next, "after a restart");
+        actions.mark_shared(&next);
+        assert_eq!(actions.next_to_share(), None);
+        let again = open();
+        assert_eq!(again.next_to_share(), None);
+        assert_eq!(targets(&again.stored()), ["before it joined", "since"]);
+        // A clock that was put back makes no name that the log has seen.
+        again.add(at(20, "by another clock"));
+        assert!(again.next_to_share().unwrap().0.id > next.id);
+    }
+
+    #[test]
+    fn actions_of_all_gateways_stand_by_time_and_keep_their_names() {
+        let actions = Actions::none();
+        for (seconds, target) in [(10, "old"), (30, "lost by the log"), (40, "newest")] {
+            actions.kept().is_sharing = seconds > 10;
+            actions.add(at(seconds, target));
+        }
+        let [a, b] = ["a", "b"].map(|name| NodeName::parse(name).unwrap());
+        let own = actions.stored();
+        let note = |number: u64, node: &NodeName, id: u64, action: &ActionView| {
+            let text = text(action).unwrap();
+            read(&SharedNote { number, node: node.clone(), id, text }).unwrap()
+        };
+        let name = |all: &[StoredAction]| {
+            let newest = all.iter().find(|one| one.action.target == "newest").unwrap();
+            (newest.action.node.clone(), newest.id)
+        };
+        let of_b = note(512, &b, own[2].id, &at(20, "of b"));
+        let before = merged(&a, own.clone(), vec![of_b.clone()]);
+        let of_a = note(1_024, &a, own[2].id, &own[2].action);
+        let after = merged(&a, own.clone(), vec![of_b, of_a]);
+        assert_eq!(targets(&after), ["old", "of b", "lost by the log", "newest"]);
+        assert_eq!((targets(&before), name(&before)), (targets(&after), name(&after)));
+        assert_eq!(after.last().unwrap().action.number, 1_024);
+    }
+
+    #[test]
+    fn action_that_is_too_long_does_not_block_those_behind_it() {
+        let actions = Actions::none();
+        actions.kept().is_sharing = true;
+        actions.add(ActionView { action: "x".repeat(NOTE_BYTES_MAX), ..at(1, "long") });
+        actions.add(at(2, "behind"));
+        assert_eq!(actions.next_to_share().unwrap().0.action.target, "behind");
+        assert_eq!(actions.list(&ActionsAsk::default()).actions.len(), 2);
     }
 }

@@ -62,12 +62,12 @@ pub struct HandlerView {
     /// Where another gateway that shares the log delivers to it: who told how it does, and when. Nothing = what is
     /// said of its calls is what this gateway knows.
     #[serde(default)]
-    pub told_by: Option<ToldBy>,
+    pub reported_by: Option<ReportedBy>,
 }
 
 /// Who told how a handler does, and when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ToldBy {
+pub struct ReportedBy {
     pub node: NodeName,
     /// By its clock.
     pub at: Timestamp,
@@ -185,6 +185,6 @@ fn handler(
         given_up_at: None,
         last_error: None,
         last_success_at: None,
-        told_by: None,
+        reported_by: None,
     }
 }

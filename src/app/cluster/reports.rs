@@ -6,28 +6,35 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::super::control::Server;
-use crate::api::Api;
+use crate::api::{Api, NodeReport};
 
 /// How often at most. Strangers cause most of what is told: with [`crate::cluster::REPORT_MAX`] they cause at most
 /// 0.8 KB/s of each gateway, however many requests they send.
 const EVERY: Duration = Duration::from_secs(10);
 
+/// After so many rounds what changes with every delivery is told too: calls that are under way, and when the newest
+/// was made.
+const ROUNDS_MAX: u32 = 6;
+
 /// Tells it, until `stop`.
 pub(in super::super) async fn tell(server: Arc<Server>, api: Api, stop: CancellationToken) {
     let Some(log) = server.handlers.pauses().shared() else { return };
-    let mut told = None;
+    let (mut told, mut n_rounds) = (None, 0);
     loop {
         // Those that began since know of nothing that was told before.
-        let news = (api.report(), log.n_sessions());
+        let report = api.report();
+        let news = (report.clone().map(NodeReport::without_deliveries), log.n_sessions());
+        n_rounds += 1;
         if log.is_log_there()
-            && told.as_ref() != Some(&news)
-            && let Some(report) = news.0.clone()
+            && (n_rounds >= ROUNDS_MAX || told.as_ref().is_none_or(|(before, _)| *before != news))
+            && let Some(text) = report.and_then(NodeReport::text)
+            && told.as_ref().is_none_or(|before| *before != (news.clone(), text.clone()))
         {
             let is_told = tokio::select! {
                 () = stop.cancelled() => return,
-                is_told = log.report(report) => is_told.is_ok(),
+                is_told = log.report(text.clone()) => is_told.is_ok(),
             };
-            told = is_told.then_some(news);
+            (told, n_rounds) = (is_told.then_some((news, text)), 0);
         }
         tokio::select! {
             () = stop.cancelled() => return,

@@ -22,10 +22,11 @@ const BATCH_MAX: usize = 1_000;
 const ASK_AGAIN: usize = 15;
 /// How long a question may be without the beginning of its answer before another one is asked beside it: what went
 /// to a server that was killed a moment ago, or hangs, is lost without a word, and a gateway stood still for 4 s then.
+/// Each wait is twice as long as the one before.
 const ASK_NEXT: Duration = Duration::from_millis(300);
-/// How many questions wait for the first answer: where one of three servers hangs, the chance that all go to it is
-/// 1 in 59,049.
-const ASKED_MAX: usize = 10;
+/// How many questions wait for the first answer, which is waited for as long as the link may take: where one of three
+/// servers hangs, the chance that all go to it is 1 in 81.
+const ASKED_MAX: usize = 4;
 /// How long an answer that has begun may pause before it counts as broken off.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// The end of an answer of several messages.
@@ -131,24 +132,16 @@ async fn direct(
 ) -> Result<Vec<StoredUnit>, NatsFailure> {
     connection.until_connected().await;
     let subject = api.direct_subject();
-    let ask = json!({
-        "seq": from,
-        "next_by_subj": api.units,
-        "batch": BATCH_MAX,
-        "max_bytes": bytes.max(1),
-    });
-    let ask = Bytes::from(ask.to_string());
-    let mut asked = vec![question(connection, &subject, &ask).await?];
-    let (mut next, mut answers) = loop {
-        let may_ask = asked.len() < ASKED_MAX;
-        let answered = select_all(asked.iter_mut().map(Subscriber::next));
-        tokio::select! {
-            (message, which, _) = answered => break (message, asked.swap_remove(which)),
-            () = tokio::time::sleep(ASK_NEXT), if may_ask => {}
-        }
-        asked.push(question(connection, &subject, &ask).await?);
+    let ask = |batch: usize| {
+        let ask = json!({
+            "seq": from,
+            "next_by_subj": api.units,
+            "batch": batch,
+            "max_bytes": bytes.max(1),
+        });
+        Bytes::from(ask.to_string())
     };
-    drop(asked);
+    let (mut next, mut answers) = first_answer(connection, &subject, ask).await?;
     let mut units = Vec::new();
     while let Some(message) = next {
         match message.status.map(|status| status.as_u16()) {
@@ -170,6 +163,26 @@ async fn direct(
         };
     }
     Err(NatsFailure::Unavailable("the connection was closed".to_owned()))
+}
+
+/// The answer that begins first, and the rest of it. Later questions are for one unit: all answers but one are thrown
+/// away, and on a slow link the first may only be late.
+async fn first_answer(
+    connection: &NatsConnection,
+    subject: &str,
+    ask: impl Fn(usize) -> Bytes,
+) -> Result<(Option<Message>, Subscriber), NatsFailure> {
+    let mut asked = vec![question(connection, subject, &ask(BATCH_MAX)).await?];
+    let mut pause = ASK_NEXT;
+    loop {
+        let may_ask = asked.len() < ASKED_MAX;
+        let answered = select_all(asked.iter_mut().map(Subscriber::next));
+        tokio::select! {
+            (message, which, _) = answered => return Ok((message, asked.swap_remove(which))),
+            () = tokio::time::sleep(pause), if may_ask => pause *= 2,
+        }
+        asked.push(question(connection, subject, &ask(1)).await?);
+    }
 }
 
 /// Asks once; gives where the answer will come.

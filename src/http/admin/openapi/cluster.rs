@@ -4,23 +4,23 @@ use super::schemas::Field;
 
 /// As [`super::schemas::SCHEMAS`].
 pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
-    ("ClusterAnswer", &[("cluster", "Cluster?"), ("told", "[Told]")]),
-    ("Told", &[("node", "string"), ("at", "time"), ("report", "NodeReport")]),
+    ("ClusterAnswer", &[("cluster", "Cluster?"), ("reports", "[NodeReportView]")]),
+    ("NodeReportView", &[("node", "string"), ("at", "time"), ("report", "NodeReport")]),
     (
         "NodeReport",
         &[
-            ("handlers", "[ToldHandler]"),
+            ("handlers", "[ReportedHandler]"),
             ("n_rejected", "integer"),
-            ("rejected", "[ToldRejected]"),
-            ("refused", "[ToldRefused]"),
+            ("rejected", "[ReportedRejected]"),
+            ("refused", "[ReportedRefused]"),
             ("n_refused", "integer"),
         ],
     ),
     (
-        "ToldHandler",
+        "ReportedHandler",
         &[
             ("name", "string"),
-            ("state", "string"),
+            ("state", "string?"),
             ("reason", "string?"),
             ("in_flight", "integer"),
             ("failing_since", "time?"),
@@ -33,7 +33,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
         ],
     ),
     (
-        "ToldRejected",
+        "ReportedRejected",
         &[
             ("number", "integer"),
             ("received_at", "time"),
@@ -44,7 +44,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
         ],
     ),
     (
-        "ToldRefused",
+        "ReportedRefused",
         &[
             ("status", "integer?"),
             ("path", "string?"),
@@ -53,7 +53,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("last_at", "time"),
         ],
     ),
-    ("ToldBy", &[("node", "string"), ("at", "time")]),
+    ("ReportedBy", &[("node", "string"), ("at", "time")]),
     (
         "Cluster",
         &[

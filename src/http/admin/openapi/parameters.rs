@@ -59,7 +59,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("ActionsAsk", "actor", "Only what was changed from there."),
     ("ActionsAsk", "action", "Only what is called so: `redrive`, `pause`, `reload`, …"),
     ("ActionsAsk", "target", "Only those with this text in what they were for."),
-    ("ActionsAsk", "before", "Only numbers before this one."),
+    ("ActionsAsk", "before", "Only what comes behind the one with this number, newest first."),
     ("ActionsAsk", "limit", "At most this many; 50 where it is left out."),
     ("ExportAsk", "after", "Only positions after this one."),
     ("ExportAsk", "limit", "At most this many, and 1,000; 50 where it is left out."),

@@ -191,7 +191,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("given_up_at", "time?"),
             ("last_error", "any?"),
             ("last_success_at", "time?"),
-            ("told_by", "ToldBy?"),
+            ("reported_by", "ReportedBy?"),
         ],
     ),
     (

@@ -24,20 +24,18 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Number, gateway and kind of each action, the oldest first.
-fn actions(node: &Served) -> Vec<(u64, String, String)> {
+/// Gateway and kind of each action, the oldest first.
+fn actions(node: &Served) -> Vec<(String, String)> {
     let listed = node.ask("GET", "/api/v1/actions").json();
     let one = |action: &Value| {
         let text = |name: &str| action[name].as_str().unwrap_or("none").to_owned();
-        (action["number"].as_u64().unwrap(), text("node"), text("action"))
+        (text("node"), text("action"))
     };
     listed.as_array().unwrap().iter().rev().map(one).collect()
 }
 
-fn done(all: &[(u64, &str, &str)]) -> Vec<(u64, String, String)> {
-    let owned = |(number, node, action): &(u64, &str, &str)| {
-        (*number, (*node).to_owned(), (*action).to_owned())
-    };
+fn done(all: &[(&str, &str)]) -> Vec<(String, String)> {
+    let owned = |(node, action): &(&str, &str)| ((*node).to_owned(), (*action).to_owned());
     all.iter().map(owned).collect()
 }
 
@@ -48,7 +46,7 @@ fn what_is_done_on_one_gateway_is_in_the_action_log_of_all() {
     let [a, b] = cluster.start_pair();
     cluster.run("a", &["handlers", "pause", "app", "--reason", "a move"]);
     cluster.run("b", &["handlers", "resume", "app"]);
-    let expected = done(&[(1, "a", "pause"), (2, "b", "resume")]);
+    let expected = done(&[("a", "pause"), ("b", "resume")]);
     for node in [&a, &b] {
         wait_until("both have both", || actions(node) == expected);
         let page = node.ask("GET", "/log").text();
@@ -59,7 +57,7 @@ fn what_is_done_on_one_gateway_is_in_the_action_log_of_all() {
     cluster.server.crash();
     Cluster::wait_for_view(&a, |view| view["engine"]["up"] == false);
     cluster.run("a", &["reload"]);
-    let more = done(&[(1, "a", "pause"), (2, "b", "resume"), (3, "a", "reload")]);
+    let more = done(&[("a", "pause"), ("b", "resume"), ("a", "reload")]);
     assert_eq!((actions(&a), actions(&b)), (more.clone(), expected));
     a.kill();
     let a = cluster.start("a");
@@ -93,7 +91,7 @@ fn what_one_gateway_turns_down_is_shown_by_the_others_and_costs_the_log_little()
     let nodes = cluster.start_pair();
     send_unsigned(&nodes[0], 3);
     assert_eq!(wire::request(nodes[0].public(), "POST", "/hooks/hyvr", &[], b"{}").status, 404);
-    let told = || nodes[1].ask("GET", "/api/v1/cluster").json()["told"][0].clone();
+    let told = || nodes[1].ask("GET", "/api/v1/cluster").json()["reports"][0].clone();
     wait_until("b was told", || told()["report"]["n_rejected"] == 3);
     wait_until("b was told", || told()["report"]["n_refused"] == 1);
     assert_eq!(told()["node"], "a");
@@ -136,7 +134,7 @@ fn how_a_handler_does_is_known_on_the_gateway_that_does_not_call_it() {
     let view = || other.ask("GET", "/api/v1/handlers").json()[0].clone();
     let has_error = || view()["last_error"]["text"].as_str().is_some_and(|it| it.contains("503"));
     wait_until("the other one knows the error", has_error);
-    assert!(view()["told_by"]["node"].is_string(), "{}", view());
+    assert!(view()["reported_by"]["node"].is_string(), "{}", view());
     let page = other.ask("GET", "/handlers/app").text();
     assert!(page.contains("503") && page.contains("delivers to it, and told this"), "{page}");
     receiver.fail(false);
