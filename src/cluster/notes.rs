@@ -90,27 +90,27 @@ impl Notes {
     /// another text. A node's ids ascend, so that an older one that is not kept has been let go, and is not new.
     pub(super) fn apply(
         &self,
-        (unit, place): (Sequence, u64),
+        (Sequence(unit), place): (Sequence, u64),
         node: &NodeName,
         (id, text): (u64, String),
     ) {
         let kept = &mut *lock(&self.kept);
-        if unit.0 < kept.newest_unit {
+        if unit < kept.newest_unit {
             return;
         }
-        kept.newest_unit = unit.0;
+        kept.newest_unit = unit;
         let is_same = |line: &&mut NoteLine| line.note.id == id && line.note.node == *node;
         let number = if let Some(known) = kept.lines.iter_mut().rev().find(is_same) {
             let number = known.note.number;
             let changed = SharedNote { number, node: node.clone(), id, text };
-            *known = NoteLine { unit: unit.0, note: Arc::new(changed) };
+            *known = NoteLine { unit, note: Arc::new(changed) };
             number
         } else if kept.lines.iter().any(|line| line.note.node == *node && line.note.id > id) {
             return;
         } else {
-            let number = unit.0.saturating_mul(UNIT_NUMBERS).saturating_add(place);
+            let number = unit.saturating_mul(UNIT_NUMBERS).saturating_add(place);
             let added = SharedNote { number, node: node.clone(), id, text };
-            kept.lines.push_back(NoteLine { unit: unit.0, note: Arc::new(added) });
+            kept.lines.push_back(NoteLine { unit, note: Arc::new(added) });
             if kept.lines.len() > NOTES_MAX {
                 kept.lines.pop_front();
             }
