@@ -17,6 +17,28 @@ fn app(receiver: &BadServer, more: &str) -> Gateway {
     Gateway::with("", &rest)
 }
 
+/// One whose receiver says of three events that no other try is of use.
+fn app_that_gave_up_all() -> (BadServer, Gateway) {
+    let receiver = BadServer::start((0..3).map(|_| status(422)));
+    let gateway = app(&receiver, "");
+    for n in 0..3 {
+        gateway.send(format!("{{\"n\":{n}}}").as_bytes()).id();
+    }
+    gateway.wait_for_outcomes("app", "dead", 3);
+    (receiver, gateway)
+}
+
+/// The page as soon as it has `words`: a handler's state is told a moment after its deliveries.
+fn page_once(gateway: &Gateway, path: &str, words: &str) -> String {
+    let (mut page, mut n_looks) = (String::new(), 0);
+    while !page.contains(words) {
+        page = gateway.ask("GET", path, "").text();
+        n_looks += 1;
+        assert!(n_looks < 2_000, "{page}");
+    }
+    page
+}
+
 #[test]
 fn handler_is_paused_with_a_reason_and_resumed() {
     let Some(mut browser) = Browser::start() else { return };
@@ -184,18 +206,8 @@ fn overview_says_what_a_failing_handler_gave_up_where_nothing_waits() {
 /// the handler does no work.
 #[test]
 fn overview_and_handlers_name_a_handler_that_gives_up_all_that_it_gets() {
-    let receiver = BadServer::start((0..3).map(|_| status(422)));
-    let gateway = app(&receiver, "");
-    for n in 0..3 {
-        gateway.send(format!("{{\"n\":{n}}}").as_bytes()).id();
-    }
-    gateway.wait_for_outcomes("app", "dead", 3);
-    let (mut page, mut n_looks) = (String::new(), 0);
-    while !page.contains("app has delivered nothing since the start") {
-        page = gateway.ask("GET", "/", "").text();
-        n_looks += 1;
-        assert!(n_looks < 2_000, "{page}");
-    }
+    let (_receiver, gateway) = app_that_gave_up_all();
+    let page = page_once(&gateway, "/", "app has delivered nothing since the start");
     assert!(page.contains("its last 3 deliveries were given up: answered 422"), "{page}");
     assert!(page.contains("<a href=\"/dead?handler=app\">3 dead letters</a>"), "{page}");
     let handlers = gateway.ask("GET", "/handlers", "").text();
@@ -239,18 +251,8 @@ fn state_of_a_handler_is_above_its_buttons_on_a_phone() {
 
 #[test]
 fn handler_that_gave_up_all_leads_to_its_dead_letters_and_is_not_tried_with_nothing() {
-    let receiver = BadServer::start((0..3).map(|_| status(422)));
-    let gateway = app(&receiver, "");
-    for n in 0..3 {
-        gateway.send(format!("{{\"n\":{n}}}").as_bytes()).id();
-    }
-    gateway.wait_for_outcomes("app", "dead", 3);
-    let (mut page, mut n_looks) = (String::new(), 0);
-    while !page.contains("giving up") {
-        page = gateway.ask("GET", "/handlers/app", "").text();
-        n_looks += 1;
-        assert!(n_looks < 2_000, "{page}");
-    }
+    let (_receiver, gateway) = app_that_gave_up_all();
+    let page = page_once(&gateway, "/handlers/app", "giving up");
     assert!(page.contains("href=\"/dead?handler=app\">Redrive …"), "{page}");
     assert!(!page.contains("Try one now"), "{page}");
 }
