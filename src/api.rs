@@ -36,6 +36,7 @@ mod rates;
 mod refused;
 mod rejected;
 mod replay;
+mod replay_event;
 mod rollouts;
 mod search;
 mod surroundings;
@@ -50,9 +51,7 @@ pub use crate::text::error_chain;
 pub use acted_on::{ActedOn, ActionList, ListName};
 pub use actions::{ACTIONS_MAX, ActionView, Actions, ActionsAsk, Actor, ListedActions};
 pub use ask::{EventsAsk, ExportAsk, RejectedAsk, ReplayAsk};
-pub use control::{
-    ChangeCount, Control, Forgotten, Reloaded, Retried, Run, RunChanged, StoredEvent,
-};
+pub use control::{Control, Forgotten, Reloaded, Retried, Run, RunChanged, StoredEvent};
 pub use dead::{Changed, DeadGroup, DeadGroups, GROUPED_MAX, WINDOWS, normalised};
 pub use dead_ask::{DeadAsk, DeadSelection, GroupBy, RolloutAsk};
 pub use dead_list::{ChosenAsk, ChosenDead, ListedDead, OldestTypes};
@@ -71,6 +70,7 @@ pub use pause::{PauseAsk, PauseView};
 pub use rates::{HandlerRates, LatencyView, LevelsView, RatesView, Series, SourceRates};
 pub use rejected::{ExplainView, ListedRejected, RejectedView, ReleaseAsk};
 pub use replay::{ReplayRange, Replayed};
+pub use replay_event::ReplayedEvent;
 pub use rollouts::{
     LetGo, LetGoResult, ROLLOUT_STAGES, RolloutStage, RolloutState, RolloutStep, RolloutView,
     Rollouts,

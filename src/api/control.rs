@@ -123,13 +123,6 @@ pub struct Forgotten {
     pub forgotten: bool,
 }
 
-/// How many there were.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChangeCount {
-    /// That many.
-    pub count: u64,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredEvent {
     /// Its stable name.
@@ -143,4 +136,7 @@ pub struct Reloaded {
     pub changes: Vec<String>,
     /// Warnings about the configuration, one each.
     pub warnings: Vec<String>,
+    /// The file that it is read from, from the root on.
+    #[serde(default)]
+    pub file: String,
 }

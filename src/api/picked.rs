@@ -7,7 +7,7 @@ use crate::queue::DeadChange;
 use crate::text::counted;
 
 use super::acted_on::{ActedOn, ActionTarget};
-use super::{Api, ApiError, Changed};
+use super::{Api, ApiError, Changed, ReplayedEvent};
 
 impl Api {
     /// Makes these dead letters due again. One that is none any more counts as skipped.
@@ -35,12 +35,12 @@ impl Api {
         changed
     }
 
-    /// Makes these events due again, oldest first, for one handler or all; says for how many deliveries.
+    /// Makes these events due again, oldest first, for one handler or all.
     pub async fn replay_picked(
         &self,
         picked: &[EventId],
         handler: Option<&HandlerName>,
-    ) -> Result<u64, ApiError> {
+    ) -> Result<ReplayedEvent, ApiError> {
         let mut events = Vec::with_capacity(picked.len());
         for id in picked {
             events.extend(kept(self.get(*id).await)?.map(Arc::new));
@@ -54,7 +54,7 @@ impl Api {
             _ => ActedOn { handler: handler.cloned(), ..ActedOn::default() },
         };
         let target = ActionTarget::new(format!("{target} to {whom}"), about);
-        self.note("replay", target, &replayed, |count| counted(*count, "delivery", "deliveries"));
+        self.note("replay", target, &replayed, ReplayedEvent::words);
         replayed
     }
 }

@@ -1,6 +1,5 @@
-//! Delivering again what is settled: one event, or a range of them page by page. The caller asks
-//! for the pages, paces them and remembers how far they came; each page is durable once it is
-//! answered.
+//! Delivering again what is settled of a range of events, page by page. The caller asks for the pages,
+//! paces them and remembers how far they came; each page is durable once it is answered.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::event::{Event, EventId, HandlerName};
+use crate::event::{Event, HandlerName};
 use crate::queue::{EventQuery, TAKE_BYTES_MAX};
 use crate::text::counted;
 
@@ -140,51 +139,9 @@ impl ReplayRange {
 }
 
 impl Api {
-    /// Makes one event due again, for one handler or all that have a place, where they want it; says for
-    /// how many.
-    pub async fn replay(
-        &self,
-        id: EventId,
-        handler: Option<&HandlerName>,
-    ) -> Result<u64, ApiError> {
-        let event = Arc::new(self.get(id).await?);
-        let replayed = self.replay_event(&event, handler).await;
-        let whom = handler.map_or("every handler", HandlerName::as_str);
-        let about = ActedOn::event(id, handler);
-        let target = ActionTarget::new(format!("event {id} to {whom}"), about);
-        self.note("replay", target, &replayed, |count| counted(*count, "delivery", "deliveries"));
-        replayed
-    }
-
-    pub(super) async fn replay_all_of(
-        &self,
-        events: &[Arc<Event>],
-        handler: Option<&HandlerName>,
-    ) -> Result<u64, ApiError> {
-        let mut n_replayed = 0;
-        for event in events {
-            n_replayed += self.replay_event(event, handler).await?;
-        }
-        Ok(n_replayed)
-    }
-
-    async fn replay_event(
-        &self,
-        event: &Arc<Event>,
-        handler: Option<&HandlerName>,
-    ) -> Result<u64, ApiError> {
-        let mut n_replayed = 0;
-        for name in self.handlers_for(handler)? {
-            if self.is_wanted(&name, event) {
-                n_replayed += self.queue.replay(&name, &[event.position]).await?;
-            }
-        }
-        Ok(n_replayed)
-    }
-
     /// Whether a handler would be called with an event: to make it due again for one that would skip it
     /// changes nothing.
-    fn is_wanted(&self, handler: &HandlerName, event: &Arc<Event>) -> bool {
+    pub(super) fn is_wanted(&self, handler: &HandlerName, event: &Arc<Event>) -> bool {
         match &self.server {
             Some(server) => server.control.is_wanted(handler, event),
             None => self.policies.get(handler).is_none_or(|policy| policy.wants(event)),
@@ -311,7 +268,10 @@ impl Api {
     }
 
     /// One handler, or all that have a place.
-    fn handlers_for(&self, wanted: Option<&HandlerName>) -> Result<Vec<HandlerName>, ApiError> {
+    pub(super) fn handlers_for(
+        &self,
+        wanted: Option<&HandlerName>,
+    ) -> Result<Vec<HandlerName>, ApiError> {
         let known = self.queue.stats().handlers.into_iter().map(|(name, _)| name);
         let chosen: Vec<_> =
             known.filter(|name| wanted.is_none_or(|wanted| wanted == name)).collect();

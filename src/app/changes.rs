@@ -1,5 +1,7 @@
 //! What a reload changes: in the configuration, and in the secrets that it names.
 
+use std::path::Path;
+
 use super::handlers::Handlers;
 use crate::api::Reloaded;
 use crate::config::{self, Config};
@@ -10,6 +12,7 @@ use crate::settings::Report;
 pub(super) fn changes(
     (old, new): (&Config, &Config),
     warnings: &Report,
+    file: &Path,
     ingest: &Ingest,
     handlers: &Handlers,
 ) -> Reloaded {
@@ -25,6 +28,7 @@ pub(super) fn changes(
     Reloaded {
         changes: changes.chain(secrets_of_sources(new, ingest)).chain(handlers).collect(),
         warnings: warnings.collect(),
+        file: std::path::absolute(file).unwrap_or_default().display().to_string(),
     }
 }
 

@@ -390,7 +390,13 @@ impl Server {
     }
 
     fn changes_by(&self, config: &Config, warnings: &Report) -> Reloaded {
-        changes::changes((&self.config(), config), warnings, &self.ingest, &self.handlers)
+        changes::changes(
+            (&self.config(), config),
+            warnings,
+            &self.path,
+            &self.ingest,
+            &self.handlers,
+        )
     }
 
     fn load(&self) -> Result<(Config, Report), ApiError> {

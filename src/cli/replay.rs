@@ -11,7 +11,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::time::{Interval, MissedTickBehavior, timeout};
 
-use crate::api::{ChangeCount, ReplayAsk, ReplayRange, Replayed};
+use crate::api::{ReplayAsk, ReplayRange, Replayed, ReplayedEvent};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::event::{EventId, HandlerName};
@@ -81,7 +81,7 @@ async fn one(
     output: Output,
 ) -> Result<(), CliError> {
     let handler = options.handler.as_ref();
-    let deliveries = if options.dry_run {
+    let replayed = if options.dry_run {
         let position = via.show(id).await?.summary.position.0;
         let range = ReplayRange {
             handler: options.handler.as_ref().map(ToString::to_string),
@@ -91,23 +91,22 @@ async fn one(
             dry_run: true,
             ..ReplayRange::default()
         };
-        page(via, &range).await?.deliveries
+        let count = page(via, &range).await?.deliveries;
+        ReplayedEvent { count, unsettled: 0 }
     } else {
         match via {
             Via::Server(server) => {
                 let ask = ReplayAsk { handler: handler.map(ToString::to_string) };
-                let counted: ChangeCount =
-                    server.post(&format!("events/{id}/replay"), &ask).await?;
-                counted.count
+                server.post(&format!("events/{id}/replay"), &ask).await?
             }
             Via::Store(api) => api.replay(id, handler).await?,
         }
     };
-    if deliveries == 0 {
+    if replayed == ReplayedEvent::default() {
         let why = "no handler has a place in the log and wants it, or it has just been removed";
         return Err(CliError::Failed(format!("nothing is delivered again: {why}")));
     }
-    done(1, deliveries, options.dry_run, output)
+    done((1, replayed), options.dry_run, output)
 }
 
 async fn range(
@@ -146,7 +145,8 @@ async fn range(
             if !options.dry_run {
                 forget(&file)?;
             }
-            return done(progress.count, progress.deliveries, options.dry_run, output);
+            let replayed = ReplayedEvent { count: progress.deliveries, unsettled: 0 };
+            return done((progress.count, replayed), options.dry_run, output);
         }
         if !options.dry_run {
             save(&file, &progress)?;
@@ -331,16 +331,38 @@ fn stopped(progress: &ReplayProgress) -> CliError {
 struct ReplayDone {
     count: u64,
     deliveries: u64,
+    /// Of one event: those that stay as they are.
+    #[serde(skip_serializing_if = "is_zero")]
+    unsettled: u64,
     dry_run: bool,
 }
 
-fn done(count: u64, deliveries: u64, is_dry: bool, output: Output) -> Result<(), CliError> {
-    let answer = ReplayDone { count, deliveries, dry_run: is_dry };
-    output.one(&answer, |_| {
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+fn done(
+    (count, replayed): (u64, ReplayedEvent),
+    is_dry: bool,
+    output: Output,
+) -> Result<(), CliError> {
+    let ReplayedEvent { count: deliveries, unsettled } = replayed;
+    output.one(&ReplayDone { count, deliveries, unsettled, dry_run: is_dry }, |_| {
         let events = if count == 1 { "event" } else { "events" };
         let will = if is_dry { "would be" } else { "will be" };
-        let in_all = if deliveries == 1 { "delivery" } else { "deliveries" };
-        format!("{count} {events} {will} delivered again: {deliveries} {in_all} in all")
+        let in_all = counted(deliveries, "delivery", "deliveries");
+        let again = format!("{count} {events} {will} delivered again: {in_all} in all");
+        let stay = counted(unsettled, "delivery is", "deliveries are");
+        let left = format!(
+            "{stay} not settled yet and left as it was: `gatepost events show` says when the next try \
+             is, `gatepost handlers retry` makes it now"
+        );
+        match (deliveries, unsettled) {
+            (_, 0) => again,
+            (0, _) => left,
+            (_, _) => format!("{again}\n{left}"),
+        }
     })
 }
 

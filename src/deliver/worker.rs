@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use smallvec::SmallVec;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,7 @@ use super::breaker::BreakerChange;
 use super::call_outcome::{CallOutcome, HandlerHealth, Pause};
 use super::context::Context;
 use super::status::{Mode, Shared};
-use crate::event::{Delivery, OrderKey, Outcome, Settlement};
+use crate::event::{Delivery, OrderKey, Outcome, Position, Settlement};
 use crate::pace;
 use crate::queue::{Queue, QueueError, Subscription};
 
@@ -161,9 +162,13 @@ impl Worker<'_> {
 
     /// Settles what came of a call that was under way.
     async fn settle_ended(&mut self, outcome: CallOutcome) -> Result<(), QueueError> {
-        let ended = outcome.settlements.iter().map(|one| one.delivery.event.position);
+        let settlements = outcome.settlements.iter();
+        let ended: SmallVec<[Position; 4]> =
+            settlements.map(|one| one.delivery.event.position).collect();
+        // With its handler until it is settled: a replay that waits for the end of the call finds it so.
+        self.settle(outcome).await?;
         self.shared.calls.end(ended);
-        self.settle(outcome).await
+        Ok(())
     }
 
     /// Settles what came of a call, and lets the next deliveries of its keys go.

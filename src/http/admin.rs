@@ -45,7 +45,7 @@ pub use context::Admin;
 pub use gate::{Gate, Tokens};
 pub use lists::NEXT;
 
-use answers::{counted, json, notes, raw, ready, stored};
+use answers::{json, notes, raw, ready, stored};
 use context::{BODY_MAX, BODY_TIMEOUT};
 use error::{AdminError, COPY_ONLY};
 use gate::Caller;
@@ -263,7 +263,7 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, Ad
     match route {
         Route::EventReplay(id) => {
             let handler = parsed::<ReplayAsk>(body)?.handler()?;
-            Ok(counted(api.replay(id, handler.as_ref()).await?))
+            Ok(json(&api.replay(id, handler.as_ref()).await?))
         }
         Route::EventEdit(id) => Ok(json(&api.edit(id, parsed(body)?).await?)),
         Route::EventsReplay => Ok(json(&api.replay_page(asked(body, api)?).await?)),

@@ -5,7 +5,7 @@ use actix_web::http::{StatusCode, header};
 use serde::Serialize;
 use tracing::error;
 
-use crate::api::{Api, ChangeCount, HandlerView, StoredEvent};
+use crate::api::{Api, HandlerView, StoredEvent};
 use crate::event::EventId;
 use crate::http::problem::Problem;
 use crate::http::public::JSON;
@@ -24,10 +24,6 @@ pub(super) fn json(value: &impl Serialize) -> HttpResponse {
             Problem::Internal.response()
         }
     }
-}
-
-pub(super) fn counted(count: u64) -> HttpResponse {
-    json(&ChangeCount { count })
 }
 
 pub(super) fn stored(id: EventId) -> HttpResponse {

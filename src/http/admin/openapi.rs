@@ -62,7 +62,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "What a handler would do with an event; nothing is done.",
     ),
     get("/events/{id}/fixture", None, "Fixture", "One event as a test case, masked."),
-    post("/events/{id}/replay", Some("ReplayAsk"), "Count", "Delivers one event again."),
+    post("/events/{id}/replay", Some("ReplayAsk"), "ReplayedEvent", "Delivers one event again."),
     post(
         "/events/{id}/edit",
         Some("EditAsk"),

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::super::support::gateway::{Folder, signature};
 use super::super::support::program::{Served, command, printed, run};
 use super::super::support::wire;
-use super::verbs::{REFUSING, delivered, json, lines};
+use super::verbs::{REFUSING, delivered, json, lines, send};
 
 /// So many events that a replay of one a second is never done before the test is.
 const MANY: usize = 40;
@@ -349,5 +349,43 @@ fn a_replay_is_narrowed_by_time_type_and_handler() {
     assert_eq!(json(&folder, &["events", "replay", "--handler", "all"])["count"], 3);
     let served = Served::start(&folder);
     delivered(&folder, n_before + 3);
+    assert_eq!(served.stop(), Some(0));
+}
+
+/// A handler whose calls say that they began, and end once they are let.
+const SLOW: &str = "[handler.slow]\nretry = { min = \"1h\" }\n[handler.slow.command]\n\
+    run = [\"sh\", \"-c\", \"echo '\\\"called\\\"' >> said; read line < go; exit $line\"]\n";
+
+#[test]
+fn an_event_is_delivered_again_once_the_call_under_way_has_ended() {
+    let folder = Folder::new("", SLOW);
+    let go = folder.path().join("go");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &go, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    let end = |code: &str| std::fs::write(&go, format!("{code}\n")).unwrap();
+    let served = Served::start(&folder);
+    let id = send(&folder, &served, "hyvor", "comment.create");
+    lines(&folder, "said", 1);
+    let replay = ["events", "replay", &id, "--handler", "slow"];
+    let left = json(&folder, &replay);
+    assert_eq!((&left["deliveries"], &left["unsettled"]), (&0.into(), &1.into()), "after 10 s");
+    let child = begun(&folder, &replay);
+    end("0");
+    let told = printed(&child.wait_with_output().unwrap(), 0);
+    assert!(told.contains("1 delivery in all"), "{told}");
+    lines(&folder, "said", 2);
+
+    // It fails, and waits for an hour: that is said, and nothing is promised.
+    end("1");
+    let is_waiting = || {
+        let deliveries = json(&folder, &["events", "show", &id])["deliveries"].clone();
+        let mut deliveries = deliveries.as_array().unwrap().iter();
+        deliveries.any(|one| one["handler"] == "slow" && one["state"] == "retry")
+    };
+    while !is_waiting() {
+        std::thread::yield_now();
+    }
+    let told = printed(&run(&folder, &replay), 0);
+    assert!(told.contains("1 delivery is not settled yet"), "{told}");
+    assert_eq!(lines(&folder, "said", 2).len(), 2);
     assert_eq!(served.stop(), Some(0));
 }

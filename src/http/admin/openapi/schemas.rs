@@ -350,11 +350,11 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("is_last", "boolean"),
         ],
     ),
-    ("Count", &[("count", "integer")]),
+    ("ReplayedEvent", &[("count", "integer"), ("unsettled", "integer")]),
     ("Imported", &[("count", "integer"), ("other_ids", "[OtherId]")]),
     ("OtherId", &[("was", "id"), ("is", "id")]),
     ("Stored", &[("id", "id")]),
-    ("Reloaded", &[("changes", "[string]"), ("warnings", "[string]")]),
+    ("Reloaded", &[("changes", "[string]"), ("warnings", "[string]"), ("file", "string")]),
     (
         "Rates",
         &[("sources", "[any]"), ("handlers", "[any]"), ("ack", "Latency?"), ("levels", "any")],

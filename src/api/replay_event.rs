@@ -1,0 +1,135 @@
+//! Delivering one event again, or a few that were picked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::event::{Event, EventId, HandlerName, Position};
+use crate::queue::DeliveryState;
+use crate::text::counted;
+
+use super::acted_on::{ActedOn, ActionTarget};
+use super::{Api, ApiError};
+
+/// How long the calls that are under way are waited for, in all: what they come to is not known
+/// before. Most end within a second; a person waits for the answer.
+const CALL_WAIT: Duration = Duration::from_secs(10);
+/// How long a delivery that no call has begun with yet is waited for: its turn comes at once, or it stands
+/// behind many.
+const TURN_WAIT: Duration = Duration::from_secs(1);
+/// How often is looked meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// What became of an event that is to be delivered again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplayedEvent {
+    /// How many deliveries are made again.
+    pub count: u64,
+    /// How many stay as they are, since they are not settled: they are with their handler for long, wait
+    /// for their next try, or for their turn.
+    pub unsettled: u64,
+}
+
+impl ReplayedEvent {
+    fn add(&mut self, other: Self) {
+        self.count += other.count;
+        self.unsettled += other.unsettled;
+    }
+
+    /// In words, for the action log.
+    pub(super) fn words(&self) -> String {
+        let made = counted(self.count, "delivery", "deliveries");
+        match self.unsettled {
+            0 => made,
+            unsettled => format!("{made}, {unsettled} not settled yet"),
+        }
+    }
+}
+
+impl Api {
+    /// Makes one event due again, for one handler or all that have a place, where they want it. A call
+    /// that is under way is waited for, up to 10 s.
+    pub async fn replay(
+        &self,
+        id: EventId,
+        handler: Option<&HandlerName>,
+    ) -> Result<ReplayedEvent, ApiError> {
+        let event = Arc::new(self.get(id).await?);
+        let replayed = self.replay_all_of(&[event], handler).await;
+        let whom = handler.map_or("every handler", HandlerName::as_str);
+        let about = ActedOn::event(id, handler);
+        let target = ActionTarget::new(format!("event {id} to {whom}"), about);
+        self.note("replay", target, &replayed, ReplayedEvent::words);
+        replayed
+    }
+
+    pub(super) async fn replay_all_of(
+        &self,
+        events: &[Arc<Event>],
+        handler: Option<&HandlerName>,
+    ) -> Result<ReplayedEvent, ApiError> {
+        let began = Instant::now();
+        let mut replayed = ReplayedEvent::default();
+        for event in events {
+            replayed.add(self.replay_event(event, handler, began).await?);
+        }
+        Ok(replayed)
+    }
+
+    async fn replay_event(
+        &self,
+        event: &Arc<Event>,
+        handler: Option<&HandlerName>,
+        began: Instant,
+    ) -> Result<ReplayedEvent, ApiError> {
+        let mut replayed = ReplayedEvent::default();
+        for name in self.handlers_for(handler)? {
+            if !self.is_wanted(&name, event) {
+                continue;
+            }
+            if self.is_settled_soon(&name, event.position, began).await? {
+                replayed.count += self.queue.replay(&name, &[event.position]).await?;
+            } else {
+                replayed.unsettled += 1;
+            }
+        }
+        Ok(replayed)
+    }
+
+    /// Whether a delivery is settled, now or as soon as it can be. The queue leaves one that is not as it
+    /// is: an owner who asks for another just when the first is made would get none.
+    async fn is_settled_soon(
+        &self,
+        handler: &HandlerName,
+        position: Position,
+        began: Instant,
+    ) -> Result<bool, ApiError> {
+        loop {
+            let history = self.queue.history(position).await?;
+            let delivery = history.iter().find(|delivery| delivery.handler == *handler);
+            let Some(state) = delivery.map(|delivery| delivery.state) else { return Ok(true) };
+            let wait = match state {
+                DeliveryState::Delivered | DeliveryState::Skipped | DeliveryState::Dead => {
+                    return Ok(true);
+                }
+                _ if self.is_under_way(handler, position) => CALL_WAIT,
+                DeliveryState::Pending if self.server.is_some() => TURN_WAIT,
+                DeliveryState::Pending | DeliveryState::Retry | DeliveryState::Held => {
+                    return Ok(false);
+                }
+            };
+            if began.elapsed() >= wait {
+                return Ok(false);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn is_under_way(&self, handler: &HandlerName, position: Position) -> bool {
+        let handlers = self.server.iter().flat_map(|server| server.control.handlers());
+        let mut calls = handlers.filter(|one| one.name == *handler).map(|one| one.calls);
+        calls.any(|calls| calls.since(position).is_some())
+    }
+}
