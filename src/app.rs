@@ -64,7 +64,7 @@ pub use error::AppError;
 pub use insight::configured_sources;
 pub use orphans::{forgotten, left_behind_by};
 pub use parts::{OtherEnds, check_built, check_online, lower_thread_priority, open_queue};
-pub use places::{check_places, check_records};
+pub use places::{check_places, check_records, foreign_addresses, unwritable_places};
 pub use sandbox::Sandbox;
 pub use systemd::inherited;
 

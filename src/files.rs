@@ -7,6 +7,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, AtFlags};
+
 /// Where what is to stand at `path` is made before it is renamed.
 pub fn staging(path: &Path) -> PathBuf {
     let mut staging = path.as_os_str().to_owned();
@@ -65,6 +67,31 @@ pub fn user_name(uid: u32) -> String {
 pub fn owner_of(path: &Path) -> Option<String> {
     let found = path.ancestors().find_map(|one| std::fs::metadata(one).ok())?;
     Some(user_name(found.uid()))
+}
+
+/// Why `path` can be no folder: something else is there, or where one of the folders above it would be.
+pub fn no_folder_in(path: &Path) -> Option<String> {
+    // A link to nothing is there, and no folder can be made of it.
+    let there = path.ancestors().find(|place| place.symlink_metadata().is_ok())?;
+    if there.is_dir() {
+        return None;
+    }
+    let what = if there.is_symlink() { "is a link to no folder" } else { "is no folder" };
+    Some(format!("`{}` {what}", there.display()))
+}
+
+/// Why no file can be made or read at `path`: a folder is there, or there can be none for it.
+pub fn no_file_at(path: &Path) -> Option<String> {
+    if path.is_dir() {
+        return Some(format!("`{}` is a folder", path.display()));
+    }
+    path.parent().and_then(no_folder_in)
+}
+
+/// Whether this process may make files in `folder`.
+pub fn is_writable(folder: &Path) -> bool {
+    let needed = Access::WRITE_OK | Access::EXEC_OK;
+    rustix::fs::accessat(rustix::fs::CWD, folder, needed, AtFlags::EACCESS).is_ok()
 }
 
 /// Removes the file at `path`, where there is one.

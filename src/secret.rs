@@ -203,7 +203,10 @@ impl SecretRef {
     /// Whether [`SecretRef::resolve`] would succeed, found out without making or keeping anything.
     pub fn probe(&self) -> Result<(), SecretError> {
         match self {
-            Self::File { path, create: true } if !path.exists() => Ok(()),
+            Self::File { path, create: true } if !path.exists() => match files::no_file_at(path) {
+                Some(why) => Err(SecretError::NotCreated(path.clone(), std::io::Error::other(why))),
+                None => Ok(()),
+            },
             Self::Env(_) | Self::File { .. } | Self::Credential(_) => self.resolve().map(|_| ()),
         }
     }

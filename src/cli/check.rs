@@ -36,15 +36,7 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
         }
         None => {}
     }
-    for (key, message) in crate::app::check_places(&config) {
-        let help = "name another place, or move what is there";
-        report.fail(key, config.place_of(key), message, help);
-    }
-    if let Some(message) = crate::app::check_records(&config) {
-        let key = "admin.token";
-        let help = "move what is there, or name another folder for `token`".to_owned();
-        report.warn(key, config.place_of(key), "", message, help);
-    }
+    places(&config, &mut report);
     for (name, line) in crate::app::left_behind_by(&config) {
         report.warn(&format!("handler.{name}"), None, "", line, String::new());
     }
@@ -53,7 +45,7 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
         // A handler that cannot be built keeps no reload from being made. For programs there is one answer.
         if options.diff
             && !output.is_json()
-            && let Err(err) = diff(&config, output).await
+            && let Err(err) = diff((path, &config), output).await
         {
             note(&err.to_string())?;
         }
@@ -68,13 +60,37 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
         note_proxies(&config).await?;
     }
     if options.diff {
-        diff(&config, output).await?;
+        diff((path, &config), output).await?;
     }
     if let (Some(since), Some(new)) = (&options.against, &options.new) {
         refuse_itself(path, new)?;
         compare((since.at, new), &config, output).await?;
     }
     ends(problems.len())
+}
+
+/// Tells of what is in the way where things are to be made, and of addresses that are not here.
+fn places(config: &Config, report: &mut Report) {
+    for (key, message) in crate::app::check_places(config) {
+        let help = "name another place, or move what is there";
+        report.fail(key, config.place_of(key), message, help);
+    }
+    let mut warn = |key: &str, message, help: &str| {
+        report.warn(key, config.place_of(key), "", message, help.to_owned());
+    };
+    for (key, message) in crate::app::unwritable_places(config) {
+        let help =
+            "let `check` run as the user that `serve` runs as; if it does, name another place";
+        warn(key, message, help);
+    }
+    for (key, message) in crate::app::foreign_addresses(config) {
+        let help =
+            "on the machine that has it this is right; `0.0.0.0` and `[::]` are all of a machine's";
+        warn(key, message, help);
+    }
+    if let Some(message) = crate::app::check_records(config) {
+        warn("admin.token", message, "move what is there, or name another folder for `token`");
+    }
 }
 
 fn ends(n_problems: usize) -> Result<(), CliError> {
@@ -236,9 +252,19 @@ fn summary(config: &Config, report: &Report) -> String {
     )
 }
 
-/// What a reload would change in the running server, one line each, and what speaks against it.
-async fn diff(config: &Config, output: Output) -> Result<(), CliError> {
-    let reloaded: Reloaded = Server::require(config).await?.get("reload", &[]).await?;
+/// What a reload would change in the running server, one line each, and what speaks against it. Of another
+/// file than the server reads: what would change if it stood in that one's place.
+async fn diff((path, config): (&Path, &Config), output: Output) -> Result<(), CliError> {
+    let mut reloaded: Reloaded = Server::require(config).await?.get("reload", &[]).await?;
+    let place = |path: &Path| std::fs::canonicalize(path).ok();
+    let served = Path::new(&reloaded.file);
+    let is_other = place(served).is_some_and(|served| place(path) != Some(served));
+    if is_other {
+        let (before, _) = load(served).map_err(|report| refused(&report, output))?;
+        let changes = config::diff(&before, config);
+        reloaded.changes = changes.iter().map(ToString::to_string).collect();
+        reloaded.warnings.clear();
+    }
     if output.is_json() {
         return line(&json_text(&reloaded)?);
     }
@@ -248,5 +274,14 @@ async fn diff(config: &Config, output: Output) -> Result<(), CliError> {
     for warning in &reloaded.warnings {
         note(&format!("! {warning}"))?;
     }
-    if reloaded.changes.is_empty() { note("a reload would change nothing") } else { Ok(()) }
+    match (is_other, reloaded.changes.is_empty()) {
+        (true, false) => {
+            note(&format!("compared with `{}`, which the server reads", served.display()))
+        }
+        (true, true) => {
+            note(&format!("nothing differs from `{}`, which the server reads", served.display()))
+        }
+        (false, true) => note("a reload would change nothing"),
+        (false, false) => Ok(()),
+    }
 }

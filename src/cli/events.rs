@@ -209,9 +209,17 @@ async fn tail(
                 output::line(&tail_line(&event))?;
             }
         }
-        if !is_full {
-            // What was looked at and does not match is not looked at again.
-            after = after.max(last);
+        if is_full {
+            continue;
+        }
+        // What was looked at and does not match is not looked at again.
+        after = after.max(last);
+        if let Via::Store(api) = via {
+            // Nothing comes into a queue without a server, and none can start while it is held here.
+            api.close().await?;
+            note(&format!("no server is running; waiting for one behind position {after}"))?;
+            via = Via::Server(server_again(config).await?);
+        } else {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }

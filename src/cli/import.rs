@@ -39,7 +39,8 @@ pub(super) fn run(verb: &Import, path: &Path, output: Output) -> Result<(), CliE
     let text = imported.render();
     let folder = path.parent().unwrap_or(Path::new(""));
     let checked = config::check_text(&text, "the imported configuration", folder, None);
-    if checked.config.is_none() {
+    let refused = checked.config.is_none();
+    if refused && output.is_json() {
         return Err(CliError::Configuration(Box::new(checked.report)));
     }
     let mut notes = imported.notes();
@@ -51,7 +52,8 @@ pub(super) fn run(verb: &Import, path: &Path, output: Output) -> Result<(), CliE
     for one in &notes {
         note(&format!("! {one}"))?;
     }
-    Ok(())
+    // What is wrong in it is told by lines of what stands there now, to be mended by hand.
+    if refused { Err(CliError::Configuration(Box::new(checked.report))) } else { Ok(()) }
 }
 
 /// Writes the secrets, or says where they belong.

@@ -29,6 +29,7 @@ pub(super) fn name_homes(report: &mut Report) {
             .filter_map(|(path, _)| path.rsplit_once('.'))
             .filter(|(_, its_name)| *its_name == name)
             .map(|(home, _)| named_as_in(table, home))
+            .filter(|home| is_near(table, home))
             .collect();
         // What is meant for the same source or handler stands in one of its own tables.
         if homes.iter().any(|home| is_same_owner(table, home)) {
@@ -39,6 +40,15 @@ pub(super) fn name_homes(report: &mut Report) {
             problem.help = format!("`{name}` stands in `[{homes}]`; {}", problem.help);
         }
     }
+}
+
+/// Whether a key of `table` may have been meant for `home`: a section's own table, or one of the same section; of
+/// a source's or handler's inner tables only those that stand in the same one.
+fn is_near(table: &str, home: &str) -> bool {
+    let steps = |path: &str| path.split('.').count();
+    steps(home) <= 2
+        || is_same_owner(table, home)
+            && (steps(table) <= 2 || table.split('.').nth(2) == home.split('.').nth(2))
 }
 
 /// Whether both are tables of one source or handler.
@@ -76,6 +86,15 @@ mod tests {
             ("[handler.x]\nattempts = 5\n[handler.x.log]\n", "stands in `[handler.x.retry]`;"),
             ("[source.a]\nprovider = \"svix\"\nretry = \"1h\"\n", "stands in `[handler.NAME]`"),
             ("retention = \"7d\"\n", "`retention` stands in `[queue]`"),
+            // A column's `value` is nothing that a secret has.
+            (
+                "[source.a]\nprovider = \"svix\"\nsecrets = [{ value = \"x\" }]\n",
+                "= help: known here: ",
+            ),
+            (
+                "[handler.x.command]\nrun = [\"true\"]\nenv = { K = { value = \"x\" } }\n",
+                "= help: known here: ",
+            ),
         ] {
             let report = check_text(text, "config.toml", Path::new("/"), None).report;
             let said = report.render(ReportStyle::Plain);
@@ -96,6 +115,7 @@ mod tests {
             ("source", "[source.own]\nprovider = \"svix\"\n"),
             ("handler", "[handler.own.log]\n[handler.own]\n"),
             ("email", "[handler.own.email]\n"),
+            ("http", "[handler.own.http]\n"),
         ] {
             let advice = ADVICE.iter().filter(|(of_table, ..)| *of_table == table);
             let words =

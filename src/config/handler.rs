@@ -111,6 +111,7 @@ fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings
         batch,
         drain,
     };
+    policy::check_judgement(table, kind, &policy);
     Some(HandlerSettings { is_enabled, policy, start, kind: settings?, kind_name: kind.name })
 }
 

@@ -200,6 +200,11 @@ pub(super) const ADVICE: &[Advice] = &[
         &["host", "hostname", "port", "server", "ssl", "starttls", "tls", "user", "username"],
         "write `smtp = \"smtps://USER@HOST:PORT\"`, or `smtp://` for STARTTLS; in the user's name `@` is `%40`",
     ),
+    (
+        "http",
+        &["insecure", "insecure_skip_verify", "skip_verify", "tls_verify", "verify", "verify_ssl"],
+        "the other side's certificate is always checked; one of your own authority is named by `ca = \"FILE\"`",
+    ),
     ("handler", &["url"], "`url` stands in the table of its kind, as `[handler.{name}.http]`"),
 ];
 
@@ -212,7 +217,7 @@ pub(super) fn advice(path: &str) -> Option<String> {
     let has_name = matches!(kind, "source" | "handler");
     let place = match (kind, steps.next()) {
         (_, None) if has_name == name.is_some() => kind,
-        ("handler", Some("email")) if steps.next().is_none() => "email",
+        ("handler", Some(its_kind @ ("email" | "http"))) if steps.next().is_none() => its_kind,
         _ => return None,
     };
     let is_meant = |(its_table, words, _): &&Advice| *its_table == place && words.contains(&key);

@@ -179,6 +179,7 @@ pub(super) fn read_server(root: &mut Table<'_>) -> ServerSettings {
         if listen.is_empty() {
             table.problem("listen", "there is no address", "write `listen = \"127.0.0.1:8080\"`");
         }
+        check_listen(&table, &listen);
         server.listen = listen;
     }
     server.body_max = table
@@ -270,7 +271,7 @@ pub(super) fn read_admin(root: &mut Table<'_>, server: &ServerSettings) -> Admin
     }
     admin.hosts = table.checked("hosts", check_hosts).unwrap_or_default();
     // Port 0 is a port of its own for each.
-    if admin.listen.port() != 0 && server.listen.contains(&admin.listen) {
+    if server.listen.iter().any(|public| is_taken_by(*public, admin.listen)) {
         table.problem("listen", "this is the public listener's address", "take another port");
     }
     if !admin.listen.ip().is_loopback() {
@@ -314,6 +315,26 @@ pub(super) fn read_log(root: &mut Table<'_>) -> LogSettings {
     log.level = table.choice("level", &levels).unwrap_or(log.level);
     table.finish();
     log
+}
+
+fn check_listen(table: &Table<'_>, listen: &[SocketAddr]) {
+    for (n, address) in listen.iter().enumerate() {
+        let before = listen.iter().take(n).find(|before| is_taken_by(**before, *address));
+        if let Some(before) = before {
+            let message = format_args!("`{address}` is taken by `{before}` before it");
+            table.problem("listen", message, "leave one of them out, or take another port");
+        }
+    }
+}
+
+/// Whether this process cannot listen at `address` while it listens at `other`. Port 0 is a port of its own for
+/// each; whether `[::]` takes the addresses of IPv4 too is up to the machine.
+fn is_taken_by(other: SocketAddr, address: SocketAddr) -> bool {
+    let is_all = other.ip().is_unspecified() || address.ip().is_unspecified();
+    address.port() != 0
+        && other.port() == address.port()
+        && other.is_ipv4() == address.is_ipv4()
+        && (is_all || other.ip() == address.ip())
 }
 
 fn loopback(port: u16) -> SocketAddr {

@@ -24,7 +24,7 @@ impl FailurePattern {
         if let Some((_, class)) = class {
             return Some(Self::Class(*class));
         }
-        if let Some(hundreds) = text.strip_suffix("xx") {
+        if let Some(hundreds) = text.strip_suffix("xx").or_else(|| text.strip_suffix("XX")) {
             let hundreds: u16 = hundreds.parse().ok().filter(|one| (1..=9).contains(one))?;
             let first = hundreds * 100;
             return Some(Self::Status(first..=first + 99));
@@ -63,8 +63,8 @@ mod tests {
     #[test]
     fn a_pattern_is_a_status_a_range_or_a_class() {
         assert_eq!(
-            patterns(&["404", "4xx"]),
-            [FailurePattern::Status(404..=404), FailurePattern::Status(400..=499)]
+            patterns(&["404", "4xx", "4XX"]),
+            [404..=404, 400..=499, 400..=499].map(FailurePattern::Status)
         );
         assert_eq!(
             patterns(&["500-503", "timeout"]),

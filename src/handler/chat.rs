@@ -39,6 +39,7 @@ use service::{Endpoint, Service};
 pub static KIND: Kind = Kind {
     name: "chat",
     batch_max: 1,
+    statuses: Some(300..=599),
     targets: &[
         ("slack.url", "channel"),
         ("discord.url", "channel"),

@@ -62,6 +62,7 @@ const KEPT: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 pub static KIND: Kind = Kind {
     name: "command",
     batch_max: WORKER_BATCH_MAX,
+    statuses: Some(1..=255),
     targets: &[],
     planned: &["cwd", "env", "fields", "group", "mode", "run", "user"],
     read: |table| Some(Box::new(Settings::read(table)?)),

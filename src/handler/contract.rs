@@ -1,6 +1,7 @@
 //! What a kind of handler promises.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -50,6 +51,8 @@ pub struct Kind {
     /// The most deliveries that one call can take, whatever the settings say; 1 = the kind has no
     /// use for `batch`.
     pub batch_max: usize,
+    /// The statuses that a failed try can have: of HTTP, of SMTP, or exit codes; `None` = it has none.
+    pub statuses: Option<RangeInclusive<u16>>,
     /// The keys of its table that say where things go and that no plan shows, each with what is there:
     /// `("url", "database")`.
     pub targets: &'static [(&'static str, &'static str)],

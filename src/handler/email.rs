@@ -70,6 +70,7 @@ const EARLIER: Duration = Duration::from_millis(500);
 pub static KIND: Kind = Kind {
     name: "email",
     batch_max: BATCH_MAX,
+    statuses: Some(400..=599),
     targets: &[("smtp", "mail server")],
     planned: &[
         "attach_body",

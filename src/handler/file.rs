@@ -38,6 +38,7 @@ const ROTATE_BYTES_MIN: u64 = 4096;
 pub static KIND: Kind = Kind {
     name: "file",
     batch_max: BATCH_MAX,
+    statuses: None,
     targets: &[],
     planned: &["path"],
     read: |table| Some(Box::new(Settings::read(table)?)),

@@ -14,6 +14,7 @@ use crate::settings::Table;
 pub static KIND: Kind = Kind {
     name: "log",
     batch_max: 1,
+    statuses: None,
     targets: &[],
     planned: &["level", "message"],
     read: |table| Some(Box::new(Settings::read(table)?)),

@@ -72,6 +72,7 @@ const BATCH_UNASKED_OWN: usize = 16;
 pub static KIND: Kind = Kind {
     name: "sql",
     batch_max: BATCH_MAX,
+    statuses: None,
     targets: &[("url", "database")],
     planned: settings::PLANNED,
     read: |table| Some(Box::new(Arc::new(Settings::read(table)?))),

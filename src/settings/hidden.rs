@@ -199,6 +199,10 @@ fn kept_apart(path: &str) -> &'static str {
     if path.contains(".chat.") {
         return "leave it out of the address: `token = { file = \"data/secrets/…\" }` beside it is sent instead";
     }
+    if CHATS.iter().any(|chat| path.starts_with("handler.") && path.ends_with(chat)) {
+        return "write it into a file and `url = { file = \"data/secrets/…\" }` below `[handler.NAME.chat]`, as in \
+                `slack = { url = { file = \"data/secrets/slack\" } }`";
+    }
     if !path.starts_with("handler.") {
         return "leave it out, or keep it in a file of its own where there is a key for one";
     }
@@ -208,6 +212,9 @@ fn kept_apart(path: &str) -> &'static str {
     }
     KEPT_APART
 }
+
+/// The services of the kind `chat`: their addresses are secrets.
+const CHATS: [&str; 4] = [".slack", ".discord", ".teams", ".mattermost"];
 
 const KEPT_APART: &str = "send it in `headers = { NAME = { secret = { file = \"data/secrets/…\" } } }` or \
                           hand it on in `env = { NAME = { file = \"data/secrets/…\" } }`";

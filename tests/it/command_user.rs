@@ -288,3 +288,24 @@ fn user_that_is_not_there_is_told_where_and_with_what_helps() {
     assert!(told.contains("there is no user `no-such-user` in /etc/passwd: make it, or"), "{told}");
     assert!(told.contains("| user = \"no-such-user\"\n"), "{told}");
 }
+
+#[test]
+fn check_tells_of_a_folder_in_which_its_user_can_make_nothing() {
+    let Some(site) = Site::new() else { return skip(NEEDS) };
+    let quiet = "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[handler.all.log]\n";
+    std::fs::write(site.folder.config(), quiet).unwrap();
+    std::fs::create_dir_all(site.folder.path().join("data")).unwrap();
+    site.give_to(SERVICE, "data");
+    let number = SERVICE.to_string();
+    let told = || {
+        let rights = ["--reuid", &number, "--regid", &number, "--clear-groups"];
+        let output = site.run(&rights, &["check"]);
+        printed(&output, 0);
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let closed = told();
+    let message = "this user cannot write to the folder `";
+    assert_eq!(closed.matches(message).count(), 1, "once for queue, socket and token: {closed}");
+    site.give();
+    assert!(!told().contains(message), "it is its own: {}", told());
+}

@@ -6,6 +6,7 @@ use super::imported::{
     ImportedConfig, list, name_of, note_default, put, quoted, unchecked, variable,
 };
 use super::transform;
+use crate::settings::parse_duration;
 
 /// Parts of the file that have no like here.
 const LOST: [(&str, &str); 4] = [
@@ -255,7 +256,7 @@ fn handler_text(
         notes.push("so it is switched off: look at it, and take `enabled = false` out".to_owned());
         out.push_str("enabled = false\n");
     }
-    policy(file, handler, &mut out);
+    policy(file, handler, &mut out, notes);
     put(&mut out, format_args!("[handler.{name}.http]\nurl = {}\n", quoted(&url)));
     if let Some(method) = text(handler, "method").filter(|method| *method != "POST") {
         put(&mut out, format_args!("method = {}\n", quoted(method)));
@@ -293,7 +294,7 @@ fn signing_secret(
     notes.push("it is signed as Standard Webhooks says: webhook-signature".to_owned());
 }
 
-fn policy(file: &Value, handler: &Value, out: &mut String) {
+fn policy(file: &Value, handler: &Value, out: &mut String, notes: &mut Vec<String>) {
     let delivery = file.get("delivery").unwrap_or(&Value::Null);
     let retry = |key: &str| {
         let of = |table: Option<&Value>| table.and_then(|table| table.get(key)).cloned();
@@ -301,14 +302,24 @@ fn policy(file: &Value, handler: &Value, out: &mut String) {
     };
     let attempts = retry("max").and_then(|max| max.as_u64()).unwrap_or(5).max(1);
     let first = retry("interval").and_then(|one| one.as_str().map(str::to_owned));
+    let first = first.filter(|first| is_time(first, "interval", notes));
     let first = first.unwrap_or_else(|| "30s".to_owned());
     let is_fixed = retry("backoff").is_some_and(|backoff| backoff == "fixed");
     let max = if is_fixed { format!(", max = {}", quoted(&first)) } else { String::new() };
     put(out, format_args!("retry = {{ attempts = {attempts}, min = {}{max} }}\n", quoted(&first)));
     let timeout = text(handler, "timeout").or_else(|| text(delivery, "timeout"));
-    if let Some(timeout) = timeout {
+    if let Some(timeout) = timeout.filter(|timeout| is_time(timeout, "timeout", notes)) {
         put(out, format_args!("timeout = {}\n", quoted(timeout)));
     }
+}
+
+/// Whether it can stand where a time does; else it is told.
+fn is_time(said: &str, key: &str, notes: &mut Vec<String>) -> bool {
+    let is_one = parse_duration(said).is_ok_and(|time| !time.is_zero());
+    if !is_one {
+        notes.push(format!("`{key}: {said}` is no time, as in `30s`: it is left out"));
+    }
+    is_one
 }
 
 /// Variables are none in addresses here: their default counts, and without one the address is a place

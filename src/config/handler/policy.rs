@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use crate::deliver::{Batch, Breaker, FailurePattern, Retry, Wait};
+use crate::deliver::{Batch, Breaker, FailurePattern, Policy, Retry, Wait};
 use crate::handler::{Kind, KindSettings};
 use crate::settings::{FromToml, Table, Value, parse_duration, show_duration};
 
@@ -106,6 +106,26 @@ pub(super) fn read_judgement(
         handler.problem("dead_on", message, "take it out of `retry_on` or `dead_on`");
     }
     (retry_on, dead_on)
+}
+
+/// Warns of statuses that no failure of the kind has: what is written of them never comes to pass.
+pub(super) fn check_judgement(handler: &Table<'_>, kind: &Kind, policy: &Policy) {
+    // One line may serve for handlers of several kinds, some of which have none.
+    let Some(known) = &kind.statuses else { return };
+    for (key, patterns) in [("retry_on", &policy.retry_on), ("dead_on", &policy.dead_on)] {
+        let statuses = patterns.iter().filter_map(|pattern| match pattern {
+            FailurePattern::Status(range) => Some(range),
+            FailurePattern::Class(_) => None,
+        });
+        let mut void =
+            statuses.filter(|range| range.end() < known.start() || known.end() < range.start());
+        if let Some(range) = void.next() {
+            let (first, name) = (range.start(), kind.name);
+            let message = format_args!("no failure of the kind `{name}` has the status {first}");
+            let help = format_args!("its failures have {} to {}", known.start(), known.end());
+            handler.warning(key, message, help);
+        }
+    }
 }
 
 impl FromToml for FailurePattern {

@@ -328,6 +328,24 @@ fn hook_whose_rule_cannot_be_carried_over_takes_nothing_until_its_owner_decides(
     assert!(config.contains("[source.a.verify]\nalgorithm = \"hmac-sha256\""), "{config}");
     assert!(told.contains("everybody in the networks of `allow`"), "{told}");
 
+    let times = "sources:\n  b: { type: webhook, secret: x }\nhandlers:\n  h: { source: b, url: \
+                 \"http://127.0.0.1/x\", timeout: soon, retry: { max: 3, interval: 5x } }\n";
+    let (config, told) = imported(&folder, "qhook", times);
+    assert!(config.contains("retry = { attempts = 3, min = \"30s\" }"), "{config}");
+    assert!(
+        told.contains("`interval: 5x` is no time") && told.contains("`timeout: soon`"),
+        "{told}"
+    );
+    // What is wrong in it yet stands there, with what is to be mended.
+    let names =
+        "sources:\n  b: { type: webhook, secret: x }\nhandlers:\n  h: { source: b, url: \"no\" }\n";
+    std::fs::write(folder.path().join("theirs"), names).unwrap();
+    let output = run(&folder, &["import", "qhook", "theirs"]);
+    let config = printed(&output, 3);
+    assert!(config.contains("[handler.h.http]"), "{config}");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("--> the imported configuration:"), "{told}");
+
     let defaults = "server: { port: \"${PORT:-9999}\" }\nsources:\n  pd: { type: webhook, verify: \
                     pagerduty, secret: \"${PD_SECRET:-demo-secret}\" }\nhandlers:\n  h: { source: pd, \
                     url: \"http://127.0.0.1/x\", headers: { X-A: \"${K:-v}\" } }\n";

@@ -268,7 +268,8 @@ fn check_names_what_is_in_the_way_of_queue_and_socket_and_no_file_is_replaced() 
     std::fs::write(folder.path().join("own.new"), "mine").unwrap();
     let check = |table: &str, line: &str, (expected, at_start): (&str, &str)| {
         let changed = config.replacen(table, &format!("{table}\n{line}"), 1);
-        assert_ne!(changed, config, "{table}");
+        let is_there = config.contains(table);
+        let changed = if is_there { changed } else { format!("{config}\n{table}\n{line}\n") };
         std::fs::write(folder.config(), changed).unwrap();
         if !expected.is_empty() {
             let said = told(&folder, &["check"], 3);
@@ -300,6 +301,31 @@ fn check_names_what_is_in_the_way_of_queue_and_socket_and_no_file_is_replaced() 
         "socket = \"own\"",
         ("own.new` is no socket", "own.new` is there and is no socket"),
     );
+    for (table, key) in
+        [("[admin]", "token"), ("[admin]", "read_only_token"), ("[standby]", "token")]
+    {
+        let said = (" is no folder", "token");
+        check(table, &format!("{key} = \"notes/token\""), said);
+        check(table, &format!("{key} = \"data\""), ("data` is a folder", "token"));
+    }
+    let source = "provider = \"github\"\nsecrets = [{ file = \"notes/a\", create = true }]\n";
+    let made = format!("[source.hyvor]\n{source}[source.other]");
+    std::fs::write(folder.config(), config.replacen("[source.hyvor]", &made, 1)).unwrap();
+    assert!(told(&folder, &["check"], 3).contains("notes` is no folder"));
+    assert!(told(&folder, &["serve"], 3).contains("notes` is no folder"));
     // Its own program is the one that answers, as far as `check` knows.
     check("[admin]", "socket = \"other.sock\"", ("", "another program answers there"));
+}
+
+#[test]
+fn check_warns_of_an_address_that_this_machine_does_not_have() {
+    let folder = Folder::new("", "");
+    let config = std::fs::read_to_string(folder.config()).unwrap();
+    let changed = config.replacen("listen = \"127.0.0.1:0\"", "listen = \"192.0.2.1:0\"", 1);
+    assert_ne!(changed, config, "{config}");
+    std::fs::write(folder.config(), changed).unwrap();
+    let said = told(&folder, &["check"], 0);
+    assert!(said.contains("192.0.2.1 is no address of this machine"), "{said}");
+    let said = told(&folder, &["serve"], 1);
+    assert!(said.contains("192.0.2.1:0"), "{said}");
 }

@@ -1,12 +1,14 @@
 //! Reloads that leave alone what did not change.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use serde_json::Value;
 
 use super::super::support::gateway::Folder;
-use super::super::support::program::{Served, printed, run};
+use super::super::support::program::{Served, command, printed, run};
 use super::super::support::servers::skip;
 use super::socket::{assert_delivered, load};
 use super::verbs::{json, send};
@@ -238,4 +240,49 @@ fn process_that_has_shut_itself_in_writes_nowhere_else() {
         assert_eq!(has_written, !is_shut_in);
         assert_eq!(served.stop(), Some(0));
     }
+}
+
+#[test]
+fn check_diff_of_another_file_compares_it_with_the_one_that_the_server_reads() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    let text = std::fs::read_to_string(folder.config()).unwrap();
+    let other = folder.path().join("other.toml");
+    std::fs::write(&other, &text).unwrap();
+    let told = |code: i32| {
+        let output = run(&folder, &["check", "other.toml", "--diff"]);
+        (printed(&output, code), String::from_utf8(output.stderr).unwrap())
+    };
+    let (changes, said) = told(0);
+    assert!(changes.is_empty() && said.contains("nothing differs from `/"), "{changes}{said}");
+    std::fs::write(&other, format!("{text}\n[handler.more.log]\n")).unwrap();
+    let (changes, said) = told(0);
+    assert!(changes.contains("handler.more"), "{changes}");
+    assert!(said.contains("config.toml`, which the server reads"), "{said}");
+    // The file that it reads is as it was.
+    let output = run(&folder, &["check", "--diff"]);
+    assert!(printed(&output, 0).is_empty());
+    assert_eq!(served.stop(), Some(0));
+}
+
+#[test]
+fn tail_without_a_server_says_so_and_lets_one_start() {
+    let folder = Folder::new("", "");
+    // There is a queue by now.
+    assert_eq!(Served::start(&folder).stop(), Some(0));
+    let mut tail = command(&folder, &["events", "tail"]);
+    let mut tail = tail.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(tail.stderr.take().unwrap());
+    let mut line = String::new();
+    told.read_line(&mut line).unwrap();
+    assert!(line.contains("no server is running; waiting for one"), "{line}");
+    let served = Served::start(&folder);
+    let id = send(&folder, &served, "hyvor", "comment.create");
+    let mut shown = BufReader::new(tail.stdout.take().unwrap());
+    line.clear();
+    shown.read_line(&mut line).unwrap();
+    assert!(line.contains(&id), "{line}");
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+    assert_eq!(served.stop(), Some(0));
 }
