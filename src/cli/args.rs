@@ -18,7 +18,7 @@ mod init;
 mod rejected;
 mod standby;
 
-pub(super) use dead::{Dead, DeadChange, DeadFilter, DeadRedrive, RolloutsVerb};
+pub(super) use dead::{Dead, DeadChange, DeadDrop, DeadFilter, DeadRedrive, RolloutsVerb};
 pub(super) use event::{EventsEdit, IdBeginning, SaidEvent};
 pub(super) use handlers::{Handlers, HandlersTry, Top};
 pub(super) use import::{Import, ImportFile};

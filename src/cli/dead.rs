@@ -1,14 +1,16 @@
 //! `dead`.
 
 use std::collections::BTreeSet;
+use std::io::{IsTerminal, stderr, stdin};
 
 use crate::api::{Changed, DeadAsk, DeadEntry, DeadView, LostView};
 use crate::config::Config;
 use crate::event::{EventId, HandlerName};
 use crate::text::counted;
 
-use super::args::{Dead, DeadChange, DeadFilter, DeadRedrive, SaidEvent};
+use super::args::{Dead, DeadChange, DeadDrop, DeadFilter, DeadRedrive, SaidEvent};
 use super::human::{ago, ago_and_exact};
+use super::init::questions::Questions;
 use super::named_event::id_of;
 use super::output::{Column, Output, Page, line, note, plain};
 use super::store::{self, Reached, Server, Via};
@@ -68,9 +70,15 @@ pub(super) async fn run(verb: Dead, config: &Config, output: Output) -> Result<(
         }
         Dead::Redrive(DeadRedrive { which, rollout, .. }) => {
             let how = if rollout { How::ByStages } else { How::Redrive };
-            change(which, how, config, output).await
+            change(ask_for(which, config).await?, how, config, output).await
         }
-        Dead::Drop(which) => change(which, How::Drop, config, output).await,
+        Dead::Drop(DeadDrop { which, yes }) => {
+            let ask = ask_for(which, config).await?;
+            if !yes && !ask.dry_run && !is_confirmed(&ask, config).await? {
+                return Err(CliError::Failed("nothing is dropped".to_owned()));
+            }
+            change(ask, How::Drop, config, output).await
+        }
     }
 }
 
@@ -183,18 +191,25 @@ enum How {
     Drop,
 }
 
-async fn change(
-    which: DeadChange,
-    how: How,
-    config: &Config,
-    output: Output,
-) -> Result<(), CliError> {
-    let ask = ask_for(which, config).await?;
-    let (is_dry, handler) = (ask.dry_run, ask.handler.clone());
-    let changed: Changed = match Server::reach(config).await? {
+/// Whether what is given up for good is to be: asked where a person sits at the terminal.
+async fn is_confirmed(ask: &DeadAsk, config: &Config) -> Result<bool, CliError> {
+    if !(stdin().is_terminal() && stderr().is_terminal()) {
+        return Ok(true);
+    }
+    let dry_run = DeadAsk { dry_run: true, ..ask.clone() };
+    let letters = made(dry_run, How::Drop, config).await?.done;
+    if letters == 0 {
+        return Ok(true);
+    }
+    let letters = counted(letters, "dead letter", "dead letters");
+    Questions::new(false).confirm(&format!("give up {letters} for good?"))
+}
+
+async fn made(ask: DeadAsk, how: How, config: &Config) -> Result<Changed, CliError> {
+    match Server::reach(config).await? {
         Reached::Server(server) => {
             let what = if how == How::Drop { "drop" } else { "redrive" };
-            server.post(&format!("dead/{what}"), &ask).await?
+            server.post(&format!("dead/{what}"), &ask).await
         }
         Reached::Nobody => {
             let api = store::open_indexed(config).await?;
@@ -204,9 +219,14 @@ async fn change(
                 How::Drop => api.drop_dead(selection).await?,
             };
             api.close().await?;
-            changed
+            Ok(changed)
         }
-    };
+    }
+}
+
+async fn change(ask: DeadAsk, how: How, config: &Config, output: Output) -> Result<(), CliError> {
+    let (is_dry, handler) = (ask.dry_run, ask.handler.clone());
+    let changed = made(ask, how, config).await?;
     if changed.matched == 0 || how != How::Drop {
         let known = known_handler(handler.as_deref(), config);
         match known {

@@ -16,7 +16,7 @@ use super::{CliError, load};
 mod files;
 mod gather;
 mod plan;
-mod questions;
+pub(super) mod questions;
 mod text;
 mod try_out;
 mod url;

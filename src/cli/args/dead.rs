@@ -26,7 +26,7 @@ pub enum Dead {
     /// Try dead letters again, all at once or by stages.
     Redrive(DeadRedrive),
     /// Give dead letters up for good.
-    Drop(DeadChange),
+    Drop(DeadDrop),
 }
 
 /// Which dead letters.
@@ -54,7 +54,7 @@ pub struct DeadFilter {
         .required(true)
         .multiple(true)
 ))]
-pub struct DeadChange {
+pub(in crate::cli) struct DeadChange {
     /// Those of one event, by its id or the beginning of that.
     pub(in crate::cli) id: Option<SaidEvent>,
     #[command(flatten)]
@@ -68,6 +68,16 @@ pub struct DeadChange {
     /// Only say how many there are.
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,
+}
+
+/// Options of `dead drop`.
+#[derive(Debug, Args)]
+pub struct DeadDrop {
+    #[command(flatten)]
+    pub(in crate::cli) which: DeadChange,
+    /// Do not ask first, on a terminal.
+    #[arg(long, short)]
+    pub(in crate::cli) yes: bool,
 }
 
 /// Options of `dead redrive`.

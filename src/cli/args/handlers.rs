@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::SaidEvent;
 use crate::cli::when::Moment;
 use crate::event::HandlerName;
+use crate::settings::parse_duration;
 
 /// Options of `top`.
 #[derive(Debug, Args)]
@@ -32,7 +33,7 @@ pub enum Handlers {
         /// The handler.
         name: HandlerName,
         /// Resume it by itself after so long: `30m`, `2h`. Left out: when the owner does.
-        #[arg(long = "for", value_name = "TIME", conflicts_with = "until")]
+        #[arg(long = "for", value_name = "TIME", conflicts_with = "until", value_parser = length)]
         length: Option<String>,
         /// Resume it by itself then: `2026-11-22T10:00:00Z`.
         #[arg(long, value_name = "TIME")]
@@ -79,4 +80,9 @@ pub struct HandlersTry {
     /// Really do it, once: `[try]` stands before what people read, and the attempt's number is 0.
     #[arg(long)]
     pub(in crate::cli) send: bool,
+}
+
+/// As it was written, where it is a time.
+fn length(said: &str) -> Result<String, String> {
+    parse_duration(said).map(|_| said.to_owned()).map_err(|err| err.to_string())
 }

@@ -13,12 +13,12 @@ use crate::secret::Secret;
 const TRIES: usize = 5;
 
 /// Asks; with `--yes` nothing.
-pub(super) struct Questions {
+pub(in crate::cli) struct Questions {
     input: Option<StdinLock<'static>>,
 }
 
 impl Questions {
-    pub(super) fn new(is_silent: bool) -> Self {
+    pub(in crate::cli) fn new(is_silent: bool) -> Self {
         Self { input: (!is_silent).then(|| io::stdin().lock()) }
     }
 
@@ -49,7 +49,7 @@ impl Questions {
     }
 
     /// Whether it is to be done; no, without an answer.
-    pub(super) fn confirm(&mut self, question: &str) -> Result<bool, CliError> {
+    pub(in crate::cli) fn confirm(&mut self, question: &str) -> Result<bool, CliError> {
         let answer = self.line(&format!("{question} [y/N]: "))?.unwrap_or_default();
         Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
     }

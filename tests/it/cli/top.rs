@@ -142,3 +142,37 @@ fn gateway_that_takes_nothing_in_says_so_wherever_it_is_looked_at() {
     assert!(told.contains("answered 503") && told.contains("disk_reserve"), "{told}");
     assert_eq!(served.stop(), Some(0));
 }
+
+#[test]
+fn dead_letters_are_given_up_on_a_terminal_only_once_its_owner_says_so() {
+    let folder = Folder::new(
+        "",
+        "[handler.bad]\n[handler.bad.command]\nrun = [\"sh\", \"-c\", \"exit 65\"]\n",
+    );
+    let served = Served::start(&folder);
+    send(&folder, &served, "hyvor", "comment.create");
+    let dead = || json(&folder, &["dead", "list"]).as_array().unwrap().len();
+    while dead() == 0 {
+        std::thread::yield_now();
+    }
+    let dropped = |answer: &[u8], code: i32| {
+        let (mut person, program) = terminal();
+        let mut child = command(&folder, &["dead", "drop", "--handler", "bad"])
+            .stdin(OwnedFd::from(program.try_clone().unwrap()))
+            .stdout(Stdio::null())
+            .stderr(OwnedFd::from(program.try_clone().unwrap()))
+            .spawn()
+            .unwrap();
+        read_until(&mut person, "give up 1 dead letter for good? [y/N]");
+        person.write_all(answer).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+    };
+    dropped(b"\n", 1);
+    assert_eq!(dead(), 1);
+    dropped(b"y\n", 0);
+    assert_eq!(dead(), 0);
+    let output = run(&folder, &["handlers", "pause", "bad", "--for", "2x"]);
+    printed(&output, 2);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--for"), "{output:?}");
+    assert_eq!(served.stop(), Some(0));
+}

@@ -9,6 +9,8 @@ pub(super) fn schema(kind: &str) -> Value {
     if let Some(kind) = kind.strip_suffix('?') {
         return match kind {
             "any" => json!({}),
+            // Left out it is `false`; null is refused.
+            "boolean" => schema(kind),
             kind => json!({ "anyOf": [schema(kind), { "type": "null" }] }),
         };
     }

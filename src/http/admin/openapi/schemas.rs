@@ -1,6 +1,6 @@
 //! What the API's questions take and its answers hold, field by field.
 
-/// Name and type of a field. `?` = it may be null or left out, `[X]` = a list of it.
+/// Name and type of a field. `?` = it may be null or left out (`boolean?`: left out only), `[X]` = a list of it.
 pub(super) type Field = (&'static str, &'static str);
 
 /// Answers that hold all of another one, and then fields of their own.
