@@ -23,7 +23,7 @@ use crate::config::{self, Config};
 use crate::deliver::OWN_SOURCE;
 use crate::event::{Delivery, Event, Headers};
 use crate::secret::{self, Secret};
-use crate::source::{Inbound, Source};
+use crate::source::{Algorithm, FieldRef, Inbound, Scheme, Source, SourceSettings};
 use crate::text::counted;
 
 use super::CliError;
@@ -205,9 +205,9 @@ fn sign_again(event: &Event, config: &Config) -> Result<(), String> {
         }
         Err(_) => return Ok(()),
     };
-    let came = event.headers.iter().map(|(name, _)| name);
-    let read = signed.headers.iter().map(|(name, _)| name.as_str());
-    if let Some(why) = unread_signature(came, read) {
+    let came: Vec<&str> = event.headers.iter().map(|(name, _)| name).collect();
+    // An edited copy has no signature.
+    if let Some(why) = unread_signature(&came, settings).filter(|_| event.parent().is_none()) {
         return Err(why);
     }
     let path_and_query = signed.address(&address);
@@ -229,24 +229,46 @@ fn sign_again(event: &Event, config: &Config) -> Result<(), String> {
     }
 }
 
-/// What is wrong where an event came with a signature, and the source reads its own in other headers.
-fn unread_signature<'a>(
-    came: impl Iterator<Item = &'a str>,
-    read: impl Iterator<Item = &'a str>,
-) -> Option<String> {
-    const PARTS: [&str; 2] = ["sign", "hmac"];
-    let is_signature =
-        |name: &&str| PARTS.iter().any(|part| name.to_ascii_lowercase().contains(part));
-    let (came, read): (Vec<&str>, Vec<&str>) =
-        (came.filter(is_signature).collect(), read.filter(is_signature).collect());
-    let is_read = came.iter().any(|name| read.iter().any(|own| own.eq_ignore_ascii_case(name)));
-    (!read.is_empty() && !came.is_empty() && !is_read).then(|| {
-        format!(
-            "the source would refuse it: it reads the signature in `{}`, and the event came with `{}`",
-            read.join("`, `"),
-            came.join("`, `")
-        )
-    })
+/// What is wrong where its source looks for the signature, or the password, in headers of which the event had none:
+/// a recorded event has the names of all that came, and only their values are masked.
+fn unread_signature(came: &[&str], settings: &SourceSettings) -> Option<String> {
+    let schemes = &settings.profile.schemes;
+    if schemes.iter().any(|scheme| scheme.algorithm == Algorithm::None) {
+        return None;
+    }
+    let places = schemes.iter().flat_map(|scheme| &scheme.signature.places);
+    let header = |place: &FieldRef| match place {
+        FieldRef::Header(name) => Some(name.clone().into_owned()),
+        // What stands in the query or the body is written there when the event is signed again.
+        FieldRef::Query(_) | FieldRef::Json(_) | FieldRef::Form(_) | FieldRef::List(_) => None,
+    };
+    let mut read: Vec<String> = places.map(header).collect::<Option<_>>()?;
+    read.dedup();
+    let has = |name: &String| came.iter().any(|own| own.eq_ignore_ascii_case(name));
+    if read.is_empty() || read.iter().any(has) {
+        return None;
+    }
+    let is_like_one =
+        |name: &&&str| PARTS.iter().any(|part| name.to_ascii_lowercase().contains(part));
+    let like: Vec<&str> = came.iter().filter(is_like_one).copied().collect();
+    let instead = if like.is_empty() {
+        "without it".to_owned()
+    } else {
+        format!("with `{}`", like.join("`, `"))
+    };
+    let (what, read) = (what_is_read(schemes), read.join("`, `"));
+    Some(format!(
+        "the source would refuse it: it reads the {what} in `{read}`, and the event came {instead}"
+    ))
+}
+
+/// Parts of the names of headers in which senders sign or show a password.
+const PARTS: [&str; 6] = ["sign", "hmac", "token", "auth", "secret", "key"];
+
+fn what_is_read(schemes: &[Scheme]) -> &'static str {
+    let is_password =
+        |scheme: &Scheme| matches!(scheme.algorithm, Algorithm::Token | Algorithm::Basic);
+    if schemes.iter().all(is_password) { "password" } else { "signature" }
 }
 
 /// What each handler that wants the event makes of it, without the names of this machine's folders.
@@ -302,25 +324,66 @@ fn write(file: &Path, text: &str) -> Result<(), CliError> {
 
 #[cfg(test)]
 mod tests {
-    use super::unread_signature;
+    use std::path::Path;
+
+    use super::*;
+
+    /// What is told where an event came with these headers and its source has this `verify` table.
+    fn told(came: &[&str], source: &str) -> Option<String> {
+        let text = format!("[source.s]\nsecrets = [{{ file = 'a' }}]\n{source}");
+        let checked = config::check_text(&text, "x.toml", Path::new("/"), None);
+        let config = checked.config.unwrap_or_else(|| panic!("{source}"));
+        unread_signature(came, config.sources.values().next().unwrap())
+    }
 
     #[test]
-    fn signature_in_a_header_that_the_source_does_not_read_is_found() {
-        let wrong = |came: &[&str], read: &[&str]| {
-            unread_signature(came.iter().copied(), read.iter().copied())
-        };
-        let told =
-            wrong(&["content-type", "x-signature"], &["content-type", "x-hub-signature-256"]);
-        let told = told.unwrap();
-        assert!(told.contains("reads the signature in `x-hub-signature-256`"), "{told}");
-        assert!(told.ends_with("came with `x-signature`"), "{told}");
-        for (came, read) in [
-            (&["X-Signature"][..], &["x-signature"][..]),
-            (&["x-hub-signature", "x-hub-signature-256"], &["x-hub-signature-256"]),
-            (&["content-type"], &["x-signature"]),
-            (&["x-signature"], &["authorization"]),
+    fn event_without_the_headers_that_its_source_reads_is_told() {
+        let hmac =
+            |header: &str| format!("verify = {{ algorithm = 'hmac-sha256', header = {header} }}");
+        let token = "verify = { algorithm = 'token', header = 'X-Key' }";
+        let basic = "verify = { algorithm = 'basic' }";
+        for (came, source, expected) in [
+            (
+                &["x-signature"][..],
+                &*hmac("'X-Sig'"),
+                "signature in `x-sig`, and the event came with `x-signature`",
+            ),
+            (
+                &["content-type", "x-sig"],
+                &hmac("'X-Nother'"),
+                "`x-nother`, and the event came without it",
+            ),
+            (&["X-Token"], token, "password in `x-key`, and the event came with `X-Token`"),
+            (&["content-type"], token, "password in `x-key`, and the event came without it"),
+            (&["x-key"], basic, "password in `authorization`, and the event came with `x-key`"),
+            (&["x-sig"], &hmac("['X-A', 'X-B']"), "in `x-a`, `x-b`, and"),
+            (
+                &["x-hub-signature"],
+                "provider = 'github'",
+                "in `x-hub-signature-256`, and the event came with `x-hub",
+            ),
         ] {
-            assert_eq!(wrong(came, read), None, "{came:?} {read:?}");
+            let told = told(came, source).unwrap_or_else(|| panic!("{came:?} {source}"));
+            assert!(told.contains(expected), "{told}");
+        }
+    }
+
+    #[test]
+    fn event_with_one_of_the_headers_that_its_source_reads_is_none_to_be_told() {
+        for (came, source) in [
+            (&["X-Sig"][..], "verify = { algorithm = 'hmac-sha256', header = 'x-sig' }"),
+            (&["x-b"], "verify = { algorithm = 'hmac-sha256', header = ['X-A', 'X-B'] }"),
+            (&["x-key"], "verify = { algorithm = 'token', header = 'X-Key' }"),
+            (&["authorization"], "verify = { algorithm = 'basic' }"),
+            (&["x-hub-signature-256"], "provider = 'github'"),
+            (&["content-type"], "verify = { algorithm = 'token', query = 'key' }"),
+            (&["content-type"], "verify = { algorithm = 'none' }"),
+            (
+                &["content-type"],
+                "verify = { algorithm = 'hmac-sha256', jwt = { in_body = true, issuer = 'a' } }",
+            ),
+        ] {
+            assert_eq!(told(came, source), None, "{came:?} {source}");
         }
     }
 }

@@ -122,6 +122,42 @@ fn test_lets_the_source_judge_the_event_again() {
 }
 
 #[test]
+fn test_finds_a_header_that_the_source_reads_no_more() {
+    let source = |header: &str, token: &str| {
+        format!(
+            "[source.own]\nsecrets = [{{ file = \"secret\" }}]\n[source.own.verify]\nalgorithm = \
+             \"hmac-sha256\"\nheader = \"{header}\"\n[source.pass]\nsecrets = [{{ file = \"secret\" \
+             }}]\n[source.pass.verify]\nalgorithm = \"token\"\nheader = \"{token}\"\n"
+        )
+    };
+    let folder = Folder::new("", &source("X-Sig", "X-Token"));
+    let served = Served::start(&folder);
+    let body = br#"{"type":"a"}"#;
+    std::fs::write(folder.path().join("body"), r#"{"type":"b"}"#).unwrap();
+    let password = super::super::support::gateway::SECRET.to_owned();
+    for (path, name, value) in
+        [("/hooks/own", "X-Sig", signature(body)), ("/hooks/pass", "X-Token", password)]
+    {
+        let id = wire::post(served.public(), path, &[(name, &value)], body).id();
+        json(&folder, &["events", "edit", &id, "--body", "body"]);
+        for id in [&*id, "last"] {
+            printed(&run(&folder, &["events", "save", id]), 0);
+        }
+    }
+    assert_eq!(served.stop(), Some(0));
+    printed(&run(&folder, &["test", "--update"]), 0);
+    printed(&run(&folder, &["test"]), 0);
+    folder.write_config("", &source("X-Nother", "X-Key"));
+    let told = printed(&run(&folder, &["test"]), 1);
+    let hmac = "it reads the signature in `x-nother`, and the event came without it";
+    assert!(told.contains(hmac), "{told}");
+    let token = "it reads the password in `x-key`, and the event came with `x-token`";
+    assert!(told.contains(token), "{told}");
+    // The edited copies have no signature.
+    assert_eq!(told.matches("the source would refuse it").count(), 2, "{told}");
+}
+
+#[test]
 fn any_body_is_saved_masked_as_far_as_it_can_be_and_tested() {
     let source = "[source.any]\nsecrets = [{ file = \"secret\" }]\n[source.any.verify]\n\
                   algorithm = \"hmac-sha256\"\nheader = \"X-Signature\"\n";
