@@ -48,8 +48,8 @@ impl<'a> Trial<'a> {
         match deliver::evaluate(policy, event) {
             Match::Take(_) => Wants::Yes,
             Match::Skip if deliver::is_named(&policy.on, event) => {
-                let missing = policy.when.as_ref().map(|when| missing(when, event));
-                let missing = missing.unwrap_or_default();
+                let fields = policy.when.as_ref().map(|when| when.fields());
+                let missing = missing(&fields.unwrap_or_default(), event);
                 let why = if missing.is_empty() { "" } else { ": missing or null is " };
                 Wants::No(format!("`when` is false{why}{}", missing.join(", ")))
             }
@@ -81,6 +81,14 @@ impl<'a> Trial<'a> {
         let texts = self.settings.kind.texts().into_iter();
         let texts = texts.map(|text| Text { key: whole(&format!("{kind}.{}", text.key)), ..text });
         own.chain(texts).collect()
+    }
+
+    /// How many fields `event` does not have that the handler's texts ask for. Those do not count that a text can do
+    /// without, as in `x | default("y")`.
+    pub fn n_missing(&self, event: &Arc<Event>) -> usize {
+        let fields = self.texts().into_iter().flat_map(|text| text.words.fields());
+        let fields: Vec<Field> = fields.filter(|field| !field.may_be_missing).collect();
+        missing(&fields, event).len()
     }
 
     /// What would make each call fail now: the whole key, and what is wrong there.
@@ -123,11 +131,11 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// The fields that an expression asks for and the event does not have.
-fn missing(when: &Expression, event: &Arc<Event>) -> Vec<String> {
+/// Those of `fields` that the event does not have.
+fn missing(fields: &[Field], event: &Arc<Event>) -> Vec<String> {
     let scope = Scope::of(event);
     let mut missing = Vec::new();
-    for field in when.fields().iter().filter_map(Field::dotted) {
+    for field in fields.iter().filter_map(Field::dotted) {
         let is_none = Expression::compile(&format!("{field} is none"));
         let is_none = is_none.is_ok_and(|one| one.is_true(&scope).unwrap_or(false));
         let shown = format!("`{field}`");

@@ -104,8 +104,13 @@ async fn find(
         return event.ok_or_else(|| unknown(source));
     }
     let samples = samples::samples(config, clock);
-    let wanted = samples.into_iter().find(|event| handler.wants(event) == Wants::Yes);
-    wanted.ok_or_else(|| {
+    let wanted = samples.into_iter().filter(|event| handler.wants(event) == Wants::Yes);
+    // Of `comment.flag.created` and `comment.create` the shorter type is mostly the one that a handler is made for.
+    let fitting = wanted.min_by_key(|event| {
+        let is_own = event.source.as_str() == OWN_SOURCE;
+        (handler.n_missing(event), is_own, event.event_type.as_str().len())
+    });
+    fitting.ok_or_else(|| {
         CliError::Usage(
             "the handler wants none of the samples: name an event with `--event`, `--sample` or \
              `--body`"

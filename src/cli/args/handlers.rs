@@ -65,7 +65,7 @@ pub struct HandlersTry {
     /// The handler.
     pub(in crate::cli) name: HandlerName,
     /// With this retained event (its id, or the beginning of that), or the newest one (`last`). Without
-    /// one of these, with the first sample that the handler wants.
+    /// one of these, with a sample that the handler wants and that has the fields of its templates.
     #[arg(long, value_name = "ID", conflicts_with_all = ["sample", "body"])]
     pub(in crate::cli) event: Option<SaidEvent>,
     /// With the provider's sample of a source and type, as in `hyvor comment.create`.

@@ -33,12 +33,48 @@ fn try_shows_the_plan_and_does_nothing() {
     let text = printed(&run(&folder, &arguments), 0);
     assert!(text.contains("nothing was sent; `--send` does it once"), "{text}");
     assert!(text.contains(r#""type":"comment.create""#), "{text}");
-    // Without a choice it is the first sample that the handler wants.
+    // Without a choice it is a sample that the handler wants.
     let first = json(&folder, &["handlers", "try", "app"]);
     assert_eq!(first["event"]["source"], "userecho");
     assert_eq!(first["plan"][0]["method"], "POST");
     let after = std::fs::read_dir(folder.path()).unwrap();
     assert_eq!(after.count(), before.len(), "nothing was made");
+}
+
+/// A sample without what the templates ask for would show a mail from nobody.
+#[test]
+fn try_without_an_event_takes_the_sample_that_the_handler_s_texts_fit() {
+    let handlers = r#"
+[handler.mail]
+on = ["hyvor:comment.*"]
+[handler.mail.log]
+message = "{{ data.comment.user.name }}: {{ data.comment.body }}"
+[handler.flags]
+on = ["hyvor:comment.*"]
+[handler.flags.log]
+message = "{{ data.flag.reason }}"
+[handler.updates]
+on = ["hyvor:comment.*", "gatepost:*"]
+when = 'event.type == "comment.update"'
+[handler.updates.log]
+message = "{{ data.reason | default('none') }}"
+[handler.any]
+on = ["hyvor:comment.*"]
+[handler.any.file]
+path = "lines.jsonl"
+"#;
+    let folder = Folder::new("", handlers);
+    for (handler, expected) in [
+        ("mail", "comment.create"),
+        ("flags", "comment.flag.created"),
+        ("updates", "comment.update"),
+        ("any", "comment.create"),
+    ] {
+        let shown = json(&folder, &["handlers", "try", handler]);
+        assert_eq!(shown["event"]["type"], expected, "{handler}");
+    }
+    let text = printed(&run(&folder, &["handlers", "try", "mail"]), 0);
+    assert!(text.contains("Zoë Example: "), "{text}");
 }
 
 #[test]
