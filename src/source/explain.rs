@@ -8,9 +8,11 @@ use super::handshake::Answered;
 use super::rejection::Rejection;
 use super::request::Inbound;
 
+mod address;
 mod asked;
 mod brought;
 mod case;
+mod foreign;
 mod found;
 mod meant;
 mod other;
@@ -24,6 +26,7 @@ mod sent;
 mod shape;
 mod sighting;
 mod table;
+mod token;
 mod unknown;
 mod variants;
 
@@ -98,6 +101,7 @@ impl Case<'_> {
             .or_else(|| self.asked_with_another_word(rejection))
             .or_else(|| self.of_preset(rejection))
             .or_else(elsewhere)
+            .or_else(|| self.other_token(rejection))
             .or_else(|| self.of_rejection(rejection))
     }
 

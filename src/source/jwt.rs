@@ -181,6 +181,39 @@ impl JwtRule {
     }
 }
 
+/// What a token says of itself, whether it is signed or not: for words, never to believe it.
+pub(super) struct SentToken {
+    /// By what it is signed, where that is known here.
+    pub(super) algorithm: Option<Algorithm>,
+    /// Its claims; none where its payload is left out or is no map.
+    pub(super) claims: Map<String, Value>,
+    /// Whether its payload is left out.
+    pub(super) is_detached: bool,
+}
+
+impl SentToken {
+    /// `None` = it is no token.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.splitn(4, '.').collect();
+        let &[header, payload, _] = parts.as_slice() else { return None };
+        let header = object(header.as_bytes()).ok()?;
+        let named = header.get("alg").and_then(Value::as_str)?;
+        let mut all = Algorithm::ALL.iter().map(|(_, algorithm)| *algorithm);
+        Some(Self {
+            algorithm: all.find(|algorithm| algorithm.jws_name() == Some(named)),
+            claims: object(payload.as_bytes()).unwrap_or_default(),
+            is_detached: payload.is_empty(),
+        })
+    }
+
+    /// The claims that are a hash of `body`.
+    pub(super) fn claims_with_hash_of(&self, body: &[u8]) -> impl Iterator<Item = &str> {
+        let is_hash =
+            move |value: &Value| value.as_str().is_some_and(|text| is_hash_of(text, body));
+        self.claims.iter().filter(move |(_, value)| is_hash(value)).map(|(name, _)| name.as_str())
+    }
+}
+
 /// The algorithm is the configuration's and never the token's to choose; extensions that must be
 /// understood are not.
 fn check_header(algorithm: Algorithm, header: &[u8]) -> Result<(), Rejection> {

@@ -12,9 +12,9 @@ use super::shape::{ShapeInWords, SignedText};
 use super::sighting::{Sighting, SignedValue, Spelling, beside_the_body, sightings, values};
 
 /// The most bytes that are hashed in search of one: about a second's work.
-const HASHED_BYTES_MAX: usize = 512 << 20;
+pub(super) const HASHED_BYTES_MAX: usize = 512 << 20;
 /// What a hash of nothing costs beside its bytes.
-const HASH_COST: usize = 1024;
+pub(super) const HASH_COST: usize = 1024;
 
 /// What senders sign that say nothing beside the body.
 const ALONE: [&str; 9] = [

@@ -3,7 +3,7 @@
 
 use super::super::field_ref::FieldRef;
 use super::super::keys::Algorithm;
-use super::super::providers::PROVIDERS;
+use super::super::providers::{PROVIDERS, Provider};
 use super::super::scheme::Scheme;
 use super::super::settings::{Overrides, SigningProfile};
 use super::super::signature::Encoding;
@@ -34,26 +34,28 @@ impl Case<'_> {
         }
     }
 
-    /// Signed as one of the presets does.
+    /// Signed as one of the presets does. Whose types come is the source's own sender, whatever else it is like.
     fn other_provider(&self) -> Option<Explanation> {
-        let url = self.source.settings.profile.schemes.iter().find_map(|scheme| scheme.url.clone());
-        for provider in PROVIDERS.iter() {
-            let overrides = Overrides { url: url.clone(), ..Overrides::default() };
-            let profile = SigningProfile::provider(provider.name)?.with(overrides);
-            // A preset that is no stronger than a password would take nearly anything.
-            let is_weak = profile.schemes.iter().any(|scheme| !scheme.weaknesses().is_empty());
-            let is_same = self.source.provider() == provider.name;
-            if is_weak || is_same {
-                continue;
-            }
-            if self.any_fits(&profile) {
-                return Some(because(
-                    &format!("it is signed as provider `{}` signs", provider.name),
-                    Some(&self.with_provider(provider.name)),
-                ));
-            }
+        if self.is_of_own_provider() {
+            return None;
         }
-        None
+        let url = self.source.settings.profile.schemes.iter().find_map(|scheme| scheme.url.clone());
+        let fits = |provider: &&'static Provider| {
+            let overrides = Overrides { url: url.clone(), ..Overrides::default() };
+            let profile = SigningProfile::provider(provider.name);
+            profile.map(|profile| profile.with(overrides)).is_some_and(|profile| {
+                // A preset that is no stronger than a password would take nearly anything.
+                let is_weak = profile.schemes.iter().any(|scheme| !scheme.weaknesses().is_empty());
+                let is_same = self.source.provider() == provider.name;
+                !is_weak && !is_same && self.any_fits(&profile)
+            })
+        };
+        let fitting: Vec<&'static Provider> = PROVIDERS.iter().filter(fits).collect();
+        let provider = self.likeliest(&fitting)?;
+        Some(because(
+            &format!("it is signed as provider `{}` signs", provider.name),
+            Some(&self.with_provider(provider.name)),
+        ))
     }
 
     /// How the source gets this provider.

@@ -1,7 +1,5 @@
 //! What is nearly right: the source's own sender, with one thing written down or passed on wrong.
 
-use std::collections::BTreeSet;
-
 use crate::secret::Secret;
 
 use super::super::field_ref::FieldRef;
@@ -10,8 +8,8 @@ use super::super::rejection::Rejection;
 use super::super::request::Inbound;
 use super::super::scheme::Scheme;
 use super::super::settings::SigningProfile;
-use super::super::signature::SignatureFormat;
-use super::super::template::{Part, Template};
+use super::super::signature::{SignatureFormat, SignatureRule};
+use super::super::template::Template;
 use super::case::{Case, Explanation, because};
 use super::table::quoted;
 
@@ -112,8 +110,47 @@ impl Case<'_> {
 
     /// A sender that has SHA-1 only, where the preset wants SHA-256 under a like name.
     pub(super) fn sha1_only(&self) -> Option<Explanation> {
-        let profile = self.profile();
-        let scheme = profile.schemes.iter().find(|scheme| {
+        let (place, scheme) = self.sha1_scheme()?;
+        let older = SigningProfile { schemes: vec![scheme.clone()], ..self.profile() };
+        if !self.any_fits(&older) {
+            return None;
+        }
+        let FieldRef::Header(header) = &place else { return None };
+        let change = format!(
+            "update the sender, or write `algorithm = \"hmac-sha1\", header = \"{header}\", prefix = \"sha1=\"`"
+        );
+        let line = "it is signed by SHA-1 only (`sha1=`), which is not taken here";
+        Some(self.with_scheme(line, &change, &scheme))
+    }
+
+    /// The same sender with a secret that is none of the source's.
+    pub(super) fn sha1_of_another_secret(&self, rejection: &Rejection) -> Option<Explanation> {
+        if !matches!(rejection, Rejection::Missing | Rejection::NotWrapped) {
+            return None;
+        }
+        let (place, scheme) = self.sha1_scheme()?;
+        let request = &self.rejected.request;
+        let SigningProfile { provider, event_type, .. } = &self.source.settings.profile;
+        // A field of a body is a preset's own only as far as the preset is one's own.
+        let is_own = |at: &&FieldRef| provider.is_some() || matches!(at, FieldRef::Header(_));
+        let mut own = event_type.places().iter().filter(is_own);
+        let is_of_sender = own.any(|at| at.find(request).text().is_some());
+        let values = SignatureRule::values(&place, request).ok()?;
+        let found = scheme.signature.candidates(&values).unwrap_or_default();
+        let is_sha1 = found.iter().any(|found| scheme.algorithm.takes_length(found.len()));
+        if !is_of_sender || !is_sha1 {
+            return None;
+        }
+        let line = format!(
+            "it is signed by SHA-1 only, and with another secret: the {place} has `sha1=`, which is not taken here"
+        );
+        let hint = "copy the secret from the sender again, and update the sender, or have it sign by SHA-256";
+        Some(because(&line, Some(hint)))
+    }
+
+    /// Where SHA-1 would be, and the scheme that has it there.
+    fn sha1_scheme(&self) -> Option<(FieldRef, Scheme)> {
+        let scheme = self.source.settings.profile.schemes.iter().find(|scheme| {
             let prefix = SignatureFormat::Whole { prefix: "sha256=".into() };
             scheme.algorithm == Algorithm::HmacSha256 && scheme.signature.format == prefix
         })?;
@@ -127,141 +164,7 @@ impl Case<'_> {
         older.algorithm = Algorithm::HmacSha1;
         older.signature.places = vec![place.clone()];
         older.signature.format = SignatureFormat::Whole { prefix: "sha1=".into() };
-        let older = SigningProfile { schemes: vec![older], ..profile.clone() };
-        if !self.any_fits(&older) {
-            return None;
-        }
-        let FieldRef::Header(header) = &place else { return None };
-        let change = format!(
-            "update the sender, or write `algorithm = \"hmac-sha1\", header = \"{header}\", prefix = \"sha1=\"`"
-        );
-        let line = "it is signed by SHA-1 only (`sha1=`), which is not taken here";
-        Some(self.with_scheme(line, &change, older.schemes.first()?))
-    }
-
-    /// The address that is signed, known to the sender in another form.
-    pub(super) fn other_url(&self) -> Option<Explanation> {
-        let profile = self.profile();
-        let signs_url =
-            |scheme: &Scheme| scheme.signed.as_ref().is_some_and(|signed| signed.has(&Part::Url));
-        if !profile.schemes.iter().any(signs_url) {
-            return None;
-        }
-        let configured = profile.schemes.iter().find_map(|scheme| scheme.url.clone())?;
-        for url in self.urls(&configured) {
-            let mut other = profile.clone();
-            for scheme in &mut other.schemes {
-                scheme.url = Some(url.clone());
-            }
-            if self.any_fits(&other) {
-                let line = format!("it matches with the address `{url}`, which the sender knows");
-                let change = format!("change it at the sender, or write `url = \"{url}\"`");
-                return Some(match profile.provider {
-                    Some(_) => {
-                        let hint = format!("{change} in [source.{}]", self.source.name());
-                        because(&line, Some(&hint))
-                    }
-                    None => self.with_scheme(&line, &change, other.schemes.first()?),
-                });
-            }
-        }
-        None
-    }
-
-    /// Other forms of an address: scheme, host, with and without `www`, port, a slash at its end, and the query.
-    fn urls(&self, configured: &str) -> BTreeSet<String> {
-        let rest = configured.split_once("://").map_or(configured, |(_, rest)| rest);
-        let (host, path) = match rest.find('/') {
-            Some(at) => rest.split_at(at),
-            None => (rest, ""),
-        };
-        let (path, query) =
-            path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
-        let headers = ["host", "x-forwarded-host", "x-original-host"].into_iter();
-        let named = headers.filter_map(|name| self.rejected.request.headers.get(name));
-        let named = named.filter_map(|value| std::str::from_utf8(value).ok());
-        let mut hosts: BTreeSet<String> = named.map(|host| host.trim().to_owned()).collect();
-        hosts.insert(host.to_owned());
-        hosts.insert(host.strip_prefix("www.").map_or(format!("www.{host}"), str::to_owned));
-        let (more, ports) = self.forwarded();
-        hosts.extend(more);
-        for host in hosts.clone() {
-            let port = host
-                .rsplit_once(':')
-                .filter(|(_, port)| port.bytes().all(|one| one.is_ascii_digit()));
-            let bare = port.map_or(host.as_str(), |(bare, _)| bare).to_owned();
-            hosts.extend(ports.iter().map(|port| format!("{bare}:{port}")));
-            hosts.extend([format!("{bare}:443"), format!("{bare}:80"), bare]);
-        }
-        let sent = self.rejected.request.path_and_query;
-        let sent = sent.split_once('?').map_or(sent, |(path, _)| path);
-        // That of the request goes before both.
-        let queries = BTreeSet::from([query, None]);
-        let mut paths = BTreeSet::new();
-        for path in [path, sent] {
-            let bare = path.trim_end_matches('/');
-            paths.extend([path.to_owned(), bare.to_owned(), format!("{bare}/")]);
-        }
-        paths.extend(self.paths_before_proxies(sent));
-        let mut urls = BTreeSet::new();
-        for host in &hosts {
-            for path in &paths {
-                for query in &queries {
-                    let query = query.map_or(String::new(), |query| format!("?{query}"));
-                    let rest = format!("{host}{path}{query}");
-                    urls.extend(["https", "http"].map(|scheme| format!("{scheme}://{rest}")));
-                }
-            }
-        }
-        urls
-    }
-
-    /// The hosts and the ports that proxies say they were asked at.
-    fn forwarded(&self) -> (Vec<String>, Vec<String>) {
-        let all = |name: &'static str| {
-            let values = self.rejected.request.headers.get_all(name);
-            let values = values.filter_map(|value| std::str::from_utf8(value).ok());
-            values.flat_map(|value| value.split(',')).map(str::trim).take(FORWARDED_MAX)
-        };
-        let mut hosts: Vec<String> = Vec::new();
-        // Of several proxies each added its own.
-        for name in ["x-forwarded-host", "x-original-host", "x-forwarded-server"] {
-            hosts.extend(all(name).map(str::to_owned));
-        }
-        for element in all("forwarded").flat_map(|element| element.split(';')) {
-            if let Some((name, host)) = element.split_once('=')
-                && name.trim().eq_ignore_ascii_case("host")
-            {
-                hosts.push(host.trim().trim_matches('"').to_owned());
-            }
-        }
-        let is_port = |port: &&str| {
-            (1..=5).contains(&port.len()) && port.bytes().all(|one| one.is_ascii_digit())
-        };
-        let named = ["x-forwarded-port", "x-original-port"].into_iter().flat_map(all);
-        let mut ports: Vec<String> = named.filter(is_port).map(str::to_owned).collect();
-        let of_hosts = hosts.iter().filter_map(|host| host.rsplit_once(':'));
-        ports.extend(of_hosts.map(|(_, port)| port).filter(is_port).map(str::to_owned));
-        hosts.retain(|host| !host.is_empty());
-        (hosts, ports)
-    }
-
-    /// The paths that proxies say they were asked for, before they took a part away.
-    fn paths_before_proxies(&self, sent: &str) -> Vec<String> {
-        let header = |name: &&str| {
-            let value = self.rejected.request.headers.get(name)?;
-            Some(std::str::from_utf8(value).ok()?.trim().to_owned())
-        };
-        let prefixes = ["x-forwarded-prefix", "x-script-name"];
-        let prefixes = prefixes.iter().filter_map(header);
-        let restored = prefixes.map(|prefix| format!("{}{sent}", prefix.trim_end_matches('/')));
-        let whole = ["x-original-uri", "x-original-url", "x-forwarded-uri", "x-replaced-path"];
-        let whole = whole.iter().filter_map(header).map(|uri| {
-            let path = uri.split_once("://").map_or(&*uri, |(_, rest)| rest);
-            let path = path.find('/').and_then(|at| path.get(at..)).unwrap_or(path);
-            path.split('?').next().unwrap_or(path).to_owned()
-        });
-        restored.chain(whole).filter(|path| path.starts_with('/')).collect()
+        Some((place, older))
     }
 
     /// Signed before it was packed.
@@ -369,9 +272,6 @@ impl Case<'_> {
         )
     }
 }
-
-/// So many values of a header are looked at.
-const FORWARDED_MAX: usize = 4;
 
 /// What a page's source has in place of characters; `&amp;` last.
 const ENTITIES: &[(&str, &str)] = &[

@@ -25,7 +25,7 @@ impl Case<'_> {
         match rejection {
             Rejection::Stale { seconds } => Some(self.stale(*seconds)),
             Rejection::BadTimestamp => Some(self.bad_timestamp()),
-            Rejection::NoVariable(what) => self.composed_value(what).or_else(|| {
+            Rejection::NoVariable(what) => self.of_missing_value(what).or_else(|| {
                 let hint = "a proxy in front may drop it, or the sender is not the one configured";
                 Some(because(
                     &format!("the {what} is missing, which is part of what is signed"),
@@ -69,6 +69,12 @@ impl Case<'_> {
             | Rejection::WrongLength
             | Rejection::Mismatch => None,
         }
+    }
+
+    /// A value that is there all the same, or that stands in a token or an address.
+    fn of_missing_value(&self, what: &str) -> Option<Explanation> {
+        let of_token = || self.missing_claim(what);
+        self.composed_value(what).or_else(of_token).or_else(|| self.unknown_url(what))
     }
 
     /// A field that is there, and is no text that could be signed.
@@ -129,7 +135,7 @@ impl Case<'_> {
             "alg" => format!("compare `algorithm` in {table} with the `alg` of the token's header"),
             "iss" => format!("compare `issuer` in {table} with what the sender's page says"),
             "aud" => format!("compare `audience` in {table} with what the sender's page says"),
-            name if name.contains("hash") || name.contains("sha256") => {
+            name if self.is_body_hash(name) || name.contains("sha256") => {
                 "the body was changed on its way here: let the proxy in front pass it through untouched"
                     .to_owned()
             }

@@ -11,12 +11,14 @@ use crate::source::SourceSettings;
 
 mod asked;
 mod beside;
+mod foreign;
 mod found;
 mod meant;
 mod password;
 mod pasted;
 mod replaced;
 mod reworked;
+mod token;
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const BODY: &[u8] = br#"{"event":"comment.create","data":{"url":"https:\/\/a\/b","n":1}}"#;

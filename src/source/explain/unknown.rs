@@ -3,11 +3,8 @@
 use crate::secret::Secret;
 
 use super::super::doubt::doubt;
-use super::super::field_ref::FieldRef;
-use super::super::providers::PROVIDERS;
 use super::super::rejection::Rejection;
 use super::super::scheme::Scheme;
-use super::super::settings::SigningProfile;
 use super::super::signature::{Encoding, SignatureFormat};
 use super::super::template::Part;
 use super::case::{Case, Explanation, because};
@@ -16,6 +13,9 @@ use super::sighting::{sightings, values};
 impl Case<'_> {
     /// Nothing that was tried fits.
     pub(super) fn unknown(&self, rejection: &Rejection) -> Explanation {
+        if let Some(told) = self.sha1_of_another_secret(rejection) {
+            return told;
+        }
         let schemes = &self.source.settings.profile.schemes;
         let places: Vec<String> = schemes
             .iter()
@@ -25,7 +25,31 @@ impl Case<'_> {
         let mut places = places;
         places.dedup();
         let place = places.join(" or ");
-        let line = match rejection {
+        let out_of_form = self.out_of_form(rejection, &place);
+        let is_out_of_form = out_of_form.is_some();
+        let line = out_of_form.unwrap_or_else(|| self.line_of(rejection, &place));
+        let hint = if *rejection == Rejection::Missing {
+            let hint = "enter the secret at the sender too: most senders sign only then";
+            let other = self.foreign_header().map(|(_, provider)| {
+                format!("{}, and the secret of that sender", self.with_provider(provider))
+            });
+            other.unwrap_or_else(|| self.dropped_header(rejection).unwrap_or(hint).to_owned())
+        } else if is_out_of_form {
+            format!(
+                "see by the sender's page where its signature stands and what is around it, and write that in {}",
+                self.table()
+            )
+        } else {
+            let other = self.base64_as_text().or_else(|| self.list_as_whole());
+            other.unwrap_or_else(|| self.what_to_compare(rejection))
+        };
+        because(&line, Some(&hint))
+    }
+
+    /// What is wrong with the signature, which is looked for in `place`.
+    fn line_of(&self, rejection: &Rejection, place: &str) -> String {
+        let schemes = &self.source.settings.profile.schemes;
+        match rejection {
             Rejection::Missing => match self.foreign_header() {
                 Some((header, provider)) => format!(
                     "there is no {place}, but there is the header `{header}` that provider \
@@ -54,18 +78,7 @@ impl Case<'_> {
             _ => "it matches none of the secrets, in no form that was tried: the sender has \
                   another secret, or the body was changed"
                 .to_owned(),
-        };
-        let hint = if *rejection == Rejection::Missing {
-            let hint = "enter the secret at the sender too: most senders sign only then";
-            let other = self.foreign_header().map(|(_, provider)| {
-                format!("{}, and the secret of that sender", self.with_provider(provider))
-            });
-            other.unwrap_or_else(|| self.dropped_header(rejection).unwrap_or(hint).to_owned())
-        } else {
-            let other = self.base64_as_text().or_else(|| self.list_as_whole());
-            other.unwrap_or_else(|| self.what_to_compare(rejection))
-        };
-        because(&line, Some(&hint))
+        }
     }
 
     /// What to look at where nothing says what is wrong.
@@ -95,29 +108,6 @@ impl Case<'_> {
         } else {
             ""
         }
-    }
-
-    /// Whether something in the request looks as if it were signed, by another sender or at another place.
-    pub(super) fn may_be_signed(&self) -> bool {
-        self.foreign_header().is_some() || self.looks_like_a_signature().is_some()
-    }
-
-    /// A signature header of another provider that is in the request.
-    fn foreign_header(&self) -> Option<(String, &'static str)> {
-        for provider in PROVIDERS.iter() {
-            let profile = SigningProfile::provider(provider.name)?;
-            let places = profile.schemes.iter().flat_map(|scheme| &scheme.signature.places);
-            for place in places {
-                if let FieldRef::Header(name) = place
-                    // The header of every password.
-                    && name != "authorization"
-                    && self.rejected.request.headers.get(name).is_some()
-                {
-                    return Some((name.clone().into_owned(), provider.name));
-                }
-            }
-        }
-        None
     }
 
     fn format(&self) -> String {
@@ -172,21 +162,6 @@ impl Case<'_> {
         self.source.secrets.iter().enumerate().find_map(|(index, secret)| {
             let (what, help) = doubt(profile, secret.expose())?;
             Some(format!("secret {} of this source {what}: {help}", index + 1))
-        })
-    }
-
-    /// Something at the place of the signature, or at another, that is as long as one.
-    fn looks_like_a_signature(&self) -> Option<String> {
-        let seen = sightings(&values(&self.rejected.request));
-        let is_named = |place: &FieldRef| {
-            let name = place.name().to_ascii_lowercase();
-            ["sig", "hmac", "digest", "hash"].iter().any(|part| name.contains(part))
-        };
-        let seen = seen.into_iter().find(|sighting| is_named(&sighting.place))?;
-        let name = seen.place.name().escape_debug().to_string();
-        Some(match seen.place {
-            FieldRef::Query(_) => format!("the query parameter `{name}`"),
-            _ => format!("the header `{name}`"),
         })
     }
 

@@ -22,6 +22,7 @@ pub(super) fn provider() -> Provider {
         }],
         event_type: vec![header("x-event-key")],
         delivery_id: vec![header("x-request-uuid"), header("x-request-id")],
+        user_agents: &["bitbucket-webhooks"],
         handshakes: vec![Handshake {
             when: Some((header("x-event-key"), text("diagnostics:ping"))),
             ..Handshake::OPEN

@@ -23,6 +23,7 @@ pub(super) fn provider() -> Provider {
         }],
         event_type: vec![header("x-github-event")],
         delivery_id: vec![header("x-github-delivery")],
+        user_agents: &["github-hookshot"],
         // https://docs.github.com/webhooks/webhook-events-and-payloads: 25 MB, and no repeats.
         body_max: Some(25 << 20),
         samples: &[

@@ -21,6 +21,7 @@ pub(super) fn provider() -> Provider {
         }],
         event_type: vec![json("topic")],
         delivery_id: vec![json("id")],
+        user_agents: &["intercom-parrot-service-client"],
         data_root: DataRoot::Data,
         samples: &[(
             &["conversation.user.created", "conversation.user.replied"],

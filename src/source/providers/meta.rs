@@ -22,6 +22,7 @@ pub(super) fn provider() -> Provider {
             ..HEX_OF_BODY
         }],
         event_type: vec![json("object")],
+        user_agents: &["facebookexternalua", "facebookplatform"],
         // WhatsApp Cloud API, Webhooks: up to 3 MB.
         body_max: Some(3 << 20),
         handshakes: vec![Handshake {

@@ -48,6 +48,7 @@ pub(super) const PLAIN: Provider = Provider {
     rows: Vec::new(),
     event_type: Vec::new(),
     delivery_id: Vec::new(),
+    user_agents: &[],
     stamps: Vec::new(),
     data_root: DataRoot::Payload,
     handshakes: Vec::new(),

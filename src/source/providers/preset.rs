@@ -38,6 +38,9 @@ pub struct Provider {
     pub(in crate::source) event_type: Vec<FieldRef>,
     /// Where the delivery's id is; the first that is there counts.
     pub(in crate::source) delivery_id: Vec<FieldRef>,
+    /// How its user agents begin, in lower case, where another sender signs in the same header: only a guess for
+    /// `explain`, as a stranger can write one.
+    pub(in crate::source) user_agents: &'static [&'static str],
     /// Where a body without an id carries a stamp of its event: two events never have equal bodies.
     pub(in crate::source) stamps: Vec<FieldRef>,
     /// Where `data` begins in the payload.

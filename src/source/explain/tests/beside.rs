@@ -1,6 +1,7 @@
 //! A body whose hash is signed beside it, and what proxies do to signed addresses and signatures.
 
 use super::*;
+use crate::event::Headers;
 
 const URL: &str = "url = \"https://example.com/hooks/s\"";
 
@@ -123,4 +124,49 @@ fn port_and_host_that_proxies_tell_are_tried() {
         let line = format!("it matches with the address `{theirs}`");
         check(&own, &signed, &line, &format!("`url = \"{theirs}\"` in [source.s]"));
     }
+}
+
+#[test]
+fn public_port_and_a_second_slash_that_nobody_tells_are_tried() {
+    let of = |url: &str| configured(&format!("provider = \"square\"\nurl = \"{url}\""), &["k"]);
+    let own = of("https://site.example/hooks/s");
+    for theirs in [
+        "https://site.example:8443/hooks/s",
+        "http://site.example:8080/hooks/s",
+        "https://site.example//hooks/s",
+        "https://www.site.example//hooks/s/",
+    ] {
+        let line = format!("it matches with the address `{theirs}`");
+        check(&own, &sign(&of(theirs)), &line, &format!("`url = \"{theirs}\""));
+    }
+    let doubled = of("https://site.example//hooks/s");
+    let line = "it matches with the address `https://site.example/hooks/s`";
+    check(&doubled, &sign(&own), line, "url = ");
+}
+
+#[test]
+fn addresses_that_are_tried_are_bounded() {
+    let of = |url: &str| configured(&format!("provider = \"square\"\nurl = \"{url}\""), &["k"]);
+    let own = of("https://site.example/hooks/s?a=1");
+    let many =
+        |name: &str| (1..=9).map(|n| format!("{name}{n}.example")).collect::<Vec<_>>().join(",");
+    let headers: Headers = [
+        ("x-forwarded-host", many("a")),
+        ("x-original-host", many("b")),
+        ("x-forwarded-server", many("c")),
+        ("x-forwarded-port", "1,2,3,4,5,6".to_owned()),
+        ("x-original-port", "11,12,13,14".to_owned()),
+    ]
+    .iter()
+    .map(|(name, value)| (*name, value.as_bytes()))
+    .collect();
+    let request =
+        Inbound { method: "POST", path_and_query: "/hooks/s", headers: &headers, body: BODY };
+    let case = Case { source: &own, rejected: &Rejected { request, received_at: NOW } };
+    let tried = |case: &Case<'_>| case.urls("https://site.example/hooks/s?a=1").len();
+    assert_eq!(tried(&case), address::URLS_MAX);
+    let body = vec![b' '; 8 << 20];
+    let request = Inbound { body: &body, ..request };
+    let large = Case { source: &own, rejected: &Rejected { request, received_at: NOW } };
+    assert_eq!(tried(&large), 63, "512 MiB are hashed at most");
 }
