@@ -328,7 +328,7 @@ fn tasks(
     if let Some(cluster) = server.cluster.clone() {
         let (server, own, stop) = (Arc::clone(server), Arc::clone(&own), stop.clone());
         tasks.spawn(cluster::steering::follow(Arc::clone(&server), stop.clone()));
-        tasks.spawn(cluster::reports::tell(Arc::clone(&server), api.clone(), stop.clone()));
+        tasks.spawn(cluster::reports::publish(Arc::clone(&server), api.clone(), stop.clone()));
         tasks.spawn(cluster::watch::run(cluster, server, own, stop));
     }
     tasks.spawn(standby::watch::run(Arc::clone(server), Arc::clone(&own), stop.clone()));

@@ -16,7 +16,7 @@
 //!   and takes leases; `local_node` is what they share.
 //! - `spool`: what was answered for and is not in the log yet. `cluster_queue` and `calls`: the queue;
 //!   `subscription`: a handler's, under its lease; `steering`: pauses, and tries at once. `status` and
-//!   `view`: how it stands; `notes`, `reports` and `telling`: what each node tells the others, opaque
+//!   `view`: how it stands; `action_log`, `reports` and `broadcast`: what each node tells the others, opaque
 //!   here.
 //!
 //! Invariants:
@@ -30,6 +30,8 @@
 //! - The copy's events and the mark of how far they go are one commit, and a torn one is taken away whole.
 
 mod ack;
+mod action_log;
+mod broadcast;
 mod calls;
 mod cluster_queue;
 mod duties;
@@ -43,7 +45,6 @@ mod local_node;
 mod locks;
 mod members;
 mod node;
-mod notes;
 mod partial_units;
 mod proposer;
 mod rebuild;
@@ -52,11 +53,11 @@ mod spool;
 mod status;
 mod steering;
 mod subscription;
-mod telling;
 mod unit;
 mod view;
 
 pub use ack::ClusterAck;
+pub use action_log::{ACTION_BYTES_MAX, LOGGED_ACTIONS_MAX, LoggedAction};
 pub use cluster_queue::{ClusterOptions, ClusterQueue};
 #[cfg(feature = "test-support")]
 pub use engine::MemoryEngine;
@@ -66,6 +67,5 @@ pub use engine::{
     Sequence, StoredUnit,
 };
 pub use node::{BadNodeName, NodeName};
-pub use notes::{NOTE_BYTES_MAX, NOTES_MAX, SharedNote};
 pub use reports::{REPORT_MAX, SharedReport};
 pub use view::{ClusterBackend, ClusterView, EngineView, NodeView, OwnerView};

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::ack::ClusterAck;
+use super::action_log::ActionLog;
 use super::engine::{LogEngine, Sequence};
 use super::follower::LogFollower;
 use super::handlers::LocalHandlers;
@@ -18,7 +19,6 @@ use super::identity::NodeIdentity;
 use super::local_node::{LocalNode, NodeParts};
 use super::members::Members;
 use super::node::NodeName;
-use super::notes::Notes;
 use super::spool::Spool;
 use super::view::ClusterBackend;
 use super::{duties, proposer, rebuild};
@@ -85,10 +85,12 @@ impl ClusterQueue {
         let identity = NodeIdentity::begin(&folder, &name, drawn)
             .map_err(|source| failed("writing `node.json` in", source))?;
         let (applied, members) = taken_over(&copy)?;
-        let notes = Notes::open(&folder).map_err(|source| failed("reading `notes` in", source))?;
+        let action_log =
+            ActionLog::open(&folder).map_err(|source| failed("reading `notes` in", source))?;
         let copy = Arc::new(copy);
         let session = identity.session;
-        let parts = NodeParts { name, session, lease, engine, copy, folder, clock, members, notes };
+        let parts =
+            NodeParts { name, session, lease, engine, copy, folder, clock, members, action_log };
         let (node, inbox) = LocalNode::new(parts, applied);
         let node = Arc::new(node);
         let spool = match ack {

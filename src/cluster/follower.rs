@@ -260,12 +260,12 @@ impl LogFollower {
 
     /// Before the mark of how far the log is applied: what stands behind that does not come again.
     async fn write_notes(&self) -> Result<(), QueueError> {
-        if !self.node.notes.has_unwritten() {
+        if !self.node.action_log.has_unwritten() {
             return Ok(());
         }
         loop {
             let node = Arc::clone(&self.node);
-            let written = tokio::task::spawn_blocking(move || node.notes.write()).await;
+            let written = tokio::task::spawn_blocking(move || node.action_log.write()).await;
             match written {
                 Ok(Ok(())) => return Ok(()),
                 // As with the copy: the others go on, this node when it can write again.
@@ -325,8 +325,8 @@ impl LogFollower {
                 members().beat(from, applied, handlers);
                 OperationOutcome::Counted(true)
             }
-            UnitOperation::Note { id, text } => {
-                self.node.notes.apply((at, place), from, (id, text));
+            UnitOperation::Action { id, text } => {
+                self.node.action_log.apply((at, place), from, (id, text));
                 OperationOutcome::Counted(true)
             }
             UnitOperation::Report { text } => {

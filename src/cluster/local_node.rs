@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::action_log::ActionLog;
 use super::engine::{LogEngine, Sequence};
 use super::locks::{LifeMutex, MembersMutex};
 use super::members::Members;
 use super::node::NodeName;
-use super::notes::Notes;
 use super::reports::Reports;
 use super::unit::UnitOperation;
 use crate::clock::{Clock, Timestamp};
@@ -57,7 +57,7 @@ pub(super) struct LocalNode {
     pub(super) pending: Mutex<BTreeMap<u64, PendingUnit>>,
     pub(super) life: LifeMutex<Life>,
     /// What all nodes have noted.
-    pub(super) notes: Notes,
+    pub(super) action_log: ActionLog,
     /// What they tell of themselves.
     pub(super) reports: Reports,
     pub(super) engine_state: watch::Sender<EngineState>,
@@ -140,13 +140,14 @@ pub(super) struct NodeParts {
     pub(super) folder: PathBuf,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) members: Members,
-    pub(super) notes: Notes,
+    pub(super) action_log: ActionLog,
 }
 
 impl LocalNode {
     /// A node that has applied the log up to `applied`, and what is proposed to it.
     pub(super) fn new(parts: NodeParts, applied: Sequence) -> (Self, mpsc::Receiver<Proposal>) {
-        let NodeParts { name, session, lease, engine, copy, folder, clock, members, notes } = parts;
+        let NodeParts { name, session, lease, engine, copy, folder, clock, members, action_log } =
+            parts;
         // Of those that were there before it is not known since when they are silent.
         let now = clock.steady();
         let seen = members.nodes().map(|(name, _)| (name.clone(), now)).collect();
@@ -167,7 +168,7 @@ impl LocalNode {
             proposals,
             pending: Mutex::new(BTreeMap::new()),
             life: LifeMutex::new(Life { seen, ..Life::default() }),
-            notes,
+            action_log,
             reports: Reports::default(),
             engine_state: watch::Sender::new(started),
             is_log_known: watch::Sender::new(false),
@@ -241,7 +242,7 @@ impl LocalNode {
         self.changed.send_modify(|n_changes| *n_changes += 1);
     }
 
-    /// Notes whether the engine was there. The first time of each is logged, and another reason once in a while.
+    /// ActionLog whether the engine was there. The first time of each is logged, and another reason once in a while.
     pub(super) fn note_engine(&self, error: Option<String>) {
         if error.is_some() {
             self.is_log_known.send_replace(false);
@@ -299,7 +300,7 @@ impl LocalNode {
         *self.is_log_known.borrow()
     }
 
-    /// Notes a unit that the log has.
+    /// ActionLog a unit that the log has.
     pub(super) fn note_newest(&self, sequence: Sequence) {
         self.newest.fetch_max(sequence.0, Ordering::Relaxed);
     }

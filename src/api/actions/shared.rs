@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::{ActionView, Actions, StoredAction};
 use crate::api::{ActedOn, Api};
-use crate::cluster::{ClusterQueue, NOTE_BYTES_MAX, NodeName, SharedNote};
+use crate::cluster::{ACTION_BYTES_MAX, ClusterQueue, LoggedAction, NodeName};
 use crate::queue::QueueError;
 use crate::sync::lock;
 
@@ -24,11 +24,11 @@ pub(super) struct SharedActions {
     cluster: Arc<ClusterQueue>,
     /// Counts up with each change of the own ones.
     changed: watch::Sender<u64>,
-    parsed: Mutex<ParsedNotes>,
+    parsed: Mutex<ParsedActions>,
 }
 
 /// What the shared log has, by its number there, with the text that it was read from.
-type ParsedNotes = BTreeMap<u64, (Arc<SharedNote>, Option<StoredAction>)>;
+type ParsedActions = BTreeMap<u64, (Arc<LoggedAction>, Option<StoredAction>)>;
 
 impl SharedActions {
     pub(super) fn notify(&self) {
@@ -41,13 +41,13 @@ impl SharedActions {
 
     /// Those of all gateways, where `own` are this one's, the oldest first.
     pub(super) fn with(&self, own: Vec<StoredAction>) -> Vec<StoredAction> {
-        let notes = self.cluster.notes();
+        let logged = self.cluster.logged_actions();
         let mut parsed = lock(&self.parsed);
         // Each text is read once, and forgotten with the log's.
         let mut before = std::mem::take(&mut *parsed);
-        for note in notes {
-            let known = before.remove(&note.number).filter(|(text, _)| Arc::ptr_eq(text, &note));
-            parsed.insert(note.number, known.unwrap_or_else(|| (Arc::clone(&note), read(&note))));
+        for one in logged {
+            let known = before.remove(&one.number).filter(|(text, _)| Arc::ptr_eq(text, &one));
+            parsed.insert(one.number, known.unwrap_or_else(|| (Arc::clone(&one), read(&one))));
         }
         let shared = parsed.values().filter_map(|(_, action)| action.clone()).collect();
         drop(parsed);
@@ -55,10 +55,10 @@ impl SharedActions {
     }
 }
 
-fn read(note: &SharedNote) -> Option<StoredAction> {
-    let action: ActionView = serde_json::from_str(&note.text).ok()?;
-    let action = ActionView { number: note.number, node: Some(note.node.clone()), ..action };
-    Some(StoredAction { action, id: note.id, is_unshared: false })
+fn read(logged: &LoggedAction) -> Option<StoredAction> {
+    let action: ActionView = serde_json::from_str(&logged.text).ok()?;
+    let action = ActionView { number: logged.number, node: Some(logged.node.clone()), ..action };
+    Some(StoredAction { action, id: logged.id, is_unshared: false })
 }
 
 /// The own ones as they are here, with the number of the shared log where that has them, and those of the others, by
@@ -87,7 +87,7 @@ fn merged(node: &NodeName, own: Vec<StoredAction>, shared: Vec<StoredAction>) ->
 fn text(action: &ActionView) -> Option<String> {
     let text = |action: &ActionView| {
         let text = serde_json::to_string(action).ok();
-        text.filter(|text| text.len() <= NOTE_BYTES_MAX)
+        text.filter(|text| text.len() <= ACTION_BYTES_MAX)
     };
     text(action).or_else(|| text(&ActionView { about: ActedOn::default(), ..action.clone() }))
 }
@@ -137,7 +137,7 @@ impl Actions {
                 }
                 continue;
             };
-            match shared.cluster.note(action.id, text).await {
+            match shared.cluster.log_action(action.id, text).await {
                 Ok(()) => {
                     is_outage_logged = false;
                     self.mark_shared(&action);
@@ -217,17 +217,17 @@ mod tests {
         }
         let [a, b] = ["a", "b"].map(|name| NodeName::parse(name).unwrap());
         let own = actions.stored();
-        let note = |number: u64, node: &NodeName, id: u64, action: &ActionView| {
+        let logged = |number: u64, node: &NodeName, id: u64, action: &ActionView| {
             let text = text(action).unwrap();
-            read(&SharedNote { number, node: node.clone(), id, text }).unwrap()
+            read(&LoggedAction { number, node: node.clone(), id, text }).unwrap()
         };
         let name = |all: &[StoredAction]| {
             let newest = all.iter().find(|one| one.action.target == "newest").unwrap();
             (newest.action.node.clone(), newest.id)
         };
-        let of_b = note(512, &b, own[2].id, &at(20, "of b"));
+        let of_b = logged(512, &b, own[2].id, &at(20, "of b"));
         let before = merged(&a, own.clone(), vec![of_b.clone()]);
-        let of_a = note(1_024, &a, own[2].id, &own[2].action);
+        let of_a = logged(1_024, &a, own[2].id, &own[2].action);
         let after = merged(&a, own.clone(), vec![of_b, of_a]);
         assert_eq!(targets(&after), ["old", "of b", "lost by the log", "newest"]);
         assert_eq!((targets(&before), name(&before)), (targets(&after), name(&after)));
@@ -238,7 +238,7 @@ mod tests {
     fn action_that_is_too_long_does_not_block_those_behind_it() {
         let actions = Actions::none();
         actions.kept().is_sharing = true;
-        actions.add(ActionView { action: "x".repeat(NOTE_BYTES_MAX), ..at(1, "long") });
+        actions.add(ActionView { action: "x".repeat(ACTION_BYTES_MAX), ..at(1, "long") });
         actions.add(at(2, "behind"));
         assert_eq!(actions.next_to_share().unwrap().0.action.target, "behind");
         assert_eq!(actions.list(&ActionsAsk::default()).actions.len(), 2);

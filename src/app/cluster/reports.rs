@@ -16,8 +16,8 @@ const EVERY: Duration = Duration::from_secs(10);
 /// was made.
 const ROUNDS_MAX: u32 = 6;
 
-/// Tells it, until `stop`.
-pub(in super::super) async fn tell(server: Arc<Server>, api: Api, stop: CancellationToken) {
+/// Publishes it, until `stop`.
+pub(in super::super) async fn publish(server: Arc<Server>, api: Api, stop: CancellationToken) {
     let Some(log) = server.handlers.pauses().shared() else { return };
     let (mut told, mut n_rounds) = (None, 0);
     loop {

@@ -40,8 +40,8 @@ pub(in crate::cluster) enum UnitOperation {
     Release { handler: HandlerName, epoch: u64 },
     /// A sign of life: how far the node has applied the log, and which handlers it is configured for.
     Beat { applied: Sequence, handlers: Vec<HandlerName> },
-    /// Has every node keep a text under a name that its node gave it.
-    Note { id: u64, text: String },
+    /// Has every node keep the text of an action, under the name that its node gave it.
+    Action { id: u64, text: String },
     /// What the node tells the others of itself, in place of what it told before.
     Report { text: String },
     /// The node was stopped in order: its leases are free, and nothing waits for it.
@@ -77,7 +77,7 @@ const LEAVE: u8 = 9;
 const CARRY: u8 = 10;
 const PAUSE: u8 = 11;
 const TRY_NOW: u8 = 12;
-const NOTE: u8 = 13;
+const ACTION: u8 = 13;
 const REPORT: u8 = 14;
 
 impl UnitOperation {
@@ -93,7 +93,7 @@ impl UnitOperation {
             Self::Pause { of, pause, .. } => {
                 64 + [of, pause].into_iter().flatten().map(String::len).sum::<usize>()
             }
-            Self::Note { text, .. } | Self::Report { text } => 64 + text.len(),
+            Self::Action { text, .. } | Self::Report { text } => 64 + text.len(),
             Self::Subscribe { .. }
             | Self::Forget { .. }
             | Self::Claim { .. }
@@ -117,7 +117,7 @@ impl UnitOperation {
             | Self::CarryOver { .. }
             | Self::ByHand { .. }
             | Self::Subscribe { .. }
-            | Self::Note { .. }
+            | Self::Action { .. }
             | Self::Report { .. }
             | Self::Forget { .. } => false,
         }
@@ -182,8 +182,8 @@ impl UnitOperation {
                     out.put_bytes(handler.as_str().as_bytes());
                 }
             }
-            Self::Note { id, text } => put_told(NOTE, Some(*id), text, out),
-            Self::Report { text } => put_told(REPORT, None, text, out),
+            Self::Action { id, text } => put_text(ACTION, Some(*id), text, out),
+            Self::Report { text } => put_text(REPORT, None, text, out),
             Self::Leave => out.put_u8(LEAVE),
         }
     }
@@ -244,7 +244,7 @@ impl UnitOperation {
                 }
                 Self::Beat { applied, handlers }
             }
-            NOTE => Self::Note { id: take.varint()?, text: take.text()?.to_owned() },
+            ACTION => Self::Action { id: take.varint()?, text: take.text()?.to_owned() },
             REPORT => Self::Report { text: take.text()?.to_owned() },
             LEAVE => Self::Leave,
             _ => return None,
@@ -252,7 +252,7 @@ impl UnitOperation {
     }
 }
 
-fn put_told(kind: u8, id: Option<u64>, text: &str, out: &mut Vec<u8>) {
+fn put_text(kind: u8, id: Option<u64>, text: &str, out: &mut Vec<u8>) {
     out.put_u8(kind);
     if let Some(id) = id {
         out.put_varint(id);

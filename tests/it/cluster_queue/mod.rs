@@ -17,12 +17,12 @@ use crate::support::clock::BEGINNING;
 use crate::support::events::{handler, new_event, settlement, tried};
 use crate::support::folder::TestFolder;
 
+mod broadcast;
 mod engine_faults;
 mod ownership;
 mod rejoin;
 mod shared;
 mod steering;
-mod told;
 
 /// Short, so that take-overs are soon; long beside what a loaded machine keeps a task waiting.
 const LEASE: Duration = Duration::from_secs(2);

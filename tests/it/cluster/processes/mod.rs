@@ -9,8 +9,8 @@ mod receiver;
 mod retry;
 mod rig;
 mod senders;
+mod shared_views;
 mod start;
-mod told;
 
 use std::net::SocketAddr;
 use std::time::Duration;

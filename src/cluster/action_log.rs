@@ -17,41 +17,42 @@ use crate::files;
 use crate::sync::lock;
 
 /// The most that are kept; the oldest go first.
-pub const NOTES_MAX: usize = 500;
+pub const LOGGED_ACTIONS_MAX: usize = 500;
 /// The longest text, in bytes.
-pub const NOTE_BYTES_MAX: usize = 8 << 10;
+pub const ACTION_BYTES_MAX: usize = 8 << 10;
 /// More operations than a unit has (`proposer::OPERATIONS_MAX`).
 const UNIT_NUMBERS: u64 = 512;
 
-/// What one node noted.
+/// An action that was done on one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SharedNote {
+pub struct LoggedAction {
     /// They ascend, the same on every node: by the unit that had it first, and its place there.
     pub number: u64,
-    /// Who noted it.
+    /// Where it was done.
     pub node: NodeName,
     /// Its node's own name for it.
     pub id: u64,
     pub text: String,
 }
 
-/// A note in the file, and the unit that it was applied with.
+/// An action in the file, and the unit that it was applied with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct NoteLine {
+struct ActionLine {
     unit: u64,
-    note: Arc<SharedNote>,
+    #[serde(rename = "note")]
+    action: Arc<LoggedAction>,
 }
 
-/// The newest notes.
+/// The newest actions of all nodes.
 #[derive(Debug)]
-pub(super) struct Notes {
+pub(super) struct ActionLog {
     path: PathBuf,
-    kept: Mutex<KeptNotes>,
+    kept: Mutex<KeptActions>,
 }
 
 #[derive(Debug, Default)]
-struct KeptNotes {
-    lines: VecDeque<NoteLine>,
+struct KeptActions {
+    lines: VecDeque<ActionLine>,
     /// The newest unit that had one.
     newest_unit: u64,
     /// Lines of the file.
@@ -62,7 +63,7 @@ struct KeptNotes {
     unwritten: Vec<u64>,
 }
 
-impl Notes {
+impl ActionLog {
     /// What the file in a copy's folder holds. A line that cannot be read is left out.
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
         let path = folder.join("notes");
@@ -71,22 +72,22 @@ impl Notes {
             Err(err) if err.kind() == io::ErrorKind::NotFound => String::new(),
             Err(err) => return Err(err),
         };
-        let mut kept = KeptNotes { is_new: text.is_empty(), ..KeptNotes::default() };
-        for line in text.lines().filter_map(|line| serde_json::from_str::<NoteLine>(line).ok()) {
+        let mut kept = KeptActions { is_new: text.is_empty(), ..KeptActions::default() };
+        for line in text.lines().filter_map(|line| serde_json::from_str::<ActionLine>(line).ok()) {
             kept.newest_unit = kept.newest_unit.max(line.unit);
-            match kept.lines.iter_mut().rev().find(|one| one.note.number == line.note.number) {
+            match kept.lines.iter_mut().rev().find(|one| one.action.number == line.action.number) {
                 Some(earlier) => *earlier = line,
                 None => kept.lines.push_back(line),
             }
         }
-        kept.lines.drain(..kept.lines.len().saturating_sub(NOTES_MAX));
+        kept.lines.drain(..kept.lines.len().saturating_sub(LOGGED_ACTIONS_MAX));
         // Nothing is added to a line that was torn: the next one writes the file anew.
         let is_torn = !text.is_empty() && !text.ends_with('\n');
-        kept.n_lines = if is_torn { 2 * NOTES_MAX } else { text.lines().count() };
+        kept.n_lines = if is_torn { 2 * LOGGED_ACTIONS_MAX } else { text.lines().count() };
         Ok(Self { path, kept: Mutex::new(kept) })
     }
 
-    /// Takes in what stands in a unit, at a place among its operations: one of the same id is the same note with
+    /// Takes in what stands in a unit, at a place among its operations: one of the same id is the same action with
     /// another text. A node's ids ascend, so that an older one that is not kept has been let go, and is not new.
     pub(super) fn apply(
         &self,
@@ -99,19 +100,19 @@ impl Notes {
             return;
         }
         kept.newest_unit = unit;
-        let is_same = |line: &&mut NoteLine| line.note.id == id && line.note.node == *node;
+        let is_same = |line: &&mut ActionLine| line.action.id == id && line.action.node == *node;
         let number = if let Some(known) = kept.lines.iter_mut().rev().find(is_same) {
-            let number = known.note.number;
-            let changed = SharedNote { number, node: node.clone(), id, text };
-            *known = NoteLine { unit, note: Arc::new(changed) };
+            let number = known.action.number;
+            let changed = LoggedAction { number, node: node.clone(), id, text };
+            *known = ActionLine { unit, action: Arc::new(changed) };
             number
-        } else if kept.lines.iter().any(|line| line.note.node == *node && line.note.id > id) {
+        } else if kept.lines.iter().any(|line| line.action.node == *node && line.action.id > id) {
             return;
         } else {
             let number = unit.saturating_mul(UNIT_NUMBERS).saturating_add(place);
-            let added = SharedNote { number, node: node.clone(), id, text };
-            kept.lines.push_back(NoteLine { unit, note: Arc::new(added) });
-            if kept.lines.len() > NOTES_MAX {
+            let added = LoggedAction { number, node: node.clone(), id, text };
+            kept.lines.push_back(ActionLine { unit, action: Arc::new(added) });
+            if kept.lines.len() > LOGGED_ACTIONS_MAX {
                 kept.lines.pop_front();
             }
             number
@@ -128,7 +129,7 @@ impl Notes {
     /// Makes durable what was applied; `Ok` also where nothing was. Called by one task only, and what is listed
     /// meanwhile does not wait for the disk.
     pub(super) fn write(&self) -> io::Result<()> {
-        let Some(NotesToWrite { lines, n_lines, is_whole }) = self.to_write()? else {
+        let Some(ActionsToWrite { lines, n_lines, is_whole }) = self.to_write()? else {
             return Ok(());
         };
         let written = if is_whole {
@@ -139,7 +140,7 @@ impl Notes {
         let kept = &mut *lock(&self.kept);
         if let Err(err) = written {
             // It may have ended in the middle of a line: the next one writes the file anew.
-            kept.n_lines = 2 * NOTES_MAX;
+            kept.n_lines = 2 * LOGGED_ACTIONS_MAX;
             return Err(err);
         }
         kept.is_new = false;
@@ -148,29 +149,30 @@ impl Notes {
         Ok(())
     }
 
-    fn to_write(&self) -> io::Result<Option<NotesToWrite>> {
+    fn to_write(&self) -> io::Result<Option<ActionsToWrite>> {
         let kept = lock(&self.kept);
         if kept.unwritten.is_empty() {
             return Ok(None);
         }
-        let is_whole = kept.is_new || kept.n_lines + kept.unwritten.len() > 2 * NOTES_MAX;
-        let is_meant = |line: &&NoteLine| is_whole || kept.unwritten.contains(&line.note.number);
-        let lines: Vec<NoteLine> = kept.lines.iter().filter(is_meant).cloned().collect();
+        let is_whole = kept.is_new || kept.n_lines + kept.unwritten.len() > 2 * LOGGED_ACTIONS_MAX;
+        let is_meant =
+            |line: &&ActionLine| is_whole || kept.unwritten.contains(&line.action.number);
+        let lines: Vec<ActionLine> = kept.lines.iter().filter(is_meant).cloned().collect();
         drop(kept);
-        let text = |line: &NoteLine| serde_json::to_string(line).map(|text| text + "\n");
+        let text = |line: &ActionLine| serde_json::to_string(line).map(|text| text + "\n");
         let n_lines = lines.len();
         let lines = lines.iter().map(text).collect::<Result<String, _>>()?;
-        Ok(Some(NotesToWrite { lines, n_lines, is_whole }))
+        Ok(Some(ActionsToWrite { lines, n_lines, is_whole }))
     }
 
     /// All that are kept, the oldest first.
-    pub(super) fn list(&self) -> Vec<Arc<SharedNote>> {
-        lock(&self.kept).lines.iter().map(|line| Arc::clone(&line.note)).collect()
+    pub(super) fn list(&self) -> Vec<Arc<LoggedAction>> {
+        lock(&self.kept).lines.iter().map(|line| Arc::clone(&line.action)).collect()
     }
 }
 
 /// What the file is to get.
-struct NotesToWrite {
+struct ActionsToWrite {
     lines: String,
     n_lines: usize,
     /// In place of all that it holds.
@@ -187,69 +189,72 @@ fn append_durably(path: &Path, lines: &str) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn texts(notes: &Notes) -> Vec<(u64, String)> {
-        notes.list().iter().map(|note| (note.number, note.text.clone())).collect()
+    fn texts(log: &ActionLog) -> Vec<(u64, String)> {
+        log.list().iter().map(|one| (one.number, one.text.clone())).collect()
     }
 
     #[test]
-    fn notes_of_a_unit_that_comes_again_are_there_once() {
+    fn action_of_a_unit_that_comes_again_is_there_once() {
         let folder = tempfile::tempdir().unwrap();
         let (a, b) = (NodeName::parse("a").unwrap(), NodeName::parse("b").unwrap());
-        let notes = Notes::open(folder.path()).unwrap();
-        let apply = |notes: &Notes, from: u64| {
-            for unit in from..=3 * NOTES_MAX as u64 {
-                notes.apply((Sequence(unit), 0), &a, (unit, format!("a {unit}")));
-                notes.apply((Sequence(unit), 1), &b, (unit, format!("b {unit}")));
+        let log = ActionLog::open(folder.path()).unwrap();
+        let apply = |log: &ActionLog, from: u64| {
+            for unit in from..=3 * LOGGED_ACTIONS_MAX as u64 {
+                log.apply((Sequence(unit), 0), &a, (unit, format!("a {unit}")));
+                log.apply((Sequence(unit), 1), &b, (unit, format!("b {unit}")));
             }
         };
-        apply(&notes, 1);
-        notes.write().unwrap();
-        let again = Notes::open(folder.path()).unwrap();
+        apply(&log, 1);
+        log.write().unwrap();
+        let again = ActionLog::open(folder.path()).unwrap();
         apply(&again, 1);
-        assert_eq!(texts(&again), texts(&notes));
-        assert_eq!(notes.list().len(), NOTES_MAX);
-        assert_eq!(texts(&notes).pop().unwrap(), (1_500 * 512 + 1, "b 1500".to_owned()));
+        assert_eq!(texts(&again), texts(&log));
+        assert_eq!(log.list().len(), LOGGED_ACTIONS_MAX);
+        assert_eq!(texts(&log).pop().unwrap(), (1_500 * 512 + 1, "b 1500".to_owned()));
         // One that goes on stays where it is.
         again.apply((Sequence(2_000), 3), &a, (1_500, "a, and more".to_owned()));
         again.write().unwrap();
-        let third = Notes::open(folder.path()).unwrap();
-        assert_eq!(texts(&third)[NOTES_MAX - 2..], texts(&again)[NOTES_MAX - 2..]);
-        assert_eq!(texts(&third)[NOTES_MAX - 2].1, "a, and more");
+        let third = ActionLog::open(folder.path()).unwrap();
+        assert_eq!(
+            texts(&third)[LOGGED_ACTIONS_MAX - 2..],
+            texts(&again)[LOGGED_ACTIONS_MAX - 2..]
+        );
+        assert_eq!(texts(&third)[LOGGED_ACTIONS_MAX - 2].1, "a, and more");
     }
 
     #[test]
-    fn file_of_notes_stays_small_and_a_torn_line_does_no_harm() {
+    fn action_file_stays_small_and_a_torn_line_does_no_harm() {
         let folder = tempfile::tempdir().unwrap();
         let (path, a) = (folder.path().join("notes"), NodeName::parse("a").unwrap());
-        let notes = Notes::open(folder.path()).unwrap();
-        for unit in 1..=5 * NOTES_MAX as u64 {
-            notes.apply((Sequence(unit), 0), &a, (unit, "x".to_owned()));
-            notes.write().unwrap();
+        let log = ActionLog::open(folder.path()).unwrap();
+        for unit in 1..=5 * LOGGED_ACTIONS_MAX as u64 {
+            log.apply((Sequence(unit), 0), &a, (unit, "x".to_owned()));
+            log.write().unwrap();
         }
         let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.lines().count() <= 2 * NOTES_MAX);
+        assert!(text.lines().count() <= 2 * LOGGED_ACTIONS_MAX);
         std::fs::write(&path, text.strip_suffix("}}\n").unwrap()).unwrap();
-        let torn = Notes::open(folder.path()).unwrap();
+        let torn = ActionLog::open(folder.path()).unwrap();
         torn.apply((Sequence(9_000), 0), &a, (9_000, "behind".to_owned()));
         torn.write().unwrap();
-        let again = Notes::open(folder.path()).unwrap();
+        let again = ActionLog::open(folder.path()).unwrap();
         assert_eq!(texts(&again), texts(&torn));
         assert_eq!(texts(&again).pop().unwrap().1, "behind");
     }
 
     #[test]
-    fn note_that_was_let_go_does_not_come_again() {
+    fn action_that_was_let_go_does_not_come_again() {
         let folder = tempfile::tempdir().unwrap();
         let [a, b] = ["a", "b"].map(|name| NodeName::parse(name).unwrap());
-        let notes = Notes::open(folder.path()).unwrap();
-        for id in 1..=NOTES_MAX as u64 + 20 {
-            notes.apply((Sequence(id), 0), &a, (id, format!("a {id}")));
+        let log = ActionLog::open(folder.path()).unwrap();
+        for id in 1..=LOGGED_ACTIONS_MAX as u64 + 20 {
+            log.apply((Sequence(id), 0), &a, (id, format!("a {id}")));
         }
-        let before = texts(&notes);
+        let before = texts(&log);
         assert_eq!(before[0].1, "a 21");
-        notes.apply((Sequence(1_000), 0), &a, (5, "a 5".to_owned()));
-        assert_eq!(texts(&notes), before);
-        notes.apply((Sequence(1_000), 1), &b, (5, "b 5".to_owned()));
-        assert_eq!(texts(&notes).pop().unwrap(), (1_000 * 512 + 1, "b 5".to_owned()));
+        log.apply((Sequence(1_000), 0), &a, (5, "a 5".to_owned()));
+        assert_eq!(texts(&log), before);
+        log.apply((Sequence(1_000), 1), &b, (5, "b 5".to_owned()));
+        assert_eq!(texts(&log).pop().unwrap(), (1_000 * 512 + 1, "b 5".to_owned()));
     }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::action_log::{ACTION_BYTES_MAX, LoggedAction};
 use super::cluster_queue::ClusterQueue;
 use super::node::NodeName;
-use super::notes::{NOTE_BYTES_MAX, SharedNote};
 use super::reports::{REPORT_MAX, SharedReport};
 use super::unit::UnitOperation;
 use crate::queue::QueueError;
@@ -13,20 +13,22 @@ impl ClusterQueue {
     /// Has every node keep a text under a name of this node's own, in place of the text that it had under that name
     /// before. `Ok` = the shared log has it, and this node has applied it: while the engine is away that takes until
     /// it is back.
-    pub async fn note(&self, id: u64, text: String) -> Result<(), QueueError> {
-        if text.len() > NOTE_BYTES_MAX {
-            return Err(QueueError::Full(format!("a note has at most {NOTE_BYTES_MAX} bytes")));
+    pub async fn log_action(&self, id: u64, text: String) -> Result<(), QueueError> {
+        if text.len() > ACTION_BYTES_MAX {
+            return Err(QueueError::Full(format!(
+                "an action has at most {ACTION_BYTES_MAX} bytes"
+            )));
         }
-        self.node.propose(UnitOperation::Note { id, text }).await.map(drop)
+        self.node.propose(UnitOperation::Action { id, text }).await.map(drop)
     }
 
-    /// The notes of all nodes, the newest 500, the oldest first.
-    pub fn notes(&self) -> Vec<Arc<SharedNote>> {
-        self.node.notes.list()
+    /// The actions of all nodes, the newest 500, the oldest first.
+    pub fn logged_actions(&self) -> Vec<Arc<LoggedAction>> {
+        self.node.action_log.list()
     }
 
     /// Tells all nodes of this one, in at most [`REPORT_MAX`] bytes. `Ok` = the shared log has it, as with
-    /// [`Self::note`].
+    /// [`Self::log_action`].
     pub async fn report(&self, text: String) -> Result<(), QueueError> {
         if text.len() > REPORT_MAX {
             return Err(QueueError::Full(format!("a report has at most {REPORT_MAX} bytes")));

@@ -1,87 +1,87 @@
-//! What nodes tell each other: what was noted on any is kept by all, and how each does is known to the others.
+//! What nodes tell each other: what was done on any is kept by all, and how each does is known to the others.
 
-use gatepost::cluster::{NOTE_BYTES_MAX, NOTES_MAX, NodeName, REPORT_MAX};
+use gatepost::cluster::{ACTION_BYTES_MAX, LOGGED_ACTIONS_MAX, NodeName, REPORT_MAX};
 use gatepost::queue::{Queue, QueueError};
 
 use super::{Cluster, ClusterQueue, append, until, until_stored};
 
 /// Number, node and text of each.
 fn numbered(node: &ClusterQueue) -> Vec<(u64, String, String)> {
-    let notes = node.notes().into_iter();
-    notes.map(|note| (note.number, note.node.to_string(), note.text.clone())).collect()
+    let actions = node.logged_actions().into_iter();
+    actions.map(|one| (one.number, one.node.to_string(), one.text.clone())).collect()
 }
 
 /// Node and text of each.
-fn noted(node: &ClusterQueue) -> Vec<(String, String)> {
+fn logged(node: &ClusterQueue) -> Vec<(String, String)> {
     numbered(node).into_iter().map(|(_, node, text)| (node, text)).collect()
 }
 
-async fn note(node: &ClusterQueue, id: u64, text: &str) {
-    node.note(id, text.to_owned()).await.unwrap();
+async fn log(node: &ClusterQueue, id: u64, text: &str) {
+    node.log_action(id, text.to_owned()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_node_notes_is_the_same_on_all_and_outlives_them() {
+async fn action_of_a_node_is_the_same_on_all_and_outlives_them() {
     let cluster = Cluster::new();
     let (a, b) = (cluster.node("a").await, cluster.node("b").await);
-    note(&a, 7, "pause").await;
-    note(&b, 7, "its own seventh").await;
+    log(&a, 7, "pause").await;
+    log(&b, 7, "its own seventh").await;
     append(&a, "between").await;
-    note(&a, 8, "import, 1 part").await;
-    note(&b, 8, "redrive").await;
-    note(&a, 8, "import, 2 parts").await;
+    log(&a, 8, "import, 1 part").await;
+    log(&b, 8, "redrive").await;
+    log(&a, 8, "import, 2 parts").await;
     let expected: Vec<(String, String)> =
         [("a", "pause"), ("b", "its own seventh"), ("a", "import, 2 parts"), ("b", "redrive")]
             .map(|(node, text)| (node.to_owned(), text.to_owned()))
             .to_vec();
-    until("b has them", || noted(&b) == expected).await;
-    assert_eq!(noted(&a), expected);
+    until("b has them", || logged(&b) == expected).await;
+    assert_eq!(logged(&a), expected);
     assert_eq!(numbered(&a), numbered(&b));
     assert!(numbered(&a).is_sorted());
     // One that comes late reads them from the log, one that is killed has them on its disk.
     let late = cluster.node("late").await;
-    until("the late one has them", || noted(&late) == expected).await;
+    until("the late one has them", || logged(&late) == expected).await;
     drop(a);
     cluster.released("a").await;
     cluster.engine.set_away(true);
     let a = cluster.node("a").await;
-    assert_eq!(noted(&a), expected);
+    assert_eq!(logged(&a), expected);
     cluster.engine.set_away(false);
-    note(&late, 1, "behind").await;
-    until("it goes on", || noted(&a).len() == 5 && numbered(&a) == numbered(&late)).await;
-    let too_long = b.note(9, "x".repeat(NOTE_BYTES_MAX + 1)).await;
+    log(&late, 1, "behind").await;
+    until("it goes on", || logged(&a).len() == 5 && numbered(&a) == numbered(&late)).await;
+    let too_long = b.log_action(9, "x".repeat(ACTION_BYTES_MAX + 1)).await;
     assert!(matches!(too_long, Err(QueueError::Full(_))), "{too_long:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_noted_while_the_log_is_away_is_there_once_it_is_back() {
+async fn what_is_logged_while_the_log_is_away_is_there_once_it_is_back() {
     let cluster = Cluster::new();
     let (a, b) = (cluster.node("a").await, cluster.node("b").await);
     append(&a, "first").await;
     until_stored(&b, 1).await;
     cluster.engine.set_away(true);
-    let noting = a.note(1, "while it is away".to_owned());
+    let logging = a.log_action(1, "while it is away".to_owned());
     let back = async {
         until("it is found to be away", || !a.is_log_there()).await;
-        assert_eq!(noted(&a), []);
+        assert_eq!(logged(&a), []);
         cluster.engine.set_away(false);
     };
-    let (is_noted, ()) = tokio::join!(noting, back);
-    is_noted.unwrap();
-    until("both have it", || noted(&a).len() == 1 && noted(&a) == noted(&b)).await;
+    let (is_logged, ()) = tokio::join!(logging, back);
+    is_logged.unwrap();
+    until("both have it", || logged(&a).len() == 1 && logged(&a) == logged(&b)).await;
 }
 
 /// The bound is one of each node's disk and of what a page reads.
 #[tokio::test(flavor = "multi_thread")]
-async fn newest_notes_are_kept_and_numbered_alike_on_all() {
+async fn newest_actions_are_kept_and_numbered_alike_on_all() {
     let cluster = Cluster::new();
     let (a, b) = (cluster.node("a").await, cluster.node("b").await);
-    for id in 0..NOTES_MAX as u64 + 20 {
-        note(&a, id, &id.to_string()).await;
+    for id in 0..LOGGED_ACTIONS_MAX as u64 + 20 {
+        log(&a, id, &id.to_string()).await;
     }
     until("b has the newest", || numbered(&b).last() == numbered(&a).last()).await;
     assert_eq!(numbered(&a), numbered(&b));
-    assert_eq!((noted(&a).len(), noted(&a)[0].1.as_str()), (NOTES_MAX, "20"));
+    assert_eq!((logged(&a).len(), logged(&a)[0].1.as_str()), (LOGGED_ACTIONS_MAX, "20"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
