@@ -81,8 +81,8 @@ pub use transfer::{ImportView, OtherId};
 pub use type_count::TypeCount;
 pub use view::{
     ArrivalView, AttemptView, DeadEntry, DeadView, DeliveryView, EventDetail, EventSummary,
-    HandlerView, LostView, QueueView, ReportedBy, SecretView, SourceView, StatusView, WaitReason,
-    WaitView,
+    GatewayCounts, GatewayState, HandlerView, LostView, QueueView, ReportedBy, ReportedSource,
+    SecretView, SourceView, StatusView, WaitReason, WaitView,
 };
 pub use waits::TRY_ON_TIME;
 pub use wants::{EventLine, PlanView, SeenValue, WantsView, Wish};
@@ -184,11 +184,6 @@ impl Api {
         self.clock.now()
     }
 
-    /// How often something happened with each source and handler.
-    pub fn rates(&self) -> Result<RatesView, ApiError> {
-        Ok(self.server()?.control.rates())
-    }
-
     /// The configuration in force, and the machine it runs on.
     pub fn surroundings(&self) -> Result<Surroundings, ApiError> {
         Ok(self.server()?.control.surroundings())
@@ -229,8 +224,8 @@ impl Api {
         let stats = self.queue.stats();
         let now = self.clock.now();
         let started_at = self.server.as_ref().map(|server| server.control.started_at());
-        let sources = self.sources();
-        StatusView {
+        let sources = self.own_sources();
+        let mut status = StatusView {
             refused: self.refused(&sources),
             version: env!("CARGO_PKG_VERSION").into(),
             running: self.server.is_some(),
@@ -247,7 +242,10 @@ impl Api {
                 .unwrap_or_default(),
             standby: self.server.as_ref().and_then(|server| server.control.standby()),
             cluster: self.cluster(),
-        }
+            gateways: Vec::new(),
+        };
+        self.add_reports(&mut status);
+        status
     }
 
     /// How the cluster stands; `None` = the queue is this machine's alone, or no server runs.
@@ -255,14 +253,15 @@ impl Api {
         self.server.as_ref().and_then(|server| server.control.cluster())
     }
 
-    /// The configured sources; none without a server.
-    pub fn sources(&self) -> Vec<SourceView> {
-        self.server.as_ref().map(|server| server.control.sources()).unwrap_or_default()
-    }
-
     /// Every handler that is configured or has a place in the log.
     pub fn handlers(&self) -> Vec<HandlerView> {
         self.handlers_in(&self.queue.stats(), self.clock.now())
+    }
+
+    /// The same as this gateway knows of them.
+    fn own_handlers(&self) -> Vec<HandlerView> {
+        let configured = self.server.as_ref().map(|server| server.control.handlers());
+        view::handlers(&self.queue.stats(), configured, self.clock.now())
     }
 
     fn handlers_in(&self, stats: &QueueStats, now: Timestamp) -> Vec<HandlerView> {

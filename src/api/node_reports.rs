@@ -1,22 +1,36 @@
-//! What each of several gateways tells the others: how the handlers do that it delivers to, and the newest requests
-//! that it turned down. These are known to that gateway alone, and strangers cause most of them: so each tells a
-//! bounded summary, seldom, and what is shown of it says who told it and when.
+//! What each of several gateways tells the others: how the handlers do that it delivers to, what it has counted, and
+//! the newest requests that it turned down. These are known to that gateway alone, and strangers cause most of them:
+//! so each tells a bounded summary, seldom, and what is shown of it says who told it and when.
+//!
+//! A report is JSON in which an unknown field is skipped and a missing one is nothing: gateways of other versions
+//! read what they know of it.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::handler_control::{HandlerStatus, LastErrorView};
-use super::{Api, HandlerView, RejectedView, ReportedBy, StatusView};
+use super::{Api, ApiError, HandlerView, LatencyView, RatesView, ReportedBy, ReportedSource};
 use crate::clock::Timestamp;
 use crate::cluster::{ClusterView, NodeName, REPORT_MAX, SharedReport};
-use crate::event::{ErrorText, HandlerName, SourceName};
-use crate::ingest::RefusedRow;
+use crate::event::{ErrorText, HandlerName};
 
-/// The most rejected requests, and places of refused ones, that are told.
-const ROWS_MAX: usize = 12;
-/// The longest text of each, in characters: a path, a reason.
-const CHARS_MAX: usize = 160;
+mod charts;
+mod counts;
+mod turned_down;
+
+pub use turned_down::{ReportedRefused, ReportedRejected};
+
+use charts::PackedCharts;
+use turned_down::{ROWS_MAX, cut};
+
 /// The longest error of a handler.
 const ERROR_CHARS_MAX: usize = 300;
+/// The most of a report that counts of sources take, in bytes: those of some 20.
+const SOURCES_MAX: usize = REPORT_MAX / 4;
+/// For how long is shown what a gateway told that is there no more, by the wall clocks: so long is it waited for
+/// with the log.
+const TOLD_FOR: Duration = Duration::from_hours(24);
 
 /// What one gateway told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -46,6 +60,33 @@ pub struct NodeReport {
     /// How many rows of these it has.
     #[serde(default)]
     pub n_refused: u64,
+    /// How many requests they are.
+    #[serde(default)]
+    pub n_refused_requests: u64,
+    /// Its machine's name.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// Where its admin listener is, as that machine knows it.
+    #[serde(default)]
+    pub admin: Option<String>,
+    /// Since when it counts; nothing = it is of a version that tells no counts.
+    #[serde(default)]
+    pub started_at: Option<Timestamp>,
+    /// What it has counted of its sources, the busiest first.
+    #[serde(default)]
+    pub sources: Vec<ReportedSource>,
+    /// How many sources it has.
+    #[serde(default)]
+    pub n_sources: u64,
+    /// How long its acknowledgements took in the last hour.
+    #[serde(default)]
+    pub ack: Option<LatencyView>,
+    /// How often something happened by minute and by hour, packed; nothing = never, or there was no room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charts: Option<String>,
+    /// How many of its sources and handlers they leave out, the quietest ones.
+    #[serde(default)]
+    pub n_charts_left_out: u64,
 }
 
 /// How a handler does, as the gateway knows that delivers to it.
@@ -76,33 +117,9 @@ pub struct ReportedHandler {
     pub last_error: Option<LastErrorView>,
     /// When the newest delivery was made.
     pub last_success_at: Option<Timestamp>,
-}
-
-/// A rejected request of another gateway: the rest of it is there alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReportedRejected {
-    /// There; the same number is another request elsewhere.
-    pub number: u64,
-    pub received_at: Timestamp,
-    pub source: SourceName,
-    pub client: Option<std::net::IpAddr>,
-    /// Method and path.
+    /// How long its calls took in the last hour.
     #[serde(default)]
-    pub what: String,
-    #[serde(default)]
-    pub reason: String,
-}
-
-/// What another gateway refused before it looked at a signature.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReportedRefused {
-    pub status: Option<u16>,
-    pub path: Option<String>,
-    #[serde(default)]
-    pub reason: String,
-    #[serde(default)]
-    pub count: u64,
-    pub last_at: Timestamp,
+    pub calls: Option<LatencyView>,
 }
 
 /// The answer of `/api/v1/cluster`.
@@ -124,29 +141,78 @@ impl Api {
     /// What the other gateways told last, by name; empty = there are none, or none has told anything yet.
     pub fn node_reports(&self) -> Vec<NodeReportView> {
         let Some(server) = &self.server else { return Vec::new() };
+        let (told_since, cluster) = (self.clock.now().before(TOLD_FOR), self.cluster());
+        // One to which nothing happens tells nothing.
+        let is_alive = |name: &NodeName| {
+            let mut nodes = cluster.iter().flat_map(|cluster| &cluster.nodes);
+            nodes.any(|node| node.name == *name && node.alive)
+        };
         let view = |SharedReport { node, at, text }: SharedReport| {
             // What a newer version tells may be of another shape.
             Some(NodeReportView { node, at, report: serde_json::from_str(&text).ok()? })
         };
-        server.control.reports().into_iter().filter_map(view).collect()
+        let mut told = server.control.reports();
+        told.retain(|one| one.at > told_since || is_alive(&one.node));
+        told.into_iter().filter_map(view).collect()
     }
 
-    /// What this gateway tells the others; `None` = there are none.
+    /// What this gateway tells the others, without its charts; `None` = there are none.
     pub fn report(&self) -> Option<NodeReport> {
-        let status = self.status();
-        let cluster = status.cluster.as_ref()?;
+        let (server, cluster) = (self.server.as_ref()?, self.cluster()?);
+        let rates = server.control.rates();
         let is_own = |handler: &&HandlerView| cluster.delivers_to(&handler.name);
+        let all = self.own_handlers();
         let mut handlers: Vec<ReportedHandler> =
-            status.handlers.iter().filter(is_own).map(ReportedHandler::new).collect();
+            all.iter().filter(is_own).map(|one| ReportedHandler::new(one, &rates)).collect();
         handlers.sort_by_key(ReportedHandler::is_well);
+        let own_sources = self.own_sources();
+        let mut sources: Vec<ReportedSource> =
+            own_sources.iter().map(ReportedSource::new).collect();
+        sources.sort_by_key(|one| std::cmp::Reverse(one.n_requests()));
+        let refused = self.refused(&own_sources);
         let rejected = self.rejected(ROWS_MAX).unwrap_or_default();
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Some(NodeReport {
             handlers,
-            n_rejected: status.rejected as u64,
+            n_rejected: server.ingest.rejected().len() as u64,
             rejected: rejected.iter().map(ReportedRejected::new).collect(),
-            refused: newest_refused(&status),
-            n_refused: status.refused.len() as u64,
+            n_refused: refused.len() as u64,
+            n_refused_requests: refused.iter().map(|row| row.count).sum(),
+            refused: turned_down::newest_refused(&refused),
+            host: Some(cut(&host, turned_down::CHARS_MAX)),
+            started_at: Some(server.control.started_at()),
+            n_sources: sources.len() as u64,
+            sources,
+            ack: rates.ack,
+            ..NodeReport::default()
         })
+    }
+
+    /// As the others are told it, with the charts.
+    pub fn report_text(&self, report: NodeReport) -> Option<String> {
+        report.text(&self.server.as_ref()?.control.rates())
+    }
+
+    /// How often something happened with each source and handler, on all gateways.
+    pub fn rates(&self) -> Result<RatesView, ApiError> {
+        let mut rates = self.server()?.control.rates();
+        let Some(cluster) = self.cluster() else { return Ok(rates) };
+        let (reports, now) = (self.node_reports(), self.clock.now());
+        for NodeReportView { at, report, .. } in &reports {
+            if let Some(charts) = &report.charts {
+                PackedCharts::unpack(charts).add_to(&mut rates, *at, now);
+            }
+        }
+        for of in &mut rates.handlers {
+            let told = owner_report(&of.handler, &cluster, &reports);
+            let handlers = told.map(|told| &told.report.handlers);
+            let known = handlers.and_then(|all| all.iter().find(|one| one.name == of.handler));
+            if let (Some(told), Some(calls)) = (told, known.and_then(|one| one.calls)) {
+                of.calls = Some(calls);
+                of.calls_reported_by = Some(told.by());
+            }
+        }
+        Ok(rates)
     }
 
     /// What the owner of each handler told of it, in place of what this gateway knows, which does not call it.
@@ -154,49 +220,75 @@ impl Api {
         let Some(cluster) = self.cluster() else { return };
         let reports = self.node_reports();
         for handler in handlers {
-            let owner = cluster.handlers.iter().find(|one| one.handler == handler.name);
-            let owner = owner.and_then(|one| one.owner.as_ref()).filter(|it| **it != cluster.node);
-            let Some(of_owner) = reports.iter().find(|one| Some(&one.node) == owner) else {
-                continue;
-            };
+            let Some(of_owner) = owner_report(&handler.name, &cluster, &reports) else { continue };
             let of_handler = of_owner.report.handlers.iter().find(|one| one.name == handler.name);
             if let Some(known) = of_handler {
-                known.apply(handler, ReportedBy { node: of_owner.node.clone(), at: of_owner.at });
+                known.apply(handler, of_owner.by());
             }
         }
     }
 }
 
+/// What the gateway told that delivers to a handler, where that is another one.
+fn owner_report<'a>(
+    handler: &HandlerName,
+    cluster: &ClusterView,
+    reports: &'a [NodeReportView],
+) -> Option<&'a NodeReportView> {
+    let owner = cluster.handlers.iter().find(|one| one.handler == *handler)?.owner.as_ref()?;
+    reports.iter().find(|one| one.node == *owner && *owner != cluster.node)
+}
+
+impl NodeReportView {
+    fn by(&self) -> ReportedBy {
+        ReportedBy { node: self.node.clone(), at: self.at }
+    }
+}
+
 impl NodeReport {
-    /// Without what changes with every delivery: equal ones bring no news.
+    /// Without what changes with every event and delivery: equal ones bring no news.
     #[must_use]
-    pub fn without_deliveries(mut self) -> Self {
+    pub fn without_traffic(mut self) -> Self {
         for handler in &mut self.handlers {
-            (handler.in_flight, handler.last_success_at) = (0, None);
+            (handler.in_flight, handler.last_success_at, handler.calls) = (0, None, None);
         }
+        (self.sources, self.n_refused_requests, self.ack) = (Vec::new(), 0, None);
         self
     }
 
-    /// As the others are told it, in at most [`REPORT_MAX`] bytes: with at most half of it what strangers have
-    /// caused, and then as many handlers as there is room for.
-    pub fn text(mut self) -> Option<String> {
+    /// In at most [`REPORT_MAX`] bytes: with at most half of it what strangers have caused, then as many handlers as
+    /// there is room for, and then as many charts.
+    fn text(mut self, rates: &RatesView) -> Option<String> {
         while serde_json::to_string(&(&self.rejected, &self.refused)).ok()?.len() > REPORT_MAX / 2 {
             let n_rows = self.rejected.len().max(self.refused.len()).saturating_sub(1);
             self.rejected.truncate(n_rows);
             self.refused.truncate(n_rows);
         }
+        while serde_json::to_string(&self.sources).ok()?.len() > SOURCES_MAX {
+            self.sources.pop();
+        }
+        let charts = PackedCharts::new(rates);
         loop {
-            let text = serde_json::to_string(&self).ok()?;
-            if text.len() <= REPORT_MAX {
-                return Some(text);
+            // Wider than any count of them.
+            self.n_charts_left_out = u64::from(u32::MAX);
+            let n_bytes = serde_json::to_string(&self).ok()?.len();
+            if n_bytes <= REPORT_MAX {
+                let room = (REPORT_MAX - n_bytes).saturating_sub(CHARTS_KEY.len());
+                let (charts, n_left_out) = charts.pack(room);
+                (self.charts, self.n_charts_left_out) = (charts, n_left_out as u64);
+                return serde_json::to_string(&self).ok();
             }
             self.handlers.pop()?;
         }
     }
 }
 
+/// What stands around packed charts.
+const CHARTS_KEY: &str = r#","charts":"""#;
+
 impl ReportedHandler {
-    fn new(handler: &HandlerView) -> Self {
+    fn new(handler: &HandlerView, rates: &RatesView) -> Self {
+        let of_handler = rates.handlers.iter().find(|one| one.handler == handler.name);
         let last_error = handler.last_error.clone().map(|error| {
             let text = ErrorText::new(cut(error.text.as_str(), ERROR_CHARS_MAX));
             LastErrorView { text, ..error }
@@ -213,6 +305,7 @@ impl ReportedHandler {
             probe_at: handler.probe_at,
             last_error,
             last_success_at: handler.last_success_at,
+            calls: of_handler.and_then(|one| one.calls),
         }
     }
 
@@ -244,130 +337,10 @@ impl ReportedHandler {
     }
 }
 
-impl ReportedRejected {
-    fn new(request: &RejectedView) -> Self {
-        Self {
-            number: request.number,
-            received_at: request.received_at,
-            source: request.source.clone(),
-            client: request.client,
-            what: cut(&format!("{} {}", request.method, request.path), CHARS_MAX),
-            reason: cut(&request.reason, CHARS_MAX),
-        }
-    }
-}
-
-fn newest_refused(status: &StatusView) -> Vec<ReportedRefused> {
-    let mut rows: Vec<&RefusedRow> = status.refused.iter().collect();
-    rows.sort_by_key(|row| std::cmp::Reverse(row.last_at));
-    let told = |row: &RefusedRow| ReportedRefused {
-        status: row.status,
-        path: row.path.as_deref().map(|path| cut(path, CHARS_MAX)),
-        reason: cut(&row.reason, CHARS_MAX),
-        count: row.count,
-        last_at: row.last_at,
-    };
-    rows.into_iter().take(ROWS_MAX).map(told).collect()
-}
-
 fn known_state<'de, D: Deserializer<'de>>(from: D) -> Result<Option<HandlerStatus>, D::Error> {
     let state = serde_json::Value::deserialize(from)?;
     Ok(HandlerStatus::deserialize(state).ok())
 }
 
-fn cut(text: &str, n_chars: usize) -> String {
-    text.chars().take(n_chars).collect()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::super::view::handlers;
-    use super::*;
-    use crate::queue::{Backlog, QueueStats};
-
-    #[test]
-    fn report_is_bounded_and_leaves_out_what_is_missed_least() {
-        let now = Timestamp::from_millis(1);
-        // Of one byte, of which JSON makes six.
-        let text = |n_chars: usize| "\u{1}".repeat(n_chars);
-        let rejected = |number: u64| ReportedRejected {
-            number,
-            received_at: now,
-            source: SourceName::parse("web").unwrap(),
-            client: None,
-            what: text(CHARS_MAX),
-            reason: text(CHARS_MAX),
-        };
-        let refused = ReportedRefused {
-            status: None,
-            path: Some(text(CHARS_MAX)),
-            reason: text(CHARS_MAX),
-            count: 1,
-            last_at: now,
-        };
-        let handler = |number: usize| ReportedHandler {
-            name: HandlerName::parse(&format!("handler-{number}")).unwrap(),
-            state: Some(HandlerStatus::Running),
-            reason: Some(text(ERROR_CHARS_MAX)),
-            in_flight: 0,
-            failing_since: Some(now),
-            failures: 1,
-            given_up_since: None,
-            given_up_in_a_row: 0,
-            probe_at: None,
-            last_error: None,
-            last_success_at: None,
-        };
-        let report = NodeReport {
-            handlers: (0..100).map(handler).collect(),
-            n_rejected: 1_000,
-            rejected: (0..12).map(|n| rejected(1_000 - n)).collect(),
-            refused: vec![refused; 12],
-            n_refused: 24,
-        };
-        let text = report.text().unwrap();
-        assert!(text.len() <= REPORT_MAX);
-        let told: NodeReport = serde_json::from_str(&text).unwrap();
-        assert_eq!(told.handlers[0].name.as_str(), "handler-0");
-        assert_eq!((told.rejected[0].number, told.n_rejected), (1_000, 1_000));
-    }
-
-    #[test]
-    fn state_of_calls_is_taken_over_and_a_stale_pause_is_not() {
-        let report = |state: &str| -> ReportedHandler {
-            let text = format!(r#"{{"name":"app","state":"{state}","failures":3}}"#);
-            serde_json::from_str(&text).unwrap()
-        };
-        let by =
-            || ReportedBy { node: NodeName::parse("b").unwrap(), at: Timestamp::from_millis(1) };
-        let app = (HandlerName::parse("app").unwrap(), Backlog::default());
-        let stats = QueueStats { handlers: vec![app], ..QueueStats::default() };
-        let shown = |here: HandlerStatus, told: &str| {
-            let mut handler = handlers(&stats, None, by().at).pop().unwrap();
-            handler.state = here;
-            report(told).apply(&mut handler, by());
-            assert_eq!((handler.failures, handler.reported_by), (3, Some(by())));
-            handler.state
-        };
-        let (running, down) = (HandlerStatus::Running, HandlerStatus::Down);
-        assert_eq!(shown(running, "down"), down);
-        assert_eq!(shown(down, "running"), running);
-        assert_eq!(shown(running, "failed"), HandlerStatus::Failed);
-        assert_eq!(shown(running, "paused"), running, "it was resumed here since");
-        assert_eq!(shown(running, "disabled"), running);
-        assert_eq!(shown(down, "of a later version"), down);
-        assert_eq!(shown(HandlerStatus::Paused, "running"), HandlerStatus::Paused);
-    }
-
-    #[test]
-    fn report_is_no_news_where_deliveries_are_all_that_changed() {
-        let text = r#"{"handlers":[{"name":"app","state":"running"}],"n_rejected":1}"#;
-        let report: NodeReport = serde_json::from_str(text).unwrap();
-        let mut later = report.clone();
-        later.handlers[0].in_flight = 2;
-        later.handlers[0].last_success_at = Some(Timestamp::from_millis(1));
-        assert_eq!(later.clone().without_deliveries(), report);
-        later.handlers[0].failures = 1;
-        assert_ne!(later.without_deliveries(), report);
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ReportedBy;
 use crate::clock::whole_micros;
 use crate::event::{HandlerName, SourceName};
 use crate::metrics::Quantiles;
@@ -22,7 +23,7 @@ impl Series {
     }
 }
 
-/// Rates since the start.
+/// Rates since the start, on all gateways that share the log: but for `ack`, which is of this one.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RatesView {
     /// Of each source.
@@ -89,4 +90,7 @@ pub struct HandlerRates {
     pub failed: Series,
     /// How long its calls took in the last hour; nothing where there were none.
     pub calls: Option<LatencyView>,
+    /// Where another gateway delivers to it: who told how long they took, and when.
+    #[serde(default)]
+    pub calls_reported_by: Option<ReportedBy>,
 }

@@ -182,7 +182,21 @@ impl Api {
         let ingest = &self.server()?.ingest;
         let endpoints = ingest.endpoints();
         let sources: Vec<&Source> = endpoints.iter().map(|endpoint| endpoint.source()).collect();
-        RejectedView::one(ingest.rejected(), &self.credentials(), &sources, number)
+        let found = RejectedView::one(ingest.rejected(), &self.credentials(), &sources, number);
+        found.map_err(|err| self.or_elsewhere(err, number))
+    }
+
+    /// A request that is not kept here may be on another gateway that shares the log: its body is on no other.
+    fn or_elsewhere(&self, err: ApiError, number: u64) -> ApiError {
+        match err {
+            ApiError::NotFound(text) => ApiError::NotFound(text + &self.kept_elsewhere(number)),
+            other => other,
+        }
+    }
+
+    /// How many rejected requests this gateway keeps.
+    pub fn n_rejected(&self) -> usize {
+        self.server.as_ref().map_or(0, |server| server.ingest.rejected().len())
     }
 
     /// Why one request was rejected, in words an owner understands.
@@ -195,15 +209,17 @@ impl Api {
                 endpoints.iter().map(|endpoint| endpoint.source()).collect();
             ExplainView::new(ingest.rejected(), &sources, number)
         });
-        explaining
+        let explained = explaining
             .await
-            .unwrap_or_else(|err| Err(ApiError::Bad(format!("explaining failed: {err}"))))
+            .unwrap_or_else(|err| Err(ApiError::Bad(format!("explaining failed: {err}"))));
+        explained.map_err(|err| self.or_elsewhere(err, number))
     }
 
     /// Verifies a rejected request again as of the time it was received, and stores it if it
     /// passes.
     pub async fn release(&self, number: u64) -> Result<EventId, ApiError> {
         let released = self.try_release(number).await;
+        let released = released.map_err(|err| self.or_elsewhere(err, number));
         let event = released.as_ref().ok().copied();
         let about = ActedOn { event, rejected: Some(number), ..ActedOn::default() };
         let target = ActionTarget::new(format!("rejected request {number}"), about);

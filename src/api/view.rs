@@ -4,6 +4,7 @@
 mod arrival;
 mod dead;
 mod event;
+mod gateway;
 mod handler;
 mod status;
 mod wait;
@@ -11,6 +12,7 @@ mod wait;
 pub use arrival::ArrivalView;
 pub use dead::{DeadEntry, DeadView, LostView};
 pub use event::{AttemptView, DeliveryView, EventDetail, EventSummary};
+pub use gateway::{GatewayCounts, GatewayState, ReportedSource};
 pub use handler::{HandlerView, ReportedBy};
 pub use status::{QueueView, SecretView, SourceView, StatusView};
 pub use wait::{WaitReason, WaitView};

@@ -83,6 +83,7 @@ impl Rates {
             delivered: series(delivered),
             failed: series(failed),
             calls: self.calls.get(handler).and_then(LatencyRing::quantiles).map(LatencyView::from),
+            calls_reported_by: None,
         });
         RatesView {
             sources: sources.collect(),

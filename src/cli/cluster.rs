@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::api::{ClusterAnswer, NodeReportView, ReportedRejected};
+use crate::api::{ClusterAnswer, NodeReport, NodeReportView, ReportedRejected};
 use crate::cluster::{ClusterAck, ClusterView, NodeView, OwnerView};
 use crate::config::Config;
 use crate::text::{count, counted, span};
@@ -110,7 +110,7 @@ fn text(view: &ClusterView) -> String {
 }
 
 /// How many rejected requests the other gateways keep.
-fn kept_elsewhere(told: &[NodeReportView]) -> String {
+pub(super) fn kept_elsewhere(told: &[NodeReportView]) -> String {
     let mut text = Page::default();
     for NodeReportView { node, at, report } in told.iter().filter(|told| told.report.n_rejected > 0)
     {
@@ -121,6 +121,12 @@ fn kept_elsewhere(told: &[NodeReportView]) -> String {
         ));
     }
     text.finish()
+}
+
+/// Where a gateway is.
+fn machine(report: &NodeReport) -> String {
+    let host = report.host.as_deref();
+    host.map_or_else(String::new, |host| format!(" (machine {})", plain(host)))
 }
 
 const REJECTED: &[Column<ReportedRejected>] = &[
@@ -146,8 +152,9 @@ pub(super) fn rejected_elsewhere(told: &[NodeReportView], source: Option<&str>) 
         }
         let kept = counted(report.n_rejected, "request is", "requests are");
         text.line(format_args!(
-            "\non gateway `{node}`, as it told {}: {kept} kept there, and shown, explained and released there; the \
+            "\non gateway `{node}`{}, as it told {}: {kept} kept there, and shown, explained and released there; the \
              newest",
+            machine(report),
             ago(*at)
         ));
         text.text(&table(&rows, REJECTED));

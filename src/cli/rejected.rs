@@ -90,7 +90,8 @@ pub(super) async fn run(verb: Rejected, config: &Config, output: Output) -> Resu
                 let requests = counted(*matched, "request", "requests");
                 let stored = if dry_run { "would be stored" } else { "stored" };
                 format!("{done} of {requests} {stored}, {failed} still fail verification")
-            })
+            })?;
+            kept.note_kept_elsewhere(output).await
         }
     }
 }
@@ -140,6 +141,21 @@ impl Kept {
             }
         };
         let text = cluster::rejected_elsewhere(&reports, source);
+        if text.is_empty() { Ok(()) } else { output::line(&text) }
+    }
+
+    /// Says which other gateways keep some too: a release is of those that are kept where it is asked for.
+    async fn note_kept_elsewhere(&self, output: Output) -> Result<(), CliError> {
+        let Self::Server(server) = self else { return Ok(()) };
+        if output.is_json() {
+            return Ok(());
+        }
+        // What was asked for is done, whatever is known of the others.
+        let reports = match server.get("cluster", &[]).await {
+            Ok(ClusterAnswer { reports, .. }) => reports,
+            Err(_) => return Ok(()),
+        };
+        let text = cluster::kept_elsewhere(&reports);
         if text.is_empty() { Ok(()) } else { output::line(&text) }
     }
 

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::api::{HandlerView, SecretView, SourceView, StatusView};
+use crate::api::{GatewayCounts, HandlerView, SecretView, SourceView, StatusView};
 use crate::config::Config;
 use crate::event::SourceName;
 use crate::ingest::RefusedRow;
 use crate::standby::StandbyView;
-use crate::text::{bytes, count, counted, span, up_to};
+use crate::text::{bytes, count, counted, latency, span, up_to};
 
 use super::CliError;
 use super::args::Status;
@@ -59,6 +59,20 @@ const CONFIGURED: &[Column<SourceView>] = &[
     ("SOURCE", |one| one.name.to_string()),
     ("PROVIDER", |one| plain(&one.provider)),
     ("PATH", |one| one.path.clone()),
+];
+
+/// What each gateway has counted, where several share the log.
+const GATEWAYS: &[Column<GatewayCounts>] = &[
+    ("GATEWAY", |one| format!("{}{}", one.node, if one.is_here { " (this one)" } else { "" })),
+    ("STATE", |one| one.state.as_str().to_owned()),
+    ("TOLD", |one| if one.is_here { "now".to_owned() } else { ago(one.at) }),
+    ("STARTED", |one| ago_or(one.started_at, "not told")),
+    ("ACCEPTED", |one| count(one.sum(|source| source.accepted))),
+    ("DUPLICATE", |one| count(one.sum(|source| source.duplicate))),
+    ("REJECTED", |one| count(one.sum(|source| source.rejected))),
+    ("TURNED AWAY", |one| count(one.sum(|source| source.turned_away))),
+    ("NOT STORED", |one| count(one.refused)),
+    ("ANSWERS, 99 %", |one| one.ack.map_or_else(|| "-".to_owned(), |ack| latency(ack.p99_micros))),
 ];
 
 /// A secret with whose it is: where it stands tells its owner when an old one can go.
@@ -174,6 +188,10 @@ fn text(status: &StatusView) -> String {
         .filter(|_| status.running)
         .flat_map(|one| one.secrets.iter().map(|secret| (one.name.clone(), secret.clone())))
         .collect();
+    section(&mut text, &status.gateways, GATEWAYS);
+    if !status.gateways.is_empty() {
+        text.line(format_args!("\nabove and below: all gateways together, each since its start"));
+    }
     section(&mut text, &secrets, SECRETS);
     section(&mut text, &status.handlers, HANDLERS);
     section(&mut text, &status.refused, NOT_STORED);

@@ -213,6 +213,8 @@ mod tests {
         assert_eq!(texts(&log).pop().unwrap(), (1_500 * 512 + 1, "b 1500".to_owned()));
         // One that goes on stays where it is.
         again.apply((Sequence(2_000), 3), &a, (1_500, "a, and more".to_owned()));
+        // What it was in a unit that comes again it is no more.
+        again.apply((Sequence(1_500), 0), &a, (1_500, "a 1500".to_owned()));
         again.write().unwrap();
         let third = ActionLog::open(folder.path()).unwrap();
         assert_eq!(

@@ -36,15 +36,9 @@ impl ClusterQueue {
         self.node.propose(UnitOperation::Report { text }).await.map(drop)
     }
 
-    /// What the other nodes that take part told last, by name.
+    /// What the other nodes told last, by name: also those that give no sign of life any more or have left.
     pub fn reports(&self) -> Vec<SharedReport> {
-        let others = {
-            let members = self.node.members.lock();
-            let there = members.nodes().filter(|(_, member)| !member.has_left);
-            let names = there.map(|(name, _)| name.clone());
-            names.filter(|name| *name != self.node.name).collect()
-        };
-        self.node.reports.list(&others)
+        self.node.reports.list_without(&self.node.name)
     }
 
     /// How many nodes have begun since this one's start, as far as that is applied: those know of no report.

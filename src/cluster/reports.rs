@@ -1,7 +1,7 @@
 //! What each node tells the others of itself: one short text, in place of what it told before. It means nothing
 //! here, and is kept in memory only: a node that starts is told anew.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -33,16 +33,16 @@ impl Reports {
         lock(&self.newest).insert(node.clone(), (at, text));
     }
 
-    /// Those of `nodes`, by name.
-    pub(super) fn list(&self, nodes: &BTreeSet<NodeName>) -> Vec<SharedReport> {
+    /// Those of all nodes but `own`, by name.
+    pub(super) fn list_without(&self, own: &NodeName) -> Vec<SharedReport> {
         let newest = lock(&self.newest);
-        let meant = newest.iter().filter(|(node, _)| nodes.contains(*node));
+        let others = newest.iter().filter(|(node, _)| *node != own);
         let report = |(node, (at, text)): (&NodeName, &(Timestamp, String))| SharedReport {
             node: node.clone(),
             at: *at,
             text: text.clone(),
         };
-        meant.map(report).collect()
+        others.map(report).collect()
     }
 
     /// How many nodes have begun anew.

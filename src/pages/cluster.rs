@@ -2,8 +2,9 @@
 
 use super::widgets::{Plain, Sign, When};
 use super::words;
+use crate::api::{GatewayCounts, GatewayState};
 use crate::clock::Timestamp;
-use crate::cluster::{ClusterAck, ClusterView, NodeView};
+use crate::cluster::{ClusterAck, ClusterView, NodeName, NodeView};
 
 /// Nodes that are shown: a cluster has a handful, and each row takes up to 2 KB.
 const NODES_MAX: usize = 10;
@@ -34,6 +35,19 @@ pub(super) struct NodeRow {
     pub(super) behind: Plain,
     pub(super) handlers: Vec<String>,
     pub(super) n_more_handlers: usize,
+    /// What it has counted since its start; nothing = it has told none.
+    pub(super) counts: Option<NodeCounts>,
+}
+
+/// What a gateway has counted, of which the other pages show the sum.
+#[derive(Debug)]
+pub(super) struct NodeCounts {
+    pub(super) accepted: Plain,
+    pub(super) rejected: Plain,
+    /// As of when, where it is another one; nothing = now.
+    pub(super) at: Option<When>,
+    /// What 99 of 100 acknowledgements took at most in the last hour.
+    pub(super) acknowledged: String,
 }
 
 /// What is wrong with the cluster, for the sentence that the overview begins with.
@@ -45,7 +59,7 @@ pub(super) struct Trouble {
     pub(super) explained: String,
 }
 
-pub(super) fn card(view: &ClusterView, now: Timestamp) -> ClusterCard {
+pub(super) fn card(view: &ClusterView, gateways: &[GatewayCounts], now: Timestamp) -> ClusterCard {
     let (sign, engine) = if view.engine.up {
         (Sign::Ok, format!("{} answers", view.backend))
     } else {
@@ -60,6 +74,11 @@ pub(super) fn card(view: &ClusterView, now: Timestamp) -> ClusterCard {
         ),
         Some(_) | None => format!("nothing is only on {}", view.node),
     };
+    let of = |node: &NodeName| gateways.iter().find(|one| one.node == *node);
+    let there = view.nodes.iter().map(|node| row(view, node, of(&node.name), now));
+    let left = gateways.iter().filter(|one| one.state == GatewayState::Left);
+    let nodes: Vec<NodeRow> = there.chain(left.map(|one| left_row(one, now))).collect();
+    let n_more = nodes.len().saturating_sub(NODES_MAX);
     ClusterCard {
         engine,
         sign,
@@ -69,12 +88,36 @@ pub(super) fn card(view: &ClusterView, now: Timestamp) -> ClusterCard {
             .as_deref()
             .map_or_else(String::new, |one| words::shown(one, 200)),
         spilled,
-        nodes: view.nodes.iter().take(NODES_MAX).map(|node| row(view, node)).collect(),
-        n_more: view.nodes.len().saturating_sub(NODES_MAX),
+        nodes: nodes.into_iter().take(NODES_MAX).collect(),
+        n_more,
     }
 }
 
-fn row(view: &ClusterView, node: &NodeView) -> NodeRow {
+fn counts(of: &GatewayCounts, now: Timestamp) -> NodeCounts {
+    NodeCounts {
+        accepted: Plain(of.sum(|source| source.accepted)),
+        rejected: Plain(of.sum(|source| source.rejected.saturating_add(source.turned_away))),
+        at: (!of.is_here).then(|| When::ago(of.at, now)),
+        acknowledged: of.ack.map(|ack| words::latency(ack.p99_micros)).unwrap_or_default(),
+    }
+}
+
+/// One that was stopped in order: what it has counted stands.
+fn left_row(of: &GatewayCounts, now: Timestamp) -> NodeRow {
+    NodeRow {
+        name: of.node.to_string(),
+        is_here: false,
+        sign: Sign::None,
+        state: of.state.as_str(),
+        seen: format!("{} ago", words::between(of.at, now)),
+        behind: Plain(0),
+        handlers: Vec::new(),
+        n_more_handlers: 0,
+        counts: Some(counts(of, now)),
+    }
+}
+
+fn row(view: &ClusterView, node: &NodeView, of: Option<&GatewayCounts>, now: Timestamp) -> NodeRow {
     let handlers: Vec<String> = view.owned_by(&node.name).map(ToString::to_string).collect();
     NodeRow {
         name: node.name.to_string(),
@@ -88,6 +131,7 @@ fn row(view: &ClusterView, node: &NodeView) -> NodeRow {
         behind: Plain(view.head.map_or(0, |head| head.saturating_sub(node.applied))),
         n_more_handlers: handlers.len().saturating_sub(OWNED_MAX),
         handlers: handlers.into_iter().take(OWNED_MAX).collect(),
+        counts: of.filter(|of| of.started_at.is_some()).map(|of| counts(of, now)),
     }
 }
 
@@ -156,7 +200,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::cluster::{ClusterBackend, EngineView, NodeName, OwnerView};
+    use crate::cluster::{ClusterBackend, EngineView, OwnerView};
     use crate::event::HandlerName;
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -216,7 +260,7 @@ mod tests {
 
     #[test]
     fn card_says_what_is_only_here_and_who_delivers() {
-        let card = card(&view(true, false), NOW);
+        let card = card(&view(true, false), &[], NOW);
         assert_eq!(card.spilled, "7 events are only on a, the oldest for 5 min");
         assert_eq!(card.nodes[1].handlers, ["mail"]);
         assert_eq!((card.nodes[1].state, card.nodes[1].behind.0), ("silent", 2));

@@ -137,7 +137,7 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
             .map(|ack| (words::latency(ack.p50_micros), words::latency(ack.p99_micros))),
         chart: Bars::large(&minutes, &failed_by_minute(&rates), label),
         axis: [59, 45, 30, 15].map(before).to_vec(),
-        cluster: status.cluster.as_ref().map(|view| card(view, now)),
+        cluster: status.cluster.as_ref().map(|view| card(view, &status.gateways, now)),
         handlers: rows(&status, &rates, now, ROWS_MAX),
         sources: sources::rows(&status, &rates, now, ROWS_MAX),
         n_more_handlers: status.handlers.len().saturating_sub(ROWS_MAX),

@@ -38,6 +38,8 @@ struct RejectedPage {
     groups: Vec<Group>,
     n_more: usize,
     refused: Vec<RefusedLine>,
+    /// How many of them each gateway has counted, where several share the log.
+    refused_shares: Vec<(String, Option<When>)>,
     /// What other gateways told that share the log.
     others: Vec<OnOther>,
     n_more_others: usize,
@@ -92,6 +94,11 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
         0 => "No rejected requests".to_owned(),
         n => words::counted(n as u64, "rejected request", "rejected requests"),
     };
+    // Those of the other gateways are listed below, with theirs.
+    let heading = match &status.cluster {
+        Some(cluster) => format!("{heading} on gateway {}", cluster.node),
+        None => heading,
+    };
     let mut by_reason: BTreeMap<(String, String), Vec<RejectedView>> = BTreeMap::new();
     for request in requests {
         let key = (request.source.to_string(), request.reason.clone());
@@ -124,7 +131,8 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
     rendered(&RejectedPage {
         frame,
         heading,
-        bound: bound(status.rejected),
+        bound: bound(api.n_rejected()),
+        refused_shares: rejected_elsewhere::refused_shares(&status, now),
         is_filtered: source.is_some() || reason.is_some(),
         groups,
         n_more,

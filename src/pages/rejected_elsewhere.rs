@@ -2,7 +2,7 @@
 
 use super::widgets::{Ticked, When};
 use super::words::{self, Room};
-use crate::api::{Api, NodeReportView, ReportedRefused, ReportedRejected};
+use crate::api::{Api, GatewayCounts, NodeReport, NodeReportView, ReportedRejected, StatusView};
 use crate::clock::Timestamp;
 use crate::event::SourceName;
 
@@ -17,8 +17,9 @@ pub(super) struct OnOther {
     pub(super) at: When,
     /// How many rejected requests it keeps.
     pub(super) count: String,
+    /// Where that is: its machine, and its admin listener there.
+    pub(super) place: String,
     pub(super) rejected: Vec<RejectedThere>,
-    pub(super) refused: Vec<RefusedLine>,
 }
 
 /// A rejected request that another gateway keeps.
@@ -47,9 +48,7 @@ pub(super) struct RefusedLine {
 /// Those that told of any, and how many more there are.
 pub(super) fn of_others(api: &Api, now: Timestamp) -> (Vec<OnOther>, usize) {
     let mut told = api.node_reports();
-    told.retain(|NodeReportView { report, .. }| {
-        !(report.rejected.is_empty() && report.refused.is_empty())
-    });
+    told.retain(|NodeReportView { report, .. }| !report.rejected.is_empty());
     let n_more = told.len().saturating_sub(NODES_MAX);
     let here = api.sources();
     let is_here = |source: &SourceName| here.iter().any(|one| one.name == *source);
@@ -69,12 +68,12 @@ fn of_other(
         node: node.to_string(),
         at: When::ago(*at, now),
         count: words::counted(report.n_rejected, "rejected request is", "rejected requests are"),
+        place: place(report),
         rejected: report
             .rejected
             .iter()
             .map(|one| rejected(one, is_here(&one.source), now, room))
             .collect(),
-        refused: report.refused.iter().map(|one| refused(one, now, room)).collect(),
     }
 }
 
@@ -95,12 +94,20 @@ fn rejected(
     }
 }
 
-fn refused(one: &ReportedRefused, now: Timestamp, room: &mut Room) -> RefusedLine {
-    RefusedLine {
-        status: one.status.map(|status| status.to_string()).unwrap_or_default(),
-        path: one.path.as_deref().map(|path| room.shown(path, 100)).unwrap_or_default(),
-        reason: Ticked::within(&one.reason, 300, room),
-        count: words::count(one.count),
-        last: When::ago(one.last_at, now),
-    }
+/// Where the whole requests are read.
+fn place(report: &NodeReport) -> String {
+    let host = report.host.as_deref().map(|host| format!("on machine {}", words::shown(host, 80)));
+    let admin =
+        report.admin.as_deref().map(|at| format!("dashboard at {} there", words::shown(at, 60)));
+    host.into_iter().chain(admin).collect::<Vec<_>>().join(", ")
+}
+
+/// How many requests each gateway has not stored for another reason, and as of when; empty = there is one gateway.
+pub(super) fn refused_shares(status: &StatusView, now: Timestamp) -> Vec<(String, Option<When>)> {
+    let counting = status.gateways.iter().filter(|one| one.started_at.is_some()).take(NODES_MAX);
+    let share = |one: &GatewayCounts| {
+        let said = format!("{} {}", one.node, words::count(one.refused));
+        (said, (!one.is_here).then(|| When::ago(one.at, now)))
+    };
+    counting.map(share).collect()
 }

@@ -10,7 +10,10 @@ use super::frame::{Frame, Here};
 use super::handlers::Settings;
 use super::widgets::{Bars, Linked, Plain, Ticked, When};
 use super::{Viewer, events, rejected, rendered, words};
-use crate::api::{Api, ApiError, RatesView, SecretView, SourceDetail, SourceView, StatusView};
+use crate::api::{
+    Api, ApiError, GatewayCounts, RatesView, ReportedSource, SecretView, SourceDetail, SourceView,
+    StatusView,
+};
 use crate::clock::Timestamp;
 use crate::event::SourceName;
 
@@ -72,6 +75,8 @@ const SAFE_AFTER: Duration = Duration::from_hours(7 * 24);
 
 /// Handlers that are named behind a type.
 const TAKERS_MAX: usize = 6;
+/// Gateways whose shares are shown.
+const GATEWAYS_MAX: usize = 10;
 /// Sources of a page: each with its chart takes up to 2 KB.
 const ROWS_MAX: usize = 24;
 
@@ -113,6 +118,17 @@ struct SourcePage {
     keys: Vec<(String, String)>,
     /// What its table leaves out.
     defaults: Vec<(String, String)>,
+    /// What each gateway has counted of it, where several share the log.
+    shares: Vec<ShareRow>,
+}
+
+/// What one gateway has counted of a source.
+#[derive(Debug)]
+struct ShareRow {
+    gateway: String,
+    /// As of when, where it is another one; nothing = now.
+    at: Option<When>,
+    counts: [Plain; 5],
 }
 
 /// A secret: never its value.
@@ -166,7 +182,8 @@ pub(super) async fn show(
         place: Ticked::new(&secret.place, 120),
         fingerprint: secret.fingerprint.clone().unwrap_or_default(),
         last: secret.last_matched_at.map(|at| When::ago(at, now)),
-        advice: advice(secret, view, now.since(status.started_at.unwrap_or(now))),
+        // Another gateway may have seen it used: one that has not told since its start may, too.
+        advice: advice(secret, view, now.since(status.all_count_since().unwrap_or(now))),
     });
     let Settings { keys, defaults } = Settings::of(&config, &format!("source.{name}."));
     let title = format!("{name} · Sources");
@@ -184,7 +201,21 @@ pub(super) async fn show(
         setup: setup(view, base),
         keys,
         defaults,
+        shares: shares(&status, name, now),
     })
+}
+
+fn shares(status: &StatusView, name: &SourceName, now: Timestamp) -> Vec<ShareRow> {
+    let row = |of: &GatewayCounts| {
+        let counts = of.sources.iter().find(|source| source.name == *name)?;
+        let ReportedSource { accepted, duplicate, handshakes, rejected, turned_away, .. } = counts;
+        Some(ShareRow {
+            gateway: of.node.to_string(),
+            at: (!of.is_here).then(|| When::ago(of.at, now)),
+            counts: [accepted, duplicate, handshakes, rejected, turned_away].map(|one| Plain(*one)),
+        })
+    };
+    status.gateways.iter().take(GATEWAYS_MAX).filter_map(row).collect()
 }
 
 /// Whether it is silent for longer than it was among its newest events.

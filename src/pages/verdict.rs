@@ -324,9 +324,9 @@ fn trouble_line(handler: &HandlerView, now: Timestamp) -> TroubleLine {
     }
 }
 
-/// When the process began, where that is less than the hour ago for which events are counted.
+/// Since when events are counted, where that is less than an hour.
 pub(super) fn young_since(status: &StatusView, now: Timestamp) -> Option<Timestamp> {
-    status.started_at.filter(|at| now.since(*at) < Duration::from_hours(1))
+    status.any_counts_since().filter(|at| now.since(*at) < Duration::from_hours(1))
 }
 
 fn calm(status: &StatusView, rates: &RatesView, now: Timestamp) -> Verdict {

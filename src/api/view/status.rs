@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::handler::HandlerView;
+use crate::api::GatewayCounts;
 use crate::clock::Timestamp;
 use crate::cluster::ClusterView;
 use crate::event::{Position, SourceName};
@@ -43,6 +44,10 @@ pub struct StatusView {
     /// How the cluster stands; nothing = the queue is this machine's alone.
     #[serde(default)]
     pub cluster: Option<ClusterView>,
+    /// What each gateway has counted of what `sources`, `rejected` and `refused` are the sums of, as it told last;
+    /// empty = the queue is this machine's alone.
+    #[serde(default)]
+    pub gateways: Vec<GatewayCounts>,
 }
 
 /// The queue's figures.

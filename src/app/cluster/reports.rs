@@ -12,33 +12,47 @@ use crate::api::{Api, NodeReport};
 /// 0.8 KB/s of each gateway, however many requests they send.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// After so many rounds what changes with every delivery is told too: calls that are under way, and when the newest
-/// was made.
+/// After so many rounds what changes with every event and delivery is told too: counts and charts, calls that are
+/// under way, and when the newest delivery was made.
 const ROUNDS_MAX: u32 = 6;
 
 /// Publishes it, until `stop`.
 pub(in super::super) async fn publish(server: Arc<Server>, api: Api, stop: CancellationToken) {
     let Some(log) = server.handlers.pauses().shared() else { return };
+    let admin = server.config().admin.listen.to_string();
     let (mut told, mut n_rounds) = (None, 0);
     loop {
-        // Those that began since know of nothing that was told before.
-        let report = api.report();
-        let news = (report.clone().map(NodeReport::without_deliveries), log.n_sessions());
+        let report = api.report().map(|own| NodeReport { admin: Some(admin.clone()), ..own });
+        let n_sessions = log.n_sessions();
         n_rounds += 1;
         if log.is_log_there()
-            && (n_rounds >= ROUNDS_MAX || told.as_ref().is_none_or(|(before, _)| *before != news))
-            && let Some(text) = report.and_then(NodeReport::text)
-            && told.as_ref().is_none_or(|before| *before != (news.clone(), text.clone()))
+            && let Some(report) = report
+            && is_due(told.as_ref(), (&report, n_sessions), n_rounds)
+            && let Some(text) = api.report_text(report.clone())
         {
             let is_told = tokio::select! {
                 () = stop.cancelled() => return,
-                is_told = log.report(text.clone()) => is_told.is_ok(),
+                is_told = log.report(text) => is_told.is_ok(),
             };
-            (told, n_rounds) = (is_told.then_some((news, text)), 0);
+            (told, n_rounds) = (is_told.then_some((report, n_sessions)), 0);
         }
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(EVERY) => {}
         }
     }
+}
+
+/// Whether a report is to be told after what was told before. Charts follow from the counts: where those are as they
+/// were the others move on by themselves what they know.
+fn is_due(
+    told: Option<&(NodeReport, u64)>,
+    (report, n_sessions): (&NodeReport, u64),
+    n_rounds: u32,
+) -> bool {
+    let Some((before, n_sessions_before)) = told else { return true };
+    // Those that began since know of nothing that was told before.
+    let is_news = *n_sessions_before != n_sessions
+        || before.clone().without_traffic() != report.clone().without_traffic();
+    is_news || (n_rounds >= ROUNDS_MAX && before != report)
 }

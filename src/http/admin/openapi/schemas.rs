@@ -135,6 +135,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("proxies", "[any]"),
             ("standby", "any?"),
             ("cluster", "Cluster?"),
+            ("gateways", "[GatewayCounts]"),
         ],
     ),
     (

@@ -9,6 +9,7 @@ mod receiver;
 mod retry;
 mod rig;
 mod senders;
+mod shared_counts;
 mod shared_views;
 mod start;
 

@@ -86,6 +86,15 @@ impl<S> Cluster<S> {
     }
 }
 
+impl<S> Cluster<S> {
+    /// The same where the gateway says no; gives what it said.
+    pub(super) fn refused(&self, node: &str, arguments: &[&str]) -> String {
+        let output = program::run(&self.folders[node], arguments);
+        assert!(!output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
 impl Cluster<NatsServers> {
     /// On three servers; `None` = NATS is not installed.
     pub(super) fn on_nats(receiver: &Receiver) -> Option<Self> {

@@ -16,7 +16,7 @@ use crate::support::wire;
 const TOLD_WITHIN: Duration = Duration::from_secs(40);
 
 #[track_caller]
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+pub(super) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let asked = Stopwatch::start();
     while !is_so() {
         assert!(asked.elapsed() < TOLD_WITHIN, "{what}: not within {TOLD_WITHIN:?}");
@@ -74,7 +74,7 @@ fn what_is_done_on_one_gateway_is_in_the_action_log_of_all() {
 }
 
 /// Sends what no secret has signed.
-fn send_unsigned(node: &Served, n_requests: usize) {
+pub(super) fn send_unsigned(node: &Served, n_requests: usize) {
     let mut n_sent = 0;
     while n_sent < n_requests {
         let headers = [("X-Signature", "00"), ("Content-Type", "application/json")];
@@ -96,7 +96,9 @@ fn what_one_gateway_turns_down_is_shown_by_the_others_and_costs_the_log_little()
     wait_until("b was told", || told()["report"]["n_refused"] == 1);
     assert_eq!(told()["node"], "a");
     let page = nodes[1].ask("GET", "/rejected").text();
-    for expected in ["On gateway a", "3 rejected requests are kept there", "/hooks/hyvr"] {
+    for expected in
+        ["On gateway a", "3 rejected requests are kept there", "/hooks/hyvr", "on machine"]
+    {
         assert!(page.contains(expected), "{expected}: {page}");
     }
     let listed = cluster.run("b", &["rejected", "list"]);
@@ -104,6 +106,18 @@ fn what_one_gateway_turns_down_is_shown_by_the_others_and_costs_the_log_little()
     let status = cluster.run("b", &["cluster", "status"]);
     assert!(status.contains("`a` keeps 3 rejected requests"), "{status}");
     assert_eq!(nodes[1].ask("GET", "/api/v1/rejected").json(), serde_json::json!([]));
+    // The whole of one is there alone, which is said by whatever asks for it here.
+    let number = told()["report"]["rejected"][0]["number"].as_u64().unwrap().to_string();
+    for verb in ["show", "explain", "release"] {
+        let said = cluster.refused("b", &["rejected", verb, &number]);
+        assert!(said.contains("gateway `a` (machine ") && said.contains("/hooks/hyvor"), "{said}");
+    }
+    let said = cluster.run("b", &["rejected", "release", "--all", "--dry-run"]);
+    assert!(said.contains("0 of 0 requests") && said.contains("`a` keeps 3"), "{said}");
+    let page = nodes[1].ask("GET", &format!("/rejected/{number}"));
+    assert_eq!(page.status, 404);
+    assert!(page.text().contains("gateway `a` (machine "), "{}", page.text());
+    cluster.run("a", &["rejected", "show", &number]);
     // A flood is told as seldom as one request: signs of life are most of what the log gets meanwhile.
     let head = || Cluster::view(&nodes[0])["head"].as_u64().unwrap();
     let (before, began) = (head(), Stopwatch::start());
