@@ -72,8 +72,8 @@ pub use rejected::{ExplainView, ListedRejected, RejectedView, ReleaseAsk};
 pub use replay::{ReplayRange, Replayed};
 pub use replay_event::ReplayedEvent;
 pub use rollouts::{
-    LetGo, LetGoResult, ROLLOUT_STAGES, RolloutStage, RolloutState, RolloutStep, RolloutView,
-    Rollouts,
+    LetGo, LetGoResult, ROLLOUT_STAGES, RolloutAnswer, RolloutRequest, RolloutStage, RolloutState,
+    RolloutStep, RolloutView, Rollouts,
 };
 pub use search::{moment, state, unknown_qualifiers};
 pub use surroundings::{ConfigView, KeyOrigin, Surroundings, TestView};

@@ -337,6 +337,11 @@ fn tasks(
     tasks.spawn(
         stop.clone().run_until_cancelled_owned(async move { sharing.share_actions().await }),
     );
+    let following = api.clone();
+    tasks.spawn(
+        stop.clone()
+            .run_until_cancelled_owned(async move { following.follow_rollout_requests().await }),
+    );
     tasks.spawn(stop.clone().run_until_cancelled_owned(async move { api.run_rollouts().await }));
     tasks.close();
     tasks

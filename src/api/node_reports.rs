@@ -7,10 +7,14 @@
 
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::handler_control::{HandlerStatus, LastErrorView};
-use super::{Api, ApiError, HandlerView, LatencyView, RatesView, ReportedBy, ReportedSource};
+use super::{
+    Api, ApiError, HandlerView, LatencyView, RatesView, ReportedBy, ReportedSource, RolloutAnswer,
+    RolloutRequest, RolloutView,
+};
 use crate::clock::Timestamp;
 use crate::cluster::{ClusterView, NodeName, REPORT_MAX, SharedReport};
 use crate::event::{ErrorText, HandlerName};
@@ -28,6 +32,8 @@ use turned_down::{ROWS_MAX, cut};
 const ERROR_CHARS_MAX: usize = 300;
 /// The most of a report that counts of sources take, in bytes: those of some 20.
 const SOURCES_MAX: usize = REPORT_MAX / 4;
+/// The same of rollouts: those of some 2.
+const ROLLOUTS_MAX: usize = REPORT_MAX / 5;
 /// For how long is shown what a gateway told that is there no more, by the wall clocks: so long is it waited for
 /// with the log.
 const TOLD_FOR: Duration = Duration::from_hours(24);
@@ -87,6 +93,15 @@ pub struct NodeReport {
     /// How many of its sources and handlers they leave out, the quietest ones.
     #[serde(default)]
     pub n_charts_left_out: u64,
+    /// Its rollouts, those first that have not ended, without their letters.
+    #[serde(default, deserialize_with = "known_items")]
+    pub rollouts: Vec<RolloutView>,
+    /// What it asks of other gateways.
+    #[serde(default, deserialize_with = "known_items")]
+    pub rollout_requests: Vec<RolloutRequest>,
+    /// What became of what others asked of it.
+    #[serde(default, deserialize_with = "known_items")]
+    pub rollout_answers: Vec<RolloutAnswer>,
 }
 
 /// How a handler does, as the gateway knows that delivers to it.
@@ -172,7 +187,7 @@ impl Api {
         let refused = self.refused(&own_sources);
         let rejected = self.rejected(ROWS_MAX).unwrap_or_default();
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Some(NodeReport {
+        let mut report = NodeReport {
             handlers,
             n_rejected: server.ingest.rejected().len() as u64,
             rejected: rejected.iter().map(ReportedRejected::new).collect(),
@@ -185,7 +200,17 @@ impl Api {
             sources,
             ack: rates.ack,
             ..NodeReport::default()
-        })
+        };
+        server.rollouts.exchange.add_to(&mut report, server.rollouts.list());
+        Some(report)
+    }
+
+    /// Rings when what this gateway tells the others is waited for.
+    pub async fn report_is_awaited(&self) {
+        match &self.server {
+            Some(server) => server.rollouts.exchange.bell.notified().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// As the others are told it, with the charts.
@@ -267,6 +292,9 @@ impl NodeReport {
         while serde_json::to_string(&self.sources).ok()?.len() > SOURCES_MAX {
             self.sources.pop();
         }
+        while serde_json::to_string(&self.rollouts).ok()?.len() > ROLLOUTS_MAX {
+            self.rollouts.pop();
+        }
         let charts = PackedCharts::new(rates);
         loop {
             // Wider than any count of them.
@@ -335,6 +363,14 @@ impl ReportedHandler {
         handler.last_success_at = self.last_success_at;
         handler.reported_by = Some(by);
     }
+}
+
+/// Those of a list that this version knows.
+fn known_items<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    from: D,
+) -> Result<Vec<T>, D::Error> {
+    let items = Vec::<serde_json::Value>::deserialize(from)?;
+    Ok(items.into_iter().filter_map(|item| serde_json::from_value(item).ok()).collect())
 }
 
 fn known_state<'de, D: Deserializer<'de>>(from: D) -> Result<Option<HandlerStatus>, D::Error> {

@@ -1,6 +1,8 @@
 //! Redrives as rollouts: 1 → 10 → 100 → the rest, stopped by the first failure, paced, and kept
 //! over a restart.
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{HandlerName, Position};
 use crate::queue::DeadRecord;
 use crate::text::counted;
@@ -11,6 +13,7 @@ use super::dead_ask::{DeadAsk, RolloutAsk};
 use super::{Api, ApiError, Server};
 
 mod drive;
+mod elsewhere;
 mod folder;
 mod registry;
 mod rollout;
@@ -20,13 +23,16 @@ mod view;
 
 pub use registry::Rollouts;
 pub use rollout::ROLLOUT_STAGES;
-pub use view::{LetGo, LetGoResult, RolloutStage, RolloutState, RolloutView};
+pub use view::{
+    LetGo, LetGoResult, RolloutAnswer, RolloutRequest, RolloutStage, RolloutState, RolloutView,
+};
 
 use registry::Objection;
 use rollout::{RATE, Rollout};
 
 /// What an owner asks of a rollout that has begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RolloutStep {
     /// To let nothing go for now.
     Pause,
@@ -53,14 +59,22 @@ impl RolloutStep {
 }
 
 impl Api {
-    /// All rollouts, newest first, without their letters.
+    /// All rollouts of all gateways that share the log, newest first, without their letters.
     pub fn rollouts(&self) -> Result<Vec<RolloutView>, ApiError> {
-        Ok(self.server()?.rollouts.list())
+        let server = self.server()?;
+        let mut all = server.rollouts.list();
+        let elsewhere = self.rollouts_elsewhere(server);
+        all.retain(|one| !self.is_continued(one, &elsewhere));
+        all.extend(elsewhere);
+        all.sort_by_key(|one| std::cmp::Reverse(one.number));
+        Ok(all)
     }
 
-    /// One with its letters.
+    /// One with its letters; without them where another gateway carries it on.
     pub fn rollout(&self, number: u64) -> Result<RolloutView, ApiError> {
-        self.server()?.rollouts.get(number).ok_or_else(|| no_rollout(number))
+        let server = self.server()?;
+        let elsewhere = self.rollout_elsewhere(server, number);
+        elsewhere.or_else(|| server.rollouts.get(number)).ok_or_else(|| no_rollout(number))
     }
 
     /// Begins to redrive what matches, by stages. It is durable once this returns.
@@ -80,7 +94,8 @@ impl Api {
     }
 
     async fn try_begin(&self, ask: RolloutAsk) -> Result<RolloutView, ApiError> {
-        let Server { rollouts, .. } = self.server()?;
+        let server = self.server()?;
+        let rollouts = &server.rollouts;
         let rate = ask.rate.unwrap_or(RATE);
         if rate == 0 {
             let why = "`rate` is how many go in a second: 1 at least; a rollout can be paused";
@@ -100,7 +115,9 @@ impl Api {
         if letters.is_empty() {
             return Err(ApiError::Conflict("no dead letter matches".into()));
         }
-        let number = rollouts.add(Rollout::begin(view, letters)).map_err(|objection| {
+        let elsewhere = self.rollouts_elsewhere(server);
+        let begun = rollouts.add(Rollout::begin(view, letters), &elsewhere);
+        let number = begun.map_err(|objection| {
             ApiError::Conflict(match objection {
                 Objection::Overlaps(other) => format!(
                     "rollout {other} is for some of the same dead letters: cancel it first, or let \
@@ -114,11 +131,24 @@ impl Api {
             return Err(unwritten(&err));
         }
         rollouts.bell.notify_waiters();
+        rollouts.exchange.bell.notify_one();
         self.rollout(number)
     }
 
-    /// Pauses, resumes or cancels one; durable once this returns.
+    /// Pauses, resumes or cancels one, on the gateway that carries it on; durable once this returns.
     pub async fn change_rollout(
+        &self,
+        number: u64,
+        step: RolloutStep,
+    ) -> Result<RolloutView, ApiError> {
+        let server = self.server()?;
+        match self.rollout_elsewhere(server, number) {
+            Some(view) => self.change_elsewhere(view, step).await,
+            None => self.change_own_rollout(number, step).await,
+        }
+    }
+
+    async fn change_own_rollout(
         &self,
         number: u64,
         step: RolloutStep,
@@ -144,6 +174,7 @@ impl Api {
         }
         rollouts.save(number).await.map_err(|err| unwritten(&err))?;
         rollouts.bell.notify_waiters();
+        rollouts.exchange.bell.notify_one();
         self.rollout(number)
     }
 

@@ -23,6 +23,22 @@ const COLUMNS: &[Column<RolloutView>] = &[
     ("WHICH", |one| plain(&one.target)),
 ];
 
+/// The same where several gateways share the log.
+const OF_GATEWAYS: &[Column<RolloutView>] = &[
+    ("ROLLOUT", |one| one.number.to_string()),
+    ("GATEWAY", |one| match &one.reported_by {
+        Some(by) => format!("{}, told {}", by.node, ago(by.at)),
+        None => "this one".to_owned(),
+    }),
+    ("STATE", |one| one.state.as_str().to_owned()),
+    ("STAGE", |one| format!("{} of {}", one.stage + 1, one.stages.len())),
+    ("OF", |one| count(one.matched)),
+    ("DELIVERED", |one| count(one.delivered)),
+    ("FAILED", |one| count(one.failed)),
+    ("BEGAN", |one| ago(one.began_at)),
+    ("WHICH", |one| plain(&one.target)),
+];
+
 const LETTERS: &[Column<LetGo>] = &[
     ("POSITION", |one| one.position.0.to_string()),
     ("HANDLER", |one| one.handler.to_string()),
@@ -55,7 +71,9 @@ pub(super) async fn run(
     let (number, step) = match verb {
         RolloutsVerb::List => {
             let rollouts: Vec<RolloutView> = server.get("rollouts", &[]).await?;
-            return output.list(&rollouts, COLUMNS, "nothing was redriven by stages");
+            let is_alone = rollouts.iter().all(|one| one.reported_by.is_none());
+            let columns = if is_alone { COLUMNS } else { OF_GATEWAYS };
+            return output.list(&rollouts, columns, "nothing was redriven by stages");
         }
         RolloutsVerb::Show { number } => {
             let one: RolloutView = server.get(&format!("rollouts/{number}"), &[]).await?;
@@ -105,6 +123,16 @@ fn text(one: &RolloutView) -> String {
     let mut page = Page::default();
     let RolloutView { number, state, matched, delivered, failed, skipped, gone, rate, .. } = one;
     page.line(format_args!("rollout {number}: {}", state.as_str()));
+    if let Some(by) = &one.reported_by {
+        page.line(format_args!(
+            "gateway `{}` carries it on, and told this {}",
+            by.node,
+            ago(by.at)
+        ));
+    }
+    if let Some(node) = &one.continues {
+        page.line(format_args!("gateway `{node}` had it before, and was gone"));
+    }
     if let Some(why) = &one.why {
         page.line(format_args!("{}", plain(why)));
     }

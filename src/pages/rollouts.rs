@@ -20,6 +20,8 @@ pub(super) struct RolloutCard {
     pub(super) rate: u32,
     pub(super) began: When,
     pub(super) by: &'static str,
+    /// The gateway that carries it on, where that is another one, and when that told this.
+    pub(super) on: Option<(String, When)>,
     pub(super) why: Option<Ticked>,
     /// The event that stopped it.
     pub(super) event: Option<String>,
@@ -86,6 +88,7 @@ fn card(one: &RolloutView, now: Timestamp) -> RolloutCard {
         rate: one.rate,
         began: When::ago(one.began_at, now),
         by: one.actor.as_str(),
+        on: one.reported_by.as_ref().map(|by| (by.node.to_string(), When::ago(by.at, now))),
         why: one.why.as_deref().map(|why| Ticked::new(why, 300)),
         event: None,
         stages: one.stages.iter().enumerate().map(|(index, _)| stage(one, index)).collect(),

@@ -123,6 +123,11 @@ fn report_is_read_by_the_version_before_and_of_it() {
     let read: Before = serde_json::from_str(&text).unwrap();
     assert_eq!((read.handlers[0].name.as_str(), read.handlers[0].failures), ("app", 3));
     assert_eq!((read.n_rejected, read.n_refused), (1, 2));
+    // What a later version makes of a rollout is left out, not all that it tells.
+    let text = r#"{"n_rejected":7,"rollouts":[{"number":1,"state":"of a later version"}],
+        "rollout_requests":[{"to":"a","step":"hurry"}]}"#;
+    let later: NodeReport = serde_json::from_str(text).unwrap();
+    assert_eq!((later.n_rejected, later.rollouts.len()), (7, 0));
 }
 
 fn counts_of(name: &str, accepted: u64, matched: &[(&str, i64)]) -> ReportedSource {

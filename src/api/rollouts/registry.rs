@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tracing::warn;
 
+use super::elsewhere::RolloutExchange;
 use super::folder::RolloutFolder;
 use super::rollout::Rollout;
 use super::view::{RolloutState, RolloutView};
@@ -26,6 +27,8 @@ pub struct Rollouts {
     writing: tokio::sync::Mutex<()>,
     /// Rung when there is something to look after.
     pub(super) bell: Notify,
+    /// What is asked of the other gateways that share the log.
+    pub(in crate::api) exchange: RolloutExchange,
 }
 
 /// Why another rollout may not begin.
@@ -52,6 +55,7 @@ impl Rollouts {
             all: Mutex::default(),
             writing: tokio::sync::Mutex::default(),
             bell: Notify::new(),
+            exchange: RolloutExchange::default(),
         }
     }
 
@@ -67,20 +71,40 @@ impl Rollouts {
         self.change(number, |rollout| rollout.view.clone())
     }
 
-    /// Adds one, whose number it gives.
-    pub(super) fn add(&self, mut rollout: Rollout) -> Result<u64, Objection> {
+    /// Adds one, whose number it gives: above those of `elsewhere`.
+    pub(super) fn add(
+        &self,
+        mut rollout: Rollout,
+        elsewhere: &[RolloutView],
+    ) -> Result<u64, Objection> {
         let mut rollouts = self.rollouts();
         let open = || rollouts.iter().filter(|one| !one.view.state.is_end());
-        if let Some(other) = open().find(|other| overlaps(&other.view, &rollout.view)) {
-            return Err(Objection::Overlaps(other.view.number));
+        let views = open().map(|one| &one.view);
+        let mut others = views.chain(elsewhere.iter().filter(|one| !one.state.is_end()));
+        if let Some(other) = others.find(|other| overlaps(other, &rollout.view)) {
+            return Err(Objection::Overlaps(other.number));
         }
         if open().count() >= OPEN_MAX {
             return Err(Objection::TooMany);
         }
-        let number = rollouts.last().map_or(1, |last| last.view.number + 1);
+        let numbers = rollouts.last().map(|last| last.view.number).into_iter();
+        let highest = numbers.chain(elsewhere.iter().map(|one| one.number)).max();
+        let number = highest.map_or(1, |number| number + 1);
         rollout.view.number = number;
         rollouts.push(rollout);
         Ok(number)
+    }
+
+    /// Adds one of another gateway with its number; `false` = there is one of that number.
+    pub(super) fn insert(&self, rollout: Rollout) -> bool {
+        let mut rollouts = self.rollouts();
+        let number = rollout.view.number;
+        let place = rollouts.binary_search_by_key(&number, |one| one.view.number);
+        let is_new = place.is_err();
+        if let Err(place) = place {
+            rollouts.insert(place, rollout);
+        }
+        is_new
     }
 
     /// Takes one back that could not be kept.

@@ -45,6 +45,13 @@ impl Rollout {
         Self { view, waiting: Some(waiting.into()), credit: (PARTS, None) }
     }
 
+    /// One of another gateway, of whose letters only the figures are known.
+    pub(super) fn begin_anew(view: RolloutView, now: Timestamp) -> Self {
+        let mut rollout = Self::kept(RolloutView { state: RolloutState::Stopped, ..view });
+        rollout.resume(now);
+        rollout
+    }
+
     pub(super) fn kept(view: RolloutView) -> Self {
         Self { view, waiting: None, credit: (PARTS, None) }
     }

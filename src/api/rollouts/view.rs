@@ -2,9 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::RolloutStep;
+use crate::api::ReportedBy;
 use crate::api::actions::Actor;
 use crate::api::dead_ask::DeadAsk;
 use crate::clock::Timestamp;
+use crate::cluster::NodeName;
 use crate::event::{HandlerName, Position};
 
 /// A redrive by stages.
@@ -41,8 +44,14 @@ pub struct RolloutView {
     /// Letters that were dropped or redriven meanwhile.
     pub gone: u64,
     /// What was let go, oldest first: all without a result, all failures, and the newest others.
-    /// Empty in lists.
+    /// Empty in lists, and where another gateway carries it on.
     pub let_go: Vec<LetGo>,
+    /// Where another gateway that shares the log carries it on: who told this, and when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported_by: Option<ReportedBy>,
+    /// The gateway that had it before, where that is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<NodeName>,
 }
 
 impl RolloutView {
@@ -72,6 +81,8 @@ impl RolloutView {
             failed: 0,
             gone: 0,
             let_go: Vec::new(),
+            reported_by: None,
+            continues: None,
         }
     }
 }
@@ -170,4 +181,29 @@ pub enum LetGoResult {
     Failed,
     /// It was dropped or redriven meanwhile, or its handler or event is gone.
     Gone,
+}
+
+/// What one gateway asks of the one that carries a rollout on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutRequest {
+    /// Who is asked.
+    pub to: NodeName,
+    /// The asking one's own name for it.
+    pub id: u64,
+    pub asked_at: Timestamp,
+    /// The rollout.
+    pub number: u64,
+    pub step: RolloutStep,
+    /// On whose behalf.
+    pub actor: Actor,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutAnswer {
+    /// Who asked.
+    pub to: NodeName,
+    pub id: u64,
+    /// Why it was not done; nothing = it was.
+    pub refused: Option<String>,
 }

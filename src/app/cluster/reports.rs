@@ -39,6 +39,8 @@ pub(in super::super) async fn publish(server: Arc<Server>, api: Api, stop: Cance
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(EVERY) => {}
+            // People ask for it, not strangers.
+            () = api.report_is_awaited() => {}
         }
     }
 }

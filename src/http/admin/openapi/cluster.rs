@@ -23,6 +23,9 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("ack", "Latency?"),
             ("charts", "string?"),
             ("n_charts_left_out", "integer"),
+            ("rollouts", "[Rollout]"),
+            ("rollout_requests", "[any]"),
+            ("rollout_answers", "[any]"),
         ],
     ),
     (

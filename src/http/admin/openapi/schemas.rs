@@ -76,6 +76,8 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("failed", "integer"),
             ("gone", "integer"),
             ("let_go", "[any]"),
+            ("reported_by", "ReportedBy?"),
+            ("continues", "string?"),
         ],
     ),
     ("PauseAsk", &[("for", "string?"), ("until", "time?"), ("reason", "string?")]),

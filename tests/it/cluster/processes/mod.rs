@@ -10,6 +10,7 @@ mod retry;
 mod rig;
 mod senders;
 mod shared_counts;
+mod shared_rollouts;
 mod shared_views;
 mod start;
 

@@ -1,0 +1,93 @@
+//! A redrive by stages is seen on every gateway, paused and resumed from any, and outlives the one that began it.
+
+use serde_json::Value;
+
+use super::Receiver;
+use super::addresses;
+use super::rig::Cluster;
+use super::senders::{Acknowledged, Senders};
+use super::shared_views::wait_until;
+use crate::support::program::Served;
+
+fn rollout(node: &Served) -> Value {
+    node.ask("GET", "/api/v1/rollouts").json()[0].clone()
+}
+
+fn state(node: &Served) -> String {
+    rollout(node)["state"].as_str().unwrap_or("none").to_owned()
+}
+
+/// Has the handler give up all of some events; gives them.
+fn give_up_some(receiver: &Receiver, nodes: &[Served]) -> Vec<Acknowledged> {
+    receiver.refuse(true);
+    let senders = Senders::start(&addresses(nodes), 3);
+    senders.wait_for(15);
+    let acknowledged = senders.stop();
+    for node in nodes {
+        Cluster::wait_for_dead(node, acknowledged.len() as u64);
+    }
+    receiver.refuse(false);
+    acknowledged
+}
+
+#[test]
+fn rollout_is_steered_from_any_gateway_and_another_goes_on_with_it() {
+    let receiver = Receiver::start();
+    let Some(mut cluster) = Cluster::new(&receiver) else { return };
+    let nodes = cluster.start_pair();
+    let acknowledged = give_up_some(&receiver, &nodes);
+    // The first letter is let go and waits, so that the rollout stands where it is.
+    cluster.run("a", &["handlers", "pause", "app"]);
+    let is_paused = |view: &Value| view["handlers"][0]["paused"] == true;
+    Cluster::wait_for_view(&nodes[0], is_paused);
+    Cluster::wait_for_view(&nodes[1], is_paused);
+    cluster.run("a", &["dead", "redrive", "--all", "--rollout"]);
+    wait_until("b sees it", || state(&nodes[1]) == "running");
+    assert_eq!(rollout(&nodes[1])["reported_by"]["node"], "a");
+    let said = cluster.run("b", &["rollouts", "list"]);
+    assert!(said.contains("a, told "), "{said}");
+    let said = cluster.refused("b", &["dead", "redrive", "--all", "--rollout"]);
+    assert!(said.contains("rollout 1 is for some of the same dead letters"), "{said}");
+    let said = cluster.run("b", &["rollouts", "pause", "1"]);
+    assert!(said.contains("rollout 1 is paused"), "{said}");
+    assert_eq!((state(&nodes[0]), state(&nodes[1])), ("paused".to_owned(), "paused".to_owned()));
+    let said = cluster.refused("b", &["rollouts", "pause", "1"]);
+    assert!(said.contains("rollout 1 is paused"), "{said}");
+    let page = nodes[1].ask("GET", "/dead").text();
+    assert!(page.contains("Rollout 1 is paused") && page.contains("on gateway a"), "{page}");
+    cluster.run("b", &["rollouts", "resume", "1"]);
+    assert_eq!(state(&nodes[0]), "running");
+    let logged = nodes[1].ask("GET", "/api/v1/actions").text();
+    assert!(logged.contains("pause rollout") && logged.contains("resume rollout"), "{logged}");
+    // Its gateway dies: it stands still, and is gone on with where that is asked for.
+    let [a, b] = nodes;
+    a.kill();
+    Cluster::wait_for_view(&b, |view| {
+        view["nodes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|one| one["name"] == "a" && one["alive"] == false)
+    });
+    let said = cluster.refused("b", &["rollouts", "pause", "1"]);
+    assert!(said.contains("`resume` has this gateway go on with it"), "{said}");
+    cluster.run("b", &["rollouts", "resume", "1"]);
+    assert_eq!((rollout(&b)["continues"].clone(), state(&b)), ("a".into(), "running".to_owned()));
+    cluster.run("b", &["handlers", "resume", "app"]);
+    wait_until("it is done", || state(&b) == "done");
+    receiver.wait_for(&acknowledged);
+    Cluster::wait_for_dead(&b, 0);
+    // The one that had it before does not go on with it.
+    let a = cluster.start("a");
+    wait_until("a knows that it is done", || state(&a) == "done");
+    assert_eq!(rollout(&a)["reported_by"]["node"], "b");
+    for node in [&a, &b] {
+        let listed = node.ask("GET", "/api/v1/rollouts").json();
+        assert_eq!(listed.as_array().unwrap().len(), 1, "it is one rollout: {listed}");
+    }
+    let file = cluster.queue("a").with_file_name("rollouts").join("1.json");
+    let own = || serde_json::from_slice::<Value>(&std::fs::read(&file).unwrap()).unwrap();
+    wait_until("a has ended it", || own()["state"] == "cancelled");
+    assert_eq!(own()["why"], "gateway b goes on with it");
+    assert_eq!((a.stop(), b.stop()), (Some(0), Some(0)));
+}
