@@ -225,7 +225,7 @@ impl Api {
         let now = self.clock.now();
         let started_at = self.server.as_ref().map(|server| server.control.started_at());
         let sources = self.own_sources();
-        let mut status = StatusView {
+        let mut answer = StatusView {
             refused: self.refused(&sources),
             version: env!("CARGO_PKG_VERSION").into(),
             running: self.server.is_some(),
@@ -244,8 +244,8 @@ impl Api {
             cluster: self.cluster(),
             gateways: Vec::new(),
         };
-        self.add_reports(&mut status);
-        status
+        self.add_reports(&mut answer);
+        answer
     }
 
     /// How the cluster stands; `None` = the queue is this machine's alone, or no server runs.

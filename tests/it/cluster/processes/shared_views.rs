@@ -12,8 +12,8 @@ use super::{Receiver, addresses};
 use crate::support::program::Served;
 use crate::support::wire;
 
-/// What is told goes out every 10 s at most.
-const TOLD_WITHIN: Duration = Duration::from_secs(40);
+/// What is told goes out every 10 s at most, counts alone once a minute.
+const TOLD_WITHIN: Duration = Duration::from_secs(100);
 
 #[track_caller]
 pub(super) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
