@@ -90,7 +90,7 @@ impl Duties {
         }
         let leases = self.leases_of(&wanted);
         for (handler, lease) in leases {
-            self.look_after(&handler, &lease, wanted.contains(&handler)).await;
+            self.look_after(&handler, &lease).await;
         }
         let is_time = |at: Timestamp| self.node.clock.steady().since(at) >= TIDY_EVERY;
         if self.node.is_engine_up() && self.tidied_at.is_none_or(is_time) {
@@ -112,15 +112,24 @@ impl Duties {
         own.chain(wanted).collect()
     }
 
-    async fn look_after(&self, handler: &HandlerName, lease: &Lease, is_wanted: bool) {
+    async fn look_after(&self, handler: &HandlerName, lease: &Lease) {
         let now = self.node.clock.steady();
-        let operation = match self.duty(handler, lease, is_wanted) {
+        let operation = match self.duty(handler, lease) {
             Duty::Nothing => {
                 self.node.life.lock().draining.remove(handler);
                 return;
             }
             Duty::Claim { before } => UnitOperation::Claim { handler: handler.clone(), before },
-            Duty::GiveBack { epoch } => UnitOperation::Release { handler: handler.clone(), epoch },
+            Duty::GiveBack { epoch } => {
+                // A subscription that is made anew meanwhile, as by a reload, gives out nothing under this
+                // lease: what it settled would be void. One that was before that goes on with it.
+                self.node.life.lock().draining.insert(handler.clone(), now);
+                if self.handlers.is_wanted(handler) {
+                    self.node.life.lock().draining.remove(handler);
+                    return self.node.ring();
+                }
+                UnitOperation::Release { handler: handler.clone(), epoch }
+            }
             Duty::PassOn { epoch } => {
                 let since = *self.node.life.lock().draining.entry(handler.clone()).or_insert(now);
                 // The calls under way end first; the rest is the other node's to make.
@@ -138,8 +147,9 @@ impl Duties {
         self.node.life.lock().draining.remove(handler);
     }
 
-    fn duty(&self, handler: &HandlerName, lease: &Lease, is_wanted: bool) -> Duty {
+    fn duty(&self, handler: &HandlerName, lease: &Lease) -> Duty {
         let node = &self.node;
+        let is_wanted = self.handlers.is_wanted(handler);
         let preferred = self.preferred(handler);
         match &lease.owner {
             Some(owner) if *owner == node.name => match preferred {

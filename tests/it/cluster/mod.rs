@@ -1,4 +1,4 @@
 //! Several gateways on one shared log.
 
-mod engines;
+pub(crate) mod engines;
 mod processes;

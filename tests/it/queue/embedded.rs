@@ -10,17 +10,14 @@ use gatepost::queue::embedded::{EmbeddedQueue, Settings};
 
 use super::Backend;
 
+#[derive(Default)]
 pub(crate) struct Embedded;
 
 #[async_trait]
 impl Backend for Embedded {
-    fn new() -> Self {
-        Self
-    }
-
     async fn open(&self, folder: &Path, clock: Arc<dyn Clock>) -> Arc<dyn Queue> {
         Arc::new(EmbeddedQueue::open(Settings::new(folder.join("queue")), clock).unwrap())
     }
 }
 
-super::conformance!(super::Embedded);
+super::conformance!(one_by_one super::Embedded);

@@ -10,18 +10,15 @@ use gatepost::queue::embedded::testing::MemoryDisk;
 
 use super::Backend;
 
+#[derive(Default)]
 pub(crate) struct Inline(MemoryDisk);
 
 #[async_trait]
 impl Backend for Inline {
-    fn new() -> Self {
-        Self(MemoryDisk::new())
-    }
-
     /// There is one folder in each test, so there is one disk.
     async fn open(&self, _folder: &Path, clock: Arc<dyn Clock>) -> Arc<dyn Queue> {
         Arc::new(self.0.open(clock))
     }
 }
 
-super::conformance!(super::Inline);
+super::conformance!(one_by_one super::Inline);

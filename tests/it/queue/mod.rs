@@ -1,7 +1,9 @@
 //! The conformance suite of the `Queue` seam: every promise is one function here, and runs over
-//! every backend. A backend is a file with a [`Backend`] and one line of `conformance!`.
+//! every backend. A backend is a file with a [`Backend`] and one line of `conformance!`: `one_by_one`,
+//! each a test of its own, or `together`, where what they need is slow to start.
 
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,13 +26,12 @@ mod subscribe;
 
 mod cluster;
 mod embedded;
+mod engines;
 mod inline;
 
 /// Opens queues of one kind.
 #[async_trait]
 pub(crate) trait Backend: Send + Sync + 'static {
-    fn new() -> Self;
-
     /// The queue in `folder`, a new one where there is none. It is not open now.
     async fn open(&self, folder: &Path, clock: Arc<dyn Clock>) -> Arc<dyn Queue>;
 }
@@ -44,9 +45,8 @@ pub(crate) struct World<B> {
 }
 
 impl<B: Backend> World<B> {
-    async fn new() -> Self {
+    async fn on(backend: B) -> Self {
         let clock = Arc::new(ManualClock::new(BEGINNING));
-        let backend = B::new();
         let folder = TestFolder::new();
         let queue = backend.open(folder.path(), clock.clone()).await;
         Self { backend, clock, queue, folder }
@@ -171,10 +171,16 @@ async fn settle_all(subscription: &dyn Subscription, deliveries: Vec<Delivery>, 
     }
 }
 
-/// One test per promise for `$backend`.
+/// A promise, and what it is called.
+struct Promise<B> {
+    name: &'static str,
+    keep: fn(World<B>) -> Pin<Box<dyn Future<Output = ()>>>,
+}
+
+/// All promises for `$backend`, by the macro `$how`.
 macro_rules! conformance {
-    ($backend:ty) => {
-        $crate::queue::promises! { $backend:
+    ($how:ident $backend:ty) => {
+        $crate::queue::$how! { $backend:
             append {
                 positions_ascend_by_one_and_ids_with_them,
                 ids_ascend_when_the_clock_is_set_back,
@@ -268,18 +274,29 @@ macro_rules! conformance {
     };
 }
 
-macro_rules! promises {
+/// One test per promise; `$backend` is made of nothing.
+macro_rules! one_by_one {
     ($backend:ty: $($module:ident { $($promise:ident,)* })*) => {$(
         mod $module {
             $(
                 #[tokio::test]
                 async fn $promise() {
-                    $crate::queue::$module::$promise($crate::queue::World::<$backend>::new().await)
-                        .await;
+                    let backend = <$backend>::default();
+                    $crate::queue::$module::$promise($crate::queue::World::on(backend).await).await;
                 }
             )*
         }
     )*};
 }
 
-use {conformance, promises};
+/// A list of them, `PROMISES`.
+macro_rules! together {
+    ($backend:ty: $($module:ident { $($promise:ident,)* })*) => {
+        const PROMISES: &[$crate::queue::Promise<$backend>] = &[$($($crate::queue::Promise {
+            name: concat!(stringify!($module), "::", stringify!($promise)),
+            keep: |world| Box::pin($crate::queue::$module::$promise(world)),
+        },)*)*];
+    };
+}
+
+use {conformance, one_by_one, together};

@@ -183,15 +183,17 @@ pub(super) async fn history_survives_a_restart<B: Backend>(mut world: World<B>) 
     let delivery = take_one(&*subscription).await;
     settle(&*subscription, delivery, Outcome::Delivered).await;
     drop(subscription);
-    // What each try said may be there a moment after its outcome.
-    let before = loop {
-        let before = history(&world, "h").await;
-        assert_eq!(before.state, DeliveryState::Delivered);
-        if before.attempts.len() == 2 {
-            break before;
+    // What each try said may be there a moment after its outcome, and that once a shared log has it.
+    let told = async {
+        loop {
+            let told = history(&world, "h").await;
+            if (told.state, told.attempts.len()) == (DeliveryState::Delivered, 2) {
+                return told;
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
     };
+    let before = tokio::time::timeout(Duration::from_secs(30), told).await.expect("it is told");
     world.reopen().await;
     assert_eq!(history(&world, "h").await, before);
 }

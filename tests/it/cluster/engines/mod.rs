@@ -13,7 +13,7 @@ mod log_in;
 mod nats;
 mod postgres;
 mod promises;
-mod rigs;
+pub(crate) mod rigs;
 mod transfer;
 
 /// As long as a test waits for what must come.
@@ -21,10 +21,10 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// More than any log of these tests.
 const ALL: usize = 256 << 20;
 
-type SharedEngine = Arc<dyn LogEngine>;
+pub(crate) type SharedEngine = Arc<dyn LogEngine>;
 
 /// Returns what `ask` answers once the engine is there.
-async fn once_available<T, E: Unavailability, F>(mut ask: impl FnMut() -> F) -> T
+pub(crate) async fn once_available<T, E: Unavailability, F>(mut ask: impl FnMut() -> F) -> T
 where
     F: Future<Output = Result<T, E>>,
 {
@@ -42,7 +42,7 @@ where
     }
 }
 
-trait Unavailability: std::fmt::Debug {
+pub(crate) trait Unavailability: std::fmt::Debug {
     fn is_unavailable(&self) -> bool;
 }
 

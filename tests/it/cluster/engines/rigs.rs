@@ -13,7 +13,7 @@ use crate::support::nats::NatsServers;
 use crate::support::servers::Server;
 
 /// Servers of one kind.
-pub(super) enum Rig {
+pub(crate) enum Rig {
     Memory(MemoryEngine),
     Postgres(Box<Server>),
     Nats(NatsServers),
@@ -24,12 +24,12 @@ impl Rig {
         Self::Memory(MemoryEngine::default())
     }
 
-    pub(super) fn postgres() -> Option<Self> {
+    pub(crate) fn postgres() -> Option<Self> {
         Some(Self::Postgres(Box::new(Server::postgres()?)))
     }
 
     /// One server, or several as a cluster.
-    pub(super) fn nats(n_servers: usize) -> Option<Self> {
+    pub(crate) fn nats(n_servers: usize) -> Option<Self> {
         Some(Self::Nats(NatsServers::start(n_servers, "")?))
     }
 
@@ -41,7 +41,7 @@ impl Rig {
     }
 
     /// An engine with connections of its own.
-    pub(super) fn engine(&self, log: &str) -> SharedEngine {
+    pub(crate) fn engine(&self, log: &str) -> SharedEngine {
         match self {
             Self::Memory(engine) => Arc::new(engine.clone()),
             Self::Postgres(server) => {
