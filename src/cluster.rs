@@ -63,8 +63,8 @@ pub use cluster_queue::{ClusterOptions, ClusterQueue};
 pub use engine::MemoryEngine;
 pub use engine::{
     EngineAppendError, EngineError, EngineHead, EngineReadError, EngineReport, LogEngine,
-    MeasuredEngine, NatsEngine, NatsLogin, NatsSettings, PostgresEngine, PostgresSettings,
-    Sequence, StoredUnit,
+    MeasuredEngine, NatsEngine, NatsLogin, NatsSettings, PostgresEngine, PostgresServer,
+    PostgresSettings, Sequence, StoredUnit,
 };
 pub use node::{BadNodeName, NodeName};
 pub use reports::{REPORT_MAX, SharedReport};

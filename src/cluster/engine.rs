@@ -2,9 +2,10 @@
 //!
 //! - `contract`: what every engine promises. `measured`: one whose appends are measured.
 //! - `postgres`: in PostgreSQL. `nats`: in NATS JetStream.
-//! - `known_secret`: what they are logged in to with.
+//! - `known_secret`: what they are logged in to with. `authority`: whose certificates are believed.
 //! - `memory`: one for tests, in memory.
 
+mod authority;
 mod contract;
 mod known_secret;
 mod measured;
@@ -21,4 +22,4 @@ pub use measured::MeasuredEngine;
 #[cfg(feature = "test-support")]
 pub use memory::MemoryEngine;
 pub use nats::{NatsEngine, NatsLogin, NatsSettings};
-pub use postgres::{PostgresEngine, PostgresSettings};
+pub use postgres::{PostgresEngine, PostgresServer, PostgresSettings};

@@ -27,7 +27,7 @@ mod settings;
 mod statements;
 mod tables;
 
-pub use settings::PostgresSettings;
+pub use settings::{PostgresServer, PostgresSettings};
 
 use statements::TRIM_STEP;
 use tables::{LogTables, PgPage};

@@ -80,7 +80,7 @@ impl DatabaseUrl {
     }
 
     /// Which one it is, for people: where it is, and nothing of the user.
-    pub(super) fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         let place = match self {
             Self::Sqlite(path) => Some(path.display().to_string()),
             Self::Postgres { url, .. } => PgConnectOptions::from_str(url).ok().map(|options| {

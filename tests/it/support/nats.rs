@@ -163,9 +163,8 @@ fn start(config: &Path) -> Child {
     child
 }
 
-/// Ports that were free a moment ago, all different: servers of a cluster are told of each other's before
-/// any of them runs.
-fn free_ports(n_ports: usize) -> Vec<u16> {
+/// Ports that were free a moment ago, all different, for servers that are told them before they run.
+pub(crate) fn free_ports(n_ports: usize) -> Vec<u16> {
     let listeners: Vec<TcpListener> =
         (0..n_ports).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()

@@ -9,7 +9,7 @@
     reason = "what is skipped depends on the environment and is told"
 )]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,9 @@ use std::thread;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+use super::nats::free_ports;
+use super::tls::Pair;
 
 /// The user that a server runs as when the tests run as root, which servers refuse: `nobody`.
 const NOBODY: u32 = 65_534;
@@ -134,6 +137,37 @@ impl Server {
         self.restart();
     }
 
+    /// Has PostgreSQL listen on loopback as well, with TLS and nothing else, and says on which port. Its socket has
+    /// that number from then on.
+    pub(crate) fn listen_with_tls(&mut self, certificate: &Pair) -> u16 {
+        let data = self.data();
+        certificate.write(&data);
+        if is_root() {
+            chown(data.join("key.pem"), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        std::fs::write(data.join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 trust\n").unwrap();
+        let port = free_ports(1)[0];
+        let more = format!(
+            "listen_addresses = '127.0.0.1'\nport = {port}\nssl = on\nssl_cert_file = 'cert.pem'\n\
+             ssl_key_file = 'key.pem'\n"
+        );
+        configure(self.folder.path(), &more);
+        self.crash_and_restart();
+        port
+    }
+
+    /// Ends all its processes at once, as a machine that loses its power.
+    pub(crate) fn kill(&mut self) {
+        let own = Pid::from_child(&self.child);
+        // The first one makes the others, so it is stopped first: none is missed.
+        kill_process(own, Signal::STOP).unwrap();
+        for process in children(own).into_iter().chain([own]) {
+            let sent = kill_process(process, Signal::KILL);
+            assert!(matches!(sent, Ok(()) | Err(Errno::SRCH)), "{sent:?}");
+        }
+        self.child.wait().unwrap();
+    }
+
     /// Starts it after a crash.
     pub(crate) fn restart(&mut self) {
         self.child = start(self.kind, self.folder.path());
@@ -141,6 +175,10 @@ impl Server {
 
     /// Ends it as a crash does.
     pub(crate) fn crash(&mut self) {
+        // It ended before, and was not started again.
+        if self.child.try_wait().unwrap().is_some() {
+            return;
+        }
         let pid = Pid::from_child(&self.child);
         match self.kind {
             // An immediate shutdown: no checkpoint, recovery at the next start. A plain kill would
@@ -231,6 +269,16 @@ fn init(kind: Kind, folder: &Path) {
     };
     let output = command.current_dir(folder).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    if kind == Kind::Postgres {
+        configure(folder, "listen_addresses = ''\nshared_buffers = 32MB\n");
+    }
+}
+
+/// Adds to PostgreSQL's configuration: what stands last holds.
+fn configure(folder: &Path, more: &str) {
+    let file = folder.join("data/postgresql.conf");
+    let mut file = std::fs::OpenOptions::new().append(true).open(file).unwrap();
+    file.write_all(more.as_bytes()).unwrap();
 }
 
 /// Starts the server and waits for its own word that it is ready.
@@ -240,7 +288,6 @@ fn start(kind: Kind, folder: &Path) -> Child {
         Kind::Postgres => {
             let mut command = command("postgres");
             command.arg("-D").arg(data).arg("-k").arg(folder);
-            command.args(["-c", "listen_addresses=", "-c", "shared_buffers=32MB"]);
             // A standby accepts read-only ones.
             (command, "system is ready to accept")
         }

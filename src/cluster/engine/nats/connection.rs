@@ -16,6 +16,7 @@ use tokio::sync::{Mutex, watch};
 use super::failure::NatsFailure;
 use super::login;
 use super::settings::NatsSettings;
+use crate::cluster::engine::authority;
 
 /// How long one server may take to be connected to; there are others.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
@@ -87,6 +88,8 @@ impl NatsConnection {
             options = options.require_tls(true);
         }
         if let Some(ca) = &settings.ca {
+            // The client's own error would not name it.
+            authority::read(ca).await.map_err(NatsFailure::Refused)?;
             options = options.add_root_certificates(ca.clone());
         }
         let client = options.connect(settings.servers.as_slice()).await;
@@ -219,6 +222,9 @@ fn note(said: &watch::Sender<SaidBeside>, event: &Event) {
 }
 
 fn connect_failure(err: &ConnectError, requires_tls: bool) -> NatsFailure {
+    if let Some(why) = authority::untrusted(err) {
+        return NatsFailure::Refused(why);
+    }
     let text = err.to_string();
     // A server without TLS goes on in plain text where TLS begins.
     if requires_tls && text.contains("corrupt message") {

@@ -4,39 +4,82 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sqlx::{ConnectOptions, PgConnection};
+use sqlx::postgres::PgSslMode;
+use sqlx::{ConnectOptions, PgConnection, Row};
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::failure::PgFailure;
-use super::settings::PostgresSettings;
+use super::settings::{PostgresServer, PostgresSettings};
+use crate::cluster::engine::authority;
 use crate::handler::sql::postgres_options;
-use crate::secret::SecretRef;
+use crate::secret::{Secret, SecretRef};
 use crate::sync::lock;
 
 /// Servers and routers in between forget a connection that stands idle for long, without a word.
 const IDLE_MAX: Duration = Duration::from_secs(30);
+/// How long one of several servers may take to be connected to: there are others, and a call has 3 s.
+const ONE_SERVER: Duration = Duration::from_secs(1);
 
-impl PostgresSettings {
-    /// With the password as it is now: it may have been changed at the server and in its file.
-    async fn connect(&self) -> Result<PgConnection, PgFailure> {
-        let secret = self.password.clone();
+/// What is needed to log in, as it is now: it may have been changed at the server and in its file.
+struct LogIn {
+    password: Option<Secret>,
+    ca: Option<Vec<u8>>,
+}
+
+impl LogIn {
+    async fn read(settings: &PostgresSettings) -> Result<Self, PgFailure> {
+        let secret = settings.password.clone();
         let read = move || secret.as_ref().map(SecretRef::resolve).transpose();
         let password = tokio::task::spawn_blocking(read).await;
         let password = password.map_err(|err| PgFailure::Unavailable(err.to_string()))?;
         let password = password.map_err(|err| PgFailure::Refused(err.to_string()))?;
+        let ca = match &settings.ca {
+            Some(path) => Some(authority::read(path).await.map_err(PgFailure::Refused)?),
+            None => None,
+        };
+        Ok(Self { password, ca })
+    }
+
+    async fn connect(&self, server: &PostgresServer) -> Result<PgConnection, PgFailure> {
         // What a URL names, a certificate, may be gone since it was checked.
-        let options = postgres_options(&self.url, self.default_tls, password.as_ref())?;
+        let mut options =
+            postgres_options(&server.url, server.default_tls, self.password.as_ref())?;
+        if let Some(ca) = self.ca.clone().filter(|_| options.get_socket().is_none()) {
+            let mode = match options.get_ssl_mode() {
+                PgSslMode::VerifyCa => PgSslMode::VerifyCa,
+                _ => PgSslMode::VerifyFull,
+            };
+            options = options.ssl_root_cert_from_pem(ca).ssl_mode(mode);
+        }
         // What is slow here is the caller's to notice; a statement is never logged.
         Ok(options.disable_statement_logging().connect().await?)
+    }
+
+    /// The same where the server has to be one that takes writes, and there are others to be asked.
+    async fn connect_to_primary(&self, server: &PostgresServer) -> Result<PgConnection, PgFailure> {
+        let connect = async {
+            let mut connection = self.connect(server).await?;
+            let row =
+                sqlx::raw_sql("SELECT pg_is_in_recovery()").fetch_one(&mut connection).await?;
+            if row.try_get(0)? {
+                return Err(PgFailure::Unavailable("it is a standby".to_owned()));
+            }
+            Ok(connection)
+        };
+        let connected = timeout(ONE_SERVER, connect).await;
+        connected.unwrap_or_else(|_| Err(PgFailure::Unavailable("it does not answer".to_owned())))
     }
 }
 
 /// Some connections to one server.
 pub(super) struct PgConnections {
     settings: PostgresSettings,
+    /// Which of several servers is asked first: the one that took writes last.
+    first: AtomicUsize,
     idle: Mutex<Vec<(PgConnection, Instant)>>,
     places: Semaphore,
 }
@@ -50,7 +93,8 @@ impl fmt::Debug for PgConnections {
 impl PgConnections {
     /// At most `most` at once; none is made yet.
     pub(super) fn new(settings: PostgresSettings, most: usize) -> Self {
-        Self { settings, idle: Mutex::default(), places: Semaphore::new(most) }
+        let places = Semaphore::new(most);
+        Self { settings, first: AtomicUsize::new(0), idle: Mutex::default(), places }
     }
 
     /// One to use; made where none is idle.
@@ -64,14 +108,33 @@ impl PgConnections {
         };
         let (connection, is_new) = match idle {
             Some((connection, _)) => (connection, false),
-            None => (self.settings.connect().await?, true),
+            None => (self.connect().await?, true),
         };
         Ok(TakenConnection { connection, is_new, home: self, _place: place })
     }
 
-    /// One of its own, for a caller that shares none.
+    /// One of its own, for a caller that shares none: to the server, or to the one of several that takes writes.
     pub(super) async fn connect(&self) -> Result<PgConnection, PgFailure> {
-        self.settings.connect().await
+        let log_in = LogIn::read(&self.settings).await?;
+        let servers = &self.settings.servers;
+        if let [server] = &servers[..] {
+            return log_in.connect(server).await;
+        }
+        let first = self.first.load(Ordering::Relaxed);
+        let turns = servers.iter().enumerate().cycle().skip(first).take(servers.len());
+        let mut failures = Vec::new();
+        for (index, server) in turns {
+            // Before it is asked: a caller that gives up while it hangs begins with the next one.
+            self.first.store((index + 1) % servers.len(), Ordering::Relaxed);
+            match log_in.connect_to_primary(server).await {
+                Ok(connection) => {
+                    self.first.store(index, Ordering::Relaxed);
+                    return Ok(connection);
+                }
+                Err(failure) => failures.push((server.place.as_str(), failure)),
+            }
+        }
+        Err(PgFailure::of_all(&failures))
     }
 
     /// Closes what is idle: where one connection failed, the others lead to the same server.

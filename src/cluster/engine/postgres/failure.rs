@@ -2,6 +2,7 @@
 
 use sqlx::postgres::PgDatabaseError;
 
+use crate::cluster::engine::authority;
 use crate::cluster::engine::contract::{EngineAppendError, EngineError, EngineReadError, Sequence};
 
 /// What came of a statement that failed.
@@ -23,15 +24,38 @@ impl PgFailure {
     pub(super) fn no_answer(what: &str) -> Self {
         Self::Unavailable(format!("PostgreSQL did not answer in time while {what}"))
     }
+
+    /// What is told of it.
+    fn why(&self) -> &str {
+        match self {
+            Self::Refused(why)
+            | Self::Full(why)
+            | Self::Conflict(why)
+            | Self::Corrupt(why)
+            | Self::Unavailable(why) => why,
+        }
+    }
+
+    /// What came of each of several servers, none of which could be used.
+    pub(super) fn of_all(failures: &[(&str, Self)]) -> Self {
+        let told: Vec<String> =
+            failures.iter().map(|(place, failure)| format!("{place}: {}", failure.why())).collect();
+        let told = format!("no server takes writes: {}", told.join("; "));
+        let is_refused = |(_, failure): &(&str, Self)| matches!(failure, Self::Refused(_));
+        if failures.iter().any(is_refused) { Self::Refused(told) } else { Self::Unavailable(told) }
+    }
 }
 
 impl From<sqlx::Error> for PgFailure {
     fn from(err: sqlx::Error) -> Self {
+        if let Some(why) = authority::untrusted(&err) {
+            return Self::Refused(why);
+        }
         let text = text(&err);
         let Some(code) = err.as_database_error().and_then(|err| Some(err.code()?.into_owned()))
         else {
             return match err {
-                // A certificate that is not trusted waits for the owner, not for better times.
+                // TLS that cannot be had waits for the owner, not for better times.
                 sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => Self::Refused(text),
                 _ => Self::Unavailable(text),
             };

@@ -14,7 +14,7 @@ use nkeys::KeyPair;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::rigs::{nats_settings, postgres_settings, sql};
+use super::rigs::{nats_settings, postgres_at, sql};
 use super::{PATIENCE, SharedEngine, append, read_texts};
 use crate::support::nats::NatsServers;
 use crate::support::servers::Server;
@@ -111,9 +111,9 @@ async fn a_password_of_postgresql_that_was_changed_is_read_again() {
     let rules = "local all gate scram-sha-256\nlocal all all trust\n";
     std::fs::write(server.data().join("pg_hba.conf"), rules).unwrap();
     sql(&server, "SELECT pg_reload_conf()").await;
-    let settings = postgres_settings(&server, "gate");
-    let url = settings.url.replace("//postgres@", "//gate@");
-    let settings = PostgresSettings { url, password: Some(secret(&path)), ..settings };
+    let url = server.url("postgres").replace("//postgres@", "//gate@");
+    let password = Some(secret(&path));
+    let settings = PostgresSettings { password, ..postgres_at(&[&url], "gate") };
     let engine: SharedEngine = Arc::new(PostgresEngine::new(settings).unwrap());
     append(&engine, "first").await;
     sql(&server, "ALTER ROLE gate PASSWORD 'hunter2'").await;

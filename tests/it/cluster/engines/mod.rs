@@ -14,6 +14,7 @@ mod nats;
 mod postgres;
 mod promises;
 pub(crate) mod rigs;
+pub(crate) mod tls;
 mod transfer;
 
 /// As long as a test waits for what must come.

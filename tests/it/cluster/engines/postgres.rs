@@ -14,7 +14,7 @@ use gatepost::cluster::{
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use tokio::time::Instant;
 
-use super::rigs::{postgres_settings, sql};
+use super::rigs::{postgres_at, postgres_settings, sql};
 use super::{ALL, SharedEngine, append, once_available, read_texts};
 use crate::support::pooler::Pooler;
 use crate::support::servers::Server;
@@ -25,9 +25,8 @@ fn engine(server: &Server) -> SharedEngine {
 
 /// As another role.
 fn engine_of(server: &Server, role: &str) -> SharedEngine {
-    let settings = postgres_settings(server, "gatepost");
-    let url = settings.url.replace("postgres@", &format!("{role}@"));
-    Arc::new(PostgresEngine::new(PostgresSettings { url, ..settings }).unwrap())
+    let url = server.url("postgres").replace("postgres@", &format!("{role}@"));
+    Arc::new(PostgresEngine::new(postgres_at(&[&url], "gatepost")).unwrap())
 }
 
 async fn ask(server: &Server, text: &str) -> String {
@@ -212,13 +211,12 @@ async fn what_is_wrong_with_the_server_is_said() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_database_is_refused_without_a_word_of_the_password() {
     let Some(server) = Server::postgres() else { return };
-    let settings = postgres_settings(&server, "gatepost");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("password");
     std::fs::write(&path, "hunter2").unwrap();
     let password = Some(gatepost::secret::SecretRef::File { path, create: false });
-    let url = server.url("nowhere");
-    let engine = PostgresEngine::new(PostgresSettings { url, password, ..settings }).unwrap();
+    let settings = postgres_at(&[&server.url("nowhere")], "gatepost");
+    let engine = PostgresEngine::new(PostgresSettings { password, ..settings }).unwrap();
     let shown = format!("{engine:?}");
     let engine: SharedEngine = Arc::new(engine);
     let why = refusal(&engine).await;
@@ -231,11 +229,9 @@ async fn a_pooler_may_give_each_statement_another_connection() {
     let Some(server) = Server::postgres() else { return };
     let more = "pool_mode = transaction\ndefault_pool_size = 3";
     let Some(pooler) = Pooler::start(&server, more) else { return };
-    let settings = postgres_settings(&server, "gatepost");
     let engines: Vec<SharedEngine> = (0..4)
         .map(|_| {
-            let url = pooler.url("postgres");
-            let settings = PostgresSettings { url, ..settings.clone() };
+            let settings = postgres_at(&[&pooler.url("postgres")], "gatepost");
             Arc::new(PostgresEngine::new(settings).unwrap()) as SharedEngine
         })
         .collect();
@@ -325,9 +321,8 @@ async fn connection_that_is_new_and_leads_to_another_copy_of_the_log_takes_nothi
     let url = format!("postgres://postgres@localhost/postgres?host={}", link.display());
     for n_others in [0, 3] {
         lead_to(&before);
-        let settings =
-            PostgresSettings { url: url.clone(), ..postgres_settings(&before, "gatepost") };
-        let moved: SharedEngine = Arc::new(PostgresEngine::new(settings).unwrap());
+        let moved: SharedEngine =
+            Arc::new(PostgresEngine::new(postgres_at(&[&url], "gatepost")).unwrap());
         append(&engine(&before), "three").await;
         // It reads, which makes no connection to append by.
         let length = read_texts(&moved, 1).await.len() as u64;
@@ -348,8 +343,8 @@ async fn connection_that_is_new_and_leads_to_another_copy_of_the_log_takes_nothi
     }
     // One that has everything is the same log, whichever server answers.
     lead_to(&before);
-    let settings = PostgresSettings { url, ..postgres_settings(&before, "gatepost") };
-    let moved: SharedEngine = Arc::new(PostgresEngine::new(settings).unwrap());
+    let moved: SharedEngine =
+        Arc::new(PostgresEngine::new(postgres_at(&[&url], "gatepost")).unwrap());
     read_texts(&moved, 1).await;
     append(&moved, "five").await;
     assert_eq!(moved.n_lost(), 0);

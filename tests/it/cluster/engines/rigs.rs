@@ -1,10 +1,11 @@
 //! Real servers for the promises, and logs on them.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use gatepost::cluster::{
     LogEngine as _, MemoryEngine, NatsEngine, NatsLogin, NatsSettings, PostgresEngine,
-    PostgresSettings, Sequence,
+    PostgresServer, PostgresSettings, Sequence,
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -100,10 +101,16 @@ impl Rig {
 }
 
 pub(super) fn postgres_settings(server: &Server, schema: &str) -> PostgresSettings {
+    postgres_at(&[&server.url("postgres")], schema)
+}
+
+/// The same by the URLs of a primary and its standbys.
+pub(super) fn postgres_at(urls: &[&str], schema: &str) -> PostgresSettings {
+    let servers = urls.iter().map(|url| PostgresServer::parse(url, Path::new("/")).unwrap());
     PostgresSettings {
-        url: server.url("postgres"),
-        default_tls: false,
+        servers: servers.collect(),
         password: None,
+        ca: None,
         schema: schema.to_owned(),
     }
 }

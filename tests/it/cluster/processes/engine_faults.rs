@@ -224,8 +224,6 @@ fn standby_that_is_promoted_has_all_that_was_acknowledged_and_gateways_go_on() {
     senders.wait_for(senders.n_acknowledged() + 300);
     let acknowledged = senders.stop();
     assert_whole(&receiver, &acknowledged, nodes);
-    // It ends with the test.
-    cluster.server.restart();
 }
 
 fn lead_to(address: &Path, server: &Server) {

@@ -3,6 +3,7 @@
 
 mod cut_off;
 mod engine_faults;
+mod failover;
 mod full_disk;
 mod purge;
 mod receiver;
@@ -13,6 +14,7 @@ mod shared_counts;
 mod shared_rollouts;
 mod shared_views;
 mod start;
+mod tls;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -79,6 +79,16 @@ impl Receiver {
         received.calls.len() - received.known.len()
     }
 
+    /// How many calls were for this event.
+    pub(super) fn n_calls(&self, one: &Acknowledged) -> usize {
+        let received = self.received();
+        received
+            .calls
+            .iter()
+            .filter(|(key, number)| (key, *number) == (&one.key, one.number))
+            .count()
+    }
+
     /// Whether all of this has come.
     pub(super) fn has_all(&self, acknowledged: &[Acknowledged]) -> bool {
         let received = self.received();

@@ -31,15 +31,23 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(5);
 impl Senders {
     /// One sender for each of so many keys, which asks the gateways in turn.
     pub(super) fn start(gateways: &[SocketAddr], n_keys: usize) -> Self {
-        Self::start_with(n_keys, |_| gateways.to_vec())
+        Self::start_with((n_keys, 0), |_| gateways.to_vec())
     }
 
     /// The same where each key stays with one gateway.
     pub(super) fn start_apart(gateways: &[SocketAddr], n_keys: usize) -> Self {
-        Self::start_with(n_keys, |key| vec![gateways[key % gateways.len()]])
+        Self::start_apart_at(gateways, (n_keys, 0))
     }
 
-    fn start_with(n_keys: usize, gateways_of: impl Fn(usize) -> Vec<SocketAddr>) -> Self {
+    /// The same with a number of each key's first event, behind those of earlier senders.
+    pub(super) fn start_apart_at(gateways: &[SocketAddr], keys: (usize, u64)) -> Self {
+        Self::start_with(keys, |key| vec![gateways[key % gateways.len()]])
+    }
+
+    fn start_with(
+        (n_keys, first): (usize, u64),
+        gateways_of: impl Fn(usize) -> Vec<SocketAddr>,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let rest = Arc::new(AtomicU64::new(0));
         let n_acknowledged = Arc::new(AtomicU64::new(0));
@@ -51,7 +59,7 @@ impl Senders {
             std::thread::spawn(move || {
                 let mut connections: Vec<Option<TcpStream>> =
                     gateways.iter().map(|_| None).collect();
-                let (key, mut number, mut turn) = (format!("key-{key}"), 0, 0);
+                let (key, mut number, mut turn) = (format!("key-{key}"), first, 0);
                 while !stop.load(Ordering::Relaxed) {
                     let body =
                         format!(r#"{{"event":"x","data":{{"key":"{key}","number":{number}}}}}"#);
