@@ -171,10 +171,13 @@ async fn settle_all(subscription: &dyn Subscription, deliveries: Vec<Delivery>, 
     }
 }
 
+/// Whether a promise is kept: it panics where it is not.
+type Kept = Pin<Box<dyn Future<Output = ()>>>;
+
 /// A promise, and what it is called.
 struct Promise<B> {
     name: &'static str,
-    keep: fn(World<B>) -> Pin<Box<dyn Future<Output = ()>>>,
+    keep: fn(World<B>) -> Kept,
 }
 
 /// All promises for `$backend`, by the macro `$how`.

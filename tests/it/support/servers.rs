@@ -10,7 +10,7 @@
 )]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,9 +19,6 @@ use std::thread;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-
-use super::nats::free_ports;
-use super::tls::Pair;
 
 /// The user that a server runs as when the tests run as root, which servers refuse: `nobody`.
 const NOBODY: u32 = 65_534;
@@ -137,23 +134,24 @@ impl Server {
         self.restart();
     }
 
-    /// Has PostgreSQL listen on loopback as well, with TLS and nothing else, and says on which port. Its socket has
-    /// that number from then on.
-    pub(crate) fn listen_with_tls(&mut self, certificate: &Pair) -> u16 {
+    /// Has PostgreSQL listen on a port of loopback, with TLS and nothing else, by a certificate and its key in PEM
+    /// form. Its socket has that number from then on.
+    pub(crate) fn listen_with_tls(&mut self, port: u16, (cert, key): (&str, &str)) {
         let data = self.data();
-        certificate.write(&data);
+        std::fs::write(data.join("cert.pem"), cert).unwrap();
+        std::fs::write(data.join("key.pem"), key).unwrap();
+        let own_alone = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(data.join("key.pem"), own_alone).unwrap();
         if is_root() {
             chown(data.join("key.pem"), Some(NOBODY), Some(NOBODY)).unwrap();
         }
         std::fs::write(data.join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 trust\n").unwrap();
-        let port = free_ports(1)[0];
         let more = format!(
             "listen_addresses = '127.0.0.1'\nport = {port}\nssl = on\nssl_cert_file = 'cert.pem'\n\
              ssl_key_file = 'key.pem'\n"
         );
         configure(self.folder.path(), &more);
         self.crash_and_restart();
-        port
     }
 
     /// Ends all its processes at once, as a machine that loses its power.

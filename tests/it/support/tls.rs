@@ -10,6 +10,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use super::nats::free_ports;
+use super::servers::Server;
 use super::wire::{Wire, connect};
 
 /// The name of the tests' certificates.
@@ -71,6 +73,13 @@ impl Authority {
         let cert = cert.signed_by(&key, &self.0).unwrap();
         Pair { cert: cert.pem(), key: key.serialize_pem() }
     }
+}
+
+/// Has a PostgreSQL listen with TLS and nothing else, as `localhost`; on which port.
+pub(crate) fn postgres_with_tls(server: &mut Server, authority: &Authority) -> u16 {
+    let (port, Pair { cert, key }) = (free_ports(1)[0], authority.certify("localhost"));
+    server.listen_with_tls(port, (&cert, &key));
+    port
 }
 
 /// A connection within TLS.

@@ -25,12 +25,12 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 const ONE_SERVER: Duration = Duration::from_secs(1);
 
 /// What is needed to log in, as it is now: it may have been changed at the server and in its file.
-struct LogIn {
+struct PgLogIn {
     password: Option<Secret>,
     ca: Option<Vec<u8>>,
 }
 
-impl LogIn {
+impl PgLogIn {
     async fn read(settings: &PostgresSettings) -> Result<Self, PgFailure> {
         let secret = settings.password.clone();
         let read = move || secret.as_ref().map(SecretRef::resolve).transpose();
@@ -115,7 +115,7 @@ impl PgConnections {
 
     /// One of its own, for a caller that shares none: to the server, or to the one of several that takes writes.
     pub(super) async fn connect(&self) -> Result<PgConnection, PgFailure> {
-        let log_in = LogIn::read(&self.settings).await?;
+        let log_in = PgLogIn::read(&self.settings).await?;
         let servers = &self.settings.servers;
         if let [server] = &servers[..] {
             return log_in.connect(server).await;

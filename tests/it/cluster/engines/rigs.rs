@@ -81,7 +81,7 @@ impl Rig {
     }
 
     /// Removes the log as a whole.
-    pub(super) async fn drop_log(&self, log: &str) {
+    pub(crate) async fn drop_log(&self, log: &str) {
         match self {
             Self::Memory(engine) => engine.fail_over(Sequence::FIRST),
             Self::Postgres(server) => sql(server, &format!("DROP SCHEMA {log} CASCADE")).await,

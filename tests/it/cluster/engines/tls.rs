@@ -13,7 +13,7 @@ use super::rigs::{nats_settings, postgres_at};
 use super::{SharedEngine, append, read_texts};
 use crate::support::nats::NatsServers;
 use crate::support::servers::Server;
-use crate::support::tls::Authority;
+use crate::support::tls::{Authority, postgres_with_tls};
 
 /// Files of authorities: that of the server, and another one of the same name.
 struct Authorities {
@@ -49,7 +49,7 @@ async fn assert_refused(engine: &SharedEngine, words: &[&str]) {
 async fn postgres_is_believed_by_its_authority_and_name_alone() {
     let Some(mut server) = Server::postgres() else { return };
     let files = Authorities::new();
-    let port = server.listen_with_tls(&files.own.certify("localhost"));
+    let port = postgres_with_tls(&mut server, &files.own);
     let settings = |host: &str, query: &str| {
         postgres_at(&[&format!("postgres://postgres@{host}:{port}/postgres{query}")], "gatepost")
     };
@@ -112,6 +112,7 @@ async fn nats_is_believed_by_its_authority_and_name_alone() {
 pub(crate) fn nats_with_tls(authority: &Authority, folder: &Path) -> Option<NatsServers> {
     authority.certify("localhost").write(folder);
     let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
-    let tls = format!("tls {{ cert_file: {cert:?}, key_file: {key:?} }}");
+    let (cert, key) = (cert.display(), key.display());
+    let tls = format!("tls {{ cert_file: \"{cert}\", key_file: \"{key}\" }}");
     NatsServers::start(1, &tls)
 }

@@ -8,7 +8,7 @@ use super::rig::Cluster;
 use super::start::{go_on, start_alone};
 use crate::cluster::engines::tls::nats_with_tls;
 use crate::support::servers::Server;
-use crate::support::tls::Authority;
+use crate::support::tls::{Authority, postgres_with_tls};
 
 /// Starts a gateway that believes another authority, and puts the right one into its file as it runs.
 fn begin_with_a_stranger<S>(cluster: &mut Cluster<S>, receiver: &Receiver, ca: &Path, right: &str) {
@@ -29,10 +29,11 @@ fn database_whose_authority_is_another_is_told_and_events_are_taken_in() {
     let receiver = Receiver::start();
     let Some(mut server) = Server::postgres() else { return };
     let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
-    let port = server.listen_with_tls(&authority.certify("localhost"));
+    let port = postgres_with_tls(&mut server, &authority);
     let ca = folder.path().join("ca.pem");
     std::fs::write(&ca, Authority::new().pem()).unwrap();
-    let url = format!("\"postgres://postgres@localhost:{port}/postgres\"\nca = {ca:?}");
+    let file = ca.display();
+    let url = format!("\"postgres://postgres@localhost:{port}/postgres\"\nca = \"{file}\"");
     let mut cluster = Cluster::on(server, ("postgres", &url), &receiver);
     begin_with_a_stranger(&mut cluster, &receiver, &ca, &authority.pem());
 }
@@ -46,7 +47,7 @@ fn stream_whose_authority_is_another_is_told_and_events_are_taken_in() {
     std::fs::write(&ca, Authority::new().pem()).unwrap();
     let urls: Vec<_> =
         servers.urls().iter().map(|url| url.replace("127.0.0.1", "localhost")).collect();
-    let keys = format!("{urls:?}\nca = {ca:?}\nreplicas = 1");
+    let keys = format!("{urls:?}\nca = \"{}\"\nreplicas = 1", ca.display());
     let mut cluster = Cluster::on(servers, ("nats", &keys), &receiver);
     begin_with_a_stranger(&mut cluster, &receiver, &ca, &authority.pem());
 }
