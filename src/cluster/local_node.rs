@@ -242,7 +242,7 @@ impl LocalNode {
         self.changed.send_modify(|n_changes| *n_changes += 1);
     }
 
-    /// ActionLog whether the engine was there. The first time of each is logged, and another reason once in a while.
+    /// Notes whether the engine was there. The first time of each is logged, and another reason once in a while.
     pub(super) fn note_engine(&self, error: Option<String>) {
         if error.is_some() {
             self.is_log_known.send_replace(false);
@@ -300,7 +300,7 @@ impl LocalNode {
         *self.is_log_known.borrow()
     }
 
-    /// ActionLog a unit that the log has.
+    /// Notes a unit that the log has.
     pub(super) fn note_newest(&self, sequence: Sequence) {
         self.newest.fetch_max(sequence.0, Ordering::Relaxed);
     }
