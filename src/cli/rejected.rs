@@ -85,8 +85,7 @@ pub(super) async fn run(verb: Rejected, config: &Config, output: Output) -> Resu
             if let Some(name) = unknown.filter(|_| changed.matched == 0) {
                 return Err(CliError::Failed(known::no_source(&name, config)));
             }
-            output.one(&changed, |changed| {
-                let Changed { matched, done, failed, .. } = changed;
+            output.one(&changed, |Changed { matched, done, failed, .. }| {
                 let requests = counted(*matched, "request", "requests");
                 let stored = if dry_run { "would be stored" } else { "stored" };
                 format!("{done} of {requests} {stored}, {failed} still fail verification")
@@ -151,9 +150,8 @@ impl Kept {
             return Ok(());
         }
         // What was asked for is done, whatever is known of the others.
-        let reports = match server.get("cluster", &[]).await {
-            Ok(ClusterAnswer { reports, .. }) => reports,
-            Err(_) => return Ok(()),
+        let Ok(ClusterAnswer { reports, .. }) = server.get("cluster", &[]).await else {
+            return Ok(());
         };
         let text = cluster::kept_elsewhere(&reports);
         if text.is_empty() { Ok(()) } else { output::line(&text) }

@@ -83,7 +83,7 @@ impl RolloutExchange {
         rollouts.truncate(TOLD_MAX);
         let exchanged = lock(&self.exchanged);
         report.rollouts = rollouts;
-        report.rollout_requests = exchanged.requests.clone();
+        report.rollout_requests.clone_from(&exchanged.requests);
         report.rollout_answers = exchanged.answers.iter().cloned().collect();
     }
 }
