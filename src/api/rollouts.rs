@@ -222,10 +222,7 @@ fn letters_of(records: Vec<DeadRecord>) -> Vec<(HandlerName, Position)> {
 
 /// A rollout's figures in a line.
 fn summary(view: &RolloutView) -> String {
-    let figures = format!(
-        "{} of {} delivered, {} failed, {} skipped, {} gone",
-        view.delivered, view.matched, view.failed, view.skipped, view.gone
-    );
+    let figures = view.figures();
     match &view.why {
         Some(why) => format!("{figures}: {why}"),
         None => figures,

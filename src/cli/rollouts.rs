@@ -1,14 +1,15 @@
 //! `rollouts`, and `dead redrive --rollout`: the server carries them on, so one must run.
 
 use crate::api::{
-    LetGo, LetGoResult, ROLLOUT_STAGES, RolloutAsk, RolloutState, RolloutStep, RolloutView,
+    HandlerStatus, HandlerView, LetGo, LetGoResult, ROLLOUT_STAGES, RolloutAsk, RolloutState,
+    RolloutStep, RolloutView,
 };
 use crate::config::Config;
 use crate::text::{count, counted};
 
 use super::CliError;
 use super::args::RolloutsVerb;
-use super::human::ago;
+use super::human::{ago, ahead};
 use super::output::{Column, Output, Page, plain, table};
 use super::store::Server;
 
@@ -77,7 +78,8 @@ pub(super) async fn run(
         }
         RolloutsVerb::Show { number } => {
             let one: RolloutView = server.get(&format!("rollouts/{number}"), &[]).await?;
-            return output.one(&one, text);
+            let handlers: Vec<HandlerView> = server.get("handlers", &[]).await?;
+            return output.one(&one, |one| text(one, one.held_by(&handlers)));
         }
         RolloutsVerb::Pause { number } => (number, RolloutStep::Pause),
         RolloutsVerb::Resume { number } => (number, RolloutStep::Resume),
@@ -119,9 +121,32 @@ pub(super) fn stages(n_letters: u64) -> String {
     if sizes.is_empty() { last } else { format!("{}, then {last}", sizes.join(", ")) }
 }
 
-fn text(one: &RolloutView) -> String {
+/// Why what it let go does not arrive, and what to do about it.
+fn held_line(handler: &HandlerView) -> String {
     let mut page = Page::default();
-    let RolloutView { number, state, matched, delivered, failed, skipped, gone, rate, .. } = one;
+    let (name, why) = (&handler.name, handler.why_idle().unwrap_or_default());
+    let next = handler.probe_at.map(|at| format!(", next try {}", ahead(at))).unwrap_or_default();
+    page.line(format_args!("handler `{name}` {why}{next}: what was let go waits for it"));
+    match handler.state {
+        HandlerStatus::Down | HandlerStatus::Failed => {
+            page.line(format_args!("next: gatepost handlers retry {name}"));
+        }
+        HandlerStatus::Paused => {
+            page.line(format_args!("next: gatepost handlers resume {name}"));
+        }
+        HandlerStatus::Running
+        | HandlerStatus::Disabled
+        | HandlerStatus::Finishing
+        | HandlerStatus::Stopped
+        | HandlerStatus::Unconfigured => {}
+    }
+    page.finish()
+}
+
+/// `held` = of the handlers that it waits for the first that takes nothing.
+fn text(one: &RolloutView, held: Option<&HandlerView>) -> String {
+    let mut page = Page::default();
+    let RolloutView { number, state, rate, .. } = one;
     page.line(format_args!("rollout {number}: {}", state.as_str()));
     if let Some(by) = &one.reported_by {
         page.line(format_args!(
@@ -137,10 +162,10 @@ fn text(one: &RolloutView) -> String {
         page.line(format_args!("{}", plain(why)));
     }
     page.line(format_args!("which: {}", plain(&one.target)));
-    page.line(format_args!(
-        "{delivered} of {matched} delivered, {failed} failed, {skipped} skipped, {gone} gone; at \
-         most {rate} a second"
-    ));
+    page.line(format_args!("{}; at most {rate} a second", one.figures()));
+    if let Some(held) = held {
+        page.text(&held_line(held));
+    }
     for (index, stage) in one.stages.iter().enumerate() {
         let mark = if index == one.stage && !state.is_end() { ">" } else { " " };
         page.line(format_args!(

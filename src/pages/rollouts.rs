@@ -2,7 +2,9 @@
 
 use super::widgets::{Sign, Ticked, When};
 use super::words;
-use crate::api::{Api, ApiError, LetGoResult, RolloutState, RolloutView};
+use crate::api::{
+    Api, ApiError, HandlerStatus, HandlerView, LetGoResult, RolloutState, RolloutView,
+};
 use crate::clock::Timestamp;
 
 /// Rollouts that are shown: all that have not ended, and the newest of the others.
@@ -25,10 +27,36 @@ pub(super) struct RolloutCard {
     pub(super) why: Option<Ticked>,
     /// The event that stopped it.
     pub(super) event: Option<String>,
+    /// The handler that takes nothing of what was let go.
+    pub(super) held: Option<HeldBy>,
     pub(super) stages: Vec<StageRow>,
     pub(super) may_pause: bool,
     pub(super) may_resume: bool,
     pub(super) may_cancel: bool,
+}
+
+/// A handler that takes nothing now.
+#[derive(Debug)]
+pub(super) struct HeldBy {
+    pub(super) handler: String,
+    pub(super) why: &'static str,
+    /// When it is tried next.
+    pub(super) next: Option<When>,
+    /// Whether it can be tried at once.
+    pub(super) may_retry: bool,
+    pub(super) is_paused: bool,
+}
+
+impl HeldBy {
+    fn new(handler: &HandlerView, now: Timestamp) -> Self {
+        Self {
+            handler: handler.name.to_string(),
+            why: handler.why_idle().unwrap_or_default(),
+            next: handler.probe_at.map(|at| When::ahead(at, now)),
+            may_retry: matches!(handler.state, HandlerStatus::Down | HandlerStatus::Failed),
+            is_paused: handler.state == HandlerStatus::Paused,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -46,9 +74,17 @@ pub(super) async fn cards(api: &Api, now: Timestamp) -> Result<Vec<RolloutCard>,
     rollouts.sort_by_key(|one| one.state.is_end());
     let n_open = rollouts.iter().filter(|one| !one.state.is_end()).count();
     rollouts.truncate(ROLLOUTS_MAX.max(n_open));
+    let handlers = api.handlers();
     let mut cards = Vec::with_capacity(rollouts.len());
     for one in &rollouts {
-        cards.push(RolloutCard { event: stopped_by(api, one).await?, ..card(one, now) });
+        // It may be forgotten since it was listed.
+        let held = match api.rollout(one.number) {
+            Ok(whole) if one.under_way > 0 => {
+                whole.held_by(&handlers).map(|handler| HeldBy::new(handler, now))
+            }
+            Ok(_) | Err(_) => None,
+        };
+        cards.push(RolloutCard { event: stopped_by(api, one).await?, held, ..card(one, now) });
     }
     Ok(cards)
 }
@@ -73,17 +109,11 @@ fn card(one: &RolloutView, now: Timestamp) -> RolloutCard {
         RolloutState::Cancelled => Sign::Skip,
         RolloutState::Done => Sign::Ok,
     };
-    let beside = [(one.failed, "failed again"), (one.skipped, "skipped"), (one.gone, "gone")];
-    let beside = beside.into_iter().filter(|(number, _)| *number > 0);
-    let beside: Vec<String> =
-        beside.map(|(number, what)| format!(", {} {what}", words::count(number))).collect();
-    let beside = beside.concat();
-    let (delivered, matched) = (words::count(one.delivered), words::count(one.matched));
     RolloutCard {
         number: one.number,
         sign,
         state: one.state.as_str(),
-        sentence: format!("{delivered} of {matched} delivered{beside}"),
+        sentence: one.figures(),
         target: words::shown(&one.target, 160),
         rate: one.rate,
         began: When::ago(one.began_at, now),
@@ -91,6 +121,7 @@ fn card(one: &RolloutView, now: Timestamp) -> RolloutCard {
         on: one.reported_by.as_ref().map(|by| (by.node.to_string(), When::ago(by.at, now))),
         why: one.why.as_deref().map(|why| Ticked::new(why, 300)),
         event: None,
+        held: None,
         stages: one.stages.iter().enumerate().map(|(index, _)| stage(one, index)).collect(),
         may_pause: one.state == RolloutState::Running,
         may_resume: matches!(one.state, RolloutState::Paused | RolloutState::Stopped),

@@ -63,12 +63,12 @@ impl Rollouts {
     pub fn list(&self) -> Vec<RolloutView> {
         let rollouts = self.rollouts();
         let views = rollouts.iter().rev();
-        views.map(|one| RolloutView { let_go: Vec::new(), ..one.view.clone() }).collect()
+        views.map(|one| RolloutView { let_go: Vec::new(), ..one.told() }).collect()
     }
 
     /// The one with this number.
     pub fn get(&self, number: u64) -> Option<RolloutView> {
-        self.change(number, |rollout| rollout.view.clone())
+        self.change(number, |rollout| rollout.told())
     }
 
     /// Adds one, whose number it gives: above those of `elsewhere`.

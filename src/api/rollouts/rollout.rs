@@ -60,16 +60,26 @@ impl Rollout {
     pub(super) fn is_active(&self) -> bool {
         match self.view.state {
             RolloutState::Running => true,
-            RolloutState::Paused | RolloutState::Stopped => {
+            // What a cancelled one let go by then arrives all the same, and counts.
+            RolloutState::Paused
+            | RolloutState::Stopped
+            | RolloutState::Cancelled
+            | RolloutState::Done => {
                 self.under_way().next().is_some() || self.tried_again().next().is_some()
             }
-            RolloutState::Cancelled | RolloutState::Done => self.tried_again().next().is_some(),
         }
     }
 
-    /// Whether it only looks after what its handlers try again by themselves, which may take days.
+    /// Whether it only looks after what its handlers try again by themselves, or after what it let go before
+    /// it was cancelled: either may take days.
     pub(super) fn is_slow(&self) -> bool {
-        self.view.state != RolloutState::Running && self.under_way().next().is_none()
+        self.view.state.is_end()
+            || (self.view.state != RolloutState::Running && self.under_way().next().is_none())
+    }
+
+    /// As it is told of.
+    pub(super) fn told(&self) -> RolloutView {
+        RolloutView { under_way: self.under_way().count() as u64, ..self.view.clone() }
     }
 
     /// What has no result yet.

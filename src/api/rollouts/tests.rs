@@ -159,14 +159,19 @@ fn resumed_after_a_pause_it_goes_on_in_its_stage() {
 }
 
 #[test]
-fn cancelled_one_lets_nothing_go_and_stays_so() {
+fn cancelled_one_lets_nothing_go_and_counts_what_it_had_let_go_once_that_arrives() {
     let mut rollout = rollout(50);
     advance(&mut rollout, 0);
     assert!(rollout.cancel(at(4)));
     assert!(!rollout.cancel(at(5)) && !rollout.resume(at(5)) && !rollout.pause(None));
     assert_eq!(advance(&mut rollout, 1), [0_u64; 0]);
     assert_eq!(rollout.view.ended_at, Some(at(4)));
+    assert_eq!(rollout.told().figures(), "1 of 50 let go: 0 delivered, 1 under way");
+    assert!(rollout.is_active() && rollout.is_slow(), "its handler may take it days later");
+    deliver(&mut rollout, [0]);
+    assert_eq!(rollout.told().figures(), "1 of 50 let go: 1 delivered");
     assert!(!rollout.is_active());
+    assert_eq!(rollout.view.state, RolloutState::Cancelled);
 }
 
 #[test]

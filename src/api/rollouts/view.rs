@@ -6,9 +6,11 @@ use super::RolloutStep;
 use crate::api::ReportedBy;
 use crate::api::actions::Actor;
 use crate::api::dead_ask::DeadAsk;
+use crate::api::view::HandlerView;
 use crate::clock::Timestamp;
 use crate::cluster::NodeName;
 use crate::event::{HandlerName, Position};
+use crate::text::count;
 
 /// A redrive by stages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +45,10 @@ pub struct RolloutView {
     pub failed: u64,
     /// Letters that were dropped or redriven meanwhile.
     pub gone: u64,
+    /// Letters that were let go and have no result yet: their handler has not come to them, or takes nothing
+    /// now. Also a rollout that was cancelled looks after them.
+    #[serde(default)]
+    pub under_way: u64,
     /// What was let go, oldest first: all without a result, all failures, and the newest others.
     /// Empty in lists, and where another gateway carries it on.
     pub let_go: Vec<LetGo>,
@@ -80,6 +86,7 @@ impl RolloutView {
             skipped: 0,
             failed: 0,
             gone: 0,
+            under_way: 0,
             let_go: Vec::new(),
             reported_by: None,
             continues: None,
@@ -103,10 +110,46 @@ pub enum RolloutState {
 }
 
 impl RolloutView {
+    /// Of the handlers for whose letters it waits the first that takes nothing now.
+    pub fn held_by<'a>(&self, handlers: &'a [HandlerView]) -> Option<&'a HandlerView> {
+        let waits_for = |handler: &HandlerView| {
+            let mut letters = self.let_go.iter();
+            letters.any(|one| one.handler == handler.name && one.result == LetGoResult::UnderWay)
+        };
+        handlers.iter().find(|one| one.why_idle().is_some() && waits_for(one))
+    }
+
+    /// Its figures in words: `3 of 12 delivered, 1 failed again`. Of one that was cancelled also how many it had
+    /// let go by then: the others are dead letters as before.
+    pub fn figures(&self) -> String {
+        let parts = [
+            (self.under_way, "under way"),
+            (self.failed, "failed again"),
+            (self.skipped, "skipped"),
+            (self.gone, "gone"),
+        ];
+        let parts = parts.into_iter().filter(|(number, _)| *number > 0);
+        let parts: Vec<String> =
+            parts.map(|(number, what)| format!(", {} {what}", count(number))).collect();
+        let parts = parts.concat();
+        let (delivered, matched) = (count(self.delivered), count(self.matched));
+        match self.state {
+            RolloutState::Cancelled => {
+                let let_go = count(self.n_let_go());
+                format!("{let_go} of {matched} let go: {delivered} delivered{parts}")
+            }
+            RolloutState::Running
+            | RolloutState::Paused
+            | RolloutState::Stopped
+            | RolloutState::Done => format!("{delivered} of {matched} delivered{parts}"),
+        }
+    }
+
     /// How many letters were let go in all.
     pub fn n_let_go(&self) -> u64 {
         let under_way = self.let_go.iter().filter(|one| one.result == LetGoResult::UnderWay);
-        self.delivered + self.skipped + self.failed + self.gone + under_way.count() as u64
+        let n_under_way = self.under_way.max(under_way.count() as u64);
+        self.delivered + self.skipped + self.failed + self.gone + n_under_way
     }
 }
 

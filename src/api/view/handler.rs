@@ -98,6 +98,19 @@ impl HandlerView {
         self.state == HandlerStatus::Down || self.is_giving_up()
     }
 
+    /// Why it takes nothing now, where somebody or something must do what comes first; `None` = it takes what
+    /// there is.
+    pub fn why_idle(&self) -> Option<&'static str> {
+        match self.state {
+            HandlerStatus::Down => Some("is down"),
+            HandlerStatus::Failed => Some("could not be started"),
+            HandlerStatus::Paused => Some("is paused"),
+            HandlerStatus::Disabled => Some("is disabled"),
+            HandlerStatus::Unconfigured => Some("is in no configuration"),
+            HandlerStatus::Running | HandlerStatus::Finishing | HandlerStatus::Stopped => None,
+        }
+    }
+
     /// Why it is left alone, where it runs: it was asked to wait, or its own rate has it wait.
     pub fn why_left_alone(&self) -> Option<&str> {
         self.reason.as_deref().filter(|_| self.state == HandlerStatus::Running)

@@ -75,6 +75,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("skipped", "integer"),
             ("failed", "integer"),
             ("gone", "integer"),
+            ("under_way", "integer"),
             ("let_go", "[any]"),
             ("reported_by", "ReportedBy?"),
             ("continues", "string?"),
