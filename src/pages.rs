@@ -25,12 +25,14 @@ mod event;
 mod event_body;
 mod event_edit;
 mod event_lanes;
+mod event_plan;
 mod events;
 mod events_take;
 mod explained;
 mod fields;
 mod frame;
 mod handlers;
+mod idle;
 mod json;
 mod log_in;
 mod overview;
@@ -69,6 +71,8 @@ pub struct Viewer {
 pub enum Answer {
     /// A page.
     Html(String),
+    /// A page that says what was wrong with what was asked, with what was asked still in it.
+    Again(String, ApiError),
     /// Another page, to be fetched.
     SeeOther(String),
     /// Something to keep, never to be shown.
@@ -91,7 +95,13 @@ pub async fn show(api: &Api, page: Page, query: &str, viewer: &Viewer) -> Result
             let path = if page == Page::Log { "/log" } else { "/events" };
             Ok(Answer::SeeOther(fields.address(path, &[], &[])))
         }
-        Page::Events => events::show(api, &fields, viewer).await.map(Answer::Html),
+        Page::Events => match events::show(api, &fields, viewer).await {
+            Err(err @ ApiError::Bad(_)) => {
+                let fields = fields.refused(err.to_string(), &["done", "replay"]);
+                again(events::form(api, &fields, viewer), err)
+            }
+            shown => shown.map(Answer::Html),
+        },
         Page::EventsLatest => events::latest(api, &fields).await,
         Page::Event(id) => event::show(api, id, &fields, viewer).await,
         Page::Dead => dead::show(api, &fields, viewer).await.map(Answer::Html),
@@ -102,7 +112,13 @@ pub async fn show(api: &Api, page: Page, query: &str, viewer: &Viewer) -> Result
         Page::Sources => sources::list(api, &fields, viewer).map(Answer::Html),
         Page::Source(name) => sources::show(api, &name, &fields, viewer).await.map(Answer::Html),
         Page::Config => config::show(api, &fields, viewer).map(Answer::Html),
-        Page::Log => action_log::show(api, &fields, viewer).map(Answer::Html),
+        Page::Log => match action_log::show(api, &fields, viewer) {
+            Err(err @ ApiError::Bad(_)) => {
+                let fields = fields.refused(err.to_string(), &["done"]);
+                again(action_log::form(api, &fields, viewer), err)
+            }
+            shown => shown.map(Answer::Html),
+        },
         // `http` lets these be posted only.
         Page::EventReplay(_)
         | Page::EventEdit(_)
@@ -118,6 +134,14 @@ pub async fn show(api: &Api, page: Page, query: &str, viewer: &Viewer) -> Result
         | Page::HandlerForget(_)
         | Page::SourceTest(_)
         | Page::Reload => Err(ApiError::NotFound("this is changed by a form only".into())),
+    }
+}
+
+/// The page once more with what was asked, where that can be made; else what was wrong alone.
+fn again(page: Result<String, ApiError>, err: ApiError) -> Result<Answer, ApiError> {
+    match page {
+        Ok(page) => Ok(Answer::Again(page, err)),
+        Err(_) => Err(err),
     }
 }
 

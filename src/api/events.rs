@@ -69,7 +69,7 @@ impl Api {
     }
 
     /// The events that a handler's `on` names; `None` = it is not configured.
-    pub(super) fn given(&self, handler: &HandlerName) -> Option<EventNames> {
+    pub fn given(&self, handler: &HandlerName) -> Option<EventNames> {
         match &self.server {
             Some(server) => server.control.given(handler),
             None => self.policies.get(handler).map(Policy::names),

@@ -39,7 +39,7 @@ use super::insight;
 use super::orphans::{self, Orphan, Orphans};
 use super::rates::Rates;
 use super::sandbox::Sandbox;
-use super::{limits, parts, standby};
+use super::{limits, parts, source_views, standby};
 
 /// Everything that runs.
 pub(super) struct Server {
@@ -155,7 +155,7 @@ impl Server {
 #[async_trait]
 impl Control for Server {
     fn sources(&self) -> Vec<SourceView> {
-        self.ingest.endpoints().iter().map(|endpoint| insight::source_view(endpoint)).collect()
+        source_views::source_views(&self.config(), &self.ingest.endpoints(), self.address.get())
     }
 
     fn handlers(&self) -> Vec<HandlerControl> {

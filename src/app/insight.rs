@@ -1,7 +1,6 @@
 //! What only the configuration in force can tell: what handlers say to an event, where things are, and
 //! whether a signed sample gets through.
 
-use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -10,19 +9,16 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::api::{
-    ApiError, EventLine, KeyOrigin, PlanView, SecretView, SeenValue, SourceView, Surroundings,
-    TestView, WantsView, Wish, error_chain,
+    ApiError, EventLine, KeyOrigin, PlanView, SeenValue, Surroundings, TestView, WantsView, Wish,
+    error_chain,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, HandlerSettings};
 use crate::deliver::{self, Match};
-use crate::event::{Delivery, Event, EventId, EventType, HandlerName, SourceName};
+use crate::event::{Delivery, Event, EventId, EventType, HandlerName};
 use crate::expr::{Expression, Field, Scope};
 use crate::http::public::HOOKS;
-use crate::ingest::Endpoint;
-use crate::metrics::RequestOutcome;
-use crate::secret::SecretRef;
-use crate::source::{Provider, Source, SourceSettings};
+use crate::source::Source;
 
 use super::trial::Trial;
 
@@ -32,61 +28,6 @@ const VALUE_CHARS_MAX: usize = 80;
 const FIELDS_MAX: usize = 8;
 /// Longer than the listener takes for a durable commit.
 const TEST_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// The sources as they are configured, where no server runs.
-pub fn configured_sources(config: &Config) -> Vec<SourceView> {
-    let sources = config.sources.iter();
-    sources.map(|(name, settings)| configured_source(name, settings)).collect()
-}
-
-fn configured_source(name: &SourceName, settings: &SourceSettings) -> SourceView {
-    let provider = settings.profile.name();
-    let setup = Provider::parse(provider).map(Provider::setup).unwrap_or_default();
-    let types = settings.sample_types();
-    let secret = |(index, place): (usize, &SecretRef)| SecretView {
-        index,
-        place: place.to_string(),
-        fingerprint: None,
-        last_matched_at: None,
-    };
-    SourceView {
-        name: name.clone(),
-        provider: provider.to_owned(),
-        path: format!("{HOOKS}{name}"),
-        methods: settings.methods.iter().map(|method| (*method).to_owned()).collect(),
-        sample_type: types.first().map(|one| Cow::Borrowed(*one)),
-        sample_types: types.into_iter().map(Cow::Borrowed).collect(),
-        setup: setup.iter().map(|step| Cow::Borrowed(*step)).collect(),
-        accepted: 0,
-        duplicate: 0,
-        handshakes: 0,
-        rejected: 0,
-        turned_away: 0,
-        last_verified_at: None,
-        secrets: settings.secrets.iter().enumerate().map(secret).collect(),
-    }
-}
-
-/// A source as it is configured, and what came of it.
-pub(super) fn source_view(endpoint: &Endpoint) -> SourceView {
-    let (source, metrics) = (endpoint.source(), endpoint.metrics());
-    let places = source.settings().secrets.iter().map(ToString::to_string);
-    let secrets =
-        places.zip(endpoint.secrets()).enumerate().map(|(index, (place, last_matched_at))| {
-            let fingerprint = source.fingerprint(index).map(ToOwned::to_owned);
-            SecretView { index, place, fingerprint, last_matched_at }
-        });
-    SourceView {
-        accepted: metrics.requests(RequestOutcome::Accepted),
-        duplicate: metrics.requests(RequestOutcome::Duplicate),
-        handshakes: metrics.requests(RequestOutcome::Handshake),
-        rejected: metrics.requests(RequestOutcome::Rejected),
-        turned_away: metrics.requests(RequestOutcome::UnverifiedLimited),
-        last_verified_at: endpoint.secrets().flatten().max(),
-        secrets: secrets.collect(),
-        ..configured_source(source.name(), source.settings())
-    }
-}
 
 /// What each configured handler says to `event`.
 pub(super) fn wants(config: &Config, event: &Arc<Event>) -> Vec<WantsView> {
@@ -225,6 +166,7 @@ pub(super) fn surroundings(
         keys: config.keys(),
         origins: origins.collect(),
         address: address.map(|at| format!("{}://{at}", scheme(config))).unwrap_or_default(),
+        public_url: config.server.public_base(address.copied()),
         disk_free: disk.map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
         disk_max: config.queue.disk_max.0,
         retention_seconds: config.queue.retention.as_secs(),

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::config;
+use crate::config::{self, NO_PUBLIC_URL};
 
 use super::args::Init;
 use super::output::{Output, Page};
@@ -21,7 +21,7 @@ mod text;
 mod try_out;
 mod url;
 
-use plan::{InitPlan, NO_ADDRESS, NewSource};
+use plan::{InitPlan, NewSource};
 use questions::Questions;
 
 /// Writes a configuration file, and says what comes next.
@@ -57,11 +57,6 @@ pub(super) fn run(options: &Init, path: &Path, output: Output) -> Result<(), Cli
         runtime.block_on(try_out::run(config, path, (source.as_str(), event_type), output))?;
     }
     Ok(())
-}
-
-/// The type that what is written here for a provider's events is for.
-pub(super) fn sample_type(provider: &str) -> Option<&'static str> {
-    crate::source::Provider::parse(provider).map(text::sample_type)
 }
 
 /// What its owner does in the provider's console.
@@ -109,7 +104,9 @@ fn page(told: &Value, plan: &InitPlan) -> String {
         }
     }
     if plan.public.is_none() {
-        page.line(format_args!("  ({NO_ADDRESS} stands for this machine's public address)"));
+        page.line(format_args!(
+            "  ({NO_PUBLIC_URL} stands for this machine's public address: `public_url` in [server])"
+        ));
     }
     page.line(format_args!("\nnext: gatepost serve"));
     if let Some(sample) = told.get("sample").and_then(Value::as_str) {

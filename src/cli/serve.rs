@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use crate::api::SourceView;
 use crate::app::{self, Application, ProcessState, Sandbox};
-use crate::config;
+use crate::config::{self, NO_PUBLIC_URL};
 use crate::event::SourceName;
 use crate::settings::{ReportStyle, Severity};
 
 use super::output::{Output, Page, note};
-use super::{CliError, error_chain, init};
+use super::{CliError, error_chain};
 
 /// Runs the server until it is told to stop.
 pub(super) fn run(path: &Path, output: Output) -> Result<(), CliError> {
@@ -72,7 +72,11 @@ struct Banner {
 struct BannerSource {
     name: SourceName,
     provider: String,
-    url: String,
+    /// What is pasted into the sender's console, where that is known.
+    url: Option<String>,
+    /// The same for people, known or not.
+    #[serde(skip)]
+    shown: String,
     methods: Vec<String>,
     sample_type: Option<Cow<'static, str>>,
 }
@@ -82,15 +86,12 @@ impl Banner {
         let scheme = if application.is_tls() { "https" } else { "http" };
         let public = application.public().iter();
         let public: Vec<String> = public.map(|address| format!("{scheme}://{address}")).collect();
-        let base = public.first().cloned().unwrap_or_default();
         let source = |source: SourceView| BannerSource {
-            url: format!("{base}{}", source.path),
+            shown: source.url_shown(),
+            url: source.url,
             methods: usual(&source.methods),
             name: source.name,
-            // As `init` suggests it: what its handlers are written for.
-            sample_type: init::sample_type(&source.provider)
-                .map(Cow::Borrowed)
-                .or(source.sample_type),
+            sample_type: source.sample_type,
             provider: source.provider,
         };
         Self {
@@ -113,9 +114,17 @@ fn usual(methods: &[String]) -> Vec<String> {
 fn text(banner: &Banner) -> String {
     let mut text = Page::default();
     text.line(format_args!("gatepost {} is running", banner.version));
-    for BannerSource { url, methods, provider, .. } in &banner.sources {
+    for BannerSource { shown, methods, provider, .. } in &banner.sources {
         let methods = methods.join(" or ");
-        text.line(format_args!("  hooks  {methods} {url}  ({provider})"));
+        text.line(format_args!("  hooks  {methods} {shown}  ({provider})"));
+    }
+    if banner.sources.iter().any(|source| source.url.is_none()) {
+        text.line(format_args!(
+            "         {NO_PUBLIC_URL} stands for this machine's public address: say it in `public_url` of [server]"
+        ));
+    }
+    for address in &banner.public {
+        text.line(format_args!("  here   {address}"));
     }
     text.line(format_args!("  admin  {}", banner.admin.as_deref().unwrap_or_default()));
     match banner.sources.first() {

@@ -58,7 +58,7 @@ const SOURCES: &[Column<SourceView>] = &[
 const CONFIGURED: &[Column<SourceView>] = &[
     ("SOURCE", |one| one.name.to_string()),
     ("PROVIDER", |one| plain(&one.provider)),
-    ("PATH", |one| one.path.clone()),
+    ("ADDRESS", |one| plain(&one.url_shown())),
 ];
 
 /// What each gateway has counted, where several share the log.
@@ -90,7 +90,7 @@ const NOT_STORED: &[Column<RefusedRow>] = &[
     ("COUNT", |one| count(one.count)),
     ("LAST", |one| ago(one.last_at)),
     ("CLIENT", |one| one.client.map_or_else(|| "-".to_owned(), |client| client.to_string())),
-    ("PATH", |one| one.path.as_deref().map_or_else(|| "-".to_owned(), plain)),
+    ("PATH", |one| one.path.as_deref().map_or_else(|| "no path".to_owned(), plain)),
     ("WHY", |one| plain(&one.reason)),
 ];
 

@@ -83,13 +83,9 @@ pub(super) const ADVICE: &[Advice] = &[
     (
         "server",
         &["base_path", "path", "path_prefix", "prefix"],
-        "a source's address is `/hooks/NAME`; a proxy in front can give it another one",
+        "a source's address is `/hooks/NAME`; what a proxy puts in front of that is said in `public_url`",
     ),
-    (
-        "server",
-        &["base_url", "external_url", "public_url", "url"],
-        "`url` stands in `[source.NAME]`, for senders that sign their address",
-    ),
+    ("server", &["base_url", "external_url", "site_url", "url"], "did you mean `public_url`?"),
     ("queue", &["data", "data_dir", "dir", "directory", "folder"], "did you mean `path`?"),
     ("queue", &["expire", "keep", "max_age", "ttl"], "did you mean `retention`?"),
     (

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::public_url;
 use crate::settings::{ByteSize, Table, is_token_itself, show_duration};
 use crate::source::RateLimit;
 use crate::tls::{AcmeSettings, TlsFiles, TlsSettings};
@@ -15,6 +16,8 @@ use crate::tls::{AcmeSettings, TlsFiles, TlsSettings};
 pub struct ServerSettings {
     /// Where it listens; at least one address.
     pub listen: Vec<SocketAddr>,
+    /// Where senders reach it, as far as that is said; without a `/` at its end.
+    pub public_url: Option<String>,
     /// The longest body of a source that does not say its own.
     pub body_max: ByteSize,
     /// How long a sender may take for one request.
@@ -166,6 +169,7 @@ const SOCKET_PATH_MAX: usize = 107;
 pub(super) fn read_server(root: &mut Table<'_>) -> ServerSettings {
     let mut server = ServerSettings {
         listen: vec![loopback(PUBLIC_PORT)],
+        public_url: None,
         body_max: BODY_MAX,
         request_timeout: REQUEST_TIMEOUT,
         trusted_proxies: Vec::new(),
@@ -182,6 +186,7 @@ pub(super) fn read_server(root: &mut Table<'_>) -> ServerSettings {
         check_listen(&table, &listen);
         server.listen = listen;
     }
+    server.public_url = public_url::read(&mut table);
     server.body_max = table
         .checked_or("body_max", "for example `body_max = \"1MiB\"`", ByteSize::of_body)
         .unwrap_or(server.body_max);

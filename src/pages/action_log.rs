@@ -7,10 +7,10 @@ use super::frame::{Frame, Here};
 use super::widgets::{Sign, Ticked, When};
 use super::words::Room;
 use super::{Viewer, rendered, words};
-use crate::api::{ActedOn, ActionView, ActionsAsk, Actor, Api, ApiError, ListName};
+use crate::api::{
+    ActedOn, ActionView, ActionsAsk, Actor, Api, ApiError, ListName, ListedActions, StatusView,
+};
 use crate::clock::Timestamp;
-use crate::cluster::NodeName;
-use crate::event::HandlerName;
 
 /// Actions of a page, and bytes of their texts and links.
 const ROWS: usize = 40;
@@ -57,16 +57,13 @@ pub(super) struct ActionRow {
 }
 
 impl ActionRow {
-    /// `own` = this gateway, of those that share a log.
     pub(super) fn new(
         action: &ActionView,
-        own: Option<&NodeName>,
+        status: &StatusView,
         now: Timestamp,
         room: &mut Room,
     ) -> Self {
-        let links = links(action, action.node.as_ref() == own)
-            .into_iter()
-            .filter(|(address, _)| room.takes(address));
+        let links = links(action, status).into_iter().filter(|(address, _)| room.takes(address));
         Self {
             at: When::ago(action.at, now),
             who: match &action.node {
@@ -84,7 +81,9 @@ impl ActionRow {
 
 /// Where what an action was for is found: an address, and what is there. Rejected requests and rollouts are those
 /// of the gateway that has them.
-fn links(action: &ActionView, is_here: bool) -> Vec<(String, String)> {
+fn links(action: &ActionView, status: &StatusView) -> Vec<(String, String)> {
+    // This gateway, of those that share a log.
+    let is_here = action.node.as_ref() == status.cluster.as_ref().map(|cluster| &cluster.node);
     let ActedOn { event, handler, source, rejected, rollout, list, made } = &action.about;
     let event = event.map(|id| (format!("/events/{id}"), "the event".to_owned()));
     let made = made.map(|id| (format!("/events/{id}"), "the copy".to_owned()));
@@ -109,8 +108,12 @@ fn links(action: &ActionView, is_here: bool) -> Vec<(String, String)> {
     });
     let config =
         (action.action == "reload").then(|| ("/config".to_owned(), "the configuration".to_owned()));
-    let handler = handler.as_ref().map(HandlerName::as_str).map(|name| named("handler", name));
-    let source = source.as_ref().map(|name| named("source", name.as_str()));
+    // A name that was mistyped, or is gone since, has no page.
+    let handler =
+        handler.as_ref().filter(|name| status.handlers.iter().any(|one| one.name == **name));
+    let handler = handler.map(|name| named("handler", name.as_str()));
+    let source = source.as_ref().filter(|name| status.sources.iter().any(|one| one.name == **name));
+    let source = source.map(|name| named("source", name.as_str()));
     let all = [event, made, rejected, list, rollout, handler, source, config];
     all.into_iter().flatten().collect()
 }
@@ -139,12 +142,25 @@ fn ask(api: &Api, fields: &Fields) -> Result<ActionsAsk, ApiError> {
 /// The page.
 pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
     fields.check(&[&FILTER[..], &["done"]].concat(), &["before"])?;
-    let (status, now) = (api.status(), api.now());
     let found = api.actions(&ask(api, fields)?)?;
+    page(api, fields, viewer, &found)
+}
+
+/// The form as it was filled in, where what it says cannot be looked for.
+pub(super) fn form(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
+    page(api, fields, viewer, &ListedActions { actions: Vec::new(), next: None })
+}
+
+fn page(
+    api: &Api,
+    fields: &Fields,
+    viewer: &Viewer,
+    found: &ListedActions,
+) -> Result<String, ApiError> {
+    let (status, now) = (api.status(), api.now());
     let mut room = Room::new(ROOM);
-    let own = status.cluster.as_ref().map(|cluster| &cluster.node);
     let actions = found.actions.iter();
-    let actions = actions.map(|action| ActionRow::new(action, own, now, &mut room)).collect();
+    let actions = actions.map(|action| ActionRow::new(action, &status, now, &mut room)).collect();
     let said = FILTER.into_iter().chain(["before"]);
     let json = address("/api/v1/actions", said.filter_map(|name| Some((name, fields.get(name)?))));
     let frame = Frame::new(api, &status, fields, viewer, Here::Log, "Action log", json);

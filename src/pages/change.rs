@@ -1,47 +1,101 @@
 //! What forms change. Each leads back to the page that it came from, which shows what came of it.
 
 use super::fields::Fields;
-use super::{Answer, Page, dead, event_edit, events, picked, rejected, words};
+use super::{
+    Answer, Page, Viewer, again, dead, event_edit, events, handlers, picked, rejected, sources,
+    words,
+};
 use crate::api::{Api, ApiError, PauseAsk, Run};
 use crate::clock::Timestamp;
 use crate::event::{EventId, EventType, HandlerName, SourceName};
 
-/// Does what a form asks for.
-pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiError> {
+/// Does what a form asks for. Where that cannot be, the page that it stood on says why.
+pub async fn change(
+    api: &Api,
+    page: Page,
+    body: &str,
+    viewer: &Viewer,
+) -> Result<Answer, ApiError> {
     let fields = Fields::parse(body);
-    let back = match page {
-        Page::EventReplay(id) => replay(api, id, &fields).await?,
+    match done(api, page.clone(), body, &fields).await {
+        Ok(back) => {
+            let newest = api.newest_action();
+            let sign = if back.contains('?') { '&' } else { '?' };
+            Ok(Answer::SeeOther(format!("{back}{sign}done={newest}")))
+        }
+        Err(err @ (ApiError::Bad(_) | ApiError::Conflict(_))) => {
+            let fields = fields.refused(err.to_string(), OF_FORMS);
+            match stood_on(api, page, &fields, viewer).await {
+                Some(page) => again(page, err),
+                None => Err(err),
+            }
+        }
+        Err(err) => Err(err),
+    }
+}
+
+/// The page that a form stood on; `None` = what was wrong has more lines than a page has room for beside it, or
+/// the form has more text.
+async fn stood_on(
+    api: &Api,
+    page: Page,
+    fields: &Fields,
+    viewer: &Viewer,
+) -> Option<Result<String, ApiError>> {
+    match page {
+        Page::DeadRedrive | Page::DeadRollout | Page::DeadDrop | Page::RolloutStep(..) => {
+            Some(dead::show(api, fields, viewer).await)
+        }
+        Page::EventsReplay => Some(events::show(api, fields, viewer).await),
+        Page::RejectedRelease(_) | Page::RejectedReleaseAll => {
+            Some(rejected::show(api, fields, viewer).await)
+        }
+        Page::HandlerRun(name, _) | Page::HandlerRetry(name) | Page::HandlerForget(name) => {
+            Some(handlers::show(api, &name, fields, viewer).await)
+        }
+        Page::SourceTest(name) => Some(sources::show(api, &name, fields, viewer).await),
+        _ => None,
+    }
+}
+
+/// Fields of forms that no address of a page has.
+const OF_FORMS: &[&str] = &["confirm", "limit", "rate", "pick", "picked", "to", "replay"];
+
+/// Does it, and gives the address that it leads back to.
+async fn done(api: &Api, page: Page, body: &str, fields: &Fields) -> Result<String, ApiError> {
+    Ok(match page {
+        Page::EventReplay(id) => replay(api, id, fields).await?,
         Page::EventEdit(id) => event_edit::send(api, id, body).await?,
         Page::DeadRedrive => {
-            redrive(api, &fields).await?;
-            dead_address(&fields)
+            redrive(api, fields).await?;
+            dead_address(fields)
         }
         Page::DeadRollout => {
-            let ask = dead::ask(api, &fields)?;
-            api.begin_rollout(ask.into_rollout(rate(&fields)?)).await?;
-            dead_address(&fields)
+            let ask = dead::ask(api, fields)?;
+            api.begin_rollout(ask.into_rollout(rate(fields)?)).await?;
+            dead_address(fields)
         }
         Page::RolloutStep(number, step) => {
             api.change_rollout(number, step).await?;
             "/dead".to_owned()
         }
         Page::DeadDrop => {
-            drop_dead(api, &fields).await?;
-            dead_address(&fields)
+            drop_dead(api, fields).await?;
+            dead_address(fields)
         }
-        Page::RejectedReleaseAll => rejected::release_all(api, &fields).await?,
-        Page::EventsReplay => replay_listed(api, &fields).await?,
+        Page::RejectedReleaseAll => rejected::release_all(api, fields).await?,
+        Page::EventsReplay => replay_listed(api, fields).await?,
         Page::RejectedRelease(number) => {
             api.release(number).await?;
             "/rejected".to_owned()
         }
-        Page::HandlerRun(name, run) => steer(api, name, run, &fields).await?,
+        Page::HandlerRun(name, run) => steer(api, name, run, fields).await?,
         Page::HandlerRetry(name) => {
             api.retry_now(&name).await?;
             format!("/handlers/{name}")
         }
-        Page::HandlerForget(name) => forget(api, &name, &fields).await?,
-        Page::SourceTest(name) => send_test(api, &name, &fields).await?,
+        Page::HandlerForget(name) => forget(api, &name, fields).await?,
+        Page::SourceTest(name) => send_test(api, &name, fields).await?,
         Page::Reload => {
             api.reload().await?;
             "/config".to_owned()
@@ -59,10 +113,7 @@ pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiErro
         | Page::Source(_)
         | Page::Config
         | Page::Log => return Err(ApiError::NotFound("nothing is changed there".into())),
-    };
-    let newest = api.newest_action();
-    let sign = if back.contains('?') { '&' } else { '?' };
-    Ok(Answer::SeeOther(format!("{back}{sign}done={newest}")))
+    })
 }
 
 /// The dead letters that are ticked, or else all that the form selects.

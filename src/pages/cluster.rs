@@ -148,7 +148,7 @@ fn failed(view: &ClusterView, why: &str) -> Trouble {
     Trouble {
         first: format!("Gateway {} takes no part any more", view.node),
         since: None,
-        rest: format!(": {}.", words::shown(why, 200)),
+        rest: format!(": {}", words::ended(words::shown(why, 200))),
         explained: "The others go on. Look at its log, and start it again once the reason is gone."
             .to_owned(),
     }
@@ -168,7 +168,7 @@ fn engine_away(view: &ClusterView, now: Timestamp) -> Trouble {
     Trouble {
         first: format!("{} cannot be reached since", view.backend),
         since: Some(When::clock(view.engine.since, now)),
-        rest: format!(": {}.", words::shown(error, ERROR_CHARS_MAX)),
+        rest: format!(": {}", words::ended(words::shown(error, ERROR_CHARS_MAX))),
         explained: format!("{taken_in}; nothing is delivered until it is back.{spilled}"),
     }
 }

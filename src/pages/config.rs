@@ -87,13 +87,15 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
     };
     let reloads = api.actions(&of_reload)?.actions;
     let mut room = Room::new(RELOADS_ROOM);
-    let own = status.cluster.as_ref().map(|cluster| &cluster.node);
     let json = "/api/v1/config";
     rendered(&ConfigPage {
         frame: Frame::new(api, &status, fields, viewer, Here::Config, "Configuration", json),
         path: words::shown(&around.config, 200),
         read: When::ago(around.read_at, now),
-        reloads: reloads.iter().map(|action| ActionRow::new(action, own, now, &mut room)).collect(),
+        reloads: reloads
+            .iter()
+            .map(|action| ActionRow::new(action, &status, now, &mut room))
+            .collect(),
         n_more_defaults: defaults.len().saturating_sub(DEFAULTS_MAX),
         defaults: by_default
             .map(|(key, value)| (words::shown(key, 90), words::shown(value, 100)))

@@ -7,7 +7,7 @@ use super::dead_types::by_type;
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::rollouts::{self, RolloutCard};
-use super::widgets::{Linked, Sign, When};
+use super::widgets::{Linked, Sign, Ticked, When};
 use super::{Viewer, rendered, words};
 use crate::api::{
     Api, ApiError, ChosenAsk, ChosenDead, DeadAsk, DeadEntry, DeadGroup, DeadGroups, DeadSelection,
@@ -49,7 +49,7 @@ struct DeadPage {
 #[derive(Debug)]
 struct GroupRow {
     handler: String,
-    reason: String,
+    reason: Ticked,
     address: String,
     first: When,
     last: When,
@@ -58,7 +58,7 @@ struct GroupRow {
     /// The newest one's event: its id and type; nothing where it is gone.
     example: Option<(String, String)>,
     /// The newest one's reason, where it says more than the group's.
-    example_reason: String,
+    example_reason: Ticked,
     cells: Vec<Heat>,
     is_chosen: bool,
 }
@@ -75,7 +75,7 @@ struct Heat {
 /// What the filter finds.
 #[derive(Debug)]
 struct Chosen {
-    heading: String,
+    heading: Ticked,
     example: Option<DeadExample>,
     is_filtered: bool,
     handler: String,
@@ -92,7 +92,7 @@ struct Chosen {
     sign: Sign,
     steps: Vec<(u64, String)>,
     letters: Vec<Letter>,
-    lost: Vec<String>,
+    lost: Vec<Ticked>,
     n_more: String,
     /// Where the list goes on, and where it begins.
     older: Option<String>,
@@ -107,7 +107,7 @@ struct Letter {
     handler: String,
     died: When,
     attempts: u32,
-    reason: String,
+    reason: Ticked,
 }
 
 /// What a page's or a form's fields choose.
@@ -234,12 +234,12 @@ fn group_row(
         example: example
             .map(|event| (event.id.to_string(), words::shown(event.event_type.as_str(), 48))),
         example_reason: if says_more {
-            words::shown(&group.example_reason, 200)
+            Ticked::new(&group.example_reason, 200)
         } else {
-            String::new()
+            Ticked::default()
         },
         is_one_moment: first.is_said_as(&last),
-        reason: words::shown(&group.reason, 200),
+        reason: Ticked::new(&group.reason, 200),
         address: of(""),
         first,
         last,
@@ -278,7 +278,7 @@ async fn choose(
     };
     let example = DeadExample::of(api, newest).await?;
     Ok(Chosen {
-        heading: heading(fields, groups),
+        heading: Ticked::of(&heading(fields, groups)),
         example,
         is_filtered: FILTER.iter().any(|name| fields.get(name).is_some()),
         handler: shown("handler"),
@@ -305,7 +305,7 @@ async fn choose(
 /// Dead letters as the page lists them.
 struct Listed {
     letters: Vec<Letter>,
-    lost: Vec<String>,
+    lost: Vec<Ticked>,
 }
 
 fn listed(entries: Vec<DeadEntry>, now: Timestamp) -> Listed {
@@ -320,10 +320,12 @@ fn listed(entries: Vec<DeadEntry>, now: Timestamp) -> Listed {
                     handler: letter.handler.to_string(),
                     died: When::ago(letter.died_at, now),
                     attempts: letter.attempts,
-                    reason: words::shown(letter.reason.as_str(), 160),
+                    reason: Ticked::new(letter.reason.as_str(), 160),
                 });
             }
-            DeadEntry::Lost(entry) => lost.push(format!("{}: {}", entry.handler, entry.reason)),
+            DeadEntry::Lost(entry) => {
+                lost.push(Ticked::new(&format!("{}: {}", entry.handler, entry.reason), 300));
+            }
         }
     }
     Listed { letters, lost }

@@ -9,6 +9,7 @@ use super::about::about;
 use super::event_body::{BodySource, ShownBody, shown_body};
 use super::event_edit::EditPart;
 use super::event_lanes::{self, Lane, LaneContext, NotCalled, lane};
+use super::event_plan::{ShownPlan, shown_plan};
 use super::events::of_type;
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
@@ -17,7 +18,7 @@ use super::words::Room;
 use super::{Answer, Viewer, rendered, words};
 use crate::api::{
     Api, ApiError, ArrivalView, DeliveryView, EventEntry, EventLine, EventsAsk, HandlerStatus,
-    HandlerView, PlanAsk, PlanView, StatusView,
+    HandlerView, PlanAsk, StatusView,
 };
 use crate::clock::Timestamp;
 use crate::deliver::OWN_SOURCE;
@@ -30,11 +31,6 @@ const STEPS_MAX: usize = 48;
 const ERRORS_ROOM: usize = 8 << 10;
 const HEADERS_ROOM: usize = 6 << 10;
 const WANTS_ROOM: usize = 4 << 10;
-/// Lines of what a handler would do, and characters of each.
-const PLAN_LINES_MAX: usize = 80;
-const PLAN_CHARS_MAX: usize = 300;
-/// Bytes of all of them.
-const PLAN_ROOM: usize = 8 << 10;
 /// Handlers that are shown.
 const LANES_MAX: usize = 24;
 /// Characters of what is known of its request, each.
@@ -72,6 +68,8 @@ struct EventPage {
     send: String,
     curl: String,
     is_own: bool,
+    /// Whether its source has a page: Gatepost's own, and one that is gone, have none.
+    is_source_here: bool,
     edit: EditPart,
 }
 
@@ -83,16 +81,6 @@ struct LineLink {
     values: String,
     handlers: String,
     is_of_one: bool,
-}
-
-/// What a handler would do with it.
-#[derive(Debug)]
-struct ShownPlan {
-    handler: String,
-    text: String,
-    failure: String,
-    /// Why it would not be called at all.
-    refusal: String,
 }
 
 /// What the page shows beside the event itself.
@@ -107,6 +95,7 @@ struct EventAround {
     neighbours: (Option<String>, Option<String>),
     plan: Option<ShownPlan>,
     edit: EditPart,
+    is_source_here: bool,
     now: Timestamp,
 }
 
@@ -160,7 +149,7 @@ async fn around(
     names.sort_by_key(|name| !lacks(name));
     let kinds = handlers
         .clone()
-        .filter_map(|one| Some((one.name.to_string(), one.kind.as_deref()?.to_owned())));
+        .map(|one| (one.name.to_string(), one.kind.as_deref().unwrap_or_default().to_owned()));
     Ok(EventAround {
         kinds: kinds.collect(),
         held: status.handlers.iter().filter_map(|one| held(one, api.now())).collect(),
@@ -170,6 +159,7 @@ async fn around(
         neighbours: neighbours(api, entry).await?,
         plan,
         edit: EditPart::new(entry, fields, status, viewer, api.now()),
+        is_source_here: status.sources.iter().any(|one| one.name == entry.event.source),
         now: api.now(),
     })
 }
@@ -200,24 +190,6 @@ fn held(handler: &HandlerView, now: Timestamp) -> Option<(String, String)> {
     Some((handler.name.to_string(), format!("{} {why}. {rest}", handler.name)))
 }
 
-fn shown_plan(plan: &PlanView) -> ShownPlan {
-    let mut room = Room::new(PLAN_ROOM);
-    let lines = plan.text.lines().take(PLAN_LINES_MAX);
-    let lines = lines.map(|line| room.shown(line, PLAN_CHARS_MAX)).collect::<Vec<_>>();
-    let failure = plan.failure.as_deref().unwrap_or_default();
-    let wants = event_lanes::not_called(&plan.wants, &mut room);
-    ShownPlan {
-        handler: plan.wants.handler.to_string(),
-        text: lines.join("\n"),
-        failure: words::shown(failure, 400),
-        refusal: if plan.wants.answer == crate::api::Wish::Wanted {
-            String::new()
-        } else {
-            format!("{} {}", wants.because, wants.sentence)
-        },
-    }
-}
-
 /// The event that came after it, and the one before.
 async fn neighbours(
     api: &Api,
@@ -232,7 +204,8 @@ async fn neighbours(
 }
 
 fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) -> EventPage {
-    let EventAround { handlers, kinds, held, base, retention, neighbours, plan, edit, now } =
+    let is_source_here = around.is_source_here;
+    let EventAround { handlers, kinds, held, base, retention, neighbours, plan, edit, now, .. } =
         around;
     let (newer, older) = neighbours;
     let (event, detail) = (&entry.event, &entry.detail);
@@ -280,6 +253,7 @@ fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) 
         send: send_line(event),
         curl: curl_line(entry, &base),
         is_own: source == OWN_SOURCE,
+        is_source_here,
         edit,
         event_type: words::shown(event_type, 120),
         newer,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use askama::filters::HtmlSafe;
 
-use super::widgets::{Sign, When, state_word};
+use super::widgets::{Sign, Ticked, When, state_word};
 use super::words;
 use super::words::Room;
 use crate::api::{AttemptView, DeliveryView, TRY_ON_TIME, WaitReason, WantsView, Wish};
@@ -23,6 +23,8 @@ const SAID_CHARS_MAX: usize = 200;
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) handler: String,
+    /// Whether the handler has a page: one that was forgotten has none.
+    pub(super) is_here: bool,
     pub(super) kind: String,
     pub(super) sign: Sign,
     pub(super) word: &'static str,
@@ -50,7 +52,7 @@ pub(super) struct Step {
     pub(super) after: String,
     pub(super) number: u32,
     pub(super) is_good: bool,
-    pub(super) text: String,
+    pub(super) text: Ticked,
     pub(super) took: String,
     /// How long the next one was waited for, and why.
     pub(super) waited: String,
@@ -125,6 +127,7 @@ pub(super) struct LaneContext<'a> {
     pub(super) now: Timestamp,
     /// Until when the line of all lanes goes.
     pub(super) until: Timestamp,
+    /// Of all handlers that there are; empty where one is not configured.
     pub(super) kinds: &'a HashMap<String, String>,
     pub(super) held: &'a HashMap<String, String>,
     pub(super) steps_max: usize,
@@ -155,6 +158,7 @@ pub(super) fn lane(delivery: &DeliveryView, of: &LaneContext<'_>, room: &mut Roo
     );
     Lane {
         held: of.held.get(&name).filter(|_| is_open).cloned().unwrap_or_default(),
+        is_here: of.kinds.contains_key(&name),
         kind: of.kinds.get(&name).cloned().unwrap_or_default(),
         handler: name,
         sign: if delivery.under_way_since.is_some() { Sign::Run } else { Sign::of(delivery.state) },
@@ -234,7 +238,7 @@ fn step(
         after: format!("+{}", words::span(attempt.started_at.since(of.received_at))),
         number: attempt.number,
         is_good,
-        text,
+        text: Ticked::of(&text),
         took: if took.is_zero() { "< 1 ms".to_owned() } else { precise(took) },
         waited: waited.unwrap_or_default(),
         at: When::exact(attempt.started_at, of.now),

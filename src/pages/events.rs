@@ -214,26 +214,44 @@ pub(super) async fn latest(api: &Api, fields: &Fields) -> Result<Answer, ApiErro
 /// The page.
 pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
     fields.check(&KNOWN, &["before"])?;
-    let found = api.find(ask(api, fields)?).await?;
+    let asked = ask(api, fields)?;
+    let json = events_take::api_address(&asked);
+    let found = api.find(asked).await?;
+    let replay = match fields.get("replay") {
+        Some(_) if viewer.may_change => Some(preview(api, fields).await?),
+        Some(_) | None => None,
+    };
+    page(api, fields, viewer, &found, replay, json)
+}
+
+/// The form as it was filled in, where what it says cannot be looked for.
+pub(super) fn form(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
+    let found = FoundEvents { rows: Vec::new(), next: None, looked_at: 0, retained: 0 };
+    page(api, fields, viewer, &found, None, "/api/v1/events".to_owned())
+}
+
+fn page(
+    api: &Api,
+    fields: &Fields,
+    viewer: &Viewer,
+    found: &FoundEvents,
+    replay: Option<ReplayPreview>,
+    json: String,
+) -> Result<String, ApiError> {
     let (status, now) = (api.status(), api.now());
     let handlers: Vec<String> = status.handlers.iter().map(|one| one.name.to_string()).collect();
     let columns = if handlers.len() > COLUMNS_MAX { Vec::new() } else { handlers.clone() };
     let rows: Vec<Row> = found.rows.iter().map(|row| self::row(row, &columns, now)).collect();
     let types = types(&rows, &status);
-    let replay = match fields.get("replay") {
-        Some(_) if viewer.may_change => Some(preview(api, fields).await?),
-        Some(_) | None => None,
-    };
     let is_filtered = FILTER.iter().any(|name| fields.get(name).is_some());
     let older = found.next.map(|next| {
         fields.address("/events", &["done", "replay"], &[("before", next.to_string().as_str())])
     });
     let newer = fields.get("before").map(|_| fields.address("/events", &["before", "done"], &[]));
     let bound =
-        bound(&found, is_filtered, fields.get("before").is_none()) + &not_come_to(fields, &status);
+        bound(found, is_filtered, fields.get("before").is_none()) + &not_come_to(fields, &status);
     let shown =
         |name: &str| fields.get(name).map(|text| words::shown(text, 300)).unwrap_or_default();
-    let json = events_take::api_address(&ask(api, fields)?);
     let frame = Frame::new(api, &status, fields, viewer, Here::Events, "Events", json);
     rendered(&EventsPage {
         filter: Filter {

@@ -7,7 +7,11 @@ use crate::clock::Timestamp;
 
 /// Names and values, decoded. One that is empty counts as left out: that is how forms send it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fields(Vec<(String, String)>);
+pub(super) struct Fields {
+    pairs: Vec<(String, String)>,
+    /// Why what they ask for was not done, where the page shows them once more.
+    wrong: Option<String>,
+}
 
 impl Fields {
     /// Out of `application/x-www-form-urlencoded` text.
@@ -15,16 +19,28 @@ impl Fields {
         let text_of = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         let pairs = body::form_fields(None, text.as_bytes());
         let pairs = pairs.iter().map(|(name, value)| (text_of(name), text_of(value)));
-        Self(pairs.filter(|(_, value)| !value.is_empty()).collect())
+        let pairs = pairs.filter(|(_, value)| !value.is_empty()).collect();
+        Self { pairs, wrong: None }
+    }
+
+    /// The same without those that `left_out` names, for the page that says what is wrong with them.
+    pub(super) fn refused(&self, why: String, left_out: &[&str]) -> Self {
+        let kept = self.pairs.iter().filter(|(name, _)| !left_out.contains(&name.as_str()));
+        Self { pairs: kept.cloned().collect(), wrong: Some(why) }
+    }
+
+    /// Why what they ask for was not done.
+    pub(super) fn wrong(&self) -> Option<&str> {
+        self.wrong.as_deref()
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// All values of a name.
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.pairs.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// As an owned text.
@@ -44,7 +60,7 @@ impl Fields {
 
     /// An error where a field is none of `known`, or is no number though `numbers` names it.
     pub(super) fn check(&self, known: &[&str], numbers: &[&str]) -> Result<(), ApiError> {
-        for (name, value) in &self.0 {
+        for (name, value) in &self.pairs {
             let (name, shown) = (name.as_str(), words::shown(value, 60));
             if numbers.contains(&name) {
                 if value.parse::<u64>().is_err() {
@@ -60,7 +76,7 @@ impl Fields {
 
     /// An address with these fields, without those that `left_out` names.
     pub(super) fn address(&self, path: &str, left_out: &[&str], more: &[(&str, &str)]) -> String {
-        let kept = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let kept = self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let kept = kept.filter(|(name, _)| !left_out.contains(name));
         let kept = kept.filter(|(name, _)| more.iter().all(|(other, _)| other != name));
         address(path, kept.chain(more.iter().copied()))

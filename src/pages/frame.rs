@@ -42,6 +42,8 @@ pub(super) struct Frame {
     pub(super) json: String,
     /// What came of the change that led here.
     pub(super) done: Option<Done>,
+    /// Why what was asked for was not done.
+    pub(super) wrong: Option<Ticked>,
 }
 
 /// A link of the navigation, with a number behind it.
@@ -97,6 +99,7 @@ impl Frame {
             may_change: viewer.may_change,
             json: json.into(),
             done,
+            wrong: fields.wrong().map(|why| Ticked::sentence(why, 400)),
         }
     }
 }

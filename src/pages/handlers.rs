@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
-use super::widgets::{Bars, Linked, Sign, When};
+use super::widgets::{Bars, Linked, Sign, Ticked, When};
 use super::{Viewer, events, rendered, verdict, words};
 use crate::api::{
     Actor, Api, ApiError, ConfigView, DeadGroup, HandlerRates, HandlerStatus, HandlerView,
@@ -30,7 +30,7 @@ pub(super) struct HandlerRow {
     pub(super) busy: String,
     pub(super) chart: Bars,
     pub(super) last_success: Option<When>,
-    pub(super) error: String,
+    pub(super) error: Ticked,
     /// Red says that it fails: one that waits because it was asked to does not.
     pub(super) colour: &'static str,
     pub(super) error_event: String,
@@ -120,7 +120,7 @@ impl HandlerRow {
             busy: format!("{} of {}", handler.in_flight, handler.concurrency),
             chart: Bars::small(good, bad, label),
             last_success: handler.last_success_at.map(|at| When::ago(at, now)),
-            error: text.map(|text| words::shown(text, ERROR_CHARS_MAX)).unwrap_or_default(),
+            error: text.map(|text| Ticked::new(text, ERROR_CHARS_MAX)).unwrap_or_default(),
             colour: if is_in_trouble { "bad" } else { "wait" },
             error_event: error.map(|error| error.event.to_string()).unwrap_or_default(),
             error_at: error.map(|error| When::ago(error.at, now)),
@@ -195,7 +195,7 @@ struct HandlerPage {
     keys: Vec<(String, String)>,
     /// What its table leaves out.
     defaults: Vec<(String, String)>,
-    dead: Vec<(String, Linked)>,
+    dead: Vec<(Ticked, Linked)>,
     retries: Vec<RetryRow>,
     /// What it was given among the newest events, by type.
     takes: Vec<(String, Linked)>,
@@ -289,9 +289,9 @@ impl Settings {
     }
 }
 
-fn dead_line(group: &DeadGroup, name: &HandlerName) -> (String, Linked) {
+fn dead_line(group: &DeadGroup, name: &HandlerName) -> (Ticked, Linked) {
     let list = [("handler", name.as_str()), ("like", group.key.as_str())];
-    (words::shown(&group.reason, 160), Linked::new(group.count, address("/dead", list)))
+    (Ticked::new(&group.reason, 160), Linked::new(group.count, address("/dead", list)))
 }
 
 /// Where a handler's waiting events are listed.

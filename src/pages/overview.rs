@@ -8,11 +8,12 @@ use super::cluster::{ClusterCard, card};
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::handlers::{HandlerRow, rows};
+use super::idle::for_idle;
 use super::sources::SourceRow;
 use super::verdict::{Verdict, verdict, young_since};
 use super::widgets::{Bars, Linked, When};
 use super::{Viewer, rendered, sources, words};
-use crate::api::{Api, ApiError, HandlerView, LevelsView, RatesView, StatusView};
+use crate::api::{Api, ApiError, HandlerStatus, HandlerView, LevelsView, RatesView, StatusView};
 use crate::clock::Timestamp;
 use crate::standby::StandbyView;
 
@@ -28,8 +29,11 @@ struct OverviewPage {
     received: (&'static str, Linked),
     waiting: u64,
     waiting_shown: Linked,
-    /// How long the oldest of it has waited.
+    /// What of it is for handlers that take nothing, by handler, and why.
+    for_idle: Vec<(Linked, String, &'static str)>,
+    /// How long the oldest of it has waited, and for whom where that is such a handler.
     oldest: String,
+    oldest_idle: Option<(String, &'static str)>,
     charts: Charts,
     dead: Linked,
     rejected: Linked,
@@ -95,9 +99,16 @@ impl Charts {
 /// The first steps of a new owner.
 #[derive(Debug)]
 struct FirstSteps {
+    /// Each with the address that its provider gets.
     sources: Vec<(String, String)>,
+    /// The local address, where the one that providers reach is not known.
+    local: Option<String>,
     sample: Option<(String, String)>,
+    /// Those that take events of sources.
     handlers: Vec<String>,
+    /// Those that would, but are disabled.
+    disabled: Vec<String>,
+    n_handlers: usize,
 }
 
 /// The page.
@@ -117,7 +128,14 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
     let waiting = sum(HandlerView::pending);
     let is_bound = status.handlers.iter().any(HandlerView::is_bound);
     let linked = if is_bound { Linked::at_most } else { Linked::new };
-    let oldest = status.handlers.iter().filter_map(|handler| handler.oldest_pending_at).min();
+    let oldest = status.handlers.iter().filter(|one| one.oldest_pending_at.is_some());
+    let oldest_for = oldest.min_by_key(|one| one.oldest_pending_at);
+    let oldest = oldest_for.and_then(|one| one.oldest_pending_at);
+    let for_idle = for_idle(&status);
+    let oldest_idle = oldest_for.map(|one| one.name.to_string()).and_then(|name| {
+        let (_, name, why) = for_idle.iter().find(|(_, idle, _)| *idle == name)?;
+        Some((name.clone(), *why))
+    });
     let minutes = events_by_minute(&rates);
     let n_received = minutes.iter().copied().map(u64::from).sum();
     let label =
@@ -129,6 +147,8 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
         waiting,
         waiting_shown: linked(waiting, "/handlers".to_owned()),
         oldest: oldest.map_or(String::new(), |at| words::up_to(is_bound, words::between(at, now))),
+        for_idle,
+        oldest_idle,
         charts: Charts::new(&rates),
         dead: Linked::new(sum(|handler| handler.dead), "/dead".to_owned()),
         rejected: Linked::new(status.rejected as u64, "/rejected".to_owned()),
@@ -214,14 +234,26 @@ fn first_steps(api: &Api, status: &StatusView) -> Option<FirstSteps> {
     if status.queue.last.0 > 0 {
         return None;
     }
-    let base = api.surroundings().map(|around| around.address).unwrap_or_default();
+    let local = api.surroundings().map(|around| around.address).unwrap_or_default();
     let sources = status.sources.iter();
+    let takes = |one: &&HandlerView| {
+        let given = api.given(&one.name);
+        given.is_some_and(|given| status.sources.iter().any(|source| given.may_be_of(&source.name)))
+    };
+    let (disabled, handlers): (Vec<_>, Vec<_>) =
+        status.handlers.iter().filter(takes).partition(|one| one.state == HandlerStatus::Disabled);
+    let names = |handlers: Vec<&HandlerView>| -> Vec<String> {
+        handlers.into_iter().map(|one| one.name.to_string()).collect()
+    };
     Some(FirstSteps {
-        sources: sources.map(|one| (one.name.to_string(), format!("{base}{}", one.path))).collect(),
+        local: status.sources.iter().any(|one| one.url.is_none()).then_some(local),
+        sources: sources.map(|one| (one.name.to_string(), one.url_shown())).collect(),
         sample: status.sources.iter().find_map(|source| {
             let sample = source.sample_type.as_deref()?;
             Some((source.name.to_string(), sample.to_owned()))
         }),
-        handlers: status.handlers.iter().map(|handler| handler.name.to_string()).collect(),
+        handlers: names(handlers),
+        disabled: names(disabled),
+        n_handlers: status.handlers.len(),
     })
 }

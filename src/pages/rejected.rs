@@ -48,8 +48,10 @@ struct RejectedPage {
 /// Requests to one source that were turned down for one reason.
 #[derive(Debug)]
 struct Group {
-    reason: String,
+    reason: Ticked,
     source: String,
+    /// Its page; nothing where it was taken out of the configuration.
+    source_page: Option<String>,
     count: String,
     /// Where all of them are listed.
     address: String,
@@ -219,9 +221,11 @@ async fn group(
     let first = When::ago(moments().min().unwrap_or(now), now);
     let last = When::ago(moments().max().unwrap_or(now), now);
     let page = ListedRequests::new(requests, fields, &source, reason);
+    let is_here = api.sources().iter().any(|one| one.name.as_str() == source);
     Ok(Group {
-        reason: room.shown(reason, 160),
+        reason: Ticked::within(reason, 160, room),
         address: of_reason(&source, reason),
+        source_page: is_here.then(|| format!("/sources/{source}")),
         source,
         count: words::counted(requests.len() as u64, "request", "requests"),
         is_one_moment: first.is_said_as(&last),

@@ -32,7 +32,7 @@ pub(super) struct RejectedThere {
     pub(super) is_source_here: bool,
     pub(super) client: String,
     pub(super) what: String,
-    pub(super) reason: String,
+    pub(super) reason: Ticked,
 }
 
 /// What was refused before its signature was looked at.
@@ -90,7 +90,7 @@ fn rejected(
         is_source_here,
         client: one.client.map(|client| client.to_string()).unwrap_or_default(),
         what: room.shown(&one.what, 120),
-        reason: room.shown(&one.reason, 160),
+        reason: Ticked::within(&one.reason, 160, room),
     }
 }
 

@@ -27,6 +27,8 @@ struct RejectedOnePage {
     number: u64,
     reason: Ticked,
     source: String,
+    /// Whether that has a page.
+    is_source_here: bool,
     /// Where all that were turned down for the same reason are.
     group: String,
     explained: Explained,
@@ -70,8 +72,9 @@ pub(super) async fn show(
     rendered(&RejectedOnePage {
         frame: Frame::new(api, &status, fields, viewer, Here::Rejected, title, json),
         number,
-        reason: Ticked::new(&request.reason, 400),
+        reason: Ticked::sentence(&request.reason, 400),
         group: of_reason(request.source.as_str(), &request.reason),
+        is_source_here: status.sources.iter().any(|one| one.name == request.source),
         source: request.source.to_string(),
         explained,
         what: words::shown(&format!("{} {}", request.method, request.path), 600),

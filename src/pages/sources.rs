@@ -40,10 +40,10 @@ pub(super) fn rows(
     now: Timestamp,
     rows_max: usize,
 ) -> Vec<SourceRow> {
-    status.sources.iter().take(rows_max).map(|source| row(source, rates, "", now)).collect()
+    status.sources.iter().take(rows_max).map(|source| row(source, rates, now)).collect()
 }
 
-fn row(source: &SourceView, rates: &RatesView, base: &str, now: Timestamp) -> SourceRow {
+fn row(source: &SourceView, rates: &RatesView, now: Timestamp) -> SourceRow {
     let name = source.name.to_string();
     let rates = rates.sources.iter().find(|one| one.source == source.name);
     let none = Vec::new();
@@ -63,7 +63,7 @@ fn row(source: &SourceView, rates: &RatesView, base: &str, now: Timestamp) -> So
         turned_away: Linked::new(source.turned_away, "/rejected#refused".to_owned()),
         last: source.last_verified_at.map(|at| When::ago(at, now)),
         chart: Bars::small(good, bad, label),
-        address: format!("{base}{}", source.path),
+        address: source.url_shown(),
         name,
     }
 }
@@ -91,9 +91,8 @@ struct SourcesPage {
 pub(super) fn list(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
     let status = api.status();
     let rates = api.rates().unwrap_or_default();
-    let base = api.surroundings().map(|around| around.address).unwrap_or_default();
     let sources = status.sources.iter().take(ROWS_MAX);
-    let sources = sources.map(|source| row(source, &rates, &base, api.now())).collect();
+    let sources = sources.map(|source| row(source, &rates, api.now())).collect();
     let json = "/api/v1/sources";
     let frame = Frame::new(api, &status, fields, viewer, Here::Sources, "Sources", json);
     rendered(&SourcesPage { frame, sources })
@@ -104,16 +103,22 @@ pub(super) fn list(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
 struct SourcePage {
     frame: Frame,
     source: SourceRow,
+    /// Its address on this machine, where the one that the provider reaches is not known.
+    local: Option<String>,
+    /// Whether anything of what comes is checked.
+    is_verified: bool,
     secrets: Vec<SecretRow>,
     last: Option<When>,
     /// How it compares with what is usual, and whether that is long.
     silence: (String, bool),
     types: Vec<TypeRow>,
     /// Its rejected requests by reason.
-    rejections: Vec<(String, Linked)>,
+    rejections: Vec<(Ticked, Linked)>,
     /// Of how many of the newest events the types were counted.
     n_looked_at: String,
     samples: Vec<Cow<'static, str>>,
+    /// The one that is offered first.
+    sample: Cow<'static, str>,
     setup: Vec<Ticked>,
     keys: Vec<(String, String)>,
     /// What its table leaves out.
@@ -163,7 +168,6 @@ pub(super) async fn show(
     let view = view.ok_or_else(|| ApiError::NotFound(format!("there is no source `{name}`")))?;
     let rates = api.rates().unwrap_or_default();
     let config = api.config()?;
-    let base = config.around.address.as_str();
     let detail = api.source_detail(view.clone()).await?;
     let types = detail.types.iter().map(|row| TypeRow {
         event_type: words::shown(row.seen.event_type.as_str(), 80),
@@ -176,7 +180,7 @@ pub(super) async fn show(
     });
     let rejections = detail.rejections.iter().map(|row| {
         let list = rejected::of_reason(name.as_str(), &row.reason);
-        (words::shown(&row.reason, 160), Linked::new(row.count, list))
+        (Ticked::new(&row.reason, 160), Linked::new(row.count, list))
     });
     let secrets = view.secrets.iter().map(|secret| SecretRow {
         place: Ticked::new(&secret.place, 120),
@@ -190,7 +194,9 @@ pub(super) async fn show(
     let json = format!("/api/v1/sources/{name}");
     rendered(&SourcePage {
         frame: Frame::new(api, &status, fields, viewer, Here::Sources, title, json),
-        source: row(view, &rates, base, now),
+        source: row(view, &rates, now),
+        local: view.url.is_none().then(|| format!("{}{}", config.around.address, view.path)),
+        is_verified: view.is_verified,
         secrets: secrets.collect(),
         last: detail.newest_at.map(|at| When::ago(at, now)),
         silence: silence(&detail, now),
@@ -198,7 +204,8 @@ pub(super) async fn show(
         n_looked_at: words::newest(detail.looked_at),
         rejections: rejections.collect(),
         samples: view.sample_types.clone(),
-        setup: setup(view, base),
+        sample: view.sample_type.clone().unwrap_or_default(),
+        setup: setup(view),
         keys,
         defaults,
         shares: shares(&status, name, now),
@@ -256,8 +263,8 @@ fn advice(secret: &SecretView, source: &SourceView, up: Duration) -> &'static st
 }
 
 /// The steps in the provider's console, with this source's address and the place of its secret.
-fn setup(view: &SourceView, base: &str) -> Vec<Ticked> {
-    let url = format!("{base}{}", view.path);
+fn setup(view: &SourceView) -> Vec<Ticked> {
+    let url = view.url_shown();
     let secret = view.secrets.first().map(|secret| secret.place.as_str()).unwrap_or_default();
     let secret = if secret.is_empty() { String::new() } else { format!("the {secret}") };
     let filled = |step: &str| step.replace("{url}", &url).replace("{secret}", &secret);

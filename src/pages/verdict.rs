@@ -6,7 +6,8 @@ use crate::api::{HandlerStatus, HandlerView, RatesView, StatusView};
 
 use super::cluster::{Trouble, trouble};
 use super::fields::address;
-use super::widgets::When;
+use super::idle::idle;
+use super::widgets::{Ticked, When};
 use super::words;
 use crate::clock::Timestamp;
 
@@ -22,7 +23,7 @@ pub(super) struct Verdict {
     /// In bold.
     pub(super) first: String,
     pub(super) since: Option<When>,
-    pub(super) rest: String,
+    pub(super) rest: Ticked,
     /// What waits, as a link.
     pub(super) link: Option<(String, String)>,
     /// Behind it.
@@ -32,7 +33,7 @@ pub(super) struct Verdict {
     pub(super) dead_end: &'static str,
     /// Each handler in trouble, where there is more than one.
     pub(super) each: Vec<TroubleLine>,
-    pub(super) explained: String,
+    pub(super) explained: Ticked,
     /// The handler that it is about, for the buttons.
     pub(super) handler: Option<String>,
     /// Whether it can be tried at once.
@@ -45,7 +46,7 @@ pub(super) struct TroubleLine {
     pub(super) handler: String,
     pub(super) says: String,
     pub(super) since: Option<When>,
-    pub(super) error: String,
+    pub(super) error: Ticked,
 }
 
 /// Whether a handler needs the owner's attention: its newest calls failed, it gives up one delivery
@@ -95,6 +96,7 @@ pub(super) fn verdict(status: &StatusView, rates: &RatesView, now: Timestamp) ->
 /// Trouble that is no handler's.
 fn of_trouble(trouble: Trouble) -> Verdict {
     let Trouble { first, since, rest, explained } = trouble;
+    let (rest, explained) = (Ticked::of(&rest), Ticked::of(&explained));
     Verdict { is_trouble: true, first, since, rest, explained, ..Verdict::default() }
 }
 
@@ -104,14 +106,14 @@ fn of_refusing(why: &str) -> Verdict {
                      on the disk, and is delivered as ever."
             .to_owned();
     let (first, rest) =
-        ("No event is taken in".to_owned(), format!(": {}.", words::shown(why, 300)));
+        ("No event is taken in".to_owned(), format!(": {}", words::ended(words::shown(why, 300))));
     of_trouble(Trouble { first, since: None, rest, explained })
 }
 
 /// What `readyz` tells of.
 fn of_problem(problem: &str, n_more: usize) -> Verdict {
     let rest = match n_more {
-        0 => format!(" {}.", words::shown(problem, 300)),
+        0 => format!(" {}", words::ended(words::shown(problem, 300))),
         n => format!(" {}, and {n} more.", words::shown(problem, 300)),
     };
     let explained =
@@ -204,7 +206,7 @@ fn one_fails(handler: &HandlerView, others: &str, now: Timestamp) -> Verdict {
         is_trouble: true,
         first,
         since: handler.failing_since.filter(|_| !is_failed).map(|at| When::clock(at, now)),
-        rest: format!(": {error}."),
+        rest: Ticked::of(&format!(": {}", words::ended(error))),
         link,
         end: match (n_waiting, handler.dead) {
             (0, 0) => "Nothing waits for it.".to_owned(),
@@ -212,12 +214,12 @@ fn one_fails(handler: &HandlerView, others: &str, now: Timestamp) -> Verdict {
             (0, _) => "were given up; nothing waits for it.".to_owned(),
             (_, _) => String::new(),
         },
-        explained: if n_waiting == 0 {
+        explained: Ticked::of(&if n_waiting == 0 {
             format!("{others}It is tried again with the next event that it takes.")
         } else {
             let until = until(handler, now);
             format!("{others}{next} All that waits is sent as soon as it answers{until}.")
-        },
+        }),
         handler: Some(name.clone()),
         may_retry: n_waiting > 0 && handler.state != HandlerStatus::Stopped,
         ..Verdict::default()
@@ -244,7 +246,9 @@ fn one_gives_up(handler: &HandlerView, others: &str, now: Timestamp) -> Verdict 
             None => format!("{name} has delivered nothing since the start"),
         },
         since,
-        rest: format!(": its last {n_given_up} deliveries were given up{why}."),
+        rest: Ticked::of(&words::ended(format!(
+            ": its last {n_given_up} deliveries were given up{why}"
+        ))),
         link: (handler.dead > 0).then(|| {
             let dead = words::counted(handler.dead, "dead letter", "dead letters");
             (dead, address("/dead", [("handler", name.as_str())]))
@@ -254,10 +258,10 @@ fn one_gives_up(handler: &HandlerView, others: &str, now: Timestamp) -> Verdict 
             1 => "waits for you.".to_owned(),
             _ => "wait for you.".to_owned(),
         },
-        explained: format!(
+        explained: Ticked::of(&format!(
             "{others}A delivery is given up at once where the handler says that no other try is of \
              use, or where a filter or a template fails. Mend that, then redrive the dead letters."
-        ),
+        )),
         handler: Some(name),
         ..Verdict::default()
     }
@@ -283,11 +287,16 @@ fn many_fail(handlers: &[&HandlerView], now: Timestamp) -> Verdict {
     let dead = || words::counted(n_dead, "dead letter", "dead letters");
     let more = handlers.len().saturating_sub(LINES_MAX);
     let more = if more == 0 { String::new() } else { format!("And {more} more. ") };
+    let next = match (n_waiting, n_dead) {
+        (0, 0) => "Each is tried again with the next event that it takes.",
+        (0, _) => "Mend what they fail of, then redrive the dead letters.",
+        (_, _) => "What waits is sent as soon as its handler answers.",
+    };
     let verdict = Verdict {
         is_trouble: true,
         first: format!("{} handlers fail.", handlers.len()),
         each: handlers.iter().take(LINES_MAX).map(|one| trouble_line(one, now)).collect(),
-        explained: format!("{more}What waits is sent as soon as its handler answers."),
+        explained: Ticked::of(&format!("{more}{next}")),
         ..Verdict::default()
     };
     match (n_waiting, n_dead) {
@@ -320,7 +329,7 @@ fn trouble_line(handler: &HandlerView, now: Timestamp) -> TroubleLine {
             (false, Some(_)) => "since".to_owned(),
         },
         since: since.map(|at| When::clock(at, now)),
-        error: error.map(|text| words::shown(text, ERROR_CHARS_MAX)).unwrap_or_default(),
+        error: error.map(|text| Ticked::new(text, ERROR_CHARS_MAX)).unwrap_or_default(),
     }
 }
 
@@ -347,14 +356,7 @@ fn calm(status: &StatusView, rates: &RatesView, now: Timestamp) -> Verdict {
         None if n_dead > 0 => "nothing else waits".to_owned(),
         None => "all delivered".to_owned(),
     };
-    let paused: Vec<String> = status
-        .handlers
-        .iter()
-        .filter(|handler| handler.state == HandlerStatus::Paused)
-        .map(|handler| handler.name.to_string())
-        .collect();
-    let paused =
-        if paused.is_empty() { String::new() } else { format!("Paused: {}. ", paused.join(", ")) };
+    let idle = idle(status);
     let (is_trouble, first) = match (status.queue.damage.len(), n_dead) {
         (0, 0) => (false, "All well:"),
         (0, _) => (false, "All handlers answer:"),
@@ -365,14 +367,14 @@ fn calm(status: &StatusView, rates: &RatesView, now: Timestamp) -> Verdict {
         is_trouble,
         first: first.to_owned(),
         since: None,
-        rest: match damage {
+        rest: Ticked::of(&match damage {
             Some(damage) => format!(" {}", words::shown(damage, 200)),
             None => format!(
                 " {} {}, {waits}.",
                 words::counted(n_events, "event", "events"),
                 young_since(status, now).map_or("in the last hour", |_| "since the start")
             ),
-        },
+        }),
         link: (n_dead > 0)
             .then(|| (words::counted(n_dead, "dead letter", "dead letters"), "/dead".into())),
         end: match n_dead {
@@ -380,9 +382,9 @@ fn calm(status: &StatusView, rates: &RatesView, now: Timestamp) -> Verdict {
             1 => "waits for you.".to_owned(),
             _ => "wait for you.".to_owned(),
         },
-        explained: format!(
-            "{paused}What was answered 200 is on the disk and is kept until it is delivered."
-        ),
+        explained: Ticked::of(&format!(
+            "{idle}What was answered 200 is on the disk and is kept until it is delivered."
+        )),
         ..Verdict::default()
     }
 }

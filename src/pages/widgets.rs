@@ -306,7 +306,17 @@ impl Ticked {
         if room.takes_bytes(n_codes * CODE_TAGS) { ticked } else { Self::of("…") }
     }
 
-    fn of(shown: &str) -> Self {
+    /// The same, with a full stop behind it where nothing ends it yet.
+    pub(super) fn sentence(text: &str, chars_max: usize) -> Self {
+        Self::of(&words::ended(words::shown(text, chars_max)))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// Out of a text that was made to be shown.
+    pub(super) fn of(shown: &str) -> Self {
         let pieces = shown.split('`').enumerate();
         let pieces = pieces.map(|(index, piece)| (piece.to_owned(), index % 2 == 1));
         Self { pieces: pieces.filter(|(piece, _)| !piece.is_empty()).collect() }

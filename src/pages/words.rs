@@ -26,6 +26,14 @@ pub(super) fn shown(text: &str, chars_max: usize) -> String {
     shown
 }
 
+/// `text` as a sentence: with a full stop, where nothing ends it yet.
+pub(super) fn ended(mut text: String) -> String {
+    if !text.ends_with(['.', '…', '!', '?']) {
+        text.push('.');
+    }
+    text
+}
+
 /// How many bytes of strangers' text a page still has room for, as HTML: what there is no room for
 /// is left out, so that no page grows with what a sender sends.
 #[derive(Debug)]

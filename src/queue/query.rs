@@ -68,12 +68,24 @@ pub enum EventNames {
 impl EventNames {
     /// Whether the event is one of them.
     pub fn contains(&self, event: &Event) -> bool {
+        self.contains_named(&event.source, event.event_type.as_str())
+    }
+
+    /// Whether events of this source and type are.
+    pub fn contains_named(&self, source: &SourceName, event_type: &str) -> bool {
         match self {
-            Self::Any(names) => names.iter().any(|(source, event_type)| {
-                source.matches(event.source.as_str())
-                    && event_type.matches(event.event_type.as_str())
+            Self::Any(names) => names.iter().any(|(sources, types)| {
+                sources.matches(source.as_str()) && types.matches(event_type)
             }),
-            Self::AllBut(source) => event.source != *source,
+            Self::AllBut(other) => source != other,
+        }
+    }
+
+    /// Whether events of this source may be, whatever their type.
+    pub fn may_be_of(&self, source: &SourceName) -> bool {
+        match self {
+            Self::Any(names) => names.iter().any(|(sources, _)| sources.matches(source.as_str())),
+            Self::AllBut(other) => source != other,
         }
     }
 }

@@ -61,6 +61,16 @@ impl SourceSettings {
     /// The methods that an event may come by.
     pub const METHODS: &'static [&'static str] = &["POST", "PUT", "PATCH", "DELETE", "GET"];
 
+    /// Whether anything of what comes is checked.
+    pub fn is_verified(&self) -> bool {
+        self.profile.schemes.iter().all(|scheme| scheme.algorithm != Algorithm::None)
+    }
+
+    /// Its address as the sender knows it, where that is signed and so is said.
+    pub fn signed_url(&self) -> Option<&str> {
+        self.profile.schemes.iter().find_map(Scheme::url)
+    }
+
     /// Whether its secret is chosen by the sender.
     pub fn learns(&self) -> bool {
         self.profile.handshakes.iter().any(|handshake| handshake.learns)

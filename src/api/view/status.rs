@@ -8,6 +8,7 @@ use super::handler::HandlerView;
 use crate::api::GatewayCounts;
 use crate::clock::Timestamp;
 use crate::cluster::ClusterView;
+use crate::config::NO_PUBLIC_URL;
 use crate::event::{Position, SourceName};
 use crate::ingest::{ProxyRow, RefusedRow};
 use crate::queue::QueueStats;
@@ -91,16 +92,23 @@ pub struct SourceView {
     pub provider: String,
     /// Where senders post to, below the public address.
     pub path: String,
+    /// The whole address that is pasted into the sender's console; nothing = nobody has said by which
+    /// address senders know this machine (`[server] public_url`).
+    #[serde(default)]
+    pub url: Option<String>,
     /// By which methods events come.
     #[serde(default)]
     pub methods: Vec<String>,
-    /// A type that `send` has a sample of.
+    /// A type that `send` has a sample of: of those the one that most of the enabled handlers ask for.
     pub sample_type: Option<Cow<'static, str>>,
     /// All types that it has one of.
     pub sample_types: Vec<Cow<'static, str>>,
     /// What its owner does in the provider's console, step by step; `{url}` stands for the source's
     /// public address, `{secret}` for the place of its secret.
     pub setup: Vec<Cow<'static, str>>,
+    /// Whether anything of what comes is checked: `algorithm = "none"` takes all.
+    #[serde(default = "is_so")]
+    pub is_verified: bool,
     /// Requests stored since the start.
     pub accepted: u64,
     /// Requests that were stored before, and items of lists that were.
@@ -117,6 +125,18 @@ pub struct SourceView {
     pub last_verified_at: Option<Timestamp>,
     /// Its secrets in the order of the configuration.
     pub secrets: Vec<SecretView>,
+}
+
+impl SourceView {
+    /// The address to paste, with [`NO_PUBLIC_URL`] in it where the real one is not known.
+    pub fn url_shown(&self) -> String {
+        self.url.clone().unwrap_or_else(|| format!("{NO_PUBLIC_URL}{}", self.path))
+    }
+}
+
+/// What a server of an older version does not say of its sources.
+const fn is_so() -> bool {
+    true
 }
 
 /// One secret of a source: never its value.

@@ -8,7 +8,7 @@ use super::super::args::Init;
 use super::plan::{InitPlan, NewDatabase, NewMail, NewSource, Remote};
 use super::questions::Questions;
 use super::{text, url};
-use crate::config;
+use crate::config::{self, check_public_url};
 use crate::event::SourceName;
 use crate::source::{PROVIDERS, Provider, SigningProfile};
 
@@ -178,16 +178,7 @@ fn remote(
 }
 
 fn public_address(text: &str) -> Result<Option<String>, String> {
-    let text = text.trim_end_matches('/');
-    let is_url = ["https://", "http://"]
-        .iter()
-        .filter_map(|scheme| text.strip_prefix(scheme))
-        .any(|host| !host.is_empty() && !host.contains(char::is_whitespace));
-    match text {
-        "" => Ok(None),
-        text if is_url => Ok(Some(text.to_owned())),
-        text => Err(format!("`{}` is not an address with https://", text.escape_debug())),
-    }
+    if text.is_empty() { Ok(None) } else { check_public_url(text).map(Some) }
 }
 
 fn address_of(text: &str) -> Result<Option<String>, String> {

@@ -2,12 +2,10 @@
 
 use std::net::SocketAddr;
 
+use crate::config::NO_PUBLIC_URL;
 use crate::event::SourceName;
 use crate::secret::Secret;
 use crate::source::{Provider, SigningProfile};
-
-/// Stands for this machine's public address as long as that is not known.
-pub(super) const NO_ADDRESS: &str = "https://YOUR.SITE";
 
 /// What is to be written.
 #[derive(Debug)]
@@ -37,7 +35,7 @@ impl NewSource {
 
     /// Its address as the sender knows it.
     pub(super) fn url(&self, public: Option<&str>) -> String {
-        let base = public.unwrap_or(NO_ADDRESS);
+        let base = public.unwrap_or(NO_PUBLIC_URL);
         format!("{base}{}{}", crate::http::public::HOOKS, self.name)
     }
 }

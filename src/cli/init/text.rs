@@ -22,6 +22,13 @@ pub(super) fn verify_token_file(source: &str) -> String {
 pub(super) fn config(plan: &InitPlan) -> String {
     let mut text = String::from(HEAD);
     put(&mut text, format_args!("listen = \"{}\"\n", plan.listen));
+    if let Some(url) = &plan.public {
+        let url = quoted(url);
+        put(
+            &mut text,
+            format_args!("# By which address senders know this machine.\npublic_url = {url}\n"),
+        );
+    }
     for source in &plan.sources {
         put_source(&mut text, source, plan.public.as_deref());
     }

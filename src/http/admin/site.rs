@@ -100,7 +100,7 @@ pub(super) async fn answer(
             let actor = may_change(caller, is_over_socket, request)?;
             let bytes_max = if matches!(page, Page::EventEdit(_)) { FORM_MAX } else { BODY_MAX };
             let body = form(payload, bytes_max, has_body).await?;
-            Ok(changed(page, &body, actor, admin).await)
+            Ok(changed(page, &body, actor, request, admin).await)
         }
         Place::Asset(_) => Err(Problem::MethodNotAllowed("GET, HEAD").into()),
         Place::LogIn => Err(Problem::MethodNotAllowed("GET, HEAD, POST").into()),
@@ -131,28 +131,29 @@ async fn shown(page: Page, request: &HttpRequest, caller: Caller, admin: &Admin)
     response(answered, admin, &viewer)
 }
 
-async fn changed(page: Page, body: &str, actor: Actor, admin: &Admin) -> HttpResponse {
-    let viewer = Viewer { may_change: true, address: String::new() };
-    let answered = pages::change(&admin.api.by(actor), page, body).await;
+async fn changed(
+    page: Page,
+    body: &str,
+    actor: Actor,
+    request: &HttpRequest,
+    admin: &Admin,
+) -> HttpResponse {
+    let viewer = Viewer { may_change: true, address: own_address(request) };
+    let answered = pages::change(&admin.api.by(actor), page, body, &viewer).await;
     response(answered, admin, &viewer)
 }
 
 fn response(answered: Result<Answer, ApiError>, admin: &Admin, viewer: &Viewer) -> HttpResponse {
     match answered {
         Ok(Answer::Html(text)) => html(StatusCode::OK, text),
+        Ok(Answer::Again(text, err)) => html(status_of(&err), text),
         Ok(Answer::SeeOther(path)) => see_other(&path, None),
         Ok(Answer::File { name, body }) => file(&name, body),
         Err(err) => {
-            let status = match &err {
-                ApiError::NotFound(_) => StatusCode::NOT_FOUND,
-                ApiError::Bad(_) => StatusCode::BAD_REQUEST,
-                ApiError::Conflict(_) => StatusCode::CONFLICT,
-                ApiError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-                ApiError::Queue(_) => {
-                    error!(error = %err, "Page cannot be made");
-                    StatusCode::SERVICE_UNAVAILABLE
-                }
-            };
+            let status = status_of(&err);
+            if status == StatusCode::SERVICE_UNAVAILABLE {
+                error!(error = %err, "Page cannot be made");
+            }
             match pages::error(&admin.api, viewer, status.canonical_reason(), &err.to_string()) {
                 Ok(text) => html(status, text),
                 Err(err) => {
@@ -161,6 +162,16 @@ fn response(answered: Result<Answer, ApiError>, admin: &Admin, viewer: &Viewer) 
                 }
             }
         }
+    }
+}
+
+fn status_of(err: &ApiError) -> StatusCode {
+    match err {
+        ApiError::NotFound(_) => StatusCode::NOT_FOUND,
+        ApiError::Bad(_) => StatusCode::BAD_REQUEST,
+        ApiError::Conflict(_) => StatusCode::CONFLICT,
+        ApiError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        ApiError::Queue(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

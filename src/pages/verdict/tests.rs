@@ -14,6 +14,10 @@ fn handler(name: &str, state: &str, is_failing: bool, waiting: u64, dead: u64) -
     .unwrap()
 }
 
+fn plain(ticked: &Ticked) -> String {
+    ticked.pieces.iter().map(|(piece, _)| piece.as_str()).collect()
+}
+
 fn sentence(verdict: &Verdict) -> String {
     let link = verdict.link.as_ref().map(|link| link.0.as_str()).unwrap_or_default();
     let dead = verdict.dead.as_ref().map(|dead| format!(" {} {}", dead.0, verdict.dead_end));
@@ -34,6 +38,8 @@ fn dead_letters_of_handlers_that_fail_are_told_and_nothing_is_called_safe_beside
         assert_eq!(sentence(&verdict), format!("2 handlers fail. {expected}"));
         let named: Vec<_> = verdict.each.iter().map(|line| line.handler.as_str()).collect();
         assert_eq!(named, ["app", "mailall"]);
+        let is_sent = plain(&verdict.explained).contains("What waits is sent");
+        assert_eq!(is_sent, expected.contains("deliver"), "{expected}: {verdict:?}");
     }
     let one = handler("app", "running", true, 2, 1);
     let verdict = one_fails(&one, "", Timestamp::from_millis(0));
@@ -73,7 +79,7 @@ fn handler_that_gives_up_all_that_it_gets_is_in_trouble() {
         assert_eq!(is_in_trouble(&cmd), expected, "{in_a_row}");
     }
     let shown = one_gives_up(&cmd, "", Timestamp::from_millis(0));
-    let said = format!("{}{} {}", shown.first, shown.rest, sentence(&shown));
+    let said = format!("{}{} {}", shown.first, plain(&shown.rest), sentence(&shown));
     assert!(said.starts_with(
         "cmd has delivered nothing since the start: its last 15 deliveries were given up: exit \
          status 65. "
@@ -83,4 +89,17 @@ fn handler_that_gives_up_all_that_it_gets_is_in_trouble() {
     cmd.last_success_at = Some(Timestamp::from_millis(0));
     let shown = one_gives_up(&cmd, "", Timestamp::from_millis(60_000));
     assert!(shown.first.ends_with("nothing since") && shown.since.is_some());
+}
+
+#[test]
+fn error_is_cut_off_by_one_ellipsis_and_what_it_quotes_is_code() {
+    let mut mail = handler("mail", "down", true, 1, 0);
+    mail.last_error = serde_json::from_value(serde_json::json!({
+        "at": "2026-11-28T10:00:00Z", "event": "01890a5d-ac96-774b-bcce-b302099a8057",
+        "text": "mail server `127.0.0.1:25` cannot be reached: connect: Connection was refused by it (os error 111)",
+    }))
+    .unwrap();
+    let shown = one_fails(&mail, "", Timestamp::from_millis(0));
+    assert!(plain(&shown.rest).ends_with("(os er…"), "{shown:?}");
+    assert!(shown.rest.pieces.contains(&("127.0.0.1:25".to_owned(), true)), "{shown:?}");
 }

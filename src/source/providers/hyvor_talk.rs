@@ -19,12 +19,12 @@ pub(super) fn provider() -> Provider {
         data_root: DataRoot::Data,
         samples: &[
             (
-                &["comment.flag.created", "flag.created"],
-                include_str!("../samples/hyvor-talk-flag.json"),
-            ),
-            (
                 &["comment.create", "comment.update", "comment.delete"],
                 include_str!("../samples/hyvor-talk-comment.json"),
+            ),
+            (
+                &["comment.flag.created", "flag.created"],
+                include_str!("../samples/hyvor-talk-flag.json"),
             ),
             (
                 &["rating.created", "rating.updated", "rating.deleted"],

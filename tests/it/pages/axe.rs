@@ -51,6 +51,7 @@ fn pages_have_no_violations_in_either_theme() {
     gateway.wait_for_outcomes("app", "retry", 1);
     gateway.post("hyvor", &[("X-Signature", "00")], b"{}");
     gateway.post("nobody", &[], b"{}");
+    super::owner::send_no_request(&gateway);
     let begun = gateway.ask("POST", "/api/v1/rollouts", r#"{"handler":"app"}"#);
     assert_eq!(begun.status, 200, "{}", begun.text());
     let groups: Value = gateway.ask("GET", "/api/v1/dead?group=reason", "").json();

@@ -12,12 +12,14 @@ mod fields;
 mod hostile;
 mod lists;
 mod live;
+mod owner;
 mod rejected_one;
 mod restarted;
 mod schemathesis;
 mod steer;
 mod told;
 mod waits;
+mod wide;
 
 use crate::support::gateway::Gateway;
 

@@ -1,0 +1,138 @@
+//! The address by which senders know this machine.
+
+use std::net::{Ipv6Addr, SocketAddr};
+
+use url::Url;
+
+use super::server::ServerSettings;
+use crate::settings::Table;
+use crate::tls::{AcmeChallenge, TlsSettings};
+
+/// Stands for it as long as nobody has said it.
+pub const NO_PUBLIC_URL: &str = "https://YOUR.SITE";
+
+const HTTPS_PORT: u16 = 443;
+
+impl ServerSettings {
+    /// Where senders reach the public listener, without a `/` at its end: what `public_url` says, else the
+    /// first name of the certificate that is ordered, else `listening`, where other machines can reach that.
+    /// `None` = nobody has said it.
+    pub fn public_base(&self, listening: Option<SocketAddr>) -> Option<String> {
+        if self.public_url.is_some() {
+            return self.public_url.clone();
+        }
+        let listening = listening.or(self.listen.first().copied())?;
+        if let Some(TlsSettings::Acme(acme)) = &self.tls {
+            let name = acme.domains.first()?;
+            let host = match name.parse::<Ipv6Addr>() {
+                Ok(address) => format!("[{address}]"),
+                Err(_) => name.clone(),
+            };
+            // The authority itself comes to port 443 for that challenge: it is passed on from there.
+            let is_usual =
+                listening.port() == HTTPS_PORT || acme.challenge == AcmeChallenge::TlsAlpn01;
+            let port = if is_usual { String::new() } else { format!(":{}", listening.port()) };
+            return Some(format!("https://{host}{port}"));
+        }
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let is_reached = !listening.ip().is_loopback() && !listening.ip().is_unspecified();
+        is_reached.then(|| format!("{scheme}://{listening}"))
+    }
+}
+
+/// An address with a scheme and a host, and nothing behind its path; without a `/` at its end.
+pub fn check_public_url(text: &str) -> Result<String, String> {
+    let shown = text.escape_debug();
+    let url = Url::parse(text).ok().filter(|url| ["https", "http"].contains(&url.scheme()));
+    let url = url.filter(|_| !text.contains(char::is_whitespace));
+    let Some(url) = url.filter(Url::has_host) else {
+        return Err(format!("`{shown}` is not an address with https://"));
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("a name or a password in it would be shown to everybody".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(format!("`{shown}` goes on behind its path"));
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Reads `public_url` of `[server]`.
+pub(super) fn read(server: &mut Table<'_>) -> Option<String> {
+    let help = "write scheme and host, as in `public_url = \"https://hooks.example.com\"`";
+    let url = server.checked_or("public_url", help, |text: String| check_public_url(&text))?;
+    if url.ends_with("/hooks") {
+        server.warning(
+            "public_url",
+            format_args!("senders would be given `{url}/hooks/NAME`"),
+            "leave the `/hooks` at its end out: it belongs to each source's own address",
+        );
+    }
+    Some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::check_text;
+
+    fn base(server: &str, listening: &str) -> Option<String> {
+        let checked = check_text(server, "x.toml", Path::new("/"), None);
+        let Some(config) = checked.config else { panic!("{}", checked.report) };
+        config.server.public_base(Some(listening.parse().unwrap()))
+    }
+
+    #[test]
+    fn public_address_is_what_is_said_else_that_of_the_certificate_else_one_that_is_reached() {
+        let said = "[server]\npublic_url = 'https://a.example/in/'\n";
+        let acme = |domain: &str, more: &str| {
+            format!("[server.acme]\ndomains = ['{domain}', 'b.example']\n{more}")
+        };
+        let alpn = "challenge = 'tls-alpn-01'\n";
+        for (server, listening, expected) in [
+            (said.to_owned(), "127.0.0.1:8080", Some("https://a.example/in")),
+            (
+                format!("{said}{}", acme("c.example", "")),
+                "0.0.0.0:443",
+                Some("https://a.example/in"),
+            ),
+            (acme("c.example", ""), "0.0.0.0:443", Some("https://c.example")),
+            (acme("c.example", ""), "0.0.0.0:8443", Some("https://c.example:8443")),
+            (acme("c.example", alpn), "0.0.0.0:8443", Some("https://c.example")),
+            (acme("2001:db8::7", ""), "[::]:443", Some("https://[2001:db8::7]")),
+            (String::new(), "127.0.0.1:8080", None),
+            (String::new(), "[::1]:8080", None),
+            (String::new(), "0.0.0.0:8080", None),
+            (String::new(), "[::]:8080", None),
+            (String::new(), "192.0.2.7:8080", Some("http://192.0.2.7:8080")),
+        ] {
+            assert_eq!(base(&server, listening).as_deref(), expected, "{server}{listening}");
+        }
+    }
+
+    #[test]
+    fn public_address_has_a_scheme_and_a_host_and_nothing_behind_its_path() {
+        for (text, expected) in [
+            ("https://a.example", "https://a.example"),
+            ("https://a.example/", "https://a.example"),
+            ("http://a.example:8443/in/", "http://a.example:8443/in"),
+            ("HTTPS://A.example", "https://a.example"),
+        ] {
+            assert_eq!(check_public_url(text).as_deref(), Ok(expected));
+        }
+        for wrong in [
+            "a.example",
+            "ftp://a.example",
+            "https://",
+            "https://a.example/?x=1",
+            "https://a.example/#x",
+            "https://me@a.example",
+            "https://a.example/in out",
+            "",
+        ] {
+            assert!(check_public_url(wrong).is_err(), "{wrong}");
+        }
+    }
+}
