@@ -220,7 +220,7 @@ fn lines(wants: &[WantsView]) -> Vec<EventLine> {
 }
 
 /// Whether it may be with its handler.
-fn is_open(state: DeliveryState) -> bool {
+pub(super) fn is_open(state: DeliveryState) -> bool {
     matches!(state, DeliveryState::Pending | DeliveryState::Retry | DeliveryState::Held)
 }
 

@@ -11,6 +11,7 @@ use crate::queue::DeliveryState;
 use crate::text::counted;
 
 use super::acted_on::{ActedOn, ActionTarget};
+use super::events::is_open;
 use super::{Api, ApiError};
 
 /// How long the calls that are under way are waited for, in all: what they come to is not known
@@ -29,6 +30,7 @@ pub struct ReplayedEvent {
     pub count: u64,
     /// How many stay as they are, since they are not settled: they are with their handler for long, wait
     /// for their next try, or for their turn.
+    #[serde(default)]
     pub unsettled: u64,
 }
 
@@ -85,11 +87,13 @@ impl Api {
         began: Instant,
     ) -> Result<ReplayedEvent, ApiError> {
         let mut replayed = ReplayedEvent::default();
+        let history = self.queue.history(event.position).await?;
         for name in self.handlers_for(handler)? {
             if !self.is_wanted(&name, event) {
                 continue;
             }
-            if self.is_settled_soon(&name, event.position, began).await? {
+            let is_settled = !history.iter().any(|one| one.handler == name && is_open(one.state));
+            if is_settled || self.is_settled_soon(&name, event.position, began).await? {
                 replayed.count += self.queue.replay(&name, &[event.position]).await?;
             } else {
                 replayed.unsettled += 1;
@@ -107,18 +111,16 @@ impl Api {
         began: Instant,
     ) -> Result<bool, ApiError> {
         loop {
+            // Before the state: a call is ended once what it came to is settled.
+            let is_under_way = self.is_under_way(handler, position);
             let history = self.queue.history(position).await?;
             let delivery = history.iter().find(|delivery| delivery.handler == *handler);
-            let Some(state) = delivery.map(|delivery| delivery.state) else { return Ok(true) };
-            let wait = match state {
-                DeliveryState::Delivered | DeliveryState::Skipped | DeliveryState::Dead => {
-                    return Ok(true);
-                }
-                _ if self.is_under_way(handler, position) => CALL_WAIT,
-                DeliveryState::Pending if self.server.is_some() => TURN_WAIT,
-                DeliveryState::Pending | DeliveryState::Retry | DeliveryState::Held => {
-                    return Ok(false);
-                }
+            let state = delivery.map(|delivery| delivery.state).filter(|state| is_open(*state));
+            let Some(state) = state else { return Ok(true) };
+            let wait = match (state, is_under_way) {
+                (_, true) => CALL_WAIT,
+                (DeliveryState::Pending, false) if self.server.is_some() => TURN_WAIT,
+                (_, false) => return Ok(false),
             };
             if began.elapsed() >= wait {
                 return Ok(false);

@@ -37,7 +37,9 @@ fn tokens(config: &Config) -> Vec<(&'static str, &Path)> {
 /// another than who runs `serve`.
 pub fn unwritable_places(config: &Config) -> Vec<(&'static str, String)> {
     let socket = config.admin.socket.parent().map(|folder| ("admin.socket", folder));
+    // Beside the admin token other files are made; the others only where they are missing.
     let tokens = tokens(config).into_iter();
+    let tokens = tokens.filter(|(key, token)| *key == "admin.token" || !token.exists());
     let tokens = tokens.filter_map(|(key, token)| Some((key, token.parent()?)));
     let mut told: Vec<&Path> = Vec::new();
     let places = iter::once(("queue.path", &*config.queue.path)).chain(socket).chain(tokens);

@@ -75,9 +75,10 @@ fn most_asked_for(
     source: &SourceName,
     types: &[&'static str],
 ) -> Option<&'static str> {
-    let enabled = || config.handlers.values().filter(|settings| settings.is_enabled);
+    let enabled = config.handlers.values().filter(|settings| settings.is_enabled);
+    let asking: Vec<_> = enabled.map(|settings| settings.policy.names()).collect();
     let n_asking = |event_type: &str| {
-        enabled().filter(|one| one.policy.names().contains_named(source, event_type)).count()
+        asking.iter().filter(|names| names.contains_named(source, event_type)).count()
     };
     // Of several that are alike `max_by_key` takes the last.
     types.iter().rev().copied().max_by_key(|event_type| n_asking(event_type))

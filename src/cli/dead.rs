@@ -197,12 +197,19 @@ async fn is_confirmed(ask: &DeadAsk, config: &Config) -> Result<bool, CliError> 
         return Ok(true);
     }
     let dry_run = DeadAsk { dry_run: true, ..ask.clone() };
-    let letters = made(dry_run, How::Drop, config).await?.done;
-    if letters == 0 {
-        return Ok(true);
+    let mut confirmed = 0;
+    loop {
+        let letters = made(dry_run.clone(), How::Drop, config).await?.done;
+        // More that died while the owner thought are asked about too.
+        if letters <= confirmed {
+            return Ok(true);
+        }
+        let shown = counted(letters, "dead letter", "dead letters");
+        if !Questions::new(false).confirm(&format!("give up {shown} for good?"))? {
+            return Ok(false);
+        }
+        confirmed = letters;
     }
-    let letters = counted(letters, "dead letter", "dead letters");
-    Questions::new(false).confirm(&format!("give up {letters} for good?"))
 }
 
 async fn made(ask: DeadAsk, how: How, config: &Config) -> Result<Changed, CliError> {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::api::SourceView;
 use crate::app::{self, Application, ProcessState, Sandbox};
-use crate::config::{self, NO_PUBLIC_URL};
+use crate::config;
 use crate::event::SourceName;
 use crate::settings::{ReportStyle, Severity};
 
@@ -72,11 +72,10 @@ struct Banner {
 struct BannerSource {
     name: SourceName,
     provider: String,
+    /// At this machine.
+    url: String,
     /// What is pasted into the sender's console, where that is known.
-    url: Option<String>,
-    /// The same for people, known or not.
-    #[serde(skip)]
-    shown: String,
+    public_url: Option<String>,
     methods: Vec<String>,
     sample_type: Option<Cow<'static, str>>,
 }
@@ -86,9 +85,10 @@ impl Banner {
         let scheme = if application.is_tls() { "https" } else { "http" };
         let public = application.public().iter();
         let public: Vec<String> = public.map(|address| format!("{scheme}://{address}")).collect();
+        let base = public.first().cloned().unwrap_or_default();
         let source = |source: SourceView| BannerSource {
-            shown: source.url_shown(),
-            url: source.url,
+            url: format!("{base}{}", source.path),
+            public_url: source.url,
             methods: usual(&source.methods),
             name: source.name,
             sample_type: source.sample_type,
@@ -114,17 +114,12 @@ fn usual(methods: &[String]) -> Vec<String> {
 fn text(banner: &Banner) -> String {
     let mut text = Page::default();
     text.line(format_args!("gatepost {} is running", banner.version));
-    for BannerSource { shown, methods, provider, .. } in &banner.sources {
+    for BannerSource { url, public_url, methods, provider, .. } in &banner.sources {
         let methods = methods.join(" or ");
-        text.line(format_args!("  hooks  {methods} {shown}  ({provider})"));
-    }
-    if banner.sources.iter().any(|source| source.url.is_none()) {
-        text.line(format_args!(
-            "         {NO_PUBLIC_URL} stands for this machine's public address: say it in `public_url` of [server]"
-        ));
-    }
-    for address in &banner.public {
-        text.line(format_args!("  here   {address}"));
+        text.line(format_args!("  hooks  {methods} {url}  ({provider})"));
+        if let Some(public) = public_url.as_ref().filter(|public| *public != url) {
+            text.line(format_args!("         for its sender: {public}"));
+        }
     }
     text.line(format_args!("  admin  {}", banner.admin.as_deref().unwrap_or_default()));
     match banner.sources.first() {

@@ -58,7 +58,7 @@ const SOURCES: &[Column<SourceView>] = &[
 const CONFIGURED: &[Column<SourceView>] = &[
     ("SOURCE", |one| one.name.to_string()),
     ("PROVIDER", |one| plain(&one.provider)),
-    ("ADDRESS", |one| plain(&one.url_shown())),
+    ("PATH", |one| one.path.clone()),
 ];
 
 /// What each gateway has counted, where several share the log.

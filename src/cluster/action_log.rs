@@ -231,7 +231,10 @@ mod tests {
         let log = ActionLog::open(folder.path()).unwrap();
         for unit in 1..=5 * LOGGED_ACTIONS_MAX as u64 {
             log.apply((Sequence(unit), 0), &a, (unit, "x".to_owned()));
-            log.write().unwrap();
+            // Each write is synced.
+            if unit % 10 == 0 {
+                log.write().unwrap();
+            }
         }
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.lines().count() <= 2 * LOGGED_ACTIONS_MAX);

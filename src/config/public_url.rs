@@ -1,10 +1,9 @@
 //! The address by which senders know this machine.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use url::Url;
 
-use super::server::ServerSettings;
 use crate::settings::Table;
 use crate::tls::{AcmeChallenge, TlsSettings};
 
@@ -13,30 +12,44 @@ pub const NO_PUBLIC_URL: &str = "https://YOUR.SITE";
 
 const HTTPS_PORT: u16 = 443;
 
-impl ServerSettings {
-    /// Where senders reach the public listener, without a `/` at its end: what `public_url` says, else the
-    /// first name of the certificate that is ordered, else `listening`, where other machines can reach that.
-    /// `None` = nobody has said it.
-    pub fn public_base(&self, listening: Option<SocketAddr>) -> Option<String> {
-        if self.public_url.is_some() {
-            return self.public_url.clone();
-        }
-        let listening = listening.or(self.listen.first().copied())?;
-        if let Some(TlsSettings::Acme(acme)) = &self.tls {
-            let name = acme.domains.first()?;
-            let host = match name.parse::<Ipv6Addr>() {
-                Ok(address) => format!("[{address}]"),
-                Err(_) => name.clone(),
-            };
-            // The authority itself comes to port 443 for that challenge: it is passed on from there.
-            let is_usual =
-                listening.port() == HTTPS_PORT || acme.challenge == AcmeChallenge::TlsAlpn01;
-            let port = if is_usual { String::new() } else { format!(":{}", listening.port()) };
-            return Some(format!("https://{host}{port}"));
-        }
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
-        let is_reached = !listening.ip().is_loopback() && !listening.ip().is_unspecified();
-        is_reached.then(|| format!("{scheme}://{listening}"))
+/// Where senders reach the public listener, without a `/` at its end: what `public_url` says, else the first name of
+/// the certificate that is ordered, else the first of the addresses to listen at that machines elsewhere can reach.
+/// `None` = nobody has said it.
+pub(super) fn base(
+    public_url: Option<&str>,
+    tls: Option<&TlsSettings>,
+    listen: &[SocketAddr],
+) -> Option<String> {
+    if public_url.is_some() {
+        return public_url.map(str::to_owned);
+    }
+    if let Some(TlsSettings::Acme(acme)) = tls {
+        let name = acme.domains.first()?;
+        let host = match name.parse::<Ipv6Addr>() {
+            Ok(address) => format!("[{address}]"),
+            Err(_) => name.clone(),
+        };
+        let port = listen.first()?.port();
+        // The authority itself comes to port 443 for that challenge: it is passed on from there.
+        let is_usual = port == HTTPS_PORT || acme.challenge == AcmeChallenge::TlsAlpn01;
+        let port = if is_usual { String::new() } else { format!(":{port}") };
+        return Some(format!("https://{host}{port}"));
+    }
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let mut reached =
+        listen.iter().filter(|address| address.port() != 0 && is_public(address.ip()));
+    reached.next().map(|address| format!("{scheme}://{address}"))
+}
+
+/// Whether machines elsewhere can reach it: those of a home or a company's own network are behind a proxy, whose
+/// address nobody has said.
+fn is_public(address: IpAddr) -> bool {
+    if address.is_loopback() || address.is_unspecified() {
+        return false;
+    }
+    match address {
+        IpAddr::V4(address) => !address.is_private() && !address.is_link_local(),
+        IpAddr::V6(address) => !address.is_unique_local() && !address.is_unicast_link_local(),
     }
 }
 
@@ -107,6 +120,15 @@ mod tests {
             (String::new(), "0.0.0.0:8080", None),
             (String::new(), "[::]:8080", None),
             (String::new(), "192.0.2.7:8080", Some("http://192.0.2.7:8080")),
+            // Behind a proxy, whose address it is not.
+            (String::new(), "10.0.0.5:8080", None),
+            (String::new(), "[fd00::5]:8080", None),
+            (
+                "[server]\nlisten = ['10.0.0.5:1', '192.0.2.7:80']\n".to_owned(),
+                "10.0.0.5:1",
+                Some("http://192.0.2.7:80"),
+            ),
+            ("[server]\nlisten = '192.0.2.7:0'\n".to_owned(), "127.0.0.1:80", None),
         ] {
             assert_eq!(base(&server, listening).as_deref(), expected, "{server}{listening}");
         }

@@ -35,6 +35,15 @@ pub struct ServerSettings {
 }
 
 impl ServerSettings {
+    /// Where senders reach the public listener, as far as anybody has said it. `listening` = the first address that
+    /// it really has.
+    pub fn public_base(&self, listening: Option<SocketAddr>) -> Option<String> {
+        let listen: Vec<_> = listening.into_iter().chain(self.listen.iter().copied()).collect();
+        public_url::base(self.public_url.as_deref(), self.tls.as_ref(), &listen)
+    }
+}
+
+impl ServerSettings {
     /// Whether no client of `allow` can ever be seen: only a proxy on this machine reaches the
     /// listener, and it is not believed who sent what it passes on.
     pub(super) fn hides_clients(&self, allow: &[IpNet]) -> bool {

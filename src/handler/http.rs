@@ -59,7 +59,7 @@ const TRACE_STATE: HeaderName = HeaderName::from_static("tracestate");
 pub static KIND: Kind = Kind {
     name: "http",
     batch_max: BATCH_MAX,
-    statuses: Some(300..=599),
+    statuses: Some(200..=599),
     targets: &[],
     planned: &["body", "escape", "format", "forward_headers", "headers", "method", "secret", "url"],
     read: |table| Some(Box::new(Settings::read(table)?)),

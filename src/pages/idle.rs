@@ -18,7 +18,7 @@ pub(super) fn for_idle(status: &StatusView) -> Vec<(Linked, String, &'static str
 }
 
 /// Whether somebody has seen to it that a handler takes nothing.
-fn is_left(handler: &HandlerView) -> bool {
+pub(super) fn is_left(handler: &HandlerView) -> bool {
     match handler.state {
         HandlerStatus::Paused | HandlerStatus::Disabled | HandlerStatus::Unconfigured => true,
         HandlerStatus::Running
@@ -34,7 +34,11 @@ pub(super) fn idle(status: &StatusView) -> String {
     let named = |state, needs_backlog: bool| -> Vec<String> {
         let found = status.handlers.iter().filter(|one| one.state == state);
         let found = found.filter(|one| !needs_backlog || one.pending() > 0);
-        found.take(NAMED_MAX).map(|one| one.name.to_string()).collect()
+        let mut names: Vec<String> = found.map(|one| one.name.to_string()).collect();
+        let n_more = names.len().saturating_sub(NAMED_MAX);
+        names.truncate(NAMED_MAX);
+        names.extend((n_more > 0).then(|| format!("{n_more} more")));
+        names
     };
     let mut text = String::new();
     for (names, what) in [

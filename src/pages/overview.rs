@@ -8,7 +8,7 @@ use super::cluster::{ClusterCard, card};
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::handlers::{HandlerRow, rows};
-use super::idle::for_idle;
+use super::idle::{for_idle, is_left};
 use super::sources::SourceRow;
 use super::verdict::{Verdict, verdict, young_since};
 use super::widgets::{Bars, Linked, When};
@@ -132,10 +132,9 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
     let oldest_for = oldest.min_by_key(|one| one.oldest_pending_at);
     let oldest = oldest_for.and_then(|one| one.oldest_pending_at);
     let for_idle = for_idle(&status);
-    let oldest_idle = oldest_for.map(|one| one.name.to_string()).and_then(|name| {
-        let (_, name, why) = for_idle.iter().find(|(_, idle, _)| *idle == name)?;
-        Some((name.clone(), *why))
-    });
+    let oldest_idle = oldest_for.filter(|one| is_left(one));
+    let oldest_idle =
+        oldest_idle.map(|one| (one.name.to_string(), one.why_idle().unwrap_or_default()));
     let minutes = events_by_minute(&rates);
     let n_received = minutes.iter().copied().map(u64::from).sum();
     let label =

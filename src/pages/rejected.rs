@@ -112,7 +112,8 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
     let mut groups = Vec::new();
     let mut room = Room::new(ROOM);
     for ((source, reason), requests) in all.into_iter().take(GROUPS_MAX) {
-        groups.push(group(api, source, &reason, &requests, fields, &mut room).await?);
+        let is_here = status.sources.iter().any(|one| one.name.as_str() == source);
+        groups.push(group(api, (source, is_here), (&reason, &requests), fields, &mut room).await?);
     }
     let refused = status.refused.iter().take(24).map(|row| RefusedLine {
         status: row.status.map(|status| status.to_string()).unwrap_or_default(),
@@ -204,9 +205,8 @@ const NONE_GOOD: &str = "None would be good now: mend the cause first, then rele
 
 async fn group(
     api: &Api,
-    source: String,
-    reason: &str,
-    requests: &[RejectedView],
+    (source, is_here): (String, bool),
+    (reason, requests): (&str, &[RejectedView]),
     fields: &Fields,
     room: &mut Room,
 ) -> Result<Group, ApiError> {
@@ -221,7 +221,6 @@ async fn group(
     let first = When::ago(moments().min().unwrap_or(now), now);
     let last = When::ago(moments().max().unwrap_or(now), now);
     let page = ListedRequests::new(requests, fields, &source, reason);
-    let is_here = api.sources().iter().any(|one| one.name.as_str() == source);
     Ok(Group {
         reason: Ticked::within(reason, 160, room),
         address: of_reason(&source, reason),

@@ -78,12 +78,9 @@ pub(super) async fn cards(api: &Api, now: Timestamp) -> Result<Vec<RolloutCard>,
     let mut cards = Vec::with_capacity(rollouts.len());
     for one in &rollouts {
         // It may be forgotten since it was listed.
-        let held = match api.rollout(one.number) {
-            Ok(whole) if one.under_way > 0 => {
-                whole.held_by(&handlers).map(|handler| HeldBy::new(handler, now))
-            }
-            Ok(_) | Err(_) => None,
-        };
+        let whole = (one.under_way > 0).then(|| api.rollout(one.number).ok()).flatten();
+        let held = whole
+            .and_then(|whole| whole.held_by(&handlers).map(|handler| HeldBy::new(handler, now)));
         cards.push(RolloutCard { event: stopped_by(api, one).await?, held, ..card(one, now) });
     }
     Ok(cards)

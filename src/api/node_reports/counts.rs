@@ -92,7 +92,10 @@ impl StatusView {
         let started_at = |name: &NodeName| {
             self.gateways.iter().find(|one| one.node == *name).and_then(|one| one.started_at)
         };
-        let starts = cluster.nodes.iter().map(|one| started_at(&one.name));
+        // One that is gone for good, and whose last report is too, keeps nothing from being known.
+        let told = |name: &NodeName| self.gateways.iter().any(|one| one.node == *name);
+        let nodes = cluster.nodes.iter().filter(|one| one.alive || told(&one.name));
+        let starts = nodes.map(|one| started_at(&one.name));
         starts.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 

@@ -11,6 +11,8 @@ use super::found::{HASH_COST, HASHED_BYTES_MAX};
 const FORWARDED_MAX: usize = 4;
 /// The most addresses that are tried: two proxies that both tell hosts and ports make some 2,000.
 pub(super) const URLS_MAX: usize = 4_000;
+/// Longer paths are not those of a sender.
+const PATH_BYTES_MAX: usize = 2_048;
 /// Ports of TLS and of programs behind no proxy, where no header tells the public one.
 const PORTS: [&str; 10] =
     ["8443", "4443", "9443", "10443", "444", "8080", "8000", "8888", "3000", "5000"];
@@ -101,12 +103,13 @@ impl Case<'_> {
             doubled.map(|path| format!("//{}", path.trim_start_matches('/'))).collect();
         // That of the request goes before both.
         let queries = BTreeSet::from([query, None]);
-        let mut urls = joined(&hosts, &paths, &queries);
-        urls.extend(joined(&hosts, &doubled, &queries));
-        urls.extend(joined(&more_hosts, &paths, &queries));
         let body_bytes = self.rejected.request.body.len();
-        urls.truncate(URLS_MAX.min(HASHED_BYTES_MAX / body_bytes.saturating_add(HASH_COST)));
-        urls
+        let n_max = URLS_MAX.min(HASHED_BYTES_MAX / body_bytes.saturating_add(HASH_COST));
+        // Made one after the other, so that no stranger's headers can ask for more than are tried.
+        let urls = joined(&hosts, &paths, &queries)
+            .chain(joined(&hosts, &doubled, &queries))
+            .chain(joined(&more_hosts, &paths, &queries));
+        urls.take(n_max).collect()
     }
 
     /// The hosts that the sender may know, and the same at ports that no header tells.
@@ -144,6 +147,7 @@ impl Case<'_> {
             paths.extend([path.to_owned(), bare.to_owned(), format!("{bare}/")]);
         }
         paths.extend(self.paths_before_proxies(sent));
+        paths.retain(|path| path.len() <= PATH_BYTES_MAX);
         paths
     }
 
@@ -159,7 +163,8 @@ impl Case<'_> {
         for name in ["x-forwarded-host", "x-original-host", "x-forwarded-server"] {
             hosts.extend(all(name).map(str::to_owned));
         }
-        for element in all("forwarded").flat_map(|element| element.split(';')) {
+        let elements = all("forwarded").flat_map(|element| element.split(';'));
+        for element in elements.take(4 * FORWARDED_MAX) {
             if let Some((name, host)) = element.split_once('=')
                 && name.trim().eq_ignore_ascii_case("host")
             {
@@ -197,20 +202,15 @@ impl Case<'_> {
 }
 
 /// Each host with each path and query, over TLS and without.
-fn joined(
-    hosts: &BTreeSet<String>,
-    paths: &BTreeSet<String>,
-    queries: &BTreeSet<Option<&str>>,
-) -> Vec<String> {
-    let mut urls = Vec::new();
-    for host in hosts {
-        for path in paths {
-            for query in queries {
-                let query = query.map_or(String::new(), |query| format!("?{query}"));
-                let rest = format!("{host}{path}{query}");
-                urls.extend(["https", "http"].map(|scheme| format!("{scheme}://{rest}")));
-            }
-        }
-    }
-    urls
+fn joined<'a>(
+    hosts: &'a BTreeSet<String>,
+    paths: &'a BTreeSet<String>,
+    queries: &'a BTreeSet<Option<&'a str>>,
+) -> impl Iterator<Item = String> + 'a {
+    let places = hosts.iter().flat_map(move |host| paths.iter().map(move |path| (host, path)));
+    let asked = places.flat_map(move |place| queries.iter().map(move |query| (place, query)));
+    asked.flat_map(|((host, path), query)| {
+        let query = query.map_or(String::new(), |query| format!("?{query}"));
+        ["https", "http"].map(|scheme| format!("{scheme}://{host}{path}{query}"))
+    })
 }

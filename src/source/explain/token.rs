@@ -67,9 +67,14 @@ impl Case<'_> {
                          that hash"
                 )
             }
-            "iat" => format!(
-                "leave `jwt.max_age` in {table} out: the token does not say when it was made"
-            ),
+            "iat" if self.tokens(scheme).iter().any(|one| one.token.claims.contains_key("exp")) => {
+                format!(
+                    "leave `jwt.max_age` in {table} out: the token says when it ends (`exp`), not when it was made"
+                )
+            }
+            "iat" => "have the sender write `iat` or `exp` into its tokens: without both, one that was seen once \
+                      could be sent for ever"
+                .to_owned(),
             _ => format!(
                 "the token never ends: `jwt.max_age = \"5m\"` in {table}, if it says when it was made (`iat`)"
             ),
@@ -148,7 +153,7 @@ fn changed(scheme: &Scheme, rule: &JwtRule, sent: &PlacedToken, body: &[u8]) -> 
         vec![JwtRule { is_detached: true, body_hash: None, ..rule.clone() }]
     } else {
         let as_it_is = Some(rule.clone()).filter(|rule| !rule.is_detached);
-        let claims = sent.token.claims_with_hash_of(body).map(|claim| JwtRule {
+        let claims = sent.token.claims_with_hash_of(body).take(2).map(|claim| JwtRule {
             is_detached: false,
             body_hash: Some(claim.to_owned()),
             ..rule.clone()
@@ -206,7 +211,7 @@ fn differences(scheme: &Scheme, changed: &Scheme) -> (Vec<String>, Vec<String>) 
         match &after.body_hash {
             _ if after.is_detached && !before.is_detached => differs(
                 "as a token without its payload, which is the body".to_owned(),
-                "`jwt.detached = true` in place of `jwt.body_hash`".to_owned(),
+                detached_line(after),
             ),
             Some(claim) if before.body_hash.as_ref() != Some(claim) => differs(
                 format!("with the body's hash in the claim `{}`", claim.escape_debug()),
@@ -220,4 +225,15 @@ fn differences(scheme: &Scheme, changed: &Scheme) -> (Vec<String>, Vec<String>) 
         differs(format!("as {name}"), format!("`algorithm = \"{name}\"`"));
     }
     (what, lines)
+}
+
+/// A token without its payload has no claims, of which the owner may have asked for some.
+fn detached_line(rule: &JwtRule) -> String {
+    let line = "`jwt.detached = true` in place of `jwt.body_hash`";
+    if rule.issuer.is_none() && rule.audience.is_none() && rule.max_age.is_none() {
+        return line.to_owned();
+    }
+    format!(
+        "{line}; `issuer`, `audience` and `max_age` say nothing then, since such a token has no claims"
+    )
 }

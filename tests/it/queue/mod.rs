@@ -79,7 +79,15 @@ impl<B: Backend> World<B> {
     /// Appends an event of this type.
     async fn append(&self, event_type: &str) -> EventId {
         let event = new_event(event_type, r#"{"n":1}"#, self.now());
-        self.queue.append(event).await.unwrap().id()
+        let id = self.queue.append(event).await.unwrap().id();
+        // A node that shares its log takes an event before a slow engine has it.
+        let is_in_log = async {
+            while self.queue.get(id).await.unwrap().is_none() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), is_in_log).await.expect("the log has it");
+        id
     }
 
     async fn append_all(&self, event_types: &[&str]) {
@@ -131,7 +139,7 @@ async fn take(subscription: &dyn Subscription, n: usize) -> Vec<Delivery> {
     while taken.len() < n {
         let next = subscription.next(n - taken.len());
         // Far beyond what any backend needs: a promise is broken, not late.
-        let more = tokio::time::timeout(Duration::from_secs(10), next).await;
+        let more = tokio::time::timeout(Duration::from_secs(60), next).await;
         let more = more.expect("something is due").unwrap();
         assert!(!more.is_empty());
         taken.extend(more);

@@ -165,6 +165,14 @@ fn addresses_that_are_tried_are_bounded() {
     let case = Case { source: &own, rejected: &Rejected { request, received_at: NOW } };
     let tried = |case: &Case<'_>| case.urls("https://site.example/hooks/s?a=1").len();
     assert_eq!(tried(&case), address::URLS_MAX);
+    // One header of what a head holds would make 100 million addresses.
+    let hosts: String = (0..3_000).map(|n| format!("host=h{n}.example:{n};")).collect();
+    let headers: Headers = [("forwarded", hosts.as_bytes())].into_iter().collect();
+    let path = format!("/hooks/{}", "s".repeat(40_000));
+    let forwarded = Inbound { path_and_query: &path, headers: &headers, ..request };
+    let case = Case { source: &own, rejected: &Rejected { request: forwarded, received_at: NOW } };
+    let urls = case.urls("https://site.example/hooks/s?a=1");
+    assert!(urls.len() <= address::URLS_MAX && urls.iter().all(|url| url.len() < 3_000));
     let body = vec![b' '; 8 << 20];
     let request = Inbound { body: &body, ..request };
     let large = Case { source: &own, rejected: &Rejected { request, received_at: NOW } };

@@ -10,9 +10,9 @@ use super::{Receiver, addresses};
 use crate::support::nats::NatsServers;
 use crate::support::program::Served;
 
-/// Within this the process has begun, opened its queue and answered its first event: about a second, and as much
-/// again for a busy machine.
-const SOON: Duration = Duration::from_secs(2);
+/// Within this the process has begun, opened its queue and answered its first event: about a second, and more on a
+/// busy machine. One that waited for the engine with each of its handlers would take 10 s.
+const SOON: Duration = Duration::from_secs(5);
 
 /// A gateway, what it has answered, and how long after its start it had done so.
 pub(super) type Started = (Served, Vec<Acknowledged>, Duration);
