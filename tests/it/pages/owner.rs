@@ -158,7 +158,7 @@ fn test_event_is_one_that_a_handler_was_written_for() {
     assert!(text.contains("gatepost send hyvor comment.delete</code>"), "{text}");
     let text = page(&gateway, "/sources/hyvor");
     assert!(text.contains("<option selected>comment.delete</option>"), "{text}");
-    assert_eq!(text.matches(" selected>").count(), 1, "{text}");
+    assert_eq!(text.matches("<option selected>").count(), 1, "{text}");
     assert_eq!(ask(&Gateway::start(), "sources/hyvor")["sample_type"], "comment.create");
 }
 
@@ -259,22 +259,15 @@ fn rollout_on_a_handler_that_is_down_says_so_and_counts_what_arrives_after_its_e
 #[test]
 fn errors_quote_by_code_and_end_once() {
     let rest = "[handler.mail]\nstart = 'oldest'\n[handler.mail.email]\nsmtp = 'smtp://127.0.0.1:1'\n\
-                from = 'a@example.org'\nto = ['b@example.org']\nsubject = 's'\ntext = 't'\n\
-                [handler.bad]\nstart = 'oldest'\nwhen = 'data.missing.field > 3'\n[handler.bad.log]\n";
+                from = 'a@example.org'\nto = ['b@example.org']\nsubject = 's'\ntext = 't'\n";
     let gateway = Gateway::with("", rest);
     let id = gateway.send(BODY.as_bytes()).id();
     gateway.wait_for_outcomes("mail", "retry", 1);
-    gateway.wait_for_outcomes("bad", "dead", 1);
     let event = format!("/events/{id}");
-    for path in
-        ["/", "/handlers", "/handlers/mail", "/handlers/bad", "/dead", "/dead?handler=bad", &event]
-    {
+    for path in ["/", "/handlers", "/handlers/mail", &event] {
         let text = page(&gateway, path);
         assert!(!text.contains('`'), "{path}: {text}");
         assert!(!text.contains("…."), "{path}: {text}");
-    }
-    for path in ["/", "/handlers", "/handlers/mail", &event] {
-        let text = page(&gateway, path);
         assert!(text.contains("<code>127.0.0.1:1</code>"), "{path}: {text}");
     }
 }
