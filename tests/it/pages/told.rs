@@ -244,7 +244,10 @@ fn rollouts_that_have_ended_take_a_line_each() {
     page_that_says(&gateway, "/dead", "Rollout 1 is stopped");
     post(&gateway, "rollouts/1/cancel", &json!({}));
     let dead = page(&gateway, "/dead");
-    assert!(dead.contains("<b>Rollout 1 is cancelled</b></span> 1 of 1 let go: 0 delivered"), "{dead}");
+    assert!(
+        dead.contains("<b>Rollout 1 is cancelled</b></span> 1 of 1 let go: 0 delivered"),
+        "{dead}"
+    );
     assert!(!dead.contains("class=\"stages\""), "{dead}");
 }
 
