@@ -16,11 +16,12 @@ use super::{
     RolloutRequest, RolloutView,
 };
 use crate::clock::Timestamp;
-use crate::cluster::{ClusterView, NodeName, REPORT_MAX, SharedReport};
+use crate::cluster::{ClusterView, NodeName, SharedReport};
 use crate::event::{ErrorText, HandlerName};
 
 mod charts;
 mod counts;
+mod room;
 mod turned_down;
 
 pub use turned_down::{ReportedRefused, ReportedRejected};
@@ -30,10 +31,6 @@ use turned_down::{ROWS_MAX, cut};
 
 /// The longest error of a handler.
 const ERROR_CHARS_MAX: usize = 300;
-/// The most of a report that counts of sources take, in bytes: those of some 20.
-const SOURCES_MAX: usize = REPORT_MAX / 4;
-/// The same of rollouts: those of some 2.
-const ROLLOUTS_MAX: usize = REPORT_MAX / 5;
 /// For how long is shown what a gateway told that is there no more, by the wall clocks: so long is it waited for
 /// with the log.
 const TOLD_FOR: Duration = Duration::from_hours(24);
@@ -102,6 +99,13 @@ pub struct NodeReport {
     /// What became of what others asked of it.
     #[serde(default, deserialize_with = "known_items")]
     pub rollout_answers: Vec<RolloutAnswer>,
+    /// The highest number of its rollouts, told or not; 0 = it has none.
+    #[serde(default)]
+    pub last_rollout: u64,
+    /// Of its rollouts that were another gateway's before: the number, when it began, and how often one went on with
+    /// it. Those first that have not ended, then the newest.
+    #[serde(default)]
+    pub taken_over: Vec<(u64, Timestamp, u32)>,
 }
 
 /// How a handler does, as the gateway knows that delivers to it.
@@ -201,7 +205,8 @@ impl Api {
             ack: rates.ack,
             ..NodeReport::default()
         };
-        server.rollouts.exchange.add_to(&mut report, server.rollouts.list());
+        server.rollouts.exchange.add_to(&mut report, server.rollouts.list(), self.clock.now());
+        report.cut_texts();
         Some(report)
     }
 
@@ -280,39 +285,7 @@ impl NodeReport {
         (self.sources, self.n_refused_requests, self.ack) = (Vec::new(), 0, None);
         self
     }
-
-    /// In at most [`REPORT_MAX`] bytes: with at most half of it what strangers have caused, then as many handlers as
-    /// there is room for, and then as many charts.
-    fn text(mut self, rates: &RatesView) -> Option<String> {
-        while serde_json::to_string(&(&self.rejected, &self.refused)).ok()?.len() > REPORT_MAX / 2 {
-            let n_rows = self.rejected.len().max(self.refused.len()).saturating_sub(1);
-            self.rejected.truncate(n_rows);
-            self.refused.truncate(n_rows);
-        }
-        while serde_json::to_string(&self.sources).ok()?.len() > SOURCES_MAX {
-            self.sources.pop();
-        }
-        while serde_json::to_string(&self.rollouts).ok()?.len() > ROLLOUTS_MAX {
-            self.rollouts.pop();
-        }
-        let charts = PackedCharts::new(rates);
-        loop {
-            // Wider than any count of them.
-            self.n_charts_left_out = u64::from(u32::MAX);
-            let n_bytes = serde_json::to_string(&self).ok()?.len();
-            if n_bytes <= REPORT_MAX {
-                let room = (REPORT_MAX - n_bytes).saturating_sub(CHARTS_KEY.len());
-                let (charts, n_left_out) = charts.pack(room);
-                (self.charts, self.n_charts_left_out) = (charts, n_left_out as u64);
-                return serde_json::to_string(&self).ok();
-            }
-            self.handlers.pop()?;
-        }
-    }
 }
-
-/// What stands around packed charts.
-const CHARTS_KEY: &str = r#","charts":"""#;
 
 impl ReportedHandler {
     fn new(handler: &HandlerView, rates: &RatesView) -> Self {

@@ -15,6 +15,7 @@ use super::{Api, ApiError, Server};
 mod drive;
 mod elsewhere;
 mod folder;
+mod kept;
 mod registry;
 mod rollout;
 #[cfg(test)]
@@ -116,7 +117,8 @@ impl Api {
             return Err(ApiError::Conflict("no dead letter matches".into()));
         }
         let elsewhere = self.rollouts_elsewhere(server);
-        let begun = rollouts.add(Rollout::begin(view, letters), &elsewhere);
+        let highest_told = elsewhere::highest_told(&self.node_reports());
+        let begun = rollouts.add(Rollout::begin(view, letters), (&elsewhere, highest_told));
         let number = begun.map_err(|objection| {
             ApiError::Conflict(match objection {
                 Objection::Overlaps(other) => format!(
@@ -154,10 +156,14 @@ impl Api {
         step: RolloutStep,
     ) -> Result<RolloutView, ApiError> {
         let changed = self.try_change(number, step).await;
+        self.note_step(number, step, &changed);
+        changed
+    }
+
+    fn note_step(&self, number: u64, step: RolloutStep, changed: &Result<RolloutView, ApiError>) {
         let action = format!("{} rollout", step.as_str());
         let target = ActionTarget::new(format!("rollout {number}"), ActedOn::rollout(number));
-        self.note(&action, target, &changed, summary);
-        changed
+        self.note(&action, target, changed, summary);
     }
 
     async fn try_change(&self, number: u64, step: RolloutStep) -> Result<RolloutView, ApiError> {

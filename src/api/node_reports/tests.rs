@@ -2,6 +2,7 @@ use super::turned_down::CHARS_MAX;
 use super::*;
 use crate::api::SourceView;
 use crate::api::view::handlers;
+use crate::cluster::REPORT_MAX;
 use crate::event::SourceName;
 use crate::ingest::RefusedRow;
 use crate::queue::{Backlog, QueueStats};
@@ -240,4 +241,70 @@ fn report_has_room_for_charts_beside_many_sources_and_handlers() {
         assert_eq!(told.sources.len() as u64 == told.n_sources, told_all);
         assert_eq!((told.n_charts_left_out == 0, told.charts.is_some()), (told_all, true));
     }
+}
+
+fn rollout(number: u64, state: &str, why: usize) -> crate::api::RolloutView {
+    let ask = serde_json::json!({ "handler": "app", "until": at_millis(1) });
+    let stage = serde_json::json!({ "size": 10, "let_go": 10, "done": 9, "failed": 1 });
+    serde_json::from_value(serde_json::json!({
+        "number": number, "filter": ask, "target": "handler app", "actor": "token", "rate": 50,
+        "state": state, "why": "y".repeat(why), "began_at": at_millis(1), "ended_at": null,
+        "matched": 412, "stage": 1, "stages": [stage, stage, stage, stage], "delivered": 10,
+        "skipped": 0, "failed": 1, "gone": 0, "let_go": [], "continues": "a", "takeovers": 1,
+    }))
+    .unwrap()
+}
+
+#[test]
+fn rollouts_that_have_not_ended_are_told_before_others_and_no_one_hides_the_rest() {
+    let mut report = NodeReport {
+        rollouts: vec![rollout(9, "stopped", 9_000), rollout(8, "running", 0)],
+        last_rollout: 9,
+        taken_over: vec![(9, at_millis(1), 1), (8, at_millis(1), 1)],
+        ..NodeReport::default()
+    };
+    report.rollouts.extend((1..5).map(|number| rollout(number, "done", 0)));
+    let told = |report: &NodeReport| -> NodeReport {
+        let text = report.clone().text(&RatesView::default()).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    let numbers =
+        |told: &NodeReport| -> Vec<u64> { told.rollouts.iter().map(|one| one.number).collect() };
+    assert_eq!(numbers(&told(&report)), [8], "one has no room at all");
+    report.cut_texts();
+    let told = told(&report);
+    assert_eq!(numbers(&told), [9, 8]);
+    assert_eq!(told.rollouts[0].why.as_deref().map(str::len), Some(CHARS_MAX));
+    assert_eq!((told.last_rollout, told.taken_over), (9, report.taken_over));
+}
+
+#[test]
+fn report_without_handlers_is_told_whatever_the_rest_takes() {
+    let refused = ReportedRefused {
+        status: None,
+        path: Some("p".repeat(CHARS_MAX)),
+        reason: "r".repeat(CHARS_MAX),
+        count: 1,
+        last_at: at_millis(1),
+    };
+    let answer = |id| RolloutAnswer {
+        to: NodeName::parse("b").unwrap(),
+        id,
+        refused: Some("r".repeat(CHARS_MAX)),
+    };
+    let report = NodeReport {
+        refused: vec![refused; 12],
+        sources: (0..40).map(|n| counts_of(&format!("source-{n}"), n, &[])).collect(),
+        rollouts: vec![rollout(2, "running", 0), rollout(1, "running", 0)],
+        rollout_answers: (0..8).map(answer).collect(),
+        taken_over: vec![(u64::MAX, at_millis(1), u32::MAX); 40],
+        ..NodeReport::default()
+    };
+    let text = report.clone().text(&RatesView::default()).unwrap();
+    assert!(text.len() <= REPORT_MAX, "{}", text.len());
+    let told: NodeReport = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (told.rollout_answers, told.taken_over),
+        (report.rollout_answers, report.taken_over)
+    );
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
+use super::kept::Kept;
 use super::registry::Rollouts;
 use super::view::{LetGo, LetGoResult, RolloutState};
 use crate::api::{Api, ApiError};
@@ -43,19 +44,21 @@ impl Api {
     pub async fn run_rollouts(&self) {
         let Some(server) = &self.server else { return };
         let rollouts = &server.rollouts;
+        let mut kept = Kept::new(rollouts.active());
         loop {
+            self.let_kept_go_on(server, &mut kept).await;
             // Listen before looking: one that begins in between is not missed.
             let mut bell = pin!(rollouts.bell.notified());
             bell.as_mut().enable();
             let active = rollouts.active();
-            for number in &active {
+            for number in active.iter().filter(|number| !kept.holds(**number)) {
                 if let Err(err) = self.carry_on(rollouts, *number).await {
                     warn!(rollout = number, error = %err, "A rollout cannot go on yet");
                 }
             }
             if active.is_empty() {
                 bell.await;
-            } else if rollouts.are_slow() {
+            } else if rollouts.are_slow() && kept.is_empty() {
                 // One that begins meanwhile, or goes on, rings.
                 drop(tokio::time::timeout(SLOW_LOOK_EVERY, bell).await);
             } else {

@@ -15,6 +15,7 @@ use super::rollout::Rollout;
 use super::view::{RolloutAnswer, RolloutRequest, RolloutView};
 use super::{RolloutStep, no_rollout, unwritten};
 use crate::api::{Api, ApiError, NodeReport, NodeReportView, ReportedBy, Server};
+use crate::clock::Timestamp;
 use crate::cluster::{ClusterView, NodeName};
 use crate::sync::lock;
 
@@ -24,10 +25,18 @@ const LOOK_EVERY: Duration = Duration::from_millis(300);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// What was asked for longer ago is not done any more, by the gateways' clocks.
 const ASKED_WITHIN: Duration = Duration::from_mins(1);
+/// What the asking one is told of such a step.
+const LONG_AGO: &str =
+    "it was asked over a minute ago by this gateway's clock: do the gateways' clocks agree?";
 /// Requests, and answers, that are told: one who asked looks for an answer within [`ANSWER_WITHIN`].
 const ANSWERS_MAX: usize = 8;
 /// The most rollouts that are told; each takes some 700 bytes of a report.
 const TOLD_MAX: usize = 6;
+/// The most take-overs that are told; each takes some 35 bytes.
+const TAKEN_OVER_MAX: usize = 40;
+
+/// A rollout's number, when it began, and how often another gateway went on with it.
+pub(in crate::api) type TakeOver = (u64, Timestamp, u32);
 
 /// What is asked of other gateways, and what they are answered.
 #[derive(Debug, Default)]
@@ -40,7 +49,8 @@ pub(in crate::api) struct RolloutExchange {
 #[derive(Debug, Default)]
 struct Exchanged {
     requests: Vec<RolloutRequest>,
-    answers: VecDeque<RolloutAnswer>,
+    /// With when each was given. One that is not told any more is kept: what it answers may still be asked for.
+    answers: VecDeque<(Timestamp, RolloutAnswer)>,
 }
 
 impl RolloutExchange {
@@ -65,12 +75,13 @@ impl RolloutExchange {
     }
 
     fn is_answered(&self, to: &NodeName, id: u64) -> bool {
-        lock(&self.exchanged).answers.iter().any(|one| one.to == *to && one.id == id)
+        let answers = &lock(&self.exchanged).answers;
+        answers.iter().any(|(_, one)| one.to == *to && one.id == id)
     }
 
-    fn answer(&self, answer: RolloutAnswer) {
+    fn answer(&self, answer: RolloutAnswer, now: Timestamp) {
         let answers = &mut lock(&self.exchanged).answers;
-        answers.push_back(answer);
+        answers.push_back((now, answer));
         if answers.len() > ANSWERS_MAX {
             answers.pop_front();
         }
@@ -78,14 +89,56 @@ impl RolloutExchange {
     }
 
     /// Puts what is told into a report: rollouts that have not ended first, then the newest.
-    pub(in crate::api) fn add_to(&self, report: &mut NodeReport, mut rollouts: Vec<RolloutView>) {
+    pub(in crate::api) fn add_to(
+        &self,
+        report: &mut NodeReport,
+        mut rollouts: Vec<RolloutView>,
+        now: Timestamp,
+    ) {
+        report.last_rollout = rollouts.iter().map(|one| one.number).max().unwrap_or_default();
         rollouts.sort_by_key(|one| one.state.is_end());
+        let taken_over = rollouts.iter().filter(|one| one.takeovers > 0);
+        report.taken_over = taken_over.take(TAKEN_OVER_MAX).map(RolloutView::take_over).collect();
         rollouts.truncate(TOLD_MAX);
-        let exchanged = lock(&self.exchanged);
         report.rollouts = rollouts;
+        let mut exchanged = lock(&self.exchanged);
+        exchanged.requests.retain(|one| now.since(one.asked_at) < ASKED_WITHIN);
         report.rollout_requests.clone_from(&exchanged.requests);
-        report.rollout_answers = exchanged.answers.iter().cloned().collect();
+        let fresh = exchanged.answers.iter().filter(|(at, _)| now.since(*at) < ASKED_WITHIN);
+        report.rollout_answers = fresh.map(|(_, answer)| answer.clone()).collect();
     }
+}
+
+impl RolloutView {
+    const fn take_over(&self) -> TakeOver {
+        (self.number, self.began_at, self.takeovers)
+    }
+}
+
+/// Whether one gateway's view of a rollout is carried on in place of another one's: the one that was taken over more
+/// often, and of two gateways that did so at once the first by name.
+fn goes_on_with((one, by): (TakeOver, &NodeName), (other, of): (TakeOver, &NodeName)) -> bool {
+    let (takeovers, before) = (one.2, other.2);
+    (one.0, one.1) == (other.0, other.1)
+        && (takeovers > before || (takeovers > 0 && takeovers == before && by < of))
+}
+
+/// Whether a gateway told that it goes on with a rollout of `of`. Of one for which its report has no room it tells
+/// that alone.
+fn has_continued(told: &NodeReportView, (other, of): (TakeOver, &NodeName)) -> bool {
+    let views = told.report.rollouts.iter().map(RolloutView::take_over);
+    let mut all = views.chain(told.report.taken_over.iter().copied());
+    all.any(|one| goes_on_with((one, &told.node), (other, of)))
+}
+
+/// The highest number of a rollout that another gateway told.
+pub(super) fn highest_told(reports: &[NodeReportView]) -> u64 {
+    let of = |told: &NodeReportView| {
+        let views = told.report.rollouts.iter().map(|one| one.number);
+        let taken_over = told.report.taken_over.iter().map(|one| one.0);
+        views.chain(taken_over).fold(told.report.last_rollout, u64::max)
+    };
+    reports.iter().map(of).max().unwrap_or_default()
 }
 
 /// Those that the other gateways told of, but for those that one goes on with since.
@@ -96,22 +149,23 @@ fn told(reports: &[NodeReportView]) -> Vec<RolloutView> {
             move |one: &RolloutView| RolloutView { reported_by: Some(by.clone()), ..one.clone() };
         told.report.rollouts.iter().map(with_node).collect::<Vec<_>>()
     };
-    let all: Vec<RolloutView> = reports.iter().flat_map(of).collect();
-    let is_continued = |one: &RolloutView| {
-        let node = one.reported_by.as_ref().map(|by| &by.node);
-        all.iter().any(|other| other.number == one.number && other.continues.as_ref() == node)
-    };
-    all.iter().filter(|one| !is_continued(one)).cloned().collect()
+    let mut all: Vec<RolloutView> = reports.iter().flat_map(of).collect();
+    all.retain(|one| {
+        let Some(by) = &one.reported_by else { return true };
+        let mut others = reports.iter();
+        !others.any(|told| has_continued(told, (one.take_over(), &by.node)))
+    });
+    all
 }
 
 impl Api {
     /// Rollouts that other gateways carry on or have, newest first, without their letters.
     pub(super) fn rollouts_elsewhere(&self, server: &Server) -> Vec<RolloutView> {
-        let mut all = told(&self.node_reports());
+        let (mut all, cluster) = (told(&self.node_reports()), self.cluster());
         all.retain(|one| {
-            let own = server.rollouts.get(one.number);
-            let node = one.reported_by.as_ref().map(|by| &by.node);
-            own.is_none_or(|own| own.continues.as_ref() != node)
+            let Some(own) = server.rollouts.get(one.number) else { return true };
+            let (Some(by), Some(cluster)) = (&one.reported_by, &cluster) else { return true };
+            !goes_on_with((own.take_over(), &cluster.node), (one.take_over(), &by.node))
         });
         all.sort_by_key(|one| std::cmp::Reverse(one.number));
         all
@@ -128,13 +182,15 @@ impl Api {
         elsewhere.into_iter().find(|one| one.number == number)
     }
 
-    /// Whether one of `elsewhere` goes on with a rollout of this gateway.
+    /// Whether one of `elsewhere` goes on with a rollout of this gateway, and is shown in its place.
     pub(super) fn is_continued(&self, own: &RolloutView, elsewhere: &[RolloutView]) -> bool {
         let Some(cluster) = self.cluster() else { return false };
-        let is_it = |one: &RolloutView| {
-            one.number == own.number && one.continues.as_ref() == Some(&cluster.node)
+        let own = (own.take_over(), &cluster.node);
+        let goes_on = |one: &RolloutView| {
+            let by = one.reported_by.as_ref();
+            by.is_some_and(|by| goes_on_with((one.take_over(), &by.node), own))
         };
-        elsewhere.iter().any(is_it)
+        elsewhere.iter().any(goes_on)
     }
 
     /// Has the gateway that carries a rollout on change it, or this one go on with it where that is gone.
@@ -148,14 +204,9 @@ impl Api {
             return Err(no_rollout(number));
         };
         if !is_alive(&cluster, &by.node) {
-            return match step {
-                RolloutStep::Resume => self.take_over(view, by.node).await,
-                RolloutStep::Pause | RolloutStep::Cancel => Err(ApiError::Conflict(format!(
-                    "gateway `{}` gives no sign of life, and nothing of rollout {number} is let go meanwhile: \
-                     `resume` has this gateway go on with it",
-                    by.node
-                ))),
-            };
+            let done = self.try_take_over(view, by.node, step).await;
+            self.note_step(number, step, &done);
+            return done;
         }
         let exchange = &server.rollouts.exchange;
         let id = exchange.ask(&by.node, (number, step), self);
@@ -185,21 +236,43 @@ impl Api {
         }
     }
 
-    /// Goes on with a rollout of a gateway that is gone. What that had let go and not told has no result here: so it
-    /// begins anew with one letter, as after a failure.
-    async fn take_over(&self, view: RolloutView, node: NodeName) -> Result<RolloutView, ApiError> {
+    /// Goes on with a rollout of a gateway that is gone, or ends it. What that had let go and not told has no result
+    /// here: so it begins anew with one letter, as after a failure.
+    async fn try_take_over(
+        &self,
+        view: RolloutView,
+        node: NodeName,
+        step: RolloutStep,
+    ) -> Result<RolloutView, ApiError> {
         let Server { rollouts, .. } = self.server()?;
         let (number, now) = (view.number, self.clock.now());
         if view.state.is_end() {
             return Err(ApiError::Conflict(format!("rollout {number} is {}", view.state.as_str())));
         }
-        let view = RolloutView { reported_by: None, continues: Some(node), ..view };
-        let taken_over = Rollout::begin_anew(view, now);
+        let takeovers = view.takeovers.saturating_add(1);
+        let view =
+            RolloutView { reported_by: None, continues: Some(node.clone()), takeovers, ..view };
+        let mut taken_over = Rollout::begin_anew(view, now);
+        match step {
+            RolloutStep::Resume => {}
+            RolloutStep::Cancel => drop(taken_over.cancel(now)),
+            RolloutStep::Pause => {
+                return Err(ApiError::Conflict(format!(
+                    "gateway `{node}` gives no sign of life, and nothing of rollout {number} is let go meanwhile: \
+                     `resume` has this gateway go on with it"
+                )));
+            }
+        }
+        let before = rollouts.get(number);
         if !rollouts.insert(taken_over) {
             return Err(ApiError::Conflict(format!("there is a rollout {number} here")));
         }
         if let Err(err) = rollouts.save(number).await {
             rollouts.take_back(number);
+            // This gateway had it once: its file is as it was.
+            if let Some(before) = before {
+                rollouts.insert(Rollout::kept(before));
+            }
             return Err(unwritten(&err));
         }
         rollouts.bell.notify_waiters();
@@ -223,31 +296,43 @@ impl Api {
         let (exchange, now) = (&server.rollouts.exchange, self.clock.now());
         for request in told.report.rollout_requests.iter().filter(|one| one.to == *own) {
             let RolloutRequest { id, asked_at, number, step, actor, .. } = request;
-            if exchange.is_answered(&told.node, *id) || now.since(*asked_at) > ASKED_WITHIN {
+            if exchange.is_answered(&told.node, *id) {
                 continue;
             }
-            let done = self.by(*actor).change_own_rollout(*number, *step).await;
-            let refused = done.err().map(|err| err.to_string());
-            exchange.answer(RolloutAnswer { to: told.node.clone(), id: *id, refused });
+            let refused = if now.since(*asked_at) <= ASKED_WITHIN {
+                let done = self.by(*actor).change_own_rollout(*number, *step).await;
+                done.err().map(|err| err.to_string())
+            } else if self.cluster().is_some_and(|cluster| is_alive(&cluster, &told.node)) {
+                Some(LONG_AGO.to_owned())
+            } else {
+                // What one told last that is gone stays, and nobody waits there for an answer.
+                continue;
+            };
+            exchange.answer(RolloutAnswer { to: told.node.clone(), id: *id, refused }, now);
         }
     }
 
     /// Ends what another gateway goes on with since this one was away.
-    async fn end_continued(&self, server: &Server, own: &NodeName, told: &NodeReportView) {
+    pub(super) async fn end_continued(
+        &self,
+        server: &Server,
+        own: &NodeName,
+        told: &NodeReportView,
+    ) {
         let (rollouts, now) = (&server.rollouts, self.clock.now());
-        let continued = told.report.rollouts.iter();
-        for one in continued.filter(|one| one.continues.as_ref() == Some(own)) {
-            let ended = rollouts.change(one.number, |here| {
-                let is_ended = here.cancel(now);
+        for number in rollouts.open_numbers() {
+            let ended = rollouts.change(number, |here| {
+                let is_ended =
+                    has_continued(told, (here.view.take_over(), own)) && here.cancel(now);
                 if is_ended {
                     here.view.why = Some(format!("gateway {} goes on with it", told.node));
                 }
                 is_ended
             });
             if ended == Some(true) {
-                info!(rollout = one.number, node = %told.node, "Another gateway goes on with a rollout");
-                if let Err(err) = rollouts.save(one.number).await {
-                    warn!(rollout = one.number, error = %err, "A rollout cannot be written down");
+                info!(rollout = number, node = %told.node, "Another gateway goes on with a rollout");
+                if let Err(err) = rollouts.save(number).await {
+                    warn!(rollout = number, error = %err, "A rollout cannot be written down");
                 }
             }
         }
@@ -257,3 +342,6 @@ impl Api {
 fn is_alive(cluster: &ClusterView, name: &NodeName) -> bool {
     cluster.nodes.iter().any(|node| node.name == *name && node.alive)
 }
+
+#[cfg(test)]
+mod tests;

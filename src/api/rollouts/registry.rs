@@ -71,11 +71,11 @@ impl Rollouts {
         self.change(number, |rollout| rollout.told())
     }
 
-    /// Adds one, whose number it gives: above those of `elsewhere`.
+    /// Adds one, whose number it gives: above its own, those of `elsewhere`, and `highest_told`.
     pub(super) fn add(
         &self,
         mut rollout: Rollout,
-        elsewhere: &[RolloutView],
+        (elsewhere, highest_told): (&[RolloutView], u64),
     ) -> Result<u64, Objection> {
         let mut rollouts = self.rollouts();
         let open = || rollouts.iter().filter(|one| !one.view.state.is_end());
@@ -89,22 +89,26 @@ impl Rollouts {
         }
         let numbers = rollouts.last().map(|last| last.view.number).into_iter();
         let highest = numbers.chain(elsewhere.iter().map(|one| one.number)).max();
-        let number = highest.map_or(1, |number| number + 1);
+        let number = highest.unwrap_or_default().max(highest_told).saturating_add(1);
         rollout.view.number = number;
         rollouts.push(rollout);
         Ok(number)
     }
 
-    /// Adds one of another gateway with its number; `false` = there is one of that number.
+    /// Adds one of another gateway with its number, in place of one that has ended; `false` = there is one of that
+    /// number that has not.
     pub(super) fn insert(&self, rollout: Rollout) -> bool {
         let mut rollouts = self.rollouts();
         let number = rollout.view.number;
-        let place = rollouts.binary_search_by_key(&number, |one| one.view.number);
-        let is_new = place.is_err();
-        if let Err(place) = place {
-            rollouts.insert(place, rollout);
+        match rollouts.binary_search_by_key(&number, |one| one.view.number) {
+            Err(place) => rollouts.insert(place, rollout),
+            Ok(place) => {
+                let ended = rollouts.get_mut(place).filter(|one| one.view.state.is_end());
+                let Some(ended) = ended else { return false };
+                *ended = rollout;
+            }
         }
-        is_new
+        true
     }
 
     /// Takes one back that could not be kept.
@@ -126,6 +130,17 @@ impl Rollouts {
     pub(super) fn active(&self) -> Vec<u64> {
         let rollouts = self.rollouts();
         rollouts.iter().filter(|one| one.is_active()).map(|one| one.view.number).collect()
+    }
+
+    /// Those that have not ended.
+    pub(super) fn open_numbers(&self) -> Vec<u64> {
+        let rollouts = self.rollouts();
+        rollouts
+            .iter()
+            .map(|one| &one.view)
+            .filter(|one| !one.state.is_end())
+            .map(|one| one.number)
+            .collect()
     }
 
     /// Whether all of those are in no hurry.

@@ -45,10 +45,17 @@ impl Rollout {
         Self { view, waiting: Some(waiting.into()), credit: (PARTS, None) }
     }
 
-    /// One of another gateway, of whose letters only the figures are known.
+    /// One of another gateway, of whose letters only the figures are known. Those that failed are let go once more,
+    /// and count by what comes of them now.
     pub(super) fn begin_anew(view: RolloutView, now: Timestamp) -> Self {
-        let mut rollout = Self::kept(RolloutView { state: RolloutState::Stopped, ..view });
+        let state = RolloutState::Stopped;
+        // An end that the owner named; without one it is a millisecond after the beginning.
+        let named = view.filter.until.filter(|until| *until <= view.began_at);
+        let mut rollout = Self::kept(RolloutView { state, failed: 0, under_way: 0, ..view });
         rollout.resume(now);
+        if named.is_some() {
+            rollout.view.filter.until = named;
+        }
         rollout
     }
 

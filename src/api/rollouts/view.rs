@@ -58,6 +58,9 @@ pub struct RolloutView {
     /// The gateway that had it before, where that is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<NodeName>,
+    /// How often another gateway went on with it: of one rollout the view with most is carried on.
+    #[serde(default)]
+    pub takeovers: u32,
 }
 
 impl RolloutView {
@@ -90,6 +93,7 @@ impl RolloutView {
             let_go: Vec::new(),
             reported_by: None,
             continues: None,
+            takeovers: 0,
         }
     }
 }
@@ -149,7 +153,9 @@ impl RolloutView {
     pub fn n_let_go(&self) -> u64 {
         let under_way = self.let_go.iter().filter(|one| one.result == LetGoResult::UnderWay);
         let n_under_way = self.under_way.max(under_way.count() as u64);
-        self.delivered + self.skipped + self.failed + self.gone + n_under_way
+        // Another gateway may have told them.
+        let with_result = [self.skipped, self.failed, self.gone, n_under_way];
+        with_result.into_iter().fold(self.delivered, u64::saturating_add)
     }
 }
 

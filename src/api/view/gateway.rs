@@ -82,7 +82,7 @@ impl ReportedSource {
 impl GatewayCounts {
     /// What all of its sources' requests came to.
     pub fn sum(&self, of: fn(&ReportedSource) -> u64) -> u64 {
-        self.sources.iter().map(of).sum()
+        self.sources.iter().map(of).fold(0, u64::saturating_add)
     }
 }
 

@@ -73,6 +73,10 @@ fn rollout_is_steered_from_any_gateway_and_another_goes_on_with_it() {
     assert!(said.contains("`resume` has this gateway go on with it"), "{said}");
     cluster.run("b", &["rollouts", "resume", "1"]);
     assert_eq!((rollout(&b)["continues"].clone(), state(&b)), ("a".into(), "running".to_owned()));
+    assert_eq!(rollout(&b)["takeovers"], 1);
+    let logged = b.ask("GET", "/api/v1/actions").text();
+    let n_resumed = logged.matches("\"resume rollout\"").count();
+    assert!(n_resumed >= 2, "the take-over is noted too: {logged}");
     cluster.run("b", &["handlers", "resume", "app"]);
     wait_until("it is done", || state(&b) == "done");
     receiver.wait_for(&acknowledged);
