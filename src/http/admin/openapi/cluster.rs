@@ -26,6 +26,8 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("rollouts", "[Rollout]"),
             ("rollout_requests", "[any]"),
             ("rollout_answers", "[any]"),
+            ("last_rollout", "integer"),
+            ("taken_over", "[any]"),
         ],
     ),
     (

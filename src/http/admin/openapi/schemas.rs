@@ -79,6 +79,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("let_go", "[any]"),
             ("reported_by", "ReportedBy?"),
             ("continues", "string?"),
+            ("takeovers", "integer"),
         ],
     ),
     ("PauseAsk", &[("for", "string?"), ("until", "time?"), ("reason", "string?")]),
