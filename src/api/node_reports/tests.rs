@@ -1,7 +1,7 @@
 use super::turned_down::CHARS_MAX;
 use super::*;
-use crate::api::SourceView;
 use crate::api::view::handlers;
+use crate::api::{RolloutView, SourceView};
 use crate::cluster::REPORT_MAX;
 use crate::event::SourceName;
 use crate::ingest::RefusedRow;
@@ -243,13 +243,13 @@ fn report_has_room_for_charts_beside_many_sources_and_handlers() {
     }
 }
 
-fn rollout(number: u64, state: &str, why: usize) -> crate::api::RolloutView {
+fn rollout(number: u64, state: &str, why: usize) -> RolloutView {
     let ask = serde_json::json!({ "handler": "app", "until": at_millis(1) });
-    let stage = serde_json::json!({ "size": 10, "let_go": 10, "done": 9, "failed": 1 });
+    let ended = serde_json::json!({ "size": 10, "let_go": 10, "done": 9, "failed": 1 });
     serde_json::from_value(serde_json::json!({
         "number": number, "filter": ask, "target": "handler app", "actor": "token", "rate": 50,
         "state": state, "why": "y".repeat(why), "began_at": at_millis(1), "ended_at": null,
-        "matched": 412, "stage": 1, "stages": [stage, stage, stage, stage], "delivered": 10,
+        "matched": 412, "stage": 1, "stages": [ended, ended, ended, ended], "delivered": 10,
         "skipped": 0, "failed": 1, "gone": 0, "let_go": [], "continues": "a", "takeovers": 1,
     }))
     .unwrap()

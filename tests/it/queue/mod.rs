@@ -86,7 +86,7 @@ impl<B: Backend> World<B> {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), is_in_log).await.expect("the log has it");
+        tokio::time::timeout(Duration::from_mins(1), is_in_log).await.expect("the log has it");
         id
     }
 
@@ -139,7 +139,7 @@ async fn take(subscription: &dyn Subscription, n: usize) -> Vec<Delivery> {
     while taken.len() < n {
         let next = subscription.next(n - taken.len());
         // Far beyond what any backend needs: a promise is broken, not late.
-        let more = tokio::time::timeout(Duration::from_secs(60), next).await;
+        let more = tokio::time::timeout(Duration::from_mins(1), next).await;
         let more = more.expect("something is due").unwrap();
         assert!(!more.is_empty());
         taken.extend(more);

@@ -279,7 +279,7 @@ pub(super) async fn the_oldest_pending_event_is_the_oldest_not_settled<B: Backen
 
 /// Waits until that is the backlog: a log that is shared counts what is delivered a moment later.
 async fn until_backlog(subscription: &dyn Subscription, expected: Backlog) {
-    let waited = tokio::time::timeout(Duration::from_secs(60), async {
+    let waited = tokio::time::timeout(Duration::from_mins(1), async {
         while subscription.backlog() != expected {
             tokio::task::yield_now().await;
         }
