@@ -8,11 +8,10 @@ use crate::config::{self, Config};
 use crate::ingest::Ingest;
 use crate::settings::Report;
 
-/// What is otherwise in the second configuration than in the first, which is in force.
+/// What is otherwise in the configuration that was read from `file` than in `old`, which is in force.
 pub(super) fn changes(
-    (old, new): (&Config, &Config),
-    warnings: &Report,
-    file: &Path,
+    old: &Config,
+    (new, warnings, file): (&Config, &Report, &Path),
     ingest: &Ingest,
     handlers: &Handlers,
 ) -> Reloaded {

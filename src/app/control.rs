@@ -30,16 +30,14 @@ use crate::standby::{StandbyView, Standbys};
 use crate::sync::lock;
 
 use super::certificates::Certificates;
-use super::changes;
 use super::cluster::{self, ClusterSource};
 use super::core::Core;
 use super::error::AppError;
 use super::handlers::Handlers;
-use super::insight;
 use super::orphans::{self, Orphan, Orphans};
 use super::rates::Rates;
 use super::sandbox::Sandbox;
-use super::{limits, parts, source_views, standby};
+use super::{changes, insight, limits, parts, source_views, standby};
 
 /// Everything that runs.
 pub(super) struct Server {
@@ -390,13 +388,8 @@ impl Server {
     }
 
     fn changes_by(&self, config: &Config, warnings: &Report) -> Reloaded {
-        changes::changes(
-            (&self.config(), config),
-            warnings,
-            &self.path,
-            &self.ingest,
-            &self.handlers,
-        )
+        let read = (config, warnings, self.path.as_path());
+        changes::changes(&self.config(), read, &self.ingest, &self.handlers)
     }
 
     fn load(&self) -> Result<(Config, Report), ApiError> {
