@@ -18,7 +18,7 @@ pub struct Surroundings {
     pub origins: Vec<KeyOrigin>,
     /// Where senders reach the public listener, as far as it is known here.
     pub address: String,
-    /// By which address senders know this machine, without a `/` at its end; nothing = nobody has said it.
+    /// By which address senders know this machine, without a `/` at its end; nothing = the owner has not said it.
     pub public_url: Option<String>,
     /// The free bytes of the queue's disk; nothing where they could not be found out.
     pub disk_free: Option<u64>,

@@ -7,14 +7,14 @@ use url::Url;
 use crate::settings::Table;
 use crate::tls::{AcmeChallenge, TlsSettings};
 
-/// Stands for it as long as nobody has said it.
+/// Stands for it as long as the owner has not said it.
 pub const NO_PUBLIC_URL: &str = "https://YOUR.SITE";
 
 const HTTPS_PORT: u16 = 443;
 
 /// Where senders reach the public listener, without a `/` at its end: what `public_url` says, else the first name of
 /// the certificate that is ordered, else the first of the addresses to listen at that machines elsewhere can reach.
-/// `None` = nobody has said it.
+/// `None` = the owner has not said it.
 pub(super) fn base(
     public_url: Option<&str>,
     tls: Option<&TlsSettings>,
@@ -42,7 +42,7 @@ pub(super) fn base(
 }
 
 /// Whether machines elsewhere can reach it: those of a home or a company's own network are behind a proxy, whose
-/// address nobody has said.
+/// address the owner has not said.
 fn is_public(address: IpAddr) -> bool {
     if address.is_loopback() || address.is_unspecified() {
         return false;

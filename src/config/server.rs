@@ -35,7 +35,7 @@ pub struct ServerSettings {
 }
 
 impl ServerSettings {
-    /// Where senders reach the public listener, as far as anybody has said it. `listening` = the first address that
+    /// Where senders reach the public listener, as far as the owner has said it. `listening` = the first address that
     /// it really has.
     pub fn public_base(&self, listening: Option<SocketAddr>) -> Option<String> {
         let listen: Vec<_> = listening.into_iter().chain(self.listen.iter().copied()).collect();

@@ -1,4 +1,4 @@
-//! Handlers that take nothing until somebody acts: what waits for them is no work that is under way.
+//! Handlers that take nothing until the owner acts: what waits for them is no work that is under way.
 
 use super::widgets::Linked;
 use crate::api::{HandlerStatus, HandlerView, StatusView};
@@ -6,7 +6,7 @@ use crate::api::{HandlerStatus, HandlerView, StatusView};
 /// Handlers that are named.
 const NAMED_MAX: usize = 5;
 
-/// Those that take nothing until somebody acts, for which something waits: how much, who, and why.
+/// Those that take nothing until the owner acts, for which something waits: how much, who, and why.
 pub(super) fn for_idle(status: &StatusView) -> Vec<(Linked, String, &'static str)> {
     let idle = status.handlers.iter().filter(|one| is_left(one) && one.pending() > 0);
     let row = |one: &HandlerView| {
@@ -17,7 +17,7 @@ pub(super) fn for_idle(status: &StatusView) -> Vec<(Linked, String, &'static str
     idle.take(NAMED_MAX).map(row).collect()
 }
 
-/// Whether somebody has seen to it that a handler takes nothing.
+/// Whether the owner has seen to it that a handler takes nothing.
 pub(super) fn is_left(handler: &HandlerView) -> bool {
     match handler.state {
         HandlerStatus::Paused | HandlerStatus::Disabled | HandlerStatus::Unconfigured => true,

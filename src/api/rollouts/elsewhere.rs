@@ -305,7 +305,7 @@ impl Api {
             } else if self.cluster().is_some_and(|cluster| is_alive(&cluster, &told.node)) {
                 Some(LONG_AGO.to_owned())
             } else {
-                // What one told last that is gone stays, and nobody waits there for an answer.
+                // What one told last that is gone stays, and no command waits there for an answer.
                 continue;
             };
             exchange.answer(RolloutAnswer { to: told.node.clone(), id: *id, refused }, now);

@@ -98,7 +98,7 @@ impl HandlerView {
         self.state == HandlerStatus::Down || self.is_giving_up()
     }
 
-    /// Why it takes nothing now, where somebody or something must do what comes first; `None` = it takes what
+    /// Why it takes nothing now, where the owner or something else must do what comes first; `None` = it takes what
     /// there is.
     pub fn why_idle(&self) -> Option<&'static str> {
         match self.state {

@@ -92,7 +92,7 @@ pub struct SourceView {
     pub provider: String,
     /// Where senders post to, below the public address.
     pub path: String,
-    /// The whole address that is pasted into the sender's console; nothing = nobody has said by which
+    /// The whole address that is pasted into the sender's console; nothing = the owner has not said by which
     /// address senders know this machine (`[server] public_url`).
     #[serde(default)]
     pub url: Option<String>,
