@@ -24,21 +24,11 @@ const COLUMNS: &[Column<RolloutView>] = &[
     ("WHICH", |one| plain(&one.target)),
 ];
 
-/// The same where several gateways share the log.
-const OF_GATEWAYS: &[Column<RolloutView>] = &[
-    ("ROLLOUT", |one| one.number.to_string()),
-    ("GATEWAY", |one| match &one.reported_by {
-        Some(by) => format!("{}, told {}", by.node, ago(by.at)),
-        None => "this one".to_owned(),
-    }),
-    ("STATE", |one| one.state.as_str().to_owned()),
-    ("STAGE", |one| format!("{} of {}", one.stage + 1, one.stages.len())),
-    ("OF", |one| count(one.matched)),
-    ("DELIVERED", |one| count(one.delivered)),
-    ("FAILED", |one| count(one.failed)),
-    ("BEGAN", |one| ago(one.began_at)),
-    ("WHICH", |one| plain(&one.target)),
-];
+/// Whose each is, where several gateways share the log.
+const GATEWAY: Column<RolloutView> = ("GATEWAY", |one| match &one.reported_by {
+    Some(by) => format!("{}, told {}", by.node, ago(by.at)),
+    None => "this one".to_owned(),
+});
 
 const LETTERS: &[Column<LetGo>] = &[
     ("POSITION", |one| one.position.0.to_string()),
@@ -72,9 +62,11 @@ pub(super) async fn run(
     let (number, step) = match verb {
         RolloutsVerb::List => {
             let rollouts: Vec<RolloutView> = server.get("rollouts", &[]).await?;
-            let is_alone = rollouts.iter().all(|one| one.reported_by.is_none());
-            let columns = if is_alone { COLUMNS } else { OF_GATEWAYS };
-            return output.list(&rollouts, columns, "nothing was redriven by stages");
+            let mut columns = COLUMNS.to_vec();
+            if rollouts.iter().any(|one| one.reported_by.is_some()) {
+                columns.insert(1, GATEWAY);
+            }
+            return output.list(&rollouts, &columns, "nothing was redriven by stages");
         }
         RolloutsVerb::Show { number } => {
             let one: RolloutView = server.get(&format!("rollouts/{number}"), &[]).await?;

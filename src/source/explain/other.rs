@@ -9,7 +9,7 @@ use super::super::settings::{Overrides, SigningProfile};
 use super::super::signature::Encoding;
 use super::super::template::Template;
 use super::case::{Case, Explanation, because};
-use super::variants::{differences, variants};
+use super::variants::{SchemeDifferences, differences, variants};
 
 /// What a check sum is made of, with a word for people.
 const DIGESTED: [(&str, &str); 4] = [
@@ -75,15 +75,24 @@ impl Case<'_> {
         if !scheme.algorithm.signs() {
             return None;
         }
-        for changed in variants(scheme, &self.first_value()) {
-            let profile = SigningProfile { schemes: vec![changed.clone()], ..profile.clone() };
-            if self.any_fits(&profile) {
-                let (what, lines) = differences(scheme, &changed);
-                let line = format!("it matches {}", what.join(", "));
-                return Some(self.with_scheme(&line, &lines.join(", "), &changed));
-            }
-        }
-        None
+        self.first_that_fits(scheme, variants(scheme, &self.first_value()), differences)
+    }
+
+    /// The first of `changed` by which the request matches, told by what it has otherwise than `scheme`: in words,
+    /// and as settings.
+    pub(super) fn first_that_fits(
+        &self,
+        scheme: &Scheme,
+        changed: impl IntoIterator<Item = Scheme>,
+        differences: fn(&Scheme, &Scheme) -> SchemeDifferences,
+    ) -> Option<Explanation> {
+        let profile = self.profile();
+        let changed = changed.into_iter().find(|scheme| {
+            self.any_fits(&SigningProfile { schemes: vec![scheme.clone()], ..profile.clone() })
+        })?;
+        let (what, lines) = differences(scheme, &changed);
+        let line = format!("it matches {}", what.join(", "));
+        Some(self.with_scheme(&line, &lines.join(", "), &changed))
     }
 
     /// UserEcho's page can be read as an HMAC of the word `POST`.

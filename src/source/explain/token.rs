@@ -6,11 +6,11 @@ use super::super::jwt::{JwtRule, SentToken};
 use super::super::keys::Algorithm;
 use super::super::rejection::Rejection;
 use super::super::scheme::{Envelope, Scheme};
-use super::super::settings::SigningProfile;
 use super::super::signature::SignatureFormat;
 use super::case::{Case, Explanation, because};
 use super::sighting::values;
 use super::table::{quoted, setting};
+use super::variants::SchemeDifferences;
 
 /// So many tokens of a request are looked at.
 const TOKENS_MAX: usize = 8;
@@ -32,18 +32,13 @@ impl Case<'_> {
             return None;
         }
         let (scheme, rule) = self.jwt()?;
-        let profile = self.profile();
-        for sent in self.tokens(scheme) {
-            for changed in changed(scheme, rule, &sent, self.rejected.request.body) {
-                let profile = SigningProfile { schemes: vec![changed.clone()], ..profile.clone() };
-                if self.any_fits(&profile) {
-                    let (what, lines) = differences(scheme, &changed);
-                    let line = format!("it matches {}", what.join(", "));
-                    return Some(self.with_scheme(&line, &lines.join(", "), &changed));
-                }
-            }
-        }
-        None
+        let tokens = self.tokens(scheme).into_iter();
+        let body = self.rejected.request.body;
+        self.first_that_fits(
+            scheme,
+            tokens.flat_map(|sent| changed(scheme, rule, &sent, body)),
+            differences,
+        )
     }
 
     /// A good token without a claim that it must have. `what` is what is missing.
@@ -185,7 +180,7 @@ fn changed(scheme: &Scheme, rule: &JwtRule, sent: &PlacedToken, body: &[u8]) -> 
 }
 
 /// What is different, for people and as settings.
-fn differences(scheme: &Scheme, changed: &Scheme) -> (Vec<String>, Vec<String>) {
+fn differences(scheme: &Scheme, changed: &Scheme) -> SchemeDifferences {
     let (mut what, mut lines) = (Vec::new(), Vec::new());
     let mut differs = |text: String, line: String| {
         what.push(text);

@@ -47,8 +47,11 @@ pub(super) fn variants(scheme: &Scheme, value: &str) -> Vec<Scheme> {
     variants
 }
 
+/// What one scheme has otherwise than another: in words, and as settings.
+pub(super) type SchemeDifferences = (Vec<String>, Vec<String>);
+
 /// What is different, for people and as lines of the configuration.
-pub(super) fn differences(scheme: &Scheme, changed: &Scheme) -> (Vec<String>, Vec<String>) {
+pub(super) fn differences(scheme: &Scheme, changed: &Scheme) -> SchemeDifferences {
     let (mut what, mut lines) = (Vec::new(), Vec::new());
     let mut differs = |text: String, line: String| {
         what.push(text);
