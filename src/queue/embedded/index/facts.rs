@@ -207,10 +207,13 @@ enum HistoryEntry {
 
 fn history_entry(change: &DeliveryRecord) -> HistoryEntry {
     match change.to {
-        NewState::Delivered | NewState::Skipped if change.attempts > 1 => HistoryEntry::Own,
-        NewState::Delivered | NewState::Skipped => HistoryEntry::Shared,
+        NewState::Delivered | NewState::Skipped if change.to.is_end_at_once(change.attempts) => {
+            HistoryEntry::Shared
+        }
         NewState::Dropped if change.count > 1 => HistoryEntry::Shared,
-        NewState::Dropped | NewState::Dead { .. } => HistoryEntry::Own,
+        NewState::Delivered | NewState::Skipped | NewState::Dropped | NewState::Dead { .. } => {
+            HistoryEntry::Own
+        }
         NewState::Retry { .. } if change.attempt.is_some() => HistoryEntry::Own,
         NewState::Retry { .. } | NewState::Open | NewState::Lost => HistoryEntry::None,
     }

@@ -98,9 +98,23 @@ impl Pass {
 
     fn take_in(&mut self, found: &Found, head: LogHead, log: &FileLog, writes: &mut Vec<Write>) {
         match found.kind {
-            Kind::Event | Kind::Settle => {}
+            Kind::Event => match found.decode() {
+                Some(Record::Event(event, _)) => {
+                    writes.extend(self.zones.push(&event, found.lsn).map(|zone| zone.write()));
+                }
+                Some(_) | None => log.note_undecodable(found),
+            },
+            // What was said is found again by the record itself, where the delivery ended at once.
+            Kind::Settle => match found.decode_settle() {
+                Some(record) => {
+                    for section in &record.sections {
+                        facts_of_section(section, found.lsn, head.next_position, writes);
+                    }
+                }
+                None => log.note_undecodable(found),
+            },
             // No zone is in two segments.
-            Kind::Head => return writes.extend(self.zones.take().map(|zone| zone.write())),
+            Kind::Head => writes.extend(self.zones.take().map(|zone| zone.write())),
             Kind::Subscribed
             | Kind::Forgotten
             | Kind::Trim
@@ -109,18 +123,7 @@ impl Pass {
             | Kind::Filler
             | Kind::KeptChanges
             | Kind::KeptFooter
-            | Kind::Shared => return,
-        }
-        match found.decode() {
-            Some(Record::Event(event, _)) => {
-                writes.extend(self.zones.push(&event, found.lsn).map(|zone| zone.write()));
-            }
-            Some(Record::Settle(record)) => {
-                for section in &record.sections {
-                    facts_of_section(section, found.lsn, head.next_position, writes);
-                }
-            }
-            Some(_) | None => log.note_undecodable(found),
+            | Kind::Shared => {}
         }
     }
 }

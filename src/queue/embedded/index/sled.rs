@@ -234,22 +234,14 @@ impl Store for SledStore {
     fn apply(&self, writes: Vec<Write>) -> Result<(), StoreError> {
         self.with(|database| {
             database.is_fresh.store(false, Ordering::Relaxed);
-            let mut batches = Table::ALL.map(|table| (table, None));
+            // One by one, since no change needs the others: at each batch sled writes and syncs what it has
+            // buffered, and wakes all its threads for that.
             for write in writes {
-                let (Write::Put { table, .. } | Write::Delete { table, .. }) = &write;
-                let Some((_, batch)) = batches.iter_mut().find(|(of, _)| of == table) else {
-                    continue;
-                };
-                let batch = batch.get_or_insert_with(Batch::default);
                 match write {
-                    Write::Put { key, value, .. } => batch.insert(key, value),
-                    Write::Delete { key, .. } => batch.remove(key),
+                    Write::Put { table, key, value } => database.tree(table).insert(key, value),
+                    Write::Delete { table, key } => database.tree(table).remove(key),
                 }
-            }
-            for (table, batch) in batches {
-                if let Some(batch) = batch {
-                    database.tree(table).apply_batch(batch).map_err(failed)?;
-                }
+                .map_err(failed)?;
             }
             Ok(())
         })

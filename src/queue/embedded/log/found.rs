@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::event::{Dedupe, Event, Position};
 use crate::queue::embedded::record::{
-    HEADER_BYTES, Kind, Lsn, Record, decode_event, position_of, torn_positions,
+    HEADER_BYTES, Kind, Lsn, Record, SettleRecord, decode_event, position_of, torn_positions,
 };
 use crate::queue::names::Names;
 
@@ -55,6 +55,12 @@ impl Found {
     /// Reads the payload. `None` = it makes no sense: skip it, `FileLog::note_undecodable`.
     pub(crate) fn decode(&self) -> Option<Record> {
         Record::decode(self.kind, &self.payload)
+    }
+
+    /// The same for outcomes, without what was said in tries that ended at once; `None` for other kinds.
+    pub(crate) fn decode_settle(&self) -> Option<SettleRecord> {
+        let is_settle = self.kind == Kind::Settle;
+        if is_settle { SettleRecord::decode_without_said(&self.payload) } else { None }
     }
 
     /// The same for an event, sharing the names of the one before; `None` for other kinds.

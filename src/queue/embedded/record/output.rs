@@ -35,3 +35,12 @@ pub(crate) fn decode(take: &mut Take<'_>) -> Option<Output> {
     }
     Some(Output::new(excerpts))
 }
+
+/// Passes over what [`encode`] wrote.
+pub(crate) fn pass(take: &mut Take<'_>) -> Option<()> {
+    for _ in 0..take.varint()? {
+        take.u8()?;
+        take.bytes()?;
+    }
+    Some(())
+}

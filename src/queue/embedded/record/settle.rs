@@ -44,7 +44,20 @@ const HAS_PROGRESS: u8 = 32;
 const FLAGS: u8 =
     HAS_ATTEMPT | HAS_FIRST_ATTEMPT | HAS_ERROR | HAS_STATUS | HAS_OUTPUT | HAS_PROGRESS;
 
+/// How much of a settle record is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    All,
+    /// All but what was said in tries that ended at once.
+    WithoutSaid,
+}
+
 impl NewState {
+    /// Whether a delivery ended so with its first try, as most do.
+    pub(crate) const fn is_end_at_once(&self, attempts: u32) -> bool {
+        attempts <= 1 && matches!(self, Self::Delivered | Self::Skipped)
+    }
+
     const fn tag(&self) -> u8 {
         match self {
             Self::Delivered => DELIVERED,
@@ -182,6 +195,15 @@ impl DeliveryRecord {
 
     /// Reads what [`DeliveryRecord::encode`] wrote.
     pub(crate) fn decode(before: Position, at: Timestamp, take: &mut Take<'_>) -> Option<Self> {
+        Self::read(before, at, take, Reading::All)
+    }
+
+    fn read(
+        before: Position,
+        at: Timestamp,
+        take: &mut Take<'_>,
+        reading: Reading,
+    ) -> Option<Self> {
         let first = Position(before.0.wrapping_add(take.signed()?.cast_unsigned()));
         let tag = take.u8()?;
         let count = if tag & HAS_COUNT == 0 { 1 } else { take.varint()? };
@@ -192,10 +214,10 @@ impl DeliveryRecord {
         if change.count > 1 && change.to.is_of_one() {
             return None;
         }
-        if tag & HAS_DETAILS == 0 { Some(change) } else { change.with_details(at, take) }
+        if tag & HAS_DETAILS == 0 { Some(change) } else { change.with_details(at, take, reading) }
     }
 
-    fn with_details(self, at: Timestamp, take: &mut Take<'_>) -> Option<Self> {
+    fn with_details(self, at: Timestamp, take: &mut Take<'_>, reading: Reading) -> Option<Self> {
         let relative = |take: &mut Take<'_>| {
             Some(Timestamp::from_millis(at.as_millis().wrapping_add(take.signed()?)))
         };
@@ -213,7 +235,13 @@ impl DeliveryRecord {
         let duration = Duration::from_micros(take.varint()?);
         let error = ErrorText::new(if has(HAS_ERROR) { take.text()? } else { "" });
         let status = if has(HAS_STATUS) { Some(u16::try_from(take.varint()?).ok()?) } else { None };
-        let output = if has(HAS_OUTPUT) { output::decode(take)? } else { Output::default() };
+        let mut output = Output::default();
+        if has(HAS_OUTPUT) {
+            match reading {
+                Reading::WithoutSaid if self.to.is_end_at_once(attempts) => output::pass(take)?,
+                Reading::All | Reading::WithoutSaid => output = output::decode(take)?,
+            }
+        }
         let progress = if has(HAS_PROGRESS) { Some(Progress(take.bytes()?.into())) } else { None };
         let attempt = Some(Attempt { started_at, duration, error, status, output, progress });
         Some(Self { attempts, first_attempt_at, attempt, ..self })
@@ -235,7 +263,7 @@ impl Section {
     }
 
     /// Reads what [`Section::encode`] wrote.
-    pub(crate) fn decode(at: Timestamp, take: &mut Take<'_>) -> Option<Self> {
+    fn read(at: Timestamp, take: &mut Take<'_>, reading: Reading) -> Option<Self> {
         let handler = HandlerName::parse(take.text()?).ok()?;
         let incarnation = Incarnation::decode(take)?;
         let epoch = take.varint()?;
@@ -243,7 +271,7 @@ impl Section {
         let mut changes = Vec::new();
         let mut before = Position(0);
         for _ in 0..n_changes {
-            let change = DeliveryRecord::decode(before, at, take)?;
+            let change = DeliveryRecord::read(before, at, take, reading)?;
             before = change.first;
             changes.push(change);
         }
@@ -261,12 +289,21 @@ impl SettleRecord {
     }
 
     pub(crate) fn decode(payload: &[u8]) -> Option<Self> {
+        Self::read(payload, Reading::All)
+    }
+
+    /// The same without what was said in tries that ended at once: three allocations fewer for each.
+    pub(crate) fn decode_without_said(payload: &[u8]) -> Option<Self> {
+        Self::read(payload, Reading::WithoutSaid)
+    }
+
+    fn read(payload: &[u8], reading: Reading) -> Option<Self> {
         let mut take = Take(payload);
         let at = timestamp(&mut take)?;
         let n_sections = take.varint()?;
         let mut sections = Vec::new();
         for _ in 0..n_sections {
-            sections.push(Section::decode(at, &mut take)?);
+            sections.push(Section::read(at, &mut take, reading)?);
         }
         take.0.is_empty().then_some(Self { at, sections })
     }

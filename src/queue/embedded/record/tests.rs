@@ -104,6 +104,26 @@ proptest! {
     }
 
     #[test]
+    fn outcomes_come_back_without_what_was_said_where_they_ended_at_once(
+        mut record in settle_record(),
+    ) {
+        let changes = |record: &mut SettleRecord, edit: fn(&mut DeliveryRecord)| {
+            record.sections.iter_mut().flat_map(|section| &mut section.changes).for_each(edit);
+        };
+        changes(&mut record, |change| change.attempts %= 3);
+        let mut payload = Vec::new();
+        record.encode(&mut payload);
+        changes(&mut record, |change| {
+            let is_first_try = change.attempts <= 1;
+            let is_done = matches!(change.to, NewState::Delivered | NewState::Skipped);
+            if let Some(attempt) = change.attempt.as_mut().filter(|_| is_first_try && is_done) {
+                attempt.output = Output::default();
+            }
+        });
+        prop_assert_eq!(SettleRecord::decode_without_said(&payload), Some(record));
+    }
+
+    #[test]
     fn outcomes_come_back(record in settle_record()) {
         let Record::Settle(read) = read_back(|unit| unit.push_settle(&record)) else {
             panic!("another kind")
