@@ -35,7 +35,7 @@ pub(super) fn fit(
         }
     };
     let cell = match cell.map_err(|err| err.to_string())? {
-        Cell::Text(text) if real.refuses_blank() && text.trim().is_empty() => Cell::Null,
+        Cell::Text(text) if text.trim().is_empty() && real.refuses_blank() => Cell::Null,
         Cell::Text(text) if real.takes_for_place(text.trim()) => {
             return Err("a number is none of its words".to_owned());
         }
@@ -73,11 +73,14 @@ fn own_form(value: &Value, real: &TargetColumn) -> Option<Cell> {
     if real.shape == Shape::One && real.is_set() {
         return Cell::joined(value);
     }
+    if !real.is_bits() {
+        return None;
+    }
     // Text says which bits are meant.
     let number = match value.kind() {
         ValueKind::Bool => Some(value.is_true().into()),
         _ if value.as_str().is_none() => number::json(value)?.parse().ok(),
         _ => None,
     };
-    real.bits(number?).filter(|_| real.holds == ColumnType::Text).map(Cell::Text)
+    real.bits(number?).map(Cell::Text)
 }

@@ -198,20 +198,24 @@ pub(super) fn merge(
     let mut deletes: BTreeMap<String, Vec<Cell>> = BTreeMap::new();
     let mut versions: BTreeMap<String, RowVersion> = BTreeMap::new();
     for change in changes {
-        let row_key = change.row_key(target);
-        let old = known.get(&row_key).copied();
-        if let (Some(version), Some(old)) = (change.version, old)
-            && version < old
-        {
-            continue;
-        }
-        if let Some(version) = change.version.or(old) {
-            let deleted_at = change.row.is_none().then_some(now);
-            versions.insert(
-                row_key.clone(),
-                RowVersion { row_key: row_key.clone(), version, deleted_at },
-            );
-            known.insert(row_key, version);
+        // Without `newer_by` there are none, and a row's key is a digest: 4 % of all that the process
+        // calculates for an event.
+        if change.version.is_some() || !known.is_empty() {
+            let row_key = change.row_key(target);
+            let old = known.get(&row_key).copied();
+            if let (Some(version), Some(old)) = (change.version, old)
+                && version < old
+            {
+                continue;
+            }
+            if let Some(version) = change.version.or(old) {
+                let deleted_at = change.row.is_none().then_some(now);
+                versions.insert(
+                    row_key.clone(),
+                    RowVersion { row_key: row_key.clone(), version, deleted_at },
+                );
+                known.insert(row_key, version);
+            }
         }
         if let Some(row) = change.row {
             put_row(target, &mut rows, change.key_text, row);

@@ -60,6 +60,11 @@ impl TargetColumn {
         (is_written_as_text && self.full_type == ONE_BIT).then_some(bit)
     }
 
+    /// Whether it holds several bits of PostgreSQL, which are written as text.
+    pub(super) fn is_bits(&self) -> bool {
+        self.holds == ColumnType::Text && self.full_type.starts_with("bit")
+    }
+
     /// The bits of a whole number, for a column of several bits of PostgreSQL.
     pub(super) fn bits(&self, number: u64) -> Option<String> {
         let (name, length) = self.full_type.split_once('(').unwrap_or((&self.full_type, ""));
@@ -83,7 +88,8 @@ impl TargetColumn {
 
     /// Whether it is a `set` of MySQL, which takes the words of a list with commas between them.
     pub(super) fn is_set(&self) -> bool {
-        self.words().is_some() && self.real_type.to_ascii_lowercase().starts_with("set")
+        let begin = self.real_type.get(..3);
+        begin.is_some_and(|begin| begin.eq_ignore_ascii_case("set")) && self.words().is_some()
     }
 
     /// Whether MySQL would take a number that is none of the words for the place of one.
