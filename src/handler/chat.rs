@@ -20,7 +20,7 @@ use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::texts::{Text, mark, template};
-use super::web::{self, Guard, Private, Web};
+use super::web::{self, Guard, Private, Speaks, Web};
 use super::{BuildContext, BuildError, Handler, Kind, KindSettings, Plan, Step};
 use crate::clock::Clock;
 use crate::event::{Delivery, Failure, FailureKind, Output};
@@ -128,7 +128,7 @@ impl KindSettings for Settings {
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
         Ok(Box::new(Chat {
             endpoint: self.service.endpoint()?,
-            web: Web::new(self.guard.clone(), self.ca.as_deref(), context)?,
+            web: Web::new(self.guard.clone(), self.ca.as_deref(), Speaks::Any, context)?,
             interval: MinInterval::new(self.min_interval),
             clock: Arc::clone(&context.clock),
             // The rest of the time is for the request.
@@ -142,7 +142,7 @@ impl KindSettings for Settings {
     }
 
     async fn check_online(&self, context: &BuildContext) -> Result<(), BuildError> {
-        Web::new(self.guard.clone(), self.ca.as_deref(), context)?
+        Web::new(self.guard.clone(), self.ca.as_deref(), Speaks::Any, context)?
             .reach(&self.service.endpoint()?.url)
             .await
     }

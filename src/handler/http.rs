@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, Request, Url};
 
@@ -232,7 +233,7 @@ impl KindSettings for Settings {
             secrets: headers::secrets(&self.headers)?,
             settings: self.clone(),
             signer,
-            web: Web::new(self.guard.clone(), self.ca.as_deref(), context)?,
+            web: Web::new(self.guard.clone(), self.ca.as_deref(), self.target.speaks(), context)?,
             interval: self
                 .rate_limit
                 .map(|rate| MinInterval::new(rate.per / rate.n_requests.get())),
@@ -259,7 +260,9 @@ impl KindSettings for Settings {
             Target::Template(_) | Target::Chosen(_) => None,
         };
         let Some(url) = url else { return Ok(()) };
-        Web::new(self.guard.clone(), self.ca.as_deref(), context)?.reach(url).await
+        Web::new(self.guard.clone(), self.ca.as_deref(), self.target.speaks(), context)?
+            .reach(url)
+            .await
     }
 }
 
@@ -318,9 +321,9 @@ impl HttpHandler {
             return Err(Failure::permanent("there is no URL"));
         };
         let seconds = self.clock.now().as_millis().div_euclid(1000).to_string();
-        headers.insert(TIMESTAMP, header_value(seconds.as_bytes())?);
-        if let Some(signer) = &self.signer {
-            let signature = signer.sign(&id, &seconds, &body);
+        let signature = self.signer.as_ref().map(|signer| signer.sign(&id, &seconds, &body));
+        headers.insert(TIMESTAMP, shared_value(Bytes::from(seconds))?);
+        if let Some(signature) = signature {
             let mut signature = header_value(signature.as_bytes())?;
             signature.set_sensitive(true);
             headers.insert(SIGNATURE, signature);
@@ -356,6 +359,14 @@ impl HttpHandler {
 }
 
 fn header_value(value: &[u8]) -> Result<HeaderValue, Failure> {
-    HeaderValue::from_bytes(value)
-        .map_err(|_| Failure::permanent("the value has a line break or a control character"))
+    HeaderValue::from_bytes(value).map_err(|_| no_value())
+}
+
+/// The same without a copy.
+fn shared_value(value: Bytes) -> Result<HeaderValue, Failure> {
+    HeaderValue::from_maybe_shared(value).map_err(|_| no_value())
+}
+
+fn no_value() -> Failure {
+    Failure::permanent("the value has a line break or a control character")
 }

@@ -53,6 +53,14 @@ const IDLE_TIME: Duration = Duration::from_secs(20);
 /// The longest pause that an answer can ask for; longer ones are cut to it.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(7 * 24);
 
+/// What the other side may speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaks {
+    /// It has no TLS, in whose beginning HTTP/2 is agreed upon.
+    Http1,
+    Any,
+}
+
 /// Sends requests.
 pub(super) struct Web {
     client: Client,
@@ -100,9 +108,15 @@ impl Web {
     pub(super) fn new(
         guard: Guard,
         ca: Option<&Path>,
+        speaks: Speaks,
         context: &BuildContext,
     ) -> Result<Self, BuildError> {
         let mut client = Client::builder();
+        if speaks == Speaks::Http1 {
+            // The client keeps a copy of each request for what only a server of HTTP/2 can say: that it
+            // did not look at it.
+            client = client.retry(reqwest::retry::never().max_retries_per_request(0));
+        }
         if let Some(path) = ca {
             client = client.tls_backend_preconfigured(Trust::read(path)?.http_config()?);
         }

@@ -6,7 +6,7 @@ use reqwest::{Method, Url};
 use sha2::{Digest, Sha256};
 
 use super::headers::Header;
-use super::{Format, Settings, Target, header_value, parse_url};
+use super::{Format, Settings, Target, header_value, parse_url, shared_value};
 use crate::event::{Delivery, Failure};
 use crate::expr::Scope;
 use crate::handler::envelope::write_event;
@@ -26,6 +26,12 @@ const ATTEMPT: HeaderName = HeaderName::from_static("gatepost-attempt");
 /// million requests.
 const PLAIN: [HeaderName; 7] =
     [CONTENT_TYPE, CONTENT_ENCODING, WEBHOOK_ID, IDEMPOTENCY_KEY, SOURCE, TYPE, ATTEMPT];
+
+/// What most events are, which needs no memory.
+const JSON: &[u8] = b"application/json";
+
+/// As many as most requests have, with those that are added when they are sent.
+const HEADERS_USUAL: usize = 12;
 
 /// The largest request that is made of a batch; a larger one is sent event by event.
 const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -99,15 +105,18 @@ impl Settings {
     fn single(&self, delivery: &Delivery) -> Result<Draft, Failure> {
         let event = &delivery.event;
         let scope = Scope::of(event);
-        let mut headers = HeaderMap::new();
+        let mut headers = HeaderMap::with_capacity(HEADERS_USUAL);
         let body = match &self.body {
             // Some servers and caches refuse a GET with a body, and none needs one.
             None if self.method == Method::GET => Bytes::new(),
             None => {
                 // Both say what the bytes are, which are passed on as they came.
                 for name in [CONTENT_TYPE, CONTENT_ENCODING] {
-                    let value = event.headers.get(name.as_str());
-                    if let Some(value) = value.and_then(|value| header_value(value).ok()) {
+                    let value = event.headers.get(name.as_str()).map(|value| match value {
+                        JSON => Ok(HeaderValue::from_static("application/json")),
+                        _ => header_value(value),
+                    });
+                    if let Some(Ok(value)) = value {
                         headers.insert(name, value);
                     }
                 }
@@ -145,7 +154,7 @@ impl Settings {
             body.push(b']');
         }
         let content_type = if is_array { "application/json" } else { "application/x-ndjson" };
-        let mut headers = HeaderMap::new();
+        let mut headers = HeaderMap::with_capacity(HEADERS_USUAL);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         let id = match deliveries {
             [_] => first.event.id.to_string(),
@@ -164,15 +173,15 @@ impl Settings {
         body: Bytes,
     ) -> Result<Draft, Failure> {
         let event = &delivery.event;
-        for (name, value) in [
-            (WEBHOOK_ID, id.as_str()),
-            (IDEMPOTENCY_KEY, id.as_str()),
-            (SOURCE, event.source.as_str()),
-            (TYPE, event.event_type.as_str()),
-            (ATTEMPT, &delivery.attempt.to_string()),
-        ] {
-            headers.insert(name, header_value(value.as_bytes())?);
-        }
+        let attempt = delivery.attempt.to_string();
+        let [message_id, source, event_type, attempt] =
+            header_values([&id, event.source.as_str(), event.event_type.as_str(), &attempt]);
+        let message_id = message_id?;
+        headers.insert(WEBHOOK_ID, message_id.clone());
+        headers.insert(IDEMPOTENCY_KEY, message_id);
+        headers.insert(SOURCE, source?);
+        headers.insert(TYPE, event_type?);
+        headers.insert(ATTEMPT, attempt?);
         // Last: what the owner wrote counts.
         for (name, header) in &self.headers {
             if let Header::Template(template) = header {
@@ -206,6 +215,13 @@ impl Settings {
         };
         checked(&text.map_err(Failure::permanent)?).map(Some)
     }
+}
+
+/// `values` as those of headers, all in one piece of memory: the client copies its headers three times, and
+/// each value with memory of its own costs two allocations.
+fn header_values<const N: usize>(values: [&str; N]) -> [Result<HeaderValue, Failure>; N] {
+    let mut rest = Bytes::from(values.concat());
+    values.map(|value| shared_value(rest.split_to(value.len())))
 }
 
 fn without(text: &str, secrets: &[String]) -> String {

@@ -8,6 +8,7 @@ use super::chosen::ChosenUrl;
 use crate::expr::{Escape, Template};
 use crate::handler::BuildError;
 use crate::handler::texts;
+use crate::handler::web::Speaks;
 use crate::secret::SecretRef;
 use crate::settings::{Table, unexpanded};
 
@@ -29,6 +30,14 @@ impl Target {
             Self::Fixed(_) | Self::Secret(_) => true,
             Self::Template(template) => has_fixed_host(template.source()),
             Self::Chosen(_) => false,
+        }
+    }
+
+    /// What the other side may speak.
+    pub(super) fn speaks(&self) -> Speaks {
+        match self {
+            Self::Fixed(url) if url.scheme() == "http" => Speaks::Http1,
+            Self::Fixed(_) | Self::Secret(_) | Self::Template(_) | Self::Chosen(_) => Speaks::Any,
         }
     }
 
@@ -96,4 +105,23 @@ pub(super) fn has_fixed_host(url: &str) -> bool {
     let Some((scheme, rest)) = url.split_once("://") else { return false };
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     !scheme.contains('{') && !host.contains('{')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_address_without_tls_speaks_no_http_2() {
+        let fixed = |url: &str| Target::Fixed(url.parse().unwrap());
+        let template =
+            |url: &str| Target::Template(Arc::new(Template::compile(url, Escape::Url).unwrap()));
+        for (target, speaks) in [
+            (fixed("http://127.0.0.1:9000/hook"), Speaks::Http1),
+            (fixed("https://example.com/http"), Speaks::Any),
+            (template("http://127.0.0.1:9000/{{ event.id }}"), Speaks::Any),
+        ] {
+            assert_eq!(target.speaks(), speaks, "{target:?}");
+        }
+    }
 }

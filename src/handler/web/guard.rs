@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use ipnet::IpNet;
 use reqwest::Url;
+use url::Host;
 
 use crate::settings::Table;
 
@@ -91,10 +92,10 @@ impl Guard {
 
     /// Whether a request may go to the machine of `url`, where that is an address and no name.
     pub(in crate::handler) fn check_url(&self, url: &Url) -> Result<(), Refused> {
-        let host = url.host_str().unwrap_or_default();
-        match host.trim_start_matches('[').trim_end_matches(']').parse() {
-            Ok(address) => self.check(address),
-            Err(_) => Ok(()),
+        match url.host() {
+            Some(Host::Ipv4(address)) => self.check(address.into()),
+            Some(Host::Ipv6(address)) => self.check(address.into()),
+            Some(Host::Domain(_)) | None => Ok(()),
         }
     }
 

@@ -113,7 +113,8 @@ fn rude_tls_server(answer: &'static str) -> (SocketAddr, String) {
 async fn a_body_that_ends_with_its_connection_is_whole_without_the_last_word_of_tls() {
     install_tls();
     let check = async |answer: &'static str, expected: End, is_done: bool| {
-        let mut web = Web::new(Guard::default(), None, &context(Path::new("."))).unwrap();
+        let mut web =
+            Web::new(Guard::default(), None, Speaks::Any, &context(Path::new("."))).unwrap();
         web.client = Client::builder().tls_danger_accept_invalid_certs(true).build().unwrap();
         let (address, _) = rude_tls_server(answer);
         let url = format!("https://{address}/").parse().unwrap();
@@ -135,7 +136,7 @@ async fn a_certificate_of_its_own_is_believed_where_ca_names_it() {
     install_tls();
     let answer = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 4\r\n\r\ndone";
     let send = async |ca: Option<&Path>, address: SocketAddr| {
-        let web = Web::new(Guard::default(), ca, &context(Path::new("."))).unwrap();
+        let web = Web::new(Guard::default(), ca, Speaks::Any, &context(Path::new("."))).unwrap();
         // Not the name that it is for.
         let url = format!("https://{address}/").parse().unwrap();
         web.send(request(Method::GET, url, HeaderMap::new(), Bytes::new())).await
@@ -169,7 +170,7 @@ fn speaker(answer: &'static [u8]) -> SocketAddr {
 async fn tls_against_plain_is_told_with_what_to_write() {
     install_tls();
     let check = async |scheme: &str, answer: &'static [u8], expected: &str| {
-        let web = Web::new(Guard::default(), None, &context(Path::new("."))).unwrap();
+        let web = Web::new(Guard::default(), None, Speaks::Any, &context(Path::new("."))).unwrap();
         let url = format!("{scheme}://{}/", speaker(answer)).parse().unwrap();
         let sent = web.send(request(Method::POST, url, HeaderMap::new(), Bytes::from("{}"))).await;
         let failure = sent.and_then(|answer| answer.judge()).unwrap_err();
