@@ -112,7 +112,7 @@ impl EmbeddedQueue {
         cell: &HandlerCell,
         changes: Vec<SharedChange>,
     ) -> Result<u64, QueueError> {
-        let (n_changed, wake) = cell.carry(&self.core, changes);
+        let (n_changed, wake) = cell.carry(changes);
         self.core.wake(wake)?;
         Ok(n_changed)
     }

@@ -65,9 +65,7 @@ pub(crate) struct Core {
     pub(crate) recorded: Mutex<BTreeMap<HandlerName, Position>>,
     /// Positions before it are being let go: what is not alive there in some handler is gone.
     frozen: AtomicU64,
-    /// Waiting and parked deliveries of all handlers.
-    pub(crate) n_waiting: AtomicU64,
-    /// The bound on `n_waiting` at which greedy handlers stop reading the log.
+    /// The bound on waiting and parked deliveries of all handlers, at which greedy handlers stop reading the log.
     pub(crate) waiting_max: u64,
     /// Why nothing more is taken in just now.
     pub(crate) blocked: Mutex<Option<String>>,
@@ -121,7 +119,6 @@ impl Core {
             handlers: Mutex::default(),
             recorded: Mutex::default(),
             frozen: AtomicU64::new(0),
-            n_waiting: AtomicU64::new(0),
             waiting_max,
             blocked: Mutex::default(),
             poisoned: watch::Sender::new(false),
@@ -175,22 +172,14 @@ impl Core {
         lock(&self.handlers).len() > 1
     }
 
-    /// Counts what one handler has waiting.
-    pub(crate) fn count_waiting(&self, before: u64, after: u64) {
-        if after >= before {
-            self.n_waiting.fetch_add(after - before, Ordering::Relaxed);
-        } else {
-            self.n_waiting.fetch_sub(before - after, Ordering::Relaxed);
-        }
-    }
-
     /// Whether a handler that has `own` deliveries waiting may take more out of the log: at the
     /// bound, the ones that hold more than their share leave what comes in the log, where it costs
     /// no memory.
     pub(crate) fn may_take_more(&self, own: u64) -> bool {
-        let all = self.n_waiting.load(Ordering::Relaxed);
-        let n_handlers = lock(&self.handlers).len().max(1) as u64;
-        all < self.waiting_max || own < self.waiting_max / n_handlers
+        let handlers = lock(&self.handlers);
+        let all: u64 = handlers.values().map(|cell| cell.n_waiting()).sum();
+        let share = self.waiting_max / handlers.len().max(1) as u64;
+        all < self.waiting_max || own < share.max(1)
     }
 
     /// Tells the committer where an outbox is no longer empty.

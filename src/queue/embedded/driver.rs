@@ -1,9 +1,12 @@
 //! What runs the components: a thread for each.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use futures_util::FutureExt;
 
 use super::cleaner::{Cleaner, Effort};
 use super::commit::{Committer, Request};
@@ -18,6 +21,9 @@ use crate::queue::QueueError;
 
 /// How often the cleaner looks.
 const CLEAN_EVERY: Duration = Duration::from_secs(1);
+
+/// How long the cleaner rests after a panic, which it may meet again at once.
+const CLEAN_AFTER_PANIC: Duration = Duration::from_secs(60);
 
 /// The heads of how many segments are looked at for damage each time.
 const HEADS_AT_ONCE: usize = 64;
@@ -209,11 +215,16 @@ fn run_cleaner(cleaner: &Cleaner, mut stopped: tokio::sync::oneshot::Receiver<()
             }
             tokio::select! {
                 _ = &mut stopped => return,
-                looked = cleaner.look(Effort::Routine) => match looked {
-                    Ok(()) | Err(QueueError::Closed) => {}
-                    Err(err) => {
+                looked = AssertUnwindSafe(cleaner.look(Effort::Routine)).catch_unwind() => match looked {
+                    Ok(Ok(()) | Err(QueueError::Closed)) => {}
+                    Ok(Err(err)) => {
                         let err: &dyn std::error::Error = &err;
                         tracing::warn!(error = err, "Freeing the log failed; it is tried again");
+                    }
+                    // What was copied and not recorded is copied anew.
+                    Err(_) => {
+                        tracing::error!("Freeing the log panicked; it is tried again");
+                        tokio::time::sleep(CLEAN_AFTER_PANIC).await;
                     }
                 }
             }

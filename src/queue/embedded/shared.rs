@@ -66,7 +66,7 @@ impl EmbeddedQueue {
         changes: Vec<SharedChange>,
     ) -> Result<bool, QueueError> {
         let Some(cell) = self.core.handler(handler) else { return Ok(false) };
-        let wake = cell.apply_shared(&self.core, changes);
+        let wake = cell.apply_shared(changes);
         self.core.wake(wake)?;
         Ok(true)
     }

@@ -18,6 +18,7 @@ use crate::event::{
 };
 use crate::queue::{Appended, DeadFilter, LostDeliveries, Queue, Start, Subscription};
 
+mod read_again;
 mod senseless;
 mod starts;
 

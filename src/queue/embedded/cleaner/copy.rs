@@ -1,6 +1,6 @@
 //! What of a segment is alive, and its copy in the kept log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use rand::RngCore;
 
 use super::pass::{Cleaner, failed};
 use super::told::Told;
-use crate::event::Position;
+use crate::event::{HandlerName, Position};
 use crate::queue::QueueError;
 use crate::queue::embedded::log::LogReader;
 use crate::queue::embedded::record::{DeliveryRecord, KeptChanges, KeptEnd, Kind, Lsn, Record};
@@ -21,6 +21,10 @@ use crate::sync::lock;
 pub(super) struct Copied {
     pub(super) events: Vec<(Position, Bytes)>,
     pub(super) changes: Vec<KeptChanges>,
+    /// Deliveries whose events could not be read before, and are among those that are copied.
+    pub(super) found_again: Vec<(HandlerName, Position)>,
+    /// Whether an event that is needed cannot be read.
+    pub(super) has_gaps: bool,
 }
 
 impl Cleaner {
@@ -59,18 +63,23 @@ impl Cleaner {
                 told.must_tell(cell, *position);
             }
         }
-        // What is lost has no event, and must stay counted when its segment is gone.
+        let mut unread: BTreeSet<Position> = alive.keys().copied().collect();
+        // What is lost must stay counted when its segment is gone. A disk may give today what it did not
+        // give when it was to be delivered.
+        let mut lost = Vec::new();
         for cell in self.core.handlers() {
-            let lost = cell.lock().state.lost_in(first..end);
-            for position in lost {
+            let positions = cell.lock().state.lost_in(first..end);
+            for position in positions {
                 told.must_tell(&cell, position);
+                unread.insert(position);
+                lost.push((cell.handler.clone(), position));
             }
         }
         let mut reader = LogReader::new(Arc::clone(&self.core.log), Lsn::start_of(oldest));
         while let Some(found) = reader.next(Lsn::start_of(next)).map_err(failed)? {
             match found.kind {
                 Kind::Event => {
-                    let position = found.position().filter(|p| alive.contains_key(p));
+                    let position = found.position().filter(|position| unread.remove(position));
                     copied.events.extend(position.map(|position| (position, found.payload)));
                 }
                 Kind::Settle => {
@@ -105,6 +114,9 @@ impl Cleaner {
         if self.core.log.damage().iter().any(|damage| damage.segment.number == oldest) {
             self.tell_of_all_kept(&mut told)?;
         }
+        copied.has_gaps = !unread.is_empty();
+        copied.found_again = lost;
+        copied.found_again.retain(|(_, position)| !unread.contains(position));
         copied.changes = told.into_changes(label);
         Ok(copied)
     }

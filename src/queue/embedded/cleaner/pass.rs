@@ -17,6 +17,7 @@ use crate::queue::embedded::events::ReadFailure;
 use crate::queue::embedded::lived::LivedFile;
 use crate::queue::embedded::log::{ReadError, Removal};
 use crate::queue::embedded::record::{KeptEnd, Lsn};
+use crate::queue::embedded::redrive::{ByHand, change_dead};
 use crate::queue::embedded::snapshot::{KeysOf, Snapshots};
 use crate::queue::embedded::subscription::HandlerCell;
 use crate::queue::storage::Storage;
@@ -170,7 +171,15 @@ impl Cleaner {
         let copied = self.copy(oldest, next, first..end, &alive)?;
         let kept = self.write_copied(&copied)?;
         self.trim((next, end), kept).await?;
-        self.remove(oldest, first, end)?;
+        self.remove(oldest, copied.has_gaps)?;
+        if !copied.found_again.is_empty() {
+            let n_found = change_dead(&self.core, copied.found_again, ByHand::Redrive).await?;
+            tracing::warn!(
+                segment = oldest,
+                deliveries = n_found,
+                "Events that could not be read can be read again, and are delivered"
+            );
+        }
         Ok(true)
     }
 
@@ -281,12 +290,11 @@ impl Cleaner {
         recorded
     }
 
-    fn remove(&self, number: u32, first: Position, end: Position) -> Result<(), QueueError> {
-        let has_lost = |cell: &Arc<HandlerCell>| cell.lock().state.has_lost_in(first..end);
-        let removal = if self.core.handlers().iter().any(has_lost) {
+    fn remove(&self, number: u32, has_gaps: bool) -> Result<(), QueueError> {
+        let removal = if has_gaps {
             tracing::warn!(
                 segment = number,
-                "A segment has events that could not be read: its file is put aside, not removed"
+                "A segment has events that cannot be read: its file is put aside, not removed"
             );
             Removal::Aside
         } else {
@@ -302,20 +310,17 @@ impl Cleaner {
     /// Makes the kept log smaller where most of it is dead.
     async fn compact_kept(&self) -> Result<(), QueueError> {
         let handlers = self.core.handlers();
-        let is_alive_in = |cell: &Arc<HandlerCell>, position: Position| {
-            cell.lock().state.is_alive_in(position..position.next())
-        };
-        let is_alive = |position| handlers.iter().any(|cell| is_alive_in(cell, position));
-        if !self.core.kept.needs_compaction(&is_alive) {
-            return Ok(());
-        }
-        // What was settled is recorded before its event goes.
-        self.core.ask(Request::Recorded).await?;
         let is_known_in = |cell: &HandlerCell, position: Position| {
             let range = position..position.next();
             let live = cell.lock();
             live.state.is_alive_in(range.clone()) || live.state.has_lost_in(range)
         };
+        let is_alive = |position| handlers.iter().any(|cell| is_known_in(cell, position));
+        if !self.core.kept.needs_compaction(&is_alive) {
+            return Ok(());
+        }
+        // What was settled is recorded before its event goes.
+        self.core.ask(Request::Recorded).await?;
         let is_alive_for = |handler: &HandlerName, position| {
             self.core.handler(handler).is_some_and(|cell| is_known_in(&cell, position))
         };

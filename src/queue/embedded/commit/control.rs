@@ -119,7 +119,6 @@ impl Committer {
     pub(crate) fn adopt(&mut self, recovered: RecoveredStates) {
         self.handlers.clear();
         for (handler, state) in recovered.states {
-            self.core.count_waiting(0, state.waiting().len() as u64);
             self.handlers.insert(handler.clone(), state.incarnation());
             lock(&self.core.recorded).insert(handler.clone(), state.high());
             let cell = Arc::new(HandlerCell::new(handler.clone(), state));

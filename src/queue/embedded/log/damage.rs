@@ -93,6 +93,18 @@ impl Damage {
         end_of(self.offset, self.bytes as usize)
     }
 
+    /// Whether one goes on where the other ends, for the same reason.
+    fn touches(&self, other: &Self) -> bool {
+        self.segment == other.segment
+            && self.cause == other.cause
+            && (self.end() == other.offset || other.end() == self.offset)
+    }
+
+    fn joined(self, other: &Self) -> Self {
+        let (start, end) = (self.offset.min(other.offset), self.end().max(other.end()));
+        Self { offset: start, bytes: end - start, ..self }
+    }
+
     /// Whether all of `other` is part of this.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         self.segment.number == other.segment.number
@@ -107,8 +119,9 @@ pub(super) struct DamageList(Mutex<BTreeMap<(u32, u32), Damage>>);
 
 impl DamageList {
     /// Remembers damage, and logs it the first time. Readers begin at different places: of two
-    /// overlapping stretches the wider one stays.
-    pub(super) fn note(&self, damage: Damage) {
+    /// overlapping stretches the wider one stays, and one that goes on where another ends makes that
+    /// longer: behind a bad place of the live segment each new record is one.
+    pub(super) fn note(&self, mut damage: Damage) {
         let mut known = lock(&self.0);
         let in_segment = segment_range(damage.segment.number);
         if known.range(in_segment.clone()).any(|(_, known)| known.covers(&damage)) {
@@ -116,11 +129,12 @@ impl DamageList {
         }
         let narrower: Vec<(u32, u32)> = known
             .range(in_segment)
-            .filter(|(_, known)| damage.covers(known))
+            .filter(|(_, known)| damage.covers(known) || damage.touches(known))
             .map(|(key, _)| *key)
             .collect();
         for key in &narrower {
-            known.remove(key);
+            let Some(narrower) = known.remove(key) else { continue };
+            damage = damage.joined(&narrower);
         }
         if narrower.is_empty() {
             tracing::error!(damage = %damage, "The log is damaged; the rest of it is served");
@@ -141,4 +155,26 @@ impl DamageList {
 
 fn segment_range(number: u32) -> RangeInclusive<(u32, u32)> {
     (number, 0)..=(number, u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_that_goes_on_is_one_stretch() {
+        let list = DamageList::default();
+        let of = |segment, range: Range<u32>, cause| {
+            Damage::of(SegmentId { number: segment, salt: 7 }, range, cause)
+        };
+        let io = Cause::Io(io::ErrorKind::Other);
+        for range in [100..200, 300..400, 200..250, 250..300, 90..100] {
+            list.note(of(1, range, io));
+        }
+        assert_eq!(list.all(), [of(1, 90..400, io)]);
+        list.note(of(1, 400..410, Cause::BadChecksum));
+        list.note(of(2, 410..500, io));
+        let all = [of(1, 90..400, io), of(1, 400..410, Cause::BadChecksum), of(2, 410..500, io)];
+        assert_eq!(list.all(), all);
+    }
 }

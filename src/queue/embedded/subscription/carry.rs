@@ -2,19 +2,17 @@
 
 use super::cell::{HandlerCell, Wake};
 use super::shared::SharedChange;
-use crate::queue::embedded::core::Core;
 use crate::queue::embedded::state::Status;
 use crate::sync::lock;
 
 impl HandlerCell {
     /// Has open deliveries stand as they did elsewhere; says how many were open. They are recorded with the
     /// next settle record.
-    pub(crate) fn carry(&self, core: &Core, changes: Vec<SharedChange>) -> (u64, Wake) {
+    pub(crate) fn carry(&self, changes: Vec<SharedChange>) -> (u64, Wake) {
         // A take reads the log between two looks at where it stands.
         let _reader = lock(&self.reader);
         let (mut n_open, mut wake) = (0, Wake::Nobody);
         let mut live = self.lock();
-        let waiting_before = live.n_waiting();
         for change in changes {
             let record = change.into_record();
             match live.state.status(record.first) {
@@ -31,7 +29,6 @@ impl HandlerCell {
             }
             wake = wake.and(self.record(&mut live, record));
         }
-        core.count_waiting(waiting_before, live.n_waiting());
         drop(live);
         self.bell.notify_waiters();
         (n_open, wake)

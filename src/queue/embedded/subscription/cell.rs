@@ -4,7 +4,8 @@
 //! Lock order: `reader`, then `live`, then the outbox. The committer takes the outbox only, so
 //! nothing on the delivery path can make it wait for a disk.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::Notify;
@@ -48,6 +49,32 @@ pub(crate) struct Live {
     pub(crate) retry_cache: RetryCache,
 }
 
+/// Holds the lock. Whatever was changed, it is counted when it is let go.
+pub(crate) struct LiveGuard<'a> {
+    live: MutexGuard<'a, Live>,
+    n_waiting: &'a AtomicU64,
+}
+
+impl Deref for LiveGuard<'_> {
+    type Target = Live;
+
+    fn deref(&self) -> &Live {
+        &self.live
+    }
+}
+
+impl DerefMut for LiveGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Live {
+        &mut self.live
+    }
+}
+
+impl Drop for LiveGuard<'_> {
+    fn drop(&mut self) {
+        self.n_waiting.store(self.live.n_waiting(), Ordering::Relaxed);
+    }
+}
+
 impl Live {
     /// Deliveries that cost memory because they wait: the state's, and the parked ones.
     pub(crate) fn n_waiting(&self) -> u64 {
@@ -64,6 +91,8 @@ pub(crate) struct HandlerCell {
     /// The subscription is being forgotten: it cannot be held any more.
     is_forgotten: AtomicBool,
     live: Mutex<Live>,
+    /// [`Live::n_waiting`] as it was when the lock was let go last.
+    n_waiting: AtomicU64,
     outbox: Mutex<Outbox>,
     pub(super) reader: Mutex<EventReader>,
     /// When the oldest pending event came in, as it was last asked.
@@ -77,12 +106,13 @@ pub(crate) struct HandlerCell {
 impl HandlerCell {
     pub(crate) fn new(handler: HandlerName, state: HandlerState) -> Self {
         let incarnation = state.incarnation();
-        let (session, retry_cache) = (None, RetryCache::default());
+        let live = Live { state, session: None, retry_cache: RetryCache::default() };
         Self {
             handler,
             incarnation,
             is_forgotten: AtomicBool::new(false),
-            live: Mutex::new(Live { state, session, retry_cache }),
+            n_waiting: AtomicU64::new(live.n_waiting()),
+            live: Mutex::new(live),
             outbox: Mutex::default(),
             reader: Mutex::default(),
             oldest: Mutex::default(),
@@ -91,8 +121,13 @@ impl HandlerCell {
         }
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Live> {
-        lock(&self.live)
+    pub(crate) fn lock(&self) -> LiveGuard<'_> {
+        LiveGuard { live: lock(&self.live), n_waiting: &self.n_waiting }
+    }
+
+    /// How many deliveries wait, without the lock.
+    pub(crate) fn n_waiting(&self) -> u64 {
+        self.n_waiting.load(Ordering::Relaxed)
     }
 
     /// To be asked under the state's lock.

@@ -20,7 +20,7 @@ mod shared;
 mod take;
 
 pub(crate) use cell::{HandlerCell, Live, Wake};
-pub(crate) use session::Session;
+pub(crate) use session::{Parked, Session};
 pub use shared::SharedChange;
 
 /// A handler's hold on its subscription. Dropping it frees the subscription; what was given out and
@@ -34,10 +34,8 @@ pub(crate) struct EmbeddedSubscription {
 impl Drop for EmbeddedSubscription {
     fn drop(&mut self) {
         let mut live = self.cell.lock();
-        let before = live.n_waiting();
         live.session = None;
         live.retry_cache = retry_cache::RetryCache::default();
-        self.core.count_waiting(before, live.n_waiting());
     }
 }
 

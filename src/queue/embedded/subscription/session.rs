@@ -33,6 +33,17 @@ pub(crate) struct Chosen {
     pub(crate) origin: Origin,
 }
 
+/// What a delivery was before it was parked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parked {
+    /// It came out of the log, and no try of it was ever made.
+    New,
+    /// It may have been tried before.
+    Again,
+    /// It waits in the state.
+    Retry,
+}
+
 #[derive(Debug)]
 pub(crate) struct Session {
     /// The next position to read from the log in order.
@@ -46,6 +57,8 @@ pub(crate) struct Session {
     leased_waiting: BTreeMap<Position, (Option<OrderKey>, Timestamp)>,
     /// Those of the parked ones that wait in the state as well.
     parked_retries: BTreeSet<Position>,
+    /// Those that were parked and may have been tried before, until they are settled.
+    parked_again: BTreeSet<Position>,
     keys: KeyQueues,
     due: BTreeSet<(Timestamp, Position)>,
 }
@@ -63,6 +76,7 @@ impl Session {
             leased: PositionSet::default(),
             leased_waiting: BTreeMap::new(),
             parked_retries: BTreeSet::new(),
+            parked_again: BTreeSet::new(),
             keys: KeyQueues::default(),
             due: BTreeSet::new(),
         };
@@ -166,7 +180,7 @@ impl Session {
         let origin = if let Some(key) = self.keys.key_of_parked(position) {
             self.keys.lease(key, position);
             self.leased_waiting.insert(position, (Some(key), due));
-            Origin::Entry
+            if self.parked_again.contains(&position) { Origin::Entry } else { Origin::Log }
         } else {
             self.leased.insert_range(only(position));
             match state.status(position) {
@@ -213,11 +227,12 @@ impl Session {
         }
     }
 
-    /// Parks a delivery that was given out and not tried, behind an earlier one of `key`. `is_retry` = it
-    /// waits in the state.
-    pub(crate) fn park(&mut self, position: Position, key: OrderKey, is_retry: bool) {
-        if is_retry {
-            self.parked_retries.insert(position);
+    /// Parks a delivery that was given out and not tried, behind an earlier one of `key`.
+    pub(crate) fn park(&mut self, position: Position, key: OrderKey, parked: Parked) {
+        match parked {
+            Parked::New => {}
+            Parked::Again => drop(self.parked_again.insert(position)),
+            Parked::Retry => drop(self.parked_retries.insert(position)),
         }
         let effects = match self.leased_waiting.remove(&position) {
             Some((Some(before), _)) if before == key => {
@@ -237,6 +252,7 @@ impl Session {
 
     /// A delivery that was given out was settled, and is in its new state.
     pub(crate) fn settled(&mut self, position: Position, to: &NewState) {
+        self.parked_again.remove(&position);
         let before = self.leased_waiting.remove(&position).and_then(|(key, _)| key);
         self.leased.remove_range(only(position));
         let (key, slot) = match *to {
@@ -268,6 +284,7 @@ impl Session {
         let waiting: Vec<Position> =
             self.leased_waiting.range(positions).map(|(position, _)| *position).collect();
         for position in waiting {
+            self.parked_again.remove(&position);
             let key = self.leased_waiting.remove(&position).and_then(|(key, _)| key);
             self.leave(key);
         }
@@ -282,6 +299,7 @@ impl Session {
             NewState::Retry { due, order_key, .. } => self.wait(position, due, order_key),
             NewState::Dropped | NewState::Delivered | NewState::Skipped | NewState::Lost => {
                 self.parked_retries.remove(&position);
+                self.parked_again.remove(&position);
                 let ready = held.and_then(|key| self.keys.remove(key, position));
                 self.make_ready(ready);
             }

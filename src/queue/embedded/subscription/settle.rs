@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::EmbeddedSubscription;
 use super::cell::{Live, Wake};
+use super::{EmbeddedSubscription, Parked};
 use crate::clock::Timestamp;
-use crate::event::{OrderKey, Outcome, Settlement};
+use crate::event::{Delivery, OrderKey, Origin, Outcome, Settlement};
 use crate::pace::Steps;
 use crate::queue::QueueError;
 use crate::queue::embedded::record::{DeliveryRecord, NewState};
@@ -40,14 +40,12 @@ impl EmbeddedSubscription {
         let now = self.core.clock.steady();
         let mut wake = Wake::Nobody;
         let mut live = self.cell.lock();
-        let waiting_before = live.n_waiting();
         let mut n_settled = 0;
         while n_settled < SETTLED_AT_ONCE && !rest.is_empty() && !self.cell.is_outbox_full() {
             let Some(settlement) = rest.pop_front() else { break };
             wake = wake.and(self.settle_one(&mut live, settlement, now));
             n_settled += 1;
         }
-        self.core.count_waiting(waiting_before, live.n_waiting());
         drop(live);
         self.core.wake(wake)?;
         Ok(n_settled > 0)
@@ -62,7 +60,7 @@ impl EmbeddedSubscription {
         let held = held_by(&settlement.outcome);
         if let Some(key) = held.filter(|key| is_told(state, &settlement, *key)) {
             retry_cache.keep(event, Duration::ZERO);
-            session.park(position, key, state.waiting().get(position).is_some());
+            session.park(position, key, parked(state, &settlement.delivery));
             return Wake::Nobody;
         }
         let event = Arc::clone(event);
@@ -71,7 +69,7 @@ impl EmbeddedSubscription {
             retry_cache.keep(&event, wait);
         }
         match held {
-            Some(key) => session.park(position, key, true),
+            Some(key) => session.park(position, key, Parked::Retry),
             None => session.settled(position, &record.to),
         }
         self.cell.record(live, record)
@@ -141,6 +139,14 @@ pub(super) fn held_by(outcome: &Outcome) -> Option<OrderKey> {
 pub(super) fn is_told(state: &HandlerState, settlement: &Settlement, key: OrderKey) -> bool {
     let waiting = state.waiting().get(settlement.delivery.event.position);
     settlement.attempt.is_none() && waiting.is_none_or(|it| it.order_key() == Some(key))
+}
+
+pub(super) fn parked(state: &HandlerState, delivery: &Delivery) -> Parked {
+    match delivery.origin {
+        _ if state.waiting().get(delivery.event.position).is_some() => Parked::Retry,
+        Origin::Entry => Parked::Again,
+        Origin::Log => Parked::New,
+    }
 }
 
 /// What an outcome makes of its delivery.

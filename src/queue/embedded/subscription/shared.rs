@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cell::{HandlerCell, Live, Wake};
-use super::settle::{held_by, is_told, record_of};
-use super::{EmbeddedSubscription, Session};
+use super::settle::{held_by, is_told, parked, record_of};
+use super::{EmbeddedSubscription, Parked, Session};
 use crate::clock::Timestamp;
 use crate::event::{Attempt, Position, Settlement};
 use crate::queue::codec::{Put, Take};
-use crate::queue::embedded::core::Core;
 use crate::queue::embedded::record::{DeliveryRecord, NewState};
 
 /// A change of one handler's deliveries, as it stands in a unit of the shared log.
@@ -86,7 +85,7 @@ impl EmbeddedSubscription {
         let held = held_by(&settlement.outcome);
         if let Some(key) = held.filter(|key| is_told(state, &settlement, *key)) {
             retry_cache.keep(&event, Duration::ZERO);
-            session.park(event.position, key, state.waiting().get(event.position).is_some());
+            session.park(event.position, key, parked(state, &settlement.delivery));
             return None;
         }
         let clock = &self.core.clock;
@@ -100,17 +99,15 @@ impl EmbeddedSubscription {
 
 impl HandlerCell {
     /// Applies changes in the order of the shared log; they are recorded with the next settle record.
-    pub(crate) fn apply_shared(&self, core: &Core, changes: Vec<SharedChange>) -> Wake {
+    pub(crate) fn apply_shared(&self, changes: Vec<SharedChange>) -> Wake {
         let mut wake = Wake::Nobody;
         let mut live = self.lock();
-        let waiting_before = live.n_waiting();
         for change in changes {
             if let Some(session) = &mut live.session {
                 settle_session(session, &change);
             }
             wake = wake.and(self.record(&mut live, change.record));
         }
-        core.count_waiting(waiting_before, live.n_waiting());
         drop(live);
         self.bell.notify_waiters();
         wake
@@ -125,7 +122,7 @@ fn settle_session(session: &mut Session, change: &SharedChange) {
     }
     match record.to {
         NewState::Retry { order_key: Some(key), .. } if *is_held => {
-            session.park(record.first, key, true);
+            session.park(record.first, key, Parked::Retry);
         }
         _ => session.settled(record.first, &record.to),
     }

@@ -73,8 +73,8 @@ fn parked_delivery_goes_when_the_one_before_it_leaves_the_key() {
     let mut state = state(&[(1, retry(10, Some(KEY)))]);
     let mut session = Session::begin(&state, at(0));
     session.lease_from_log(Position(2)..Position(4));
-    session.park(Position(2), KEY, false);
-    session.park(Position(3), KEY, false);
+    session.park(Position(2), KEY, Parked::New);
+    session.park(Position(3), KEY, Parked::New);
     assert!(session.is_key_waiting(KEY, Position(9)));
     assert!(!session.release_key(KEY), "the head is a retry");
     assert_eq!(choose(&mut session, &state, 10), [1]);
@@ -92,7 +92,7 @@ fn waiting_delivery_that_is_parked_waits_for_its_release() {
     let state = state(&[(1, retry(10, Some(KEY)))]);
     let mut session = Session::begin(&state, at(0));
     assert_eq!(choose(&mut session, &state, 10), [1]);
-    session.park(Position(1), KEY, true);
+    session.park(Position(1), KEY, Parked::Retry);
     assert_eq!(session.n_parked(), 0, "the state counts it");
     assert_eq!(choose(&mut session, &state, 99), [0_u64; 0], "no hot loop");
     assert!(session.release_key(KEY));
@@ -117,7 +117,7 @@ fn dropped_holder_releases_its_key() {
     let mut state = state(&[(1, held)]);
     let mut session = Session::begin(&state, at(0));
     session.lease_from_log(Position(2)..Position(3));
-    session.park(Position(2), KEY, false);
+    session.park(Position(2), KEY, Parked::New);
     assert_eq!(choose(&mut session, &state, 99), [0_u64; 0]);
     let dropped = DeliveryRecord::of(Position(1), 1, NewState::Dropped);
     session.changed(&dropped, Some(KEY));
@@ -164,4 +164,26 @@ fn hastened_delivery_is_withdrawn_when_an_earlier_one_of_its_key_comes() {
     session.changed(&earlier, None);
     assert_eq!(choose(&mut session, &state, 299), [0_u64; 0]);
     assert_eq!(choose(&mut session, &state, 300), [1]);
+}
+
+#[test]
+fn parked_delivery_of_the_log_was_never_tried_and_an_entry_may_have_been() {
+    let mut state = state(&[]);
+    let mut session = Session::begin(&state, at(0));
+    session.lease_from_log(Position(1)..Position(4));
+    session.park(Position(2), KEY, Parked::New);
+    session.park(Position(3), KEY, Parked::Again);
+    // What is settled behind them makes both entries of the state.
+    for position in [Position(1), Position(9)] {
+        state.apply(&DeliveryRecord::of(position, 1, NewState::Delivered));
+    }
+    session.settled(Position(1), &NewState::Delivered);
+    let mut origins = Vec::new();
+    for _ in 0..2 {
+        session.release_key(KEY);
+        let chosen = session.choose(&state, at(9), 1).pop().unwrap();
+        origins.push((chosen.position.0, chosen.origin));
+        session.settled(chosen.position, &NewState::Delivered);
+    }
+    assert_eq!(origins, [(2, Origin::Log), (3, Origin::Entry)]);
 }
