@@ -92,8 +92,7 @@ pub trait Queue: Send + Sync {
     async fn history(&self, position: Position) -> Result<Vec<DeliveryHistory>, QueueError>;
 
     /// [`Queue::history`] once no attempt can be missing from it. `None` = the log is being read
-    /// for it, as after a power cut: ask again. Where the log cannot be read for it within
-    /// 10 minutes of the start, what is known is all there is.
+    /// for it, as after a power cut: ask again.
     async fn whole_history(
         &self,
         position: Position,

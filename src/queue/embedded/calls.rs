@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::commit::{self, Request};
 use super::embedded_queue::{EmbeddedQueue, INDEXED_WITHIN};
-use super::read::{DeadMatch, DeadPage};
+use super::read::{DeadMatch, DeadPage, Reading};
 use super::redrive::{self, ByHand};
 use super::stats;
 use super::subscription::EmbeddedSubscription;
@@ -99,9 +99,13 @@ impl Queue for EmbeddedQueue {
         &self,
         position: Position,
     ) -> Result<Option<Vec<DeliveryHistory>>, QueueError> {
-        let history = self.history_of(position, 0).await?;
-        let is_late = self.core.clock.steady().since(self.opened_at) >= INDEXED_WITHIN;
-        Ok((history.is_indexed || is_late).then_some(history.deliveries))
+        self.ready().await?;
+        // What was settled just now is part of it.
+        self.core.ask(Request::Recorded).await?;
+        let through = self.core.log.head().next;
+        let is_being_made = self.core.clock.steady().since(self.opened_at) < INDEXED_WITHIN;
+        let read = move |reading: &Reading| reading.whole_history(position, through, is_being_made);
+        Ok(self.read(read).await?.map(|history| history.deliveries))
     }
 
     async fn dead(&self, filter: DeadFilter) -> Result<Vec<DeadLetter>, QueueError> {

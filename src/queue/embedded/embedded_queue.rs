@@ -25,9 +25,9 @@ use crate::sync::lock;
 
 /// How long answers that the index makes richer wait for it.
 const INDEX_WAIT: Duration = Duration::from_secs(2);
-/// How long after the start answers may be put off until the index is made: about what 100 GiB
-/// take. An index that cannot be made is not waited for any longer.
-pub(super) const INDEXED_WITHIN: Duration = Duration::from_mins(10);
+/// How long after the start a delivery's past may be put off until the index is made, which takes seconds for
+/// a few GiB. Then it is read off the log, for each delivery anew.
+pub(super) const INDEXED_WITHIN: Duration = Duration::from_mins(1);
 
 /// The embedded durable queue.
 #[derive(Debug)]

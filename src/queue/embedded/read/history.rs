@@ -1,13 +1,16 @@
 //! What each handler did with one event.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::{Reading, Standing};
+use super::{Reading, Standing, kept_failed, read_failed};
 use crate::clock::Timestamp;
 use crate::event::{HandlerName, Position};
 use crate::queue::embedded::index::{AttemptFact, DeliveryKey, LedTo, StoreError};
-use crate::queue::embedded::log::Finder;
-use crate::queue::embedded::record::{Lsn, NewState, Record, SettleRecord};
+use crate::queue::embedded::log::{Finder, Found, LogReader};
+use crate::queue::embedded::record::{
+    DeliveryRecord, Incarnation, Kind, Lsn, NewState, Record, SettleRecord,
+};
 use crate::queue::embedded::state::Status;
 use crate::queue::{AttemptRecord, DeliveryHistory, DeliveryState, PlannedWait, QueueError};
 
@@ -28,6 +31,24 @@ pub(crate) struct History {
 /// One delivery's recorded changes, in the order of their recording.
 pub(super) type Facts = BTreeMap<(Lsn, Timestamp, u32), AttemptFact>;
 
+/// The same of all deliveries of one event.
+#[derive(Debug, Default)]
+struct FactsByDelivery(BTreeMap<DeliveryKey, Facts>);
+
+/// How much of what was recorded is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    Whole,
+    Partly,
+}
+
+impl History {
+    /// Of an event that is gone.
+    const fn of_none() -> Self {
+        Self { deliveries: Vec::new(), is_indexed: true, is_complete: true }
+    }
+}
+
 /// What was planned behind some of them.
 type Plans = BTreeMap<(Lsn, Timestamp, u32), PlannedWait>;
 
@@ -39,16 +60,67 @@ impl Reading {
         &self,
         position: Position,
         through: Lsn,
-        mut n_plans: usize,
+        n_plans: usize,
     ) -> Result<History, QueueError> {
-        let Some(found) = self.look_for(&mut Finder::default(), position)? else {
-            return Ok(History { deliveries: Vec::new(), is_indexed: true, is_complete: true });
-        };
-        let from = found.lsn.unwrap_or_default();
+        let Some(from) = self.lsn_of(position)? else { return Ok(History::of_none()) };
         let facts = self.facts_of(position);
         let is_indexed = facts.is_ok() && self.is_indexed_from(from, through);
+        let known = if is_indexed { Known::Whole } else { Known::Partly };
+        Ok(self.history_by(position, facts.unwrap_or_default(), known, n_plans))
+    }
+
+    /// What no derived file can make wrong: the index as far as it goes, and the log behind it. Where the
+    /// index lacks what comes before, all of the log from the event on is read; `None` = not as long as
+    /// `is_being_made`, since that takes seconds for each GiB.
+    pub(crate) fn whole_history(
+        &self,
+        position: Position,
+        through: Lsn,
+        is_being_made: bool,
+    ) -> Result<Option<History>, QueueError> {
+        let Some(from) = self.lsn_of(position)? else { return Ok(Some(History::of_none())) };
+        let indexed_to = self.index.progress().to;
+        let indexed = self.facts_of(position).ok();
+        let indexed = indexed.filter(|_| self.is_indexed_from(from, indexed_to));
+        let (mut facts, read_from) = match indexed {
+            Some(facts) => (FactsByDelivery(facts), from.max(indexed_to)),
+            None if is_being_made => return Ok(None),
+            None => (self.kept_facts_of(position)?, from),
+        };
+        let mut reader = LogReader::new(Arc::clone(&self.log), read_from);
+        reader.skip_rest_of_records(0);
+        while let Some(found) = reader.next(through).map_err(read_failed)? {
+            if let Some(record) = settle_record(&found) {
+                facts.add_record(position, found.lsn, &record);
+            }
+        }
+        Ok(Some(self.history_by(position, facts.0, Known::Whole, 0)))
+    }
+
+    fn kept_facts_of(&self, position: Position) -> Result<FactsByDelivery, QueueError> {
+        let mut facts = FactsByDelivery::default();
+        let changes = self.kept.recorded_changes().map_err(kept_failed)?;
+        for (handler, incarnation, lsn, change) in changes {
+            facts.add(position, (&handler, incarnation), lsn, &change);
+        }
+        Ok(facts)
+    }
+
+    /// Where the event stands in the log, 0 = in the kept one; `None` = it is gone.
+    fn lsn_of(&self, position: Position) -> Result<Option<Lsn>, QueueError> {
+        let found = self.look_for(&mut Finder::default(), position)?;
+        Ok(found.map(|found| found.lsn.unwrap_or_default()))
+    }
+
+    fn history_by(
+        &self,
+        position: Position,
+        mut facts: BTreeMap<DeliveryKey, Facts>,
+        known: Known,
+        mut n_plans: usize,
+    ) -> History {
+        let is_indexed = known == Known::Whole;
         let mut is_complete = is_indexed;
-        let mut facts = facts.unwrap_or_default();
         let mut deliveries = Vec::new();
         for (handler, incarnation) in self.states.handlers() {
             let Some(standing) = self.states.standing(&handler, position) else { continue };
@@ -67,7 +139,7 @@ impl Reading {
             };
             deliveries.push(history_of(handler, state, &facts, &plans));
         }
-        Ok(History { deliveries, is_indexed, is_complete })
+        History { deliveries, is_indexed, is_complete }
     }
 
     /// How long the next try was put off when tries failed, by where that is recorded.
@@ -100,12 +172,9 @@ impl Reading {
         &self,
         position: Position,
     ) -> Result<BTreeMap<DeliveryKey, Facts>, StoreError> {
-        let mut by_delivery: BTreeMap<DeliveryKey, Facts> = BTreeMap::new();
-        let mut add = |delivery: DeliveryKey, fact: AttemptFact| {
-            by_delivery.entry(delivery).or_default().insert(fact.order(), fact);
-        };
+        let mut facts = FactsByDelivery::default();
         for (delivery, fact) in self.index.attempts(position)? {
-            add(delivery, fact);
+            facts.add_fact(delivery, fact);
         }
         let mut lsns: Vec<Lsn> =
             self.index.settled(position)?.iter().map(|fact| fact.lsn).collect();
@@ -113,26 +182,52 @@ impl Reading {
         lsns.sort_unstable();
         lsns.dedup();
         for lsn in lsns.into_iter().rev().take(RECORDS_MAX) {
-            let Some(record) = self.settle_record_at(lsn) else { continue };
-            for section in record.sections {
-                let delivery = DeliveryKey::new(position, &section.handler, section.incarnation);
-                let changes = section.changes.iter();
-                let changes = changes.filter(|change| change.positions().contains(&position));
-                for fact in changes.filter_map(|change| AttemptFact::of(change, lsn)) {
-                    add(delivery.clone(), fact);
-                }
+            if let Some(record) = self.settle_record_at(lsn) {
+                facts.add_record(position, lsn, &record);
             }
         }
-        Ok(by_delivery)
+        Ok(facts.0)
     }
 
     /// The settle record at `lsn`; `None` = there is none, whatever the index says.
     fn settle_record_at(&self, lsn: Lsn) -> Option<SettleRecord> {
         let found = self.log.record_at(lsn).ok().flatten()?;
-        match found.decode() {
-            Some(Record::Settle(record)) => Some(record),
-            Some(_) | None => None,
+        settle_record(&found)
+    }
+}
+
+impl FactsByDelivery {
+    fn add_fact(&mut self, delivery: DeliveryKey, fact: AttemptFact) {
+        self.0.entry(delivery).or_default().insert(fact.order(), fact);
+    }
+
+    /// Adds what a change that was recorded at `lsn` says of the event, if anything.
+    fn add(
+        &mut self,
+        position: Position,
+        (handler, incarnation): (&HandlerName, Incarnation),
+        lsn: Lsn,
+        change: &DeliveryRecord,
+    ) {
+        let its = Some(change).filter(|change| change.positions().contains(&position));
+        if let Some(fact) = its.and_then(|change| AttemptFact::of(change, lsn)) {
+            self.add_fact(DeliveryKey::new(position, handler, incarnation), fact);
         }
+    }
+
+    fn add_record(&mut self, position: Position, lsn: Lsn, record: &SettleRecord) {
+        for section in &record.sections {
+            for change in &section.changes {
+                self.add(position, (&section.handler, section.incarnation), lsn, change);
+            }
+        }
+    }
+}
+
+fn settle_record(found: &Found) -> Option<SettleRecord> {
+    match Some(found).filter(|found| found.kind == Kind::Settle)?.decode() {
+        Some(Record::Settle(record)) => Some(record),
+        Some(_) | None => None,
     }
 }
 
