@@ -39,9 +39,9 @@ pub(super) async fn deliver(
         // A worker before it may have ended by an error, or given calls up.
         shared.calls.clear();
         let mut worker = Worker::new(context, queue, subscription, shared);
-        let end = worker.work(shared.mode.subscribe(), shutdown).await?;
+        let end = worker.work(shared.mode.subscribe(), shutdown).await;
         worker.drain().await?;
-        match end {
+        match end? {
             WorkEnd::Done => return Ok(()),
             WorkEnd::SubscriptionOver => {}
         }
@@ -141,15 +141,19 @@ impl Worker<'_> {
         })
     }
 
-    /// Ends the calls under way. What was taken and is not on its way is simply left: it comes back
-    /// with the next subscription.
+    /// Ends the calls under way, also where the queue cannot answer: one that is cut off has done a part of
+    /// its work, and is made again. What was taken and is not on its way is simply left: it comes back with
+    /// the next subscription.
     async fn drain(&mut self) -> Result<(), QueueError> {
         let too_late = tokio::time::sleep(self.context.policy.drain);
         tokio::pin!(too_late);
+        let mut result = Ok(());
         while !self.in_flight.is_empty() {
             tokio::select! {
                 biased;
-                Some(outcome) = self.in_flight.next() => self.settle_ended(outcome).await?,
+                Some(outcome) = self.in_flight.next() => {
+                    result = result.and(self.settle_ended(outcome).await);
+                }
                 () = &mut too_late => {
                     let n_calls = self.in_flight.len();
                     warn!(handler.name = %self.context.name, n_calls, "Calls given up at the end");
@@ -157,7 +161,7 @@ impl Worker<'_> {
                 }
             }
         }
-        Ok(())
+        result
     }
 
     /// Settles what came of a call that was under way.

@@ -12,10 +12,11 @@ use gatepost::queue::{Backlog, Queue, QueueError, Start, Subscription};
 use super::rig::{Rig, Step, delivered, policy, refused, secs};
 use crate::support::events::handler;
 
-/// Answers so many calls, and none after that.
+/// Answers so many calls, and none after that, or not the one after them.
 struct Faulty {
     inner: Box<dyn Subscription>,
     n_left: AtomicUsize,
+    is_for_once: bool,
 }
 
 impl Faulty {
@@ -23,7 +24,12 @@ impl Faulty {
         let one_less = |n: usize| n.checked_sub(1);
         match self.n_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) {
             Ok(_) => Ok(()),
-            Err(_) => Err(QueueError::Behind("being rebuilt")),
+            Err(_) => {
+                if self.is_for_once {
+                    self.n_left.store(usize::MAX, Ordering::SeqCst);
+                }
+                Err(QueueError::Behind("being rebuilt"))
+            }
         }
     }
 }
@@ -65,7 +71,7 @@ async fn a_queue_that_does_not_answer_puts_deliveries_off_and_loses_none() {
         let ready = rig.ready(policy(), |_| delivered()).await;
         drop(ready.deliverer);
         let inner = rig.queue.subscribe(&handler("h"), Start::Oldest).await.unwrap();
-        let faulty = Box::new(Faulty { inner, n_left: n_left.into() });
+        let faulty = Box::new(Faulty { inner, n_left: n_left.into(), is_for_once: false });
         let context = rig.context(handler("h"), policy(), ready.handler.clone());
         let (deliverer, _) = Deliverer::new(context, faulty, rig.queue.clone());
         rig.settle_all(deliverer).await;
@@ -79,7 +85,7 @@ async fn a_queue_that_does_not_answer_puts_deliveries_off_and_loses_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn call_is_not_under_way_once_the_queue_does_not_answer() {
+async fn call_that_was_given_up_is_not_under_way() {
     let rig = Rig::new();
     rig.append_n(1).await;
     // The first call goes on when the queue is away. The second one ends at once, and waits to be repeated.
@@ -92,7 +98,7 @@ async fn call_is_not_under_way_once_the_queue_does_not_answer() {
     let ready = rig.ready(policy(), script).await;
     drop(ready.deliverer);
     let inner = rig.queue.subscribe(&handler("h"), Start::Oldest).await.unwrap();
-    let faulty = Box::new(Faulty { inner, n_left: 1.into() });
+    let faulty = Box::new(Faulty { inner, n_left: 1.into(), is_for_once: false });
     let context = rig.context(handler("h"), policy(), ready.handler.clone());
     let (deliverer, control) = Deliverer::new(context, faulty, rig.queue.clone());
     let seen = RefCell::new(BTreeSet::new());
@@ -104,5 +110,21 @@ async fn call_is_not_under_way_once_the_queue_does_not_answer() {
     rig.run_until(deliverer, look).await;
     let seen = seen.into_inner();
     assert!(seen.contains(&(1, false)) && seen.contains(&(2, false)), "{seen:?}");
-    assert!(seen.iter().all(|(_, is_under_way)| !is_under_way), "{seen:?}");
+    // The first one until it is given up.
+    let mut later = seen.iter().filter(|(n_calls, _)| *n_calls > 1);
+    assert!(later.all(|(_, is_under_way)| !is_under_way), "{seen:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_under_way_ends_and_counts_where_the_queue_does_not_answer_meanwhile() {
+    let rig = Rig::new();
+    rig.append_n(1).await;
+    let ready = rig.ready(policy(), |_| Step::AnswerAfter(secs(3), Ok(()))).await;
+    drop(ready.deliverer);
+    let inner = rig.queue.subscribe(&handler("h"), Start::Oldest).await.unwrap();
+    let faulty = Box::new(Faulty { inner, n_left: 1.into(), is_for_once: true });
+    let context = rig.context(handler("h"), policy(), ready.handler.clone());
+    let (deliverer, _) = Deliverer::new(context, faulty, rig.queue.clone());
+    rig.settle_all(deliverer).await;
+    assert_eq!(ready.handler.positions(), [[1]]);
 }
