@@ -170,7 +170,10 @@ mod tests {
     use super::super::ActionsAsk;
     use super::super::tests::action;
     use super::*;
-    use crate::clock::Timestamp;
+    use crate::clock::{SystemClock, Timestamp};
+    use crate::cluster::{ClusterAck, ClusterBackend, ClusterOptions, MemoryEngine};
+    use crate::queue::Queue;
+    use crate::queue::embedded::Settings;
 
     fn at(seconds: i64, target: &str) -> ActionView {
         ActionView { at: Timestamp::from_millis(seconds * 1_000), ..action(target.to_owned()) }
@@ -242,5 +245,42 @@ mod tests {
         actions.add(at(2, "behind"));
         assert_eq!(actions.next_to_share().unwrap().0.action.target, "behind");
         assert_eq!(actions.list(&ActionsAsk::default()).actions.len(), 2);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn action_for_which_the_log_has_no_room_is_shared_once_it_has() {
+        let (folder, engine) = (tempfile::tempdir().unwrap(), MemoryEngine::default());
+        let cluster = ClusterQueue::open(ClusterOptions {
+            backend: ClusterBackend::Postgres,
+            name: NodeName::parse("a").unwrap(),
+            ack: ClusterAck::Engine,
+            lease: Duration::from_secs(2),
+            engine: Arc::new(engine.clone()),
+            copy: Settings::new(folder.path().join("queue")),
+            clock: Arc::new(SystemClock::new()),
+        });
+        let cluster = cluster.await.unwrap();
+        let path = folder.path().join("actions");
+        let actions = Actions::open_shared(path, Some(Arc::clone(&cluster)));
+        engine.set_room(0);
+        actions.add(at(1, "while it is full"));
+        let room = async {
+            // It is answered behind the one that is shared.
+            let refused = cluster.log_action(1, "behind it".to_owned()).await;
+            assert!(matches!(refused, Err(QueueError::Full(_))), "{refused:?}");
+            engine.set_room(usize::MAX);
+            while actions.next_to_share().is_some() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = actions.share(actions.shared.as_ref().unwrap()) => panic!("it goes on"),
+            room = tokio::time::timeout(Duration::from_secs(60), room) => room.unwrap(),
+        }
+        let logged: Vec<String> =
+            cluster.logged_actions().iter().map(|one| one.text.clone()).collect();
+        assert!(matches!(&logged[..], [one] if one.contains("while it is full")), "{logged:?}");
+        cluster.close().await.unwrap();
     }
 }

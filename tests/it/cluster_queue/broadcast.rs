@@ -60,15 +60,20 @@ async fn action_done_while_the_log_is_away_is_there_once_it_is_back() {
     append(&a, "first").await;
     until_stored(&b, 1).await;
     cluster.engine.set_away(true);
-    let logging = a.log_action(1, "while it is away".to_owned());
-    let back = async {
+    let before = a.log_action(1, "before it is found to be away".to_owned());
+    let found = async {
         until("it is found to be away", || !a.is_log_there()).await;
-        assert_eq!(logged(&a), []);
-        cluster.engine.set_away(false);
+        // What is known to wait is kept too.
+        let since = a.log_action(2, "since".to_owned());
+        let back = async {
+            assert_eq!(logged(&a), []);
+            cluster.engine.set_away(false);
+        };
+        tokio::join!(since, back).0
     };
-    let (is_logged, ()) = tokio::join!(logging, back);
-    is_logged.unwrap();
-    until("both have it", || logged(&a).len() == 1 && logged(&a) == logged(&b)).await;
+    let (before, since) = tokio::join!(before, found);
+    before.and(since).unwrap();
+    until("both have both", || logged(&a).len() == 2 && logged(&a) == logged(&b)).await;
 }
 
 /// The bound is one of each node's disk and of what a page reads.
