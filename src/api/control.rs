@@ -1,5 +1,6 @@
 //! What only the running server can do.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -53,6 +54,9 @@ pub trait Control: Send + Sync {
 
     /// Gives the store's unused space back.
     async fn compact(&self) -> Result<(), ApiError>;
+
+    /// Where the admin listener is, as this machine knows it; `None` = it does not listen yet.
+    fn admin(&self) -> Option<SocketAddr>;
 
     /// When the server started.
     fn started_at(&self) -> Timestamp;

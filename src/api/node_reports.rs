@@ -199,6 +199,7 @@ impl Api {
             n_refused_requests: refused.iter().map(|row| row.count).sum(),
             refused: turned_down::newest_refused(&refused),
             host: Some(cut(&host, turned_down::CHARS_MAX)),
+            admin: server.control.admin().map(|address| address.to_string()),
             started_at: Some(server.control.started_at()),
             n_sources: sources.len() as u64,
             sources,

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use async_trait::async_trait;
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -34,10 +33,12 @@ use super::cluster::{self, ClusterSource};
 use super::core::Core;
 use super::error::AppError;
 use super::handlers::Handlers;
-use super::orphans::{self, Orphan, Orphans};
+use super::orphans::Orphans;
 use super::rates::Rates;
 use super::sandbox::Sandbox;
 use super::{changes, insight, limits, parts, source_views, standby};
+
+mod gone;
 
 /// Everything that runs.
 pub(super) struct Server {
@@ -68,6 +69,8 @@ pub(super) struct Server {
     rates: Mutex<Rates>,
     /// Where the public listener is.
     address: OnceLock<SocketAddr>,
+    /// Where the admin listener is.
+    admin_address: OnceLock<SocketAddr>,
     /// Held across a reload, which waits for handlers: two must not mix.
     reloading: tokio::sync::Mutex<()>,
 }
@@ -119,6 +122,7 @@ impl Server {
             read_at: Mutex::new(started_at),
             rates: Mutex::default(),
             address: OnceLock::new(),
+            admin_address: OnceLock::new(),
             reloading: tokio::sync::Mutex::default(),
         }
     }
@@ -141,6 +145,9 @@ impl Server {
         let listeners = http::start(listen, Arc::clone(&self.public), admin, stop)?;
         if let Some(address) = listeners.public().first() {
             self.address.get_or_init(|| *address);
+        }
+        if let Some(address) = listeners.admin() {
+            self.admin_address.get_or_init(|| address);
         }
         Ok((listeners, api))
     }
@@ -268,6 +275,10 @@ impl Control for Server {
         Ok(changes)
     }
 
+    fn admin(&self) -> Option<SocketAddr> {
+        self.admin_address.get().copied()
+    }
+
     fn started_at(&self) -> Timestamp {
         self.started_at
     }
@@ -348,43 +359,6 @@ impl Server {
             parts::handlers(&config, &self.core.clock, &others)
         };
         self.handlers.retry(built).await;
-    }
-
-    /// Who is not configured.
-    fn orphans(&self) -> Vec<Orphan> {
-        let (stats, now) = (self.core.queue.stats(), self.core.clock.now());
-        self.orphans.look(&stats, &self.config(), now)
-    }
-
-    /// A line for the owner about each handler that is not configured.
-    pub(super) fn orphan_lines(&self) -> Vec<String> {
-        let (orphans, now) = (self.orphans(), self.core.clock.now());
-        let retention = self.config().queue.orphan_retention;
-        orphans.iter().map(|orphan| orphan.line(retention, now)).collect()
-    }
-
-    /// Lets go of handlers that stood in no configuration for long enough. Gives the others where
-    /// they are worth telling: from half of `disk_max` on, with how full it is.
-    pub(super) async fn look_after_orphans(&self) -> Option<Value> {
-        let (retention, disk_max) = {
-            let config = self.config();
-            (config.queue.orphan_retention, config.queue.disk_max.0)
-        };
-        let now = self.core.clock.now();
-        let (over, left): (Vec<Orphan>, Vec<Orphan>) =
-            self.orphans().into_iter().partition(|orphan| orphan.is_over(retention, now));
-        for Orphan { name, since, .. } in over {
-            match self.core.queue.forget(&name).await {
-                Ok(_) => {
-                    self.orphans.forgotten(&name);
-                    warn!(handler.name = %name, %since, "Let go of a handler that is gone");
-                }
-                Err(err) => {
-                    warn!(handler.name = %name, error = %err, "Handler could not be let go");
-                }
-            }
-        }
-        orphans::worth_telling(&left, self.core.queue.stats().bytes, disk_max)
     }
 
     fn changes_by(&self, config: &Config, warnings: &Report) -> Reloaded {

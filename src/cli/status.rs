@@ -65,15 +65,20 @@ const CONFIGURED: &[Column<SourceView>] = &[
 const GATEWAYS: &[Column<GatewayCounts>] = &[
     ("GATEWAY", |one| format!("{}{}", one.node, if one.is_here { " (this one)" } else { "" })),
     ("STATE", |one| one.state.as_str().to_owned()),
-    ("TOLD", |one| if one.is_here { "now".to_owned() } else { ago(one.at) }),
+    ("TOLD", |one| if one.is_here { "now".to_owned() } else { ago_or(one.at, "not yet") }),
     ("STARTED", |one| ago_or(one.started_at, "not told")),
-    ("ACCEPTED", |one| count(one.sum(|source| source.accepted))),
-    ("DUPLICATE", |one| count(one.sum(|source| source.duplicate))),
-    ("REJECTED", |one| count(one.sum(|source| source.rejected))),
-    ("TURNED AWAY", |one| count(one.sum(|source| source.turned_away))),
-    ("NOT STORED", |one| count(one.refused)),
+    ("ACCEPTED", |one| told(one, one.sum(|source| source.accepted))),
+    ("DUPLICATE", |one| told(one, one.sum(|source| source.duplicate))),
+    ("REJECTED", |one| told(one, one.sum(|source| source.rejected))),
+    ("TURNED AWAY", |one| told(one, one.sum(|source| source.turned_away))),
+    ("NOT STORED", |one| told(one, one.refused)),
     ("ANSWERS, 99 %", |one| one.ack.map_or_else(|| "-".to_owned(), |ack| latency(ack.p99_micros))),
 ];
+
+/// A count of a gateway, where it has told any.
+fn told(one: &GatewayCounts, number: u64) -> String {
+    one.started_at.map_or_else(|| "-".to_owned(), |_| count(number))
+}
 
 /// A secret with whose it is: where it stands tells its owner when an old one can go.
 type SourceSecret = (SourceName, SecretView);

@@ -97,7 +97,7 @@ fn counts(of: &GatewayCounts, now: Timestamp) -> NodeCounts {
     NodeCounts {
         accepted: Plain(of.sum(|source| source.accepted)),
         rejected: Plain(of.sum(|source| source.rejected.saturating_add(source.turned_away))),
-        at: (!of.is_here).then(|| When::ago(of.at, now)),
+        at: of.at.filter(|_| !of.is_here).map(|at| When::ago(at, now)),
         acknowledged: of.ack.map(|ack| words::latency(ack.p99_micros)).unwrap_or_default(),
     }
 }
@@ -109,7 +109,7 @@ fn left_row(of: &GatewayCounts, now: Timestamp) -> NodeRow {
         is_here: false,
         sign: Sign::None,
         state: of.state.as_str(),
-        seen: format!("{} ago", words::between(of.at, now)),
+        seen: of.at.map_or_else(String::new, |at| format!("{} ago", words::between(at, now))),
         behind: Plain(0),
         handlers: Vec::new(),
         n_more_handlers: 0,

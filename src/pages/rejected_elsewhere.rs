@@ -107,7 +107,7 @@ pub(super) fn refused_shares(status: &StatusView, now: Timestamp) -> Vec<(String
     let counting = status.gateways.iter().filter(|one| one.started_at.is_some()).take(NODES_MAX);
     let share = |one: &GatewayCounts| {
         let said = format!("{} {}", one.node, words::count(one.refused));
-        (said, (!one.is_here).then(|| When::ago(one.at, now)))
+        (said, one.at.filter(|_| !one.is_here).map(|at| When::ago(at, now)))
     };
     counting.map(share).collect()
 }

@@ -218,7 +218,7 @@ fn shares(status: &StatusView, name: &SourceName, now: Timestamp) -> Vec<ShareRo
         let ReportedSource { accepted, duplicate, handshakes, rejected, turned_away, .. } = counts;
         Some(ShareRow {
             gateway: of.node.to_string(),
-            at: (!of.is_here).then(|| When::ago(of.at, now)),
+            at: of.at.filter(|_| !of.is_here).map(|at| When::ago(at, now)),
             counts: [accepted, duplicate, handshakes, rejected, turned_away].map(|one| Plain(*one)),
         })
     };

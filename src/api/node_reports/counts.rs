@@ -6,7 +6,7 @@ use crate::api::{
     Api, GatewayCounts, GatewayState, ReportedSource, SecretView, SourceView, StatusView,
 };
 use crate::clock::Timestamp;
-use crate::cluster::{ClusterView, NodeName};
+use crate::cluster::{ClusterView, NodeName, NodeView};
 
 impl ReportedSource {
     pub(super) fn new(view: &SourceView) -> Self {
@@ -56,7 +56,7 @@ pub(super) fn add_sources(sources: &mut [SourceView], reports: &[NodeReportView]
 
 impl GatewayCounts {
     pub(super) fn new(
-        (node, at, report): (&NodeName, Timestamp, NodeReport),
+        (node, at, report): (&NodeName, Option<Timestamp>, NodeReport),
         cluster: &ClusterView,
     ) -> Self {
         let here = cluster.nodes.iter().find(|one| one.name == *node);
@@ -134,14 +134,27 @@ impl Api {
     /// What each gateway has counted, this one first; empty = the queue is this machine's alone.
     fn gateways(&self, reports: Vec<NodeReportView>) -> Vec<GatewayCounts> {
         let Some(cluster) = self.cluster() else { return Vec::new() };
-        let own = self.report().map(|own| (&cluster.node, self.now(), own));
-        let others = reports.into_iter();
+        let own = self.report().map(|own| (&cluster.node, Some(self.now()), own));
         let mut gateways: Vec<GatewayCounts> =
             own.into_iter().map(|own| GatewayCounts::new(own, &cluster)).collect();
-        gateways.extend(others.map(|told| {
-            let NodeReportView { node, at, report } = told;
-            GatewayCounts::new((&node, at, report), &cluster)
-        }));
+        gateways.extend(others(reports, &cluster));
         gateways
     }
+}
+
+/// The other gateways, by name: those that have told, and those that are alive and have not yet.
+pub(super) fn others(reports: Vec<NodeReportView>, cluster: &ClusterView) -> Vec<GatewayCounts> {
+    let has_told = |name: &NodeName| reports.iter().any(|told| told.node == *name);
+    let is_missing =
+        |one: &&NodeView| one.alive && one.name != cluster.node && !has_told(&one.name);
+    let missing = cluster.nodes.iter().filter(is_missing);
+    let mut others: Vec<GatewayCounts> = missing
+        .map(|one| GatewayCounts::new((&one.name, None, NodeReport::default()), cluster))
+        .collect();
+    others.extend(reports.into_iter().map(|told| {
+        let NodeReportView { node, at, report } = told;
+        GatewayCounts::new((&node, Some(at), report), cluster)
+    }));
+    others.sort_by(|one, other| one.node.cmp(&other.node));
+    others
 }

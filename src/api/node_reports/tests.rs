@@ -1,7 +1,7 @@
 use super::turned_down::CHARS_MAX;
 use super::*;
 use crate::api::view::handlers;
-use crate::api::{RolloutView, SourceView};
+use crate::api::{GatewayState, RolloutView, SourceView};
 use crate::cluster::REPORT_MAX;
 use crate::event::SourceName;
 use crate::ingest::RefusedRow;
@@ -178,6 +178,30 @@ fn counts_are_summed_and_a_secret_is_used_where_any_gateway_saw_it() {
     assert_eq!([accepted, duplicate, handshakes, rejected, turned_away], [21, 12, 14, 16, 18]);
     let matched: Vec<_> = sum.secrets.iter().map(|one| one.last_matched_at).collect();
     assert_eq!(matched, [Some(at_millis(8_000)), view().secrets[1].last_matched_at]);
+}
+
+#[test]
+fn gateway_that_is_alive_and_has_not_told_yet_has_a_row() {
+    let node = |name: &str, alive: bool| serde_json::json!({ "name": name, "applied": 7, "alive": alive });
+    let cluster: ClusterView = serde_json::from_value(serde_json::json!({
+        "node": "b", "backend": "postgres", "ack": "engine", "applied": 7, "head": 7, "spilled": 0,
+        "engine": { "up": true, "since": at_millis(1) }, "void_settlements": 0,
+        "nodes": [node("a", true), node("b", true), node("c", true), node("gone", false)],
+        "handlers": [],
+    }))
+    .unwrap();
+    let told = NodeReport { n_rejected: 3, ..NodeReport::default() };
+    let rows = counts::others(vec![told_by("c", told), told_by("left", NodeReport::default())], &cluster);
+    let rows: Vec<_> = rows.iter().map(|one| (one.node.to_string(), one.state, one.at, one.rejected)).collect();
+    let told_at = Some(at_millis(1));
+    assert_eq!(
+        rows,
+        [
+            ("a".to_owned(), GatewayState::Alive, None, 0),
+            ("c".to_owned(), GatewayState::Alive, told_at, 3),
+            ("left".to_owned(), GatewayState::Left, told_at, 0),
+        ]
+    );
 }
 
 #[test]

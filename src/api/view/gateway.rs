@@ -47,8 +47,8 @@ pub struct GatewayCounts {
     /// Whether it is the one that answers.
     pub is_here: bool,
     pub state: GatewayState,
-    /// As of when, by its clock.
-    pub at: Timestamp,
+    /// As of when, by its clock; nothing = it has told nothing yet, or nothing that this version reads.
+    pub at: Option<Timestamp>,
     /// Nothing = it is of a version that tells no counts.
     pub started_at: Option<Timestamp>,
     /// Its machine's name.

@@ -19,10 +19,9 @@ const ROUNDS_MAX: u32 = 6;
 /// Publishes it, until `stop`.
 pub(in super::super) async fn publish(server: Arc<Server>, api: Api, stop: CancellationToken) {
     let Some(log) = server.handlers.pauses().shared() else { return };
-    let admin = server.config().admin.listen.to_string();
     let (mut told, mut n_rounds) = (None, 0);
     loop {
-        let report = api.report().map(|own| NodeReport { admin: Some(admin.clone()), ..own });
+        let report = api.report();
         let n_sessions = log.n_sessions();
         n_rounds += 1;
         if log.is_log_there()

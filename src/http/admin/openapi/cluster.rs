@@ -49,7 +49,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("node", "string"),
             ("is_here", "boolean"),
             ("state", "string"),
-            ("at", "time"),
+            ("at", "time?"),
             ("started_at", "time?"),
             ("host", "string?"),
             ("admin", "string?"),

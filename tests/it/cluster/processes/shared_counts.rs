@@ -79,6 +79,7 @@ fn counts_and_charts_are_of_all_gateways_and_stay_told_of_one_that_is_gone() {
         wait_until("charts are summed", || charted(node) == [all.0; 4]);
         assert_eq!(share(&status(node), "a"), ("alive".to_owned(), of_a));
         assert_eq!(share(&status(node), "b"), ("alive".to_owned(), of_b));
+        assert_eq!(status(node)["gateways"][0]["admin"], node.admin().to_string());
         assert_eq!(status(node)["rejected"], 6);
     }
     // How long calls take is known to the gateway that calls, and told to the other.
