@@ -75,7 +75,7 @@ pub struct SourceDetail {
     pub looked_at: u64,
     /// The longest time between two of those.
     pub longest_silence_seconds: Option<u64>,
-    /// Its rejected requests that are kept, by reason, the commonest first.
+    /// Its rejected requests that this gateway keeps, by reason, the commonest first.
     pub rejections: Vec<ReasonCount>,
 }
 

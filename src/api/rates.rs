@@ -23,7 +23,8 @@ impl Series {
     }
 }
 
-/// Rates since the start, on all gateways that share the log: but for `ack`, which is of this one.
+/// Rates since the start, on all gateways that share the log: but for `ack` and
+/// `levels.ack_p99_micros`, which are of this one.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RatesView {
     /// Of each source.

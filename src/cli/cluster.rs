@@ -143,8 +143,7 @@ const REJECTED: &[Column<ReportedRejected>] = &[
 pub(super) fn rejected_elsewhere(told: &[NodeReportView], source: Option<&str>) -> String {
     let mut text = Page::default();
     for NodeReportView { node, at, report } in told {
-        let is_meant =
-            |one: &&ReportedRejected| source.is_none_or(|name| one.source.as_str() == name);
+        let is_meant = |one: &&ReportedRejected| one.is_of(source, None);
         let rows: Vec<ReportedRejected> =
             report.rejected.iter().filter(is_meant).cloned().collect();
         if rows.is_empty() {

@@ -205,9 +205,7 @@ fn text(status: &StatusView) -> String {
             text.line(format_args!("\n{line}{}", reported_by(handler)));
         }
     }
-    for proxy in &status.proxies {
-        text.line(format_args!("\n{}", plain(&proxy.advice)));
-    }
+    add_proxies(&mut text, status);
     if status.rejected > 0 {
         text.line(format_args!(
             "\n{} kept: see `gatepost rejected list`",
@@ -215,6 +213,14 @@ fn text(status: &StatusView) -> String {
         ));
     }
     text.finish()
+}
+
+/// Each gateway knows of its own alone: below sums of all it is said whose they are.
+fn add_proxies(text: &mut Page, status: &StatusView) {
+    let of = if status.gateways.is_empty() { "" } else { "on this gateway: " };
+    for proxy in &status.proxies {
+        text.line(format_args!("\n{of}{}", plain(&proxy.advice)));
+    }
 }
 
 /// How the second copy stands.

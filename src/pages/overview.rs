@@ -15,6 +15,7 @@ use super::widgets::{Bars, Linked, When};
 use super::{Viewer, rendered, sources, words};
 use crate::api::{Api, ApiError, HandlerStatus, HandlerView, LevelsView, RatesView, StatusView};
 use crate::clock::Timestamp;
+use crate::cluster::NodeName;
 use crate::standby::StandbyView;
 
 /// Handlers, and sources, that are shown: each with its chart takes up to 2 KB.
@@ -61,7 +62,8 @@ struct Charts {
 }
 
 impl Charts {
-    fn new(rates: &RatesView) -> Self {
+    /// `here` = what only this gateway knows is named so, since several share the log.
+    fn new(rates: &RatesView, here: Option<&NodeName>) -> Self {
         let LevelsView { waiting, oldest_seconds, dead, ack_p99_micros } = &rates.levels;
         let rejected = sum_by_minute(rates.sources.iter().map(|source| &source.rejected.minutes));
         let most = |levels: &[u32]| u64::from(levels.iter().copied().max().unwrap_or_default());
@@ -69,12 +71,13 @@ impl Charts {
         let dead_most = words::counted(most(dead), "dead letter", "dead letters");
         let oldest = words::span(Duration::from_secs(most(oldest_seconds)));
         let slowest = ack_p99_micros.iter().copied().flatten().max();
+        let here = here.map(|node| format!(" on gateway {node}")).unwrap_or_default();
         let acknowledged = match slowest {
             Some(micros) => format!(
-                "99 % were acknowledged in {} at most {hour}, by minute; a gap where none was",
+                "99 % were acknowledged{here} in {} at most {hour}, by minute; a gap where none was",
                 words::latency(micros.into())
             ),
-            None => format!("Nothing was acknowledged {hour}"),
+            None => format!("Nothing was acknowledged{here} {hour}"),
         };
         // A gap is for none only.
         let shown = ack_p99_micros.iter().map(|micros| micros.map_or(0, |micros| micros.max(1)));
@@ -148,7 +151,7 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
         oldest: oldest.map_or(String::new(), |at| words::up_to(is_bound, words::between(at, now))),
         for_idle,
         oldest_idle,
-        charts: Charts::new(&rates),
+        charts: Charts::new(&rates, status.cluster.as_ref().map(|cluster| &cluster.node)),
         dead: Linked::new(sum(|handler| handler.dead), "/dead".to_owned()),
         rejected: Linked::new(status.rejected as u64, "/rejected".to_owned()),
         acknowledged: rates

@@ -11,8 +11,9 @@ use super::rejected_elsewhere::{self, OnOther, RefusedLine};
 use super::widgets::{Ticked, When};
 use super::words::Room;
 use super::{Viewer, rendered, words};
-use crate::api::{Api, ApiError, RejectedView, ReleaseAsk};
+use crate::api::{Api, ApiError, RejectedView, ReleaseAsk, StatusView};
 use crate::clock::Timestamp;
+use crate::ingest::RefusedRow;
 
 /// Groups that are explained: each takes hundreds of ways to sign.
 const GROUPS_MAX: usize = 10;
@@ -115,14 +116,7 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
         let is_here = status.sources.iter().any(|one| one.name.as_str() == source);
         groups.push(group(api, (source, is_here), (&reason, &requests), fields, &mut room).await?);
     }
-    let refused = status.refused.iter().take(24).map(|row| RefusedLine {
-        status: row.status.map(|status| status.to_string()).unwrap_or_default(),
-        path: row.path.as_deref().map(|path| words::shown(path, 100)).unwrap_or_default(),
-        reason: Ticked::new(&row.reason, 300),
-        count: words::count(row.count),
-        last: When::ago(row.last_at, now),
-    });
-    let refused = refused.collect();
+    let refused = refused_lines(&status, source, now);
     // The API knows the reason as it is, the page's address as it can be shown.
     let meant =
         reason.map(|named| reason_of(api, source, named).unwrap_or_else(|_| named.to_owned()));
@@ -130,7 +124,8 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
     let said = said.into_iter().filter_map(|(name, value)| Some((name, value?)));
     let json = address("/api/v1/rejected", said);
     let frame = Frame::new(api, &status, fields, viewer, Here::Rejected, heading.as_str(), json);
-    let (others, n_more_others) = rejected_elsewhere::of_others(api, now);
+    let (others, n_more_others) =
+        rejected_elsewhere::of_others(api, (source, meant.as_deref()), now);
     rendered(&RejectedPage {
         frame,
         heading,
@@ -143,6 +138,21 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
         others,
         n_more_others,
     })
+}
+
+/// What was refused before a signature was looked at, of one source where that is named.
+fn refused_lines(status: &StatusView, source: Option<&str>, now: Timestamp) -> Vec<RefusedLine> {
+    let is_meant = |row: &&RefusedRow| {
+        source.is_none_or(|source| row.source.as_ref().is_some_and(|one| one.as_str() == source))
+    };
+    let line = |row: &RefusedRow| RefusedLine {
+        status: row.status.map(|status| status.to_string()).unwrap_or_default(),
+        path: row.path.as_deref().map(|path| words::shown(path, 100)).unwrap_or_default(),
+        reason: Ticked::new(&row.reason, 300),
+        count: words::count(row.count),
+        last: When::ago(row.last_at, now),
+    };
+    status.refused.iter().filter(is_meant).take(24).map(line).collect()
 }
 
 /// What is not looked at.

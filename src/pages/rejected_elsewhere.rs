@@ -45,9 +45,16 @@ pub(super) struct RefusedLine {
     pub(super) last: When,
 }
 
-/// Those that told of any, and how many more there are.
-pub(super) fn of_others(api: &Api, now: Timestamp) -> (Vec<OnOther>, usize) {
+/// Those that told of any to a source and for a reason, and how many more there are.
+pub(super) fn of_others(
+    api: &Api,
+    (source, reason): (Option<&str>, Option<&str>),
+    now: Timestamp,
+) -> (Vec<OnOther>, usize) {
     let mut told = api.node_reports();
+    for NodeReportView { report, .. } in &mut told {
+        report.rejected.retain(|one| one.is_of(source, reason));
+    }
     told.retain(|NodeReportView { report, .. }| !report.rejected.is_empty());
     let n_more = told.len().saturating_sub(NODES_MAX);
     let here = api.sources();

@@ -112,6 +112,8 @@ struct SourcePage {
     /// How it compares with what is usual, and whether that is long.
     silence: (String, bool),
     types: Vec<TypeRow>,
+    /// This gateway, where several share the log: what it keeps is counted by reason, and leads to what it lists.
+    here: Option<String>,
     /// Its rejected requests by reason.
     rejections: Vec<(Ticked, Linked)>,
     /// Of how many of the newest events the types were counted.
@@ -202,6 +204,7 @@ pub(super) async fn show(
         silence: silence(&detail, now),
         types: types.collect(),
         n_looked_at: words::newest(detail.looked_at),
+        here: status.cluster.as_ref().map(|cluster| cluster.node.to_string()),
         rejections: rejections.collect(),
         samples: view.sample_types.clone(),
         sample: view.sample_type.clone().unwrap_or_default(),

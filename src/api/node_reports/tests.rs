@@ -23,6 +23,7 @@ fn report_is_bounded_and_leaves_out_what_is_missed_least() {
     let refused = ReportedRefused {
         status: None,
         path: Some(text(CHARS_MAX)),
+        source: None,
         reason: text(CHARS_MAX),
         count: 1,
         last_at: now,
@@ -182,7 +183,8 @@ fn counts_are_summed_and_a_secret_is_used_where_any_gateway_saw_it() {
 
 #[test]
 fn gateway_that_is_alive_and_has_not_told_yet_has_a_row() {
-    let node = |name: &str, alive: bool| serde_json::json!({ "name": name, "applied": 7, "alive": alive });
+    let node =
+        |name: &str, alive: bool| serde_json::json!({ "name": name, "applied": 7, "alive": alive });
     let cluster: ClusterView = serde_json::from_value(serde_json::json!({
         "node": "b", "backend": "postgres", "ack": "engine", "applied": 7, "head": 7, "spilled": 0,
         "engine": { "up": true, "since": at_millis(1) }, "void_settlements": 0,
@@ -191,8 +193,10 @@ fn gateway_that_is_alive_and_has_not_told_yet_has_a_row() {
     }))
     .unwrap();
     let told = NodeReport { n_rejected: 3, ..NodeReport::default() };
-    let rows = counts::others(vec![told_by("c", told), told_by("left", NodeReport::default())], &cluster);
-    let rows: Vec<_> = rows.iter().map(|one| (one.node.to_string(), one.state, one.at, one.rejected)).collect();
+    let rows =
+        counts::others(vec![told_by("c", told), told_by("left", NodeReport::default())], &cluster);
+    let rows: Vec<_> =
+        rows.iter().map(|one| (one.node.to_string(), one.state, one.at, one.rejected)).collect();
     let told_at = Some(at_millis(1));
     assert_eq!(
         rows,
@@ -209,6 +213,7 @@ fn refusals_of_one_place_and_reason_are_one_row() {
     let told = |status, path: &str, reason: &str, count, last| ReportedRefused {
         status,
         path: Some(path.to_owned()),
+        source: Some(SourceName::parse("web").unwrap()),
         reason: reason.to_owned(),
         count,
         last_at: at_millis(last),
@@ -218,7 +223,7 @@ fn refusals_of_one_place_and_reason_are_one_row() {
         status: one.status,
         reason: one.reason.into(),
         path: one.path,
-        source: None,
+        source: one.source,
         count: one.count,
         last_at: one.last_at,
         client: None,
@@ -234,6 +239,9 @@ fn refusals_of_one_place_and_reason_are_one_row() {
     turned_down::add_refused(&mut rows, &others);
     let counts: Vec<u64> = rows.iter().map(|row| row.count).collect();
     assert_eq!((counts, rows[0].last_at), (vec![12, 1, 1, 2], at_millis(70)));
+    assert!(rows.iter().all(|row| row.source.as_ref().is_some_and(|one| one.as_str() == "web")));
+    let told = turned_down::newest_refused(&rows);
+    assert!(told.iter().all(|one| one.source.is_some()), "a filter finds them elsewhere");
 }
 
 #[test]
@@ -307,6 +315,7 @@ fn report_without_handlers_is_told_whatever_the_rest_takes() {
     let refused = ReportedRefused {
         status: None,
         path: Some("p".repeat(CHARS_MAX)),
+        source: None,
         reason: "r".repeat(CHARS_MAX),
         count: 1,
         last_at: at_millis(1),

@@ -33,6 +33,9 @@ pub struct ReportedRejected {
 pub struct ReportedRefused {
     pub status: Option<u16>,
     pub path: Option<String>,
+    /// The source that it was for, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceName>,
     #[serde(default)]
     pub reason: String,
     #[serde(default)]
@@ -51,6 +54,12 @@ impl ReportedRejected {
             reason: cut(&request.reason, CHARS_MAX),
         }
     }
+
+    /// Whether it is to `source` and was turned down for `reason`, of which the beginning is told; `None` = any.
+    pub fn is_of(&self, source: Option<&str>, reason: Option<&str>) -> bool {
+        source.is_none_or(|source| self.source.as_str() == source)
+            && reason.is_none_or(|reason| self.reason == cut(reason, CHARS_MAX))
+    }
 }
 
 pub(super) fn newest_refused(rows: &[RefusedRow]) -> Vec<ReportedRefused> {
@@ -59,6 +68,7 @@ pub(super) fn newest_refused(rows: &[RefusedRow]) -> Vec<ReportedRefused> {
     let told = |row: &RefusedRow| ReportedRefused {
         status: row.status,
         path: row.path.as_deref().map(|path| cut(path, CHARS_MAX)),
+        source: row.source.clone(),
         reason: cut(&row.reason, CHARS_MAX),
         count: row.count,
         last_at: row.last_at,
@@ -82,7 +92,7 @@ pub(super) fn add_refused(rows: &mut Vec<RefusedRow>, told: &[ReportedRefused]) 
                 status: one.status,
                 reason: one.reason.clone().into(),
                 path: one.path.clone(),
-                source: None,
+                source: one.source.clone(),
                 count: one.count,
                 last_at: one.last_at,
                 client: None,

@@ -94,6 +94,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
         &[
             ("status", "integer?"),
             ("path", "string?"),
+            ("source", "string?"),
             ("reason", "string"),
             ("count", "integer"),
             ("last_at", "time"),

@@ -10,6 +10,7 @@ use super::rig::Cluster;
 use super::senders::{LOOK_AGAIN, Senders};
 use super::{Receiver, addresses};
 use crate::support::program::Served;
+use crate::support::servers::Server;
 use crate::support::wire;
 
 /// What is told goes out every 10 s at most, counts alone once a minute.
@@ -118,6 +119,7 @@ fn what_one_gateway_turns_down_is_shown_by_the_others_and_costs_the_log_little()
     assert_eq!(page.status, 404);
     assert!(page.text().contains("gateway `a` (machine "), "{}", page.text());
     cluster.run("a", &["rejected", "show", &number]);
+    assert_narrowed(&cluster, &nodes);
     // A flood is told as seldom as one request: signs of life are most of what the log gets meanwhile.
     let head = || Cluster::view(&nodes[0])["head"].as_u64().unwrap();
     let (before, began) = (head(), Stopwatch::start());
@@ -131,6 +133,27 @@ fn what_one_gateway_turns_down_is_shown_by_the_others_and_costs_the_log_little()
     for node in nodes {
         assert_eq!(node.stop(), Some(0));
     }
+}
+
+/// What `b` shows of what `a` has turned down follows the filter, and says of what is its own that it is.
+fn assert_narrowed(cluster: &Cluster<Server>, nodes: &[Served; 2]) {
+    let page = |path: &str| nodes[1].ask("GET", path).text();
+    let narrowed = page("/rejected?source=hyvor");
+    assert!(narrowed.contains("On gateway a") && !narrowed.contains("/hooks/hyvr"), "{narrowed}");
+    let narrowed = page("/rejected?source=another");
+    assert!(!narrowed.contains("On gateway a"), "{narrowed}");
+    let answer = wire::request(nodes[0].public(), "PUT", "/hooks/hyvor", &[], b"{}");
+    assert_eq!(answer.status, 405);
+    wait_until("b is told for which source", || {
+        page("/rejected?source=hyvor").contains("not a method that the source takes")
+    });
+    let headers = [("X-Forwarded-For", "192.0.2.7"), ("X-Signature", "00")];
+    wire::request(nodes[1].public(), "POST", "/hooks/hyvor", &headers, b"{}");
+    let said = cluster.run("b", &["status"]);
+    assert!(said.contains("on this gateway: proxy 127.0.0.1"), "{said}");
+    let source = page("/sources/hyvor");
+    assert!(source.contains("of those that are kept on gateway b"), "{source}");
+    assert!(page("/").contains("acknowledged on gateway b"), "{}", page("/"));
 }
 
 #[test]
