@@ -49,6 +49,9 @@ pub trait Control: Send + Sync {
     /// What the other gateways of the cluster told last; empty = the queue is this machine's alone.
     fn reports(&self) -> Vec<SharedReport>;
 
+    /// How many reports came: [`Control::reports`] says the same until there is another one.
+    fn n_reports(&self) -> u64;
+
     /// What [`Control::reload`] would change.
     fn changes(&self) -> Result<Reloaded, ApiError>;
 

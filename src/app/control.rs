@@ -264,6 +264,10 @@ impl Control for Server {
         self.handlers.pauses().shared().map(|log| log.reports()).unwrap_or_default()
     }
 
+    fn n_reports(&self) -> u64 {
+        self.handlers.pauses().shared().map_or(0, |log| log.n_reports())
+    }
+
     fn standby(&self) -> Option<StandbyView> {
         self.standbys.view()
     }

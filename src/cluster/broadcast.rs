@@ -41,6 +41,11 @@ impl ClusterQueue {
         self.node.reports.list_without(&self.node.name)
     }
 
+    /// How many reports were applied, of any node: [`Self::reports`] says the same until there is another one.
+    pub fn n_reports(&self) -> u64 {
+        self.node.reports.n_told()
+    }
+
     /// How many nodes have begun since this one's start, as far as that is applied: those know of no report.
     pub fn n_sessions(&self) -> u64 {
         self.node.reports.n_sessions()

@@ -25,12 +25,20 @@ pub struct SharedReport {
 #[derive(Debug, Default)]
 pub(super) struct Reports {
     newest: Mutex<BTreeMap<NodeName, (Timestamp, String)>>,
+    n_told: AtomicU64,
     n_sessions: AtomicU64,
 }
 
 impl Reports {
     pub(super) fn apply(&self, node: &NodeName, at: Timestamp, text: String) {
         lock(&self.newest).insert(node.clone(), (at, text));
+        // Behind it: who sees the count sees the report.
+        self.n_told.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How many were told.
+    pub(super) fn n_told(&self) -> u64 {
+        self.n_told.load(Ordering::SeqCst)
     }
 
     /// Those of all nodes but `own`, by name.

@@ -9,7 +9,6 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tracing::{info, warn};
 
 use super::rollout::Rollout;
 use super::view::{RolloutAnswer, RolloutRequest, RolloutView};
@@ -18,6 +17,8 @@ use crate::api::{Api, ApiError, NodeReport, NodeReportView, ReportedBy, Server};
 use crate::clock::Timestamp;
 use crate::cluster::{ClusterView, NodeName};
 use crate::sync::lock;
+
+mod follow;
 
 /// How often is looked whether another gateway asks for anything, and whether it has answered.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
@@ -110,7 +111,7 @@ impl RolloutExchange {
 }
 
 impl RolloutView {
-    const fn take_over(&self) -> TakeOver {
+    pub(super) const fn take_over(&self) -> TakeOver {
         (self.number, self.began_at, self.takeovers)
     }
 }
@@ -278,64 +279,6 @@ impl Api {
         rollouts.bell.notify_waiters();
         rollouts.exchange.bell.notify_one();
         self.rollout(number)
-    }
-
-    /// Does what other gateways ask for, without an end; returns where the queue is this machine's alone.
-    pub async fn follow_rollout_requests(&self) {
-        let (Some(server), Some(cluster)) = (&self.server, self.cluster()) else { return };
-        loop {
-            for told in self.node_reports() {
-                self.answer_requests(server, &cluster.node, &told).await;
-                self.end_continued(server, &cluster.node, &told).await;
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    }
-
-    async fn answer_requests(&self, server: &Server, own: &NodeName, told: &NodeReportView) {
-        let (exchange, now) = (&server.rollouts.exchange, self.clock.now());
-        for request in told.report.rollout_requests.iter().filter(|one| one.to == *own) {
-            let RolloutRequest { id, asked_at, number, step, actor, .. } = request;
-            if exchange.is_answered(&told.node, *id) {
-                continue;
-            }
-            let refused = if now.since(*asked_at) <= ASKED_WITHIN {
-                let done = self.by(*actor).change_own_rollout(*number, *step).await;
-                done.err().map(|err| err.to_string())
-            } else if self.cluster().is_some_and(|cluster| is_alive(&cluster, &told.node)) {
-                Some(LONG_AGO.to_owned())
-            } else {
-                // What one told last that is gone stays, and no command waits there for an answer.
-                continue;
-            };
-            exchange.answer(RolloutAnswer { to: told.node.clone(), id: *id, refused }, now);
-        }
-    }
-
-    /// Ends what another gateway goes on with since this one was away.
-    pub(super) async fn end_continued(
-        &self,
-        server: &Server,
-        own: &NodeName,
-        told: &NodeReportView,
-    ) {
-        let (rollouts, now) = (&server.rollouts, self.clock.now());
-        for number in rollouts.open_numbers() {
-            let ended = rollouts.change(number, |here| {
-                let is_ended =
-                    has_continued(told, (here.view.take_over(), own)) && here.cancel(now);
-                if is_ended {
-                    here.view.why = Some(format!("gateway {} goes on with it", told.node));
-                }
-                is_ended
-            });
-            if ended == Some(true) {
-                info!(rollout = number, node = %told.node, "Another gateway goes on with a rollout");
-                if let Err(err) = rollouts.save(number).await {
-                    warn!(rollout = number, error = %err, "A rollout cannot be written down");
-                }
-            }
-        }
     }
 }
 

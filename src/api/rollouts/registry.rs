@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tracing::warn;
 
-use super::elsewhere::RolloutExchange;
+use super::elsewhere::{RolloutExchange, TakeOver};
 use super::folder::RolloutFolder;
 use super::rollout::Rollout;
 use super::view::{RolloutState, RolloutView};
@@ -133,14 +133,10 @@ impl Rollouts {
     }
 
     /// Those that have not ended.
-    pub(super) fn open_numbers(&self) -> Vec<u64> {
+    pub(super) fn open_take_overs(&self) -> Vec<TakeOver> {
         let rollouts = self.rollouts();
-        rollouts
-            .iter()
-            .map(|one| &one.view)
-            .filter(|one| !one.state.is_end())
-            .map(|one| one.number)
-            .collect()
+        let open = rollouts.iter().filter(|one| !one.view.state.is_end());
+        open.map(|one| one.view.take_over()).collect()
     }
 
     /// Whether all of those are in no hurry.

@@ -100,6 +100,7 @@ async fn newest_report_of_a_node_is_known_to_the_others_also_once_it_has_left() 
     };
     let expected = vec![(NodeName::parse("a").unwrap(), "failing".to_owned())];
     until("b knows it", || told(&b) == expected).await;
+    assert_eq!(b.n_reports(), 2, "each is news");
     assert_eq!(told(&a), [], "what it knows of itself is not told to it");
     // One that begins knows of nothing, which the others find out.
     let n_sessions = a.n_sessions();

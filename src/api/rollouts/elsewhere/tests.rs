@@ -11,7 +11,7 @@ fn name(text: &str) -> NodeName {
     NodeName::parse(text).unwrap()
 }
 
-fn view(number: u64, takeovers: u32) -> RolloutView {
+pub(super) fn view(number: u64, takeovers: u32) -> RolloutView {
     let filter = DeadAsk { handler: Some("app".into()), until: Some(at(11)), ..DeadAsk::default() };
     let view = RolloutView::new(filter, "handler app".into(), Actor::Token, 50, at(10));
     RolloutView { number, takeovers, ..view }
