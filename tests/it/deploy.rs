@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::support::bad_server::{BadServer, status};
 use crate::support::gateway::{Folder, Gateway};
+use crate::support::patience::wait_until;
 use crate::support::program;
 use crate::support::servers::{find, skip};
 use crate::support::wire;
@@ -100,9 +101,7 @@ impl Prometheus {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        while TcpStream::connect(address).is_err() {
-            std::thread::yield_now();
-        }
+        wait_until("Prometheus listens", || TcpStream::connect(address).is_ok());
         Some(Self { child, address, _folder: folder })
     }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::support::gateway::{Gateway, signature};
+use crate::support::patience::wait_until;
 use crate::support::program;
 use crate::support::servers::{find, skip};
 use crate::support::wire::{self, Wire};
@@ -231,9 +232,9 @@ fn traefik_passes_on_what_the_sender_sent() {
             ["--providers.file.filename=dynamic.yml", "--global.checkNewVersion=false", &entry];
         let proxy = start("traefik", &arguments, folder, address);
         // It listens before it has read its routers.
-        while wire::request(address, "GET", "/hooks/hyvor", &[], b"").status == 404 {
-            std::thread::yield_now();
-        }
+        wait_until("the proxy has its route", || {
+            wire::request(address, "GET", "/hooks/hyvor", &[], b"").status != 404
+        });
         proxy
     });
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::handlers_sql::{Database, Engine};
 use crate::support::bad_server::{Answer, BadServer, Request, status};
 use crate::support::gateway::{Folder, Gateway, signature};
+use crate::support::patience::wait_until;
 use crate::support::smtp::{SmtpServer, Tls};
 
 /// A recipe's text with everything of this machine in place of what stands there; each change must
@@ -91,9 +92,7 @@ async fn a_mail_for_every_comment() {
 
 /// Waits for so many mails; gives the newest one's subject and text.
 fn newest_mail(server: &SmtpServer, count: usize) -> (String, String) {
-    while server.stored().len() < count {
-        std::thread::yield_now();
-    }
+    wait_until(format_args!("{count} mails"), || server.stored().len() >= count);
     let stored = server.stored();
     let mail = MessageParser::new().parse(&stored[count - 1].bytes).unwrap();
     (mail.subject().unwrap().to_owned(), mail.body_text(0).unwrap().into_owned())

@@ -5,6 +5,7 @@ use serde::de::IgnoredAny;
 use super::super::support::gateway::Folder;
 use super::super::support::program::{Served, printed, run};
 use super::verbs::json;
+use crate::support::patience::wait_until;
 
 const HANDLERS: &str = r#"
 [handler.filtered]
@@ -59,9 +60,9 @@ fn every_body_is_filtered_shown_and_replayed_or_says_why_not() {
     let found = json(&folder, &[&["events", "list"][..], &field].concat());
     assert_eq!(found.as_array().unwrap().len(), n_readable, "{found}");
     let dead = || json(&folder, &["dead", "list"]);
-    while dead().as_array().unwrap().len() < sent.len() - n_readable {
-        std::thread::yield_now();
-    }
+    wait_until("all that cannot be read are dead letters", || {
+        dead().as_array().unwrap().len() >= sent.len() - n_readable
+    });
     for (name, id, _, is_readable) in &sent {
         check_json(&folder, name, id, *is_readable);
     }
@@ -96,9 +97,9 @@ fn every_body_is_filtered_shown_and_replayed_or_says_why_not() {
 
 fn wait_for_lines(folder: &Folder, path: &str, count: usize) {
     let path = folder.path().join(path);
-    while std::fs::read_to_string(&path).unwrap_or_default().lines().count() < count {
-        std::thread::yield_now();
-    }
+    wait_until(format_args!("{count} lines"), || {
+        std::fs::read_to_string(&path).unwrap_or_default().lines().count() >= count
+    });
 }
 
 fn check_json(folder: &Folder, name: &str, id: &str, is_readable: bool) {

@@ -4,6 +4,7 @@ use super::super::support::gateway::Folder;
 use super::super::support::program::{Served, printed, run};
 use super::super::support::wire;
 use super::verbs::{json, lines};
+use crate::support::patience::wait_until;
 
 const SENDERS: &str = r#"
 [server]
@@ -134,9 +135,7 @@ fn query_of_the_address_reaches_filter_mail_program_and_export() {
     assert_eq!(stored[0]["query"], expected);
     served.wait_until_delivered("program");
     let order = || std::fs::read_to_string(folder.path().join("order")).unwrap_or_default();
-    while order() != "4 2/\n" {
-        std::thread::yield_now();
-    }
+    wait_until("the order is written", || order() == "4 2/\n");
     let plan = json(&folder, &["handlers", "try", "mail", "--event", &id]);
     assert_eq!(plan["plan"][0]["subject"], "[try] Order 4 2", "{plan:#}");
     let why = json(&folder, &["handlers", "try", "texts", "--event", &test]);

@@ -6,6 +6,7 @@ use super::super::support::gateway::{Folder, signature};
 use super::super::support::program::{Served, printed, run};
 use super::super::support::wire;
 use super::verbs::{delivered, json, lines, send};
+use crate::support::patience::wait_until;
 
 /// Who hears of Gatepost's own events.
 const OWN: &str = r#"
@@ -331,9 +332,9 @@ fn who_is_gone_from_the_configuration_is_told_everywhere_until_it_is_let_go() {
     };
     while is_there() {}
     // `check` reads a list, which is written after that.
-    while !served.log().contains("Let go of a handler that is gone") {
-        std::thread::yield_now();
-    }
+    wait_until("the handler is let go", || {
+        served.log().contains("Let go of a handler that is gone")
+    });
     assert_eq!(served.stop(), Some(0));
     let output = run(&folder, &["check"]);
     printed(&output, 0);

@@ -8,6 +8,7 @@ use super::super::support::gateway::Folder;
 use super::super::support::program::{Served, command, printed, run};
 use super::super::support::wire;
 use super::verbs::json;
+use crate::support::patience::wait_until;
 
 const HOOKS: &str = include_str!("../../fixtures/import/hooks.json");
 const HOOKS_YAML: &str = include_str!("../../fixtures/import/hooks.yaml");
@@ -125,9 +126,7 @@ fn imported_hook_runs_its_program_with_the_arguments_that_it_had() {
     for file in ["other.json", "main.json"] {
         json(&folder, &["send", "deploy", "push", "--url", &url, "--body", file]);
     }
-    while read(&folder, "got").is_empty() {
-        std::thread::yield_now();
-    }
+    wait_until("it is received", || !read(&folder, "got").is_empty());
     let expected = "abc $(x) 'y'|Zoë \"Z\"|it's fixed|push|prod eu|{\"id\":17}|HOOK_pusher={\"name\":\"ann\"}\n";
     assert_eq!(read(&folder, "got"), expected);
     served.wait_until_delivered("deploy");
@@ -218,9 +217,7 @@ fn imported_hook_reads_every_body_and_runs_for_no_unreadable_one() {
         let n_dead = json(&folder, &["dead", "list"]).as_array().map_or(0, Vec::len);
         n_dead == 2 && read(&folder, "got").lines().count() >= wanted.len()
     };
-    while !is_there() {
-        std::thread::yield_now();
-    }
+    wait_until("it is there", is_there);
     let got = read(&folder, "got");
     let mut got: Vec<&str> = got.lines().collect();
     got.sort_unstable();

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::super::support::gateway::{Folder, signature};
 use super::super::support::program::{Served, printed, run};
 use super::super::support::wire;
+use crate::support::patience::wait_until;
 
 fn json(folder: &Folder, arguments: &[&str]) -> Value {
     let arguments = [arguments, &["--json"]].concat();
@@ -91,9 +92,7 @@ fn what_is_new_reaches_the_file_while_the_server_runs() {
     let served = Served::start(&folder);
     assert_eq!(post(&served, "hyvor", "", b"{}"), 401);
     let path = folder.path().join("data/rejected");
-    while RejectedRing::open(path.clone()).is_empty() {
-        std::thread::yield_now();
-    }
+    wait_until("the file has it", || !RejectedRing::open(path.clone()).is_empty());
     // A kill takes nothing that is in the file.
     served.kill();
     assert_eq!(json(&folder, &["rejected", "list"])[0]["number"], 1);

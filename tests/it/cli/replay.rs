@@ -14,6 +14,7 @@ use super::super::support::gateway::{Folder, signature};
 use super::super::support::program::{Served, command, printed, run};
 use super::super::support::wire;
 use super::verbs::{REFUSING, delivered, json, lines, send};
+use crate::support::patience::wait_until;
 
 /// So many events that a replay of one a second is never done before the test is.
 const MANY: usize = 40;
@@ -381,9 +382,7 @@ fn an_event_is_delivered_again_once_the_call_under_way_has_ended() {
         let mut deliveries = deliveries.as_array().unwrap().iter();
         deliveries.any(|one| one["handler"] == "slow" && one["state"] == "retry")
     };
-    while !is_waiting() {
-        std::thread::yield_now();
-    }
+    wait_until("it is waiting", is_waiting);
     let told = printed(&run(&folder, &replay), 0);
     assert!(told.contains("1 delivery is not settled yet"), "{told}");
     assert_eq!(lines(&folder, "said", 2).len(), 2);

@@ -7,6 +7,7 @@ use super::super::support::gateway::{Folder, Gateway, signature};
 use super::super::support::program::{Served, printed, run};
 use super::super::support::wire;
 use super::verbs;
+use crate::support::patience::{Patience, wait_until};
 
 /// A receiver that refuses the first `n_refused`, takes `n_taken`, and refuses the next one.
 fn receiver(n_refused: usize, n_taken: usize) -> BadServer {
@@ -37,7 +38,9 @@ fn with_dead(receiver: &BadServer, n: usize) -> Gateway {
 }
 
 /// Waits until a rollout stands so and nothing of it is under way.
+#[track_caller]
 fn wait_for(gateway: &Gateway, number: u64, state: &str) -> Value {
+    let patience = Patience::new();
     loop {
         let one = ask(gateway, "GET", &format!("rollouts/{number}"), &json!({}));
         let under_way = one["let_go"].as_array().unwrap().iter();
@@ -46,7 +49,7 @@ fn wait_for(gateway: &Gateway, number: u64, state: &str) -> Value {
         {
             return one;
         }
-        std::thread::yield_now();
+        patience.look_again(format_args!("rollout {number} is {one}, not {state}"));
     }
 }
 
@@ -80,9 +83,9 @@ fn rollout_stops_at_the_seventh_that_fails_and_goes_on_with_one_after_the_mend()
         "by its last result"
     );
     assert_eq!(ask(&gateway, "GET", "dead", &json!({})), json!([]));
-    while ask(&gateway, "GET", "actions", &json!({}))[0]["action"] != "rollout done" {
-        std::thread::yield_now();
-    }
+    wait_until("its end is noted", || {
+        ask(&gateway, "GET", "actions", &json!({}))[0]["action"] == "rollout done"
+    });
     assert_eq!(gateway.ask("POST", "/api/v1/rollouts/1/pause", "").status, 409, "it has ended");
     assert_eq!(gateway.ask("GET", "/api/v1/rollouts/7", "").status, 404);
 
@@ -106,9 +109,9 @@ fn paused_rollout_lets_nothing_go_and_a_cancelled_one_leaves_the_rest_dead() {
     ask(&gateway, "POST", "rollouts", &json!({ "handler": "app", "rate": 1 }));
     let overlapping = gateway.ask("POST", "/api/v1/rollouts", r#"{"all":true}"#);
     assert_eq!(overlapping.status, 409, "{}", overlapping.text());
-    while ask(&gateway, "GET", "rollouts/1", &json!({}))["delivered"] == 0 {
-        std::thread::yield_now();
-    }
+    wait_until("a letter is delivered", || {
+        ask(&gateway, "GET", "rollouts/1", &json!({}))["delivered"] != 0
+    });
     assert_eq!(ask(&gateway, "POST", "rollouts/1/pause", &json!({}))["state"], "paused");
     let paused = wait_for(&gateway, 1, "paused");
     let n_let_go: u64 = sizes(&paused).iter().map(|(_, let_go)| let_go).sum();
@@ -136,23 +139,17 @@ fn rollout_goes_on_after_a_restart_and_delivers_each_once() {
         );
     }
     let n_dead = || verbs::json(&folder, &["dead", "list"]).as_array().unwrap().len();
-    while n_dead() < 40 {
-        std::thread::yield_now();
-    }
+    wait_until("40 dead letters", || n_dead() >= 40);
     let text =
         printed(&run(&folder, &["dead", "redrive", "--all", "--rollout", "--rate", "10"]), 0);
     let expected = "rollout 1 of 40 dead letters began: 1, 10, then 29\n\
                     next: gatepost rollouts show 1\n";
     assert_eq!(text, expected);
     let show = || verbs::json(&folder, &["rollouts", "show", "1"]);
-    while show()["delivered"].as_u64().unwrap() < 5 {
-        std::thread::yield_now();
-    }
+    wait_until("5 letters are delivered", || show()["delivered"].as_u64().unwrap() >= 5);
     served.kill();
     let served = Served::start(&folder);
-    while show()["state"] != "done" {
-        std::thread::yield_now();
-    }
+    wait_until("it is done", || show()["state"] == "done");
     let done = show();
     assert_eq!(
         (&done["delivered"], &done["failed"], &done["gone"]),
@@ -178,9 +175,9 @@ fn dead_letters_are_counted_before_they_are_redriven_or_dropped() {
     for _ in 0..3 {
         verbs::send(&folder, &served, "hyvor", "comment.create");
     }
-    while verbs::json(&folder, &["dead", "list"]).as_array().unwrap().len() < 3 {
-        std::thread::yield_now();
-    }
+    wait_until("3 dead letters", || {
+        verbs::json(&folder, &["dead", "list"]).as_array().unwrap().len() >= 3
+    });
     for (arguments, expected) in [
         (vec!["redrive"], "3 dead letters would be tried again\n"),
         (vec!["redrive", "--limit", "2"], "2 dead letters would be tried again\n"),

@@ -8,6 +8,7 @@ use rustix::process::Signal;
 
 use crate::crash::order::wait_until_traced;
 use crate::support::gateway::Folder;
+use crate::support::patience::wait_until;
 use crate::support::program::Served;
 use crate::support::servers::{find, skip};
 
@@ -85,9 +86,9 @@ fn a_service_manager_hears_of_the_start_the_reload_the_end_and_that_all_is_well(
     }
     manager.wait_for("RELOADING=1");
     manager.wait_for("READY=1");
-    while !["SIGUSR2", "SIGALRM", "SIGIO"].iter().all(|name| served.log().contains(name)) {
-        std::thread::yield_now();
-    }
+    wait_until("each signal is logged", || {
+        ["SIGUSR2", "SIGALRM", "SIGIO"].iter().all(|name| served.log().contains(name))
+    });
     served.signal(Signal::TERM);
     manager.wait_for("STOPPING=1");
     assert_eq!(served.wait(), Some(0));
@@ -154,9 +155,7 @@ fn watchdog_is_fed_only_while_the_log_and_the_listener_go_on() {
     ] {
         assert!(!served.log().contains(told));
         let fault = Fault::begin(&served, call, fault);
-        while !served.log().contains(told) {
-            std::thread::yield_now();
-        }
+        wait_until(format_args!("`{told}` is logged"), || served.log().contains(told));
         assert!(served.log().contains("The watchdog is not fed"), "{}", served.log());
         fault.end();
         // Whatever it was told before, it is told again.

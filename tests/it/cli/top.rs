@@ -10,6 +10,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use super::super::support::gateway::Folder;
 use super::super::support::program::{Served, command, printed, run};
 use super::verbs::{delivered, json, send};
+use crate::support::patience::wait_until;
 
 /// A terminal: the end that a person sits at, and the one that programs get.
 fn terminal() -> (File, File) {
@@ -152,9 +153,7 @@ fn dead_letters_are_given_up_on_a_terminal_only_once_its_owner_says_so() {
     let served = Served::start(&folder);
     send(&folder, &served, "hyvor", "comment.create");
     let dead = || json(&folder, &["dead", "list"]).as_array().unwrap().len();
-    while dead() == 0 {
-        std::thread::yield_now();
-    }
+    wait_until("a dead letter", || dead() != 0);
     let dropped = |answer: &[u8], code: i32| {
         let (mut person, program) = terminal();
         let mut child = command(&folder, &["dead", "drop", "--handler", "bad"])

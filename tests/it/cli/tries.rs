@@ -6,6 +6,7 @@ use super::super::support::gateway::Folder;
 use super::super::support::program::{Served, printed, run};
 use super::super::support::smtp::{SmtpServer, Tls};
 use super::verbs::{json, send};
+use crate::support::patience::wait_until;
 
 /// What `handler` did with the event.
 fn delivery(folder: &Folder, event: &str, handler: &str) -> Value {
@@ -104,9 +105,7 @@ fn status_says_of_a_handler_that_fails_since_when_why_and_what_comes_next() {
         let handler = handlers.find(|handler| handler["name"] == "down").unwrap();
         !handler["failing_since"].is_null()
     };
-    while !is_failing() {
-        std::thread::yield_now();
-    }
+    wait_until("it is failing", is_failing);
     let text = printed(&run(&folder, &["status"]), 0);
     let line = text.lines().find(|line| line.starts_with("handler `down` fails since "));
     let line = line.unwrap_or_else(|| panic!("{text}"));

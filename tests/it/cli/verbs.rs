@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::super::support::gateway::Folder;
 use super::super::support::program::{Served, command, printed, run};
+use crate::support::patience::{Patience, wait_until};
 
 pub(super) fn json(folder: &Folder, arguments: &[&str]) -> Value {
     let mut arguments = arguments.to_vec();
@@ -25,14 +26,16 @@ pub(super) fn delivered(folder: &Folder, count: usize) -> Vec<Value> {
 }
 
 /// Waits until a file of the folder has `count` lines of JSON.
+#[track_caller]
 pub(super) fn lines(folder: &Folder, path: &str, count: usize) -> Vec<Value> {
     let path = folder.path().join(path);
+    let patience = Patience::new();
     loop {
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         if text.lines().count() >= count && (text.is_empty() || text.ends_with('\n')) {
             return text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         }
-        std::thread::yield_now();
+        patience.look_again(format_args!("{count} lines in {}", path.display()));
     }
 }
 
@@ -145,9 +148,7 @@ fn a_hang_up_reloads_and_a_bad_file_changes_nothing() {
         let status = json(&folder, &["status"]);
         status["sources"].as_array().unwrap().iter().any(|source| source["name"] == "other")
     };
-    while !is_known() {
-        std::thread::yield_now();
-    }
+    wait_until("the source is known", is_known);
     folder.write_config("nonsense = 1", "");
     printed(&run(&folder, &["reload"]), 3);
     folder.write_config("", "");
@@ -297,9 +298,9 @@ fn a_dead_letter_is_told_of_listed_redriven_and_dropped() {
 
     let dead = |arguments: &[&str]| json(&folder, &[&["dead"], arguments].concat());
     let until_dead = |count: usize| {
-        while dead(&["list"]).as_array().unwrap().len() != count {
-            std::thread::yield_now();
-        }
+        wait_until(format_args!("{count} dead letters"), || {
+            dead(&["list"]).as_array().unwrap().len() == count
+        });
     };
     until_dead(1);
     assert_eq!(dead(&["list", "--handler", "all"]), serde_json::json!([]));

@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use crate::support::gateway::{Folder, signature};
+use crate::support::patience::Patience;
 use crate::support::program::Served;
 use crate::support::servers::{find, skip};
 use crate::support::wire;
@@ -47,11 +48,12 @@ pub(crate) fn wait_until_traced(process: u32) {
         let status = std::fs::read_to_string(path.join("status")).unwrap_or_default();
         status.lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0"))
     };
+    let patience = Patience::new();
     loop {
         let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
         if threads.map(|thread| thread.unwrap().path()).all(is_traced) {
             return;
         }
-        std::thread::yield_now();
+        patience.look_again("each thread is traced");
     }
 }

@@ -13,6 +13,7 @@ use super::super::support::http2::{
 use super::super::support::program::{Served, printed, run};
 use super::super::support::tls::{Pair, connect_believing};
 use super::super::support::wire;
+use crate::support::patience::wait_until;
 
 const FAR: i32 = 2200;
 const ENHANCE_YOUR_CALM: u32 = 11;
@@ -52,9 +53,7 @@ fn rapid_resets_end_the_connection() {
     assert!(matches!(goodbye(&frames.read_all()), None | Some(ENHANCE_YOUR_CALM)));
     // It is told once the connection has ended, which the client may see first.
     let refused = || gateway.ask("GET", "/api/v1/status", "").json()["refused"].to_string();
-    while refused() == "[]" {
-        std::thread::yield_now();
-    }
+    wait_until("it is refused", || refused() != "[]");
     assert!(refused().contains("this is not HTTP/1.1 or HTTP/2"), "{}", refused());
     let client = Client::connect(gateway.public, &pair.cert);
     client.ask(&Ask::event(b"{}")).unwrap().id();

@@ -15,6 +15,7 @@ use super::super::support::gateway::{Folder, SECRET, signature};
 use super::super::support::key_host::KeyHost;
 use super::super::support::program::{Served, printed, run};
 use super::super::support::wire::{self, Answer};
+use crate::support::patience::wait_until;
 
 const OWN: &str = r#"["127.0.0.0/8", "::1/128"]"#;
 
@@ -145,9 +146,7 @@ fn slow_host_of_keys_holds_up_no_other_source() {
         // More than there are threads that answer.
         let post = || signer.post(&served, "slow", b"{}").status;
         let slow: Vec<_> = (0..32).map(|_| scope.spawn(post)).collect();
-        while host.n_asked() == 0 {
-            std::thread::yield_now();
-        }
+        wait_until("the host is asked", || host.n_asked() != 0);
         for n in 0..50 {
             let body = format!(r#"{{"event":"t","data":{{"n":{n}}}}}"#);
             let made = signature(body.as_bytes());

@@ -5,6 +5,7 @@ use gatepost::clock::Timestamp;
 use crate::support::bad_server::{BadServer, status};
 use crate::support::browser::Browser;
 use crate::support::gateway::Gateway;
+use crate::support::patience::wait_until;
 
 use super::browser::{OVERLAPS, visit};
 
@@ -143,9 +144,7 @@ fn handler_that_is_left_alone_says_what_waits_for_it_and_until_when() {
     let id = gateway.send(b"{}").id();
     gateway.wait_for_outcomes("app", "retry", 3);
     let handler = || gateway.ask("GET", "/api/v1/handlers/app", "").json();
-    while handler()["probe_at"].is_null() {
-        std::thread::yield_now();
-    }
+    wait_until("it is left alone", || !handler()["probe_at"].is_null());
     let handler = handler();
     assert_eq!(handler["next_tries"][0]["id"], id.as_str(), "{handler}");
     let at = |value: &serde_json::Value| value.as_str().unwrap().to_owned();

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::page;
 use crate::support::bad_server::{BadServer, status};
 use crate::support::gateway::{Folder, Gateway};
+use crate::support::patience::wait_until;
 use crate::support::program::{printed, run};
 
 const BODY: &str = r#"{"event":"comment.create","data":{"comment":{"id":7}}}"#;
@@ -26,9 +27,7 @@ fn down_after_one(receiver: &BadServer) -> Gateway {
     let gateway = Gateway::with("", &rest);
     gateway.send(BODY.as_bytes()).id();
     gateway.wait_for_outcomes("app", "dead", 1);
-    while ask(&gateway, "handlers/app")["state"] != "down" {
-        std::thread::yield_now();
-    }
+    wait_until("it is down", || ask(&gateway, "handlers/app")["state"] == "down");
     gateway
 }
 
@@ -220,9 +219,7 @@ fn rollout_on_a_handler_that_is_down_says_so_and_counts_what_arrives_after_its_e
     let receiver = BadServer::start([status(503)]);
     let gateway = down_after_one(&receiver);
     assert_eq!(gateway.ask("POST", "/api/v1/rollouts", r#"{"handler":"app"}"#).status, 200);
-    while ask(&gateway, "rollouts/1")["under_way"] != 1 {
-        std::thread::yield_now();
-    }
+    wait_until("a letter is under way", || ask(&gateway, "rollouts/1")["under_way"] == 1);
     let text = page(&gateway, "/dead");
     assert!(
         text.contains("<a href=\"/handlers/app\">app</a> is down: what was let go waits"),
@@ -248,9 +245,7 @@ fn rollout_on_a_handler_that_is_down_says_so_and_counts_what_arrives_after_its_e
     );
     assert_eq!(gateway.ask("POST", "/api/v1/handlers/app/retry", "{}").status, 200);
     gateway.wait_until_delivered("app", 1);
-    while ask(&gateway, "rollouts/1")["delivered"] != 1 {
-        std::thread::yield_now();
-    }
+    wait_until("a letter is delivered", || ask(&gateway, "rollouts/1")["delivered"] == 1);
     let text = page(&gateway, "/dead");
     assert!(text.contains("1 of 1 let go: 1 delivered"), "{text}");
     assert_eq!(ask(&gateway, "rollouts/1")["state"], "cancelled");

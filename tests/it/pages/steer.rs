@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::bad_server::{BadServer, status};
 use crate::support::gateway::{Gateway, SECRET};
+use crate::support::patience::wait_until;
 use crate::support::wire::Answer;
 
 fn app(receiver: &BadServer, more: &str) -> String {
@@ -123,9 +124,7 @@ fn handler_that_is_left_alone_is_probed_at_once() {
     let gateway = Gateway::with("", &app(&receiver, more));
     (0..5).for_each(|n| drop(gateway.send(format!(r#"{{"n":{n}}}"#).as_bytes()).id()));
     gateway.wait_for_outcomes("app", "retry", 3);
-    while handler(&gateway, "app")["probe_at"].is_null() {
-        std::thread::yield_now();
-    }
+    wait_until("it is left alone", || !handler(&gateway, "app")["probe_at"].is_null());
     post(&gateway, "handlers/app/retry", &json!({}));
     gateway.wait_until_delivered("app", 2);
     post(&gateway, "handlers/app/pause", &json!({}));

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::Site;
 use crate::support::clock::BEGINNING;
 use crate::support::events::new_event;
+use crate::support::patience::wait_until;
 
 /// Notes, as soon as it is told that an event is stored, that its sender was not.
 struct HangUp {
@@ -45,9 +46,7 @@ fn who_is_told_and_cannot_answer_is_remembered() {
         if append.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
             return None;
         }
-        while !hang_up.is_told.load(Ordering::Acquire) {
-            std::thread::yield_now();
-        }
+        wait_until("it is told", || hang_up.is_told.load(Ordering::Acquire));
         Some(key)
     });
     let key = told.expect("one is asked about before it is stored");

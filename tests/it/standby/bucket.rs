@@ -9,6 +9,7 @@ use super::process::{StandbyProcess, WAITS, waiting_folder};
 use super::promoted::{assert_all_there, wait_until_caught_up};
 use crate::crash::load::{Acknowledged, Load};
 use crate::support::gateway::Folder;
+use crate::support::patience::wait_until;
 use crate::support::program::{self, Served, printed};
 use crate::support::proxy::{Direction, Proxy, Upstream};
 
@@ -264,9 +265,7 @@ fn what_the_storage_says_is_told_in_words_and_without_keys() {
         assert!(line.contains(told), "{code}: {line}");
         assert!(!line.contains(KEYS[0].1), "{code}: {line}");
         if is_tried_again {
-            while storage.asked.lock().unwrap().len() < 2 {
-                std::thread::yield_now();
-            }
+            wait_until("it is asked again", || storage.asked.lock().unwrap().len() >= 2);
             child.kill().unwrap();
         }
         let code_of_end = child.wait().unwrap().code();

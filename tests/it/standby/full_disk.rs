@@ -4,6 +4,7 @@
 use super::process::{StandbyProcess, WAITS, command};
 use crate::crash::disk::Disk;
 use crate::support::gateway::{Folder, signature};
+use crate::support::patience::wait_until;
 use crate::support::program::Served;
 use crate::support::wire;
 
@@ -29,9 +30,9 @@ fn a_full_disk_is_waited_for() {
     let mut standby = command(&gateway, served.admin(), &data);
     standby.stderr(std::fs::File::create(&log).unwrap());
     let mut standby = StandbyProcess::spawn(standby);
-    while !std::fs::read_to_string(&log).unwrap().contains("No space left") {
-        std::thread::yield_now();
-    }
+    wait_until("the full disk is told", || {
+        std::fs::read_to_string(&log).unwrap().contains("No space left")
+    });
     let view = served.ask("GET", "/api/v1/status").json()["standby"].clone();
     assert!(view["lag"]["bytes"].as_u64().unwrap() > 0, "{view}");
     // What is open takes room although it has no name.

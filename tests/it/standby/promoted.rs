@@ -9,6 +9,7 @@ use rand::{Rng, SeedableRng};
 use super::process::{StandbyProcess, WAITS, waiting_folder};
 use crate::crash::load::{Acknowledged, Load};
 use crate::support::gateway::{Folder, signature};
+use crate::support::patience::{Patience, wait_until};
 use crate::support::program::{self, Served, printed};
 use crate::support::proxy::{Direction, Proxy, Upstream};
 use crate::support::wire;
@@ -103,14 +104,16 @@ fn gateway_and_standby_may_be_killed_by_turns() {
 }
 
 /// Waits until the standby's copy lacks nothing, as the gateway says.
+#[track_caller]
 pub(super) fn wait_until_caught_up(served: &Served) {
+    let patience = Patience::new();
     loop {
         let status = served.ask("GET", "/api/v1/status").json();
         let standby = &status["standby"];
         if standby["connected"] == true && standby["lag"]["bytes"] == 0 {
             return;
         }
-        std::thread::yield_now();
+        patience.look_again(format_args!("the standby is {standby}"));
     }
 }
 
@@ -196,9 +199,7 @@ fn an_answer_that_the_copy_is_late_for_is_503_and_its_repeat_gets_the_first_id()
     assert_eq!(events.as_array().unwrap().len(), 1, "stored once: {events}");
     assert_eq!(events[0]["id"], id.as_str());
     wait_until_caught_up(&served);
-    while served.ask("GET", "/readyz").status != 200 {
-        std::thread::yield_now();
-    }
+    wait_until("it is ready", || served.ask("GET", "/readyz").status == 200);
     let metrics = served.ask("GET", "/metrics").text();
     for name in ["connected", "lag_seconds", "lag_bytes"] {
         let name = format!("gatepost_standby_{name}");

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 
 use super::process::{StandbyProcess, WAITS, command};
 use crate::support::gateway::{Folder, Gateway};
+use crate::support::patience::wait_until;
 use crate::support::program::Served;
 use crate::support::wire;
 
@@ -113,16 +114,12 @@ fn a_copy_that_falls_behind_is_told_and_so_is_its_end() {
         let path = gateway.path().join("data/alerts.jsonl");
         std::fs::read_to_string(path).unwrap_or_default()
     };
-    while !alerts().contains("standby.lag") {
-        std::thread::yield_now();
-    }
+    wait_until("standby.lag is told", || alerts().contains("standby.lag"));
     assert!(!alerts().contains("standby.caught_up"));
     let copy = tempfile::tempdir().unwrap();
     let mut standby = StandbyProcess::start(&gateway, served.admin(), copy.path());
     standby.wait_until_complete();
-    while !alerts().contains("standby.caught_up") {
-        std::thread::yield_now();
-    }
+    wait_until("standby.caught_up is told", || alerts().contains("standby.caught_up"));
     standby.kill();
     assert_eq!(served.stop(), Some(0));
 }

@@ -12,6 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tokio_util::sync::CancellationToken;
 
+use super::patience::Patience;
 use super::wire::{self, Answer};
 
 /// The secret of every source.
@@ -166,16 +167,18 @@ impl Gateway {
     }
 
     /// Waits until so many tries, or more, had this outcome.
+    #[track_caller]
     pub(crate) fn wait_for_outcomes(&self, handler: &str, outcome: &str, count: u64) {
         let name =
             format!("gatepost_deliveries_total{{handler=\"{handler}\",outcome=\"{outcome}\"}}");
+        let patience = Patience::new();
         loop {
             let text = wire::request(self.admin, "GET", "/metrics", &[], b"").text();
             let line = text.lines().find_map(|line| line.strip_prefix(&name)?.strip_prefix(' '));
             if line.is_some_and(|found| found.parse::<u64>().unwrap() >= count) {
                 return;
             }
-            std::thread::yield_now();
+            patience.look_again(format_args!("{name} {count}, in {text}"));
         }
     }
 

@@ -13,6 +13,7 @@ pub(crate) mod http2;
 pub(crate) mod key_host;
 pub(crate) mod kinds;
 pub(crate) mod nats;
+pub(crate) mod patience;
 pub(crate) mod pebble;
 pub(crate) mod pooler;
 pub(crate) mod program;

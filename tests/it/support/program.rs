@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 use super::gateway::Folder;
+use super::patience::wait_until;
 use super::wire::{self, Answer};
 
 /// Runs `gatepost ARGUMENTS` with the folder's configuration to its end.
@@ -121,9 +122,9 @@ impl Served {
     /// Waits until a handler has everything.
     pub(crate) fn wait_until_delivered(&self, handler: &str) {
         let line = format!("gatepost_backlog_events{{handler=\"{handler}\"}} 0");
-        while !self.ask("GET", "/metrics").text().lines().any(|found| found == line) {
-            std::thread::yield_now();
-        }
+        wait_until(format_args!("`{line}` in the metrics"), || {
+            self.ask("GET", "/metrics").text().lines().any(|found| found == line)
+        });
     }
 
     /// Ends it as a crash does.

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::support::gateway::{Folder, Gateway, signature};
+use crate::support::patience::wait_until;
 use crate::support::program::{Served, printed, run};
 use crate::support::tls::{Pair, TlsWire, connect_believing};
 use crate::support::wire::{self, Answer};
@@ -162,9 +163,7 @@ fn ended_certificate_is_served_and_told_of() {
     let gateway = Gateway::serve(folder(&pair));
     let text = problems(&gateway);
     assert!(text.contains("hooks.example.com ended on 2020-01-01"), "{text}");
-    while own_events(&gateway) != ["certificate.ending"] {
-        std::thread::yield_now();
-    }
+    wait_until("the ending certificate is told", || own_events(&gateway) == ["certificate.ending"]);
     gateway.stop();
 }
 

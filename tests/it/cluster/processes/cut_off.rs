@@ -7,8 +7,9 @@ use tokio::runtime::Runtime;
 
 use super::engine_faults::assert_whole;
 use super::rig::{Cluster, LEASE};
-use super::senders::{LOOK_AGAIN, Senders};
+use super::senders::Senders;
 use super::{Receiver, addresses};
+use crate::support::patience::wait_until;
 use crate::support::program::Served;
 use crate::support::proxy::{Proxy, Upstream};
 
@@ -36,9 +37,7 @@ fn cut_off(receiver: &Receiver, nodes: [Served; 2], names: [&str; 2], cables: [&
             && view["spilled"].as_u64().is_some_and(|spilled| spilled > 50)
     });
     let n_received = receiver.n_received();
-    while receiver.n_received() < n_received + 100 {
-        std::thread::sleep(LOOK_AGAIN);
-    }
+    wait_until("100 more are received", || receiver.n_received() >= n_received + 100);
     cables[owning].iter().for_each(|cable| cable.pull(false));
     senders.wait_for(senders.n_acknowledged() + 300);
     let acknowledged = senders.stop();

@@ -11,6 +11,7 @@ use super::rig::Cluster;
 use super::senders::{Acknowledged, LOOK_AGAIN, Senders};
 use super::{Receiver, addresses};
 use crate::support::nats::NatsServers;
+use crate::support::patience::{Patience, wait_until};
 use crate::support::program::Served;
 use crate::support::servers::Server;
 
@@ -27,12 +28,14 @@ pub(super) fn sql(server: &Server, text: &str) {
     });
 }
 
+#[track_caller]
 pub(super) fn leader(servers: &NatsServers) -> usize {
+    let patience = Patience::new();
     loop {
         if let Some(leader) = ask(servers.leader("gatepost")) {
             return leader;
         }
-        std::thread::sleep(Duration::from_millis(50));
+        patience.look_again("no server leads the stream");
     }
 }
 
@@ -158,9 +161,10 @@ fn flipped_byte_in_a_followers_block_loses_nothing() {
     senders.wait_for(senders.n_acknowledged() + 200);
     cluster.server.restart(damaged);
     senders.wait_for(senders.n_acknowledged() + 200);
-    while leader(&cluster.server) != damaged {
+    wait_until("the damaged server leads", || {
         ask(cluster.server.ask_to_lead("gatepost", damaged));
-    }
+        leader(&cluster.server) == damaged
+    });
     senders.wait_for(senders.n_acknowledged() + 300);
     let acknowledged = senders.stop();
     assert_whole(&receiver, &acknowledged, nodes);

@@ -7,8 +7,9 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use super::engine_faults::{ask, assert_whole, sql, wait_until_agreed};
 use super::rig::Cluster;
-use super::senders::{Acknowledged, LOOK_AGAIN, Senders};
+use super::senders::{Acknowledged, Senders};
 use super::{Receiver, addresses};
+use crate::support::patience::Patience;
 use crate::support::program::Served;
 use crate::support::servers::Server;
 
@@ -21,9 +22,15 @@ fn value(server: &Server, query: &str) -> String {
     })
 }
 
+#[track_caller]
 fn wait_for_value(server: &Server, query: &str, expected: &str) {
-    while value(server, query) != expected {
-        std::thread::sleep(LOOK_AGAIN);
+    let patience = Patience::new();
+    loop {
+        let found = value(server, query);
+        if found == expected {
+            return;
+        }
+        patience.look_again(format_args!("`{query}` is {found}, not {expected}"));
     }
 }
 

@@ -26,8 +26,9 @@ use rustix::process::Signal;
 use engine_faults::wait_until_agreed;
 use receiver::Receiver;
 use rig::{Cluster, LEASE};
-use senders::{LOOK_AGAIN, Senders};
+use senders::Senders;
 
+use crate::support::patience::wait_until;
 use crate::support::program::Served;
 
 /// Where senders find them.
@@ -98,9 +99,7 @@ fn owner_that_was_stopped_beyond_its_lease_settles_nothing() {
     owning.signal(Signal::STOP);
     Cluster::wait_for_owner(&other, |now| now.is_some_and(|now| now != owner));
     let n_received = receiver.n_received();
-    while receiver.n_received() < n_received + 100 {
-        std::thread::sleep(LOOK_AGAIN);
-    }
+    wait_until("100 more are received", || receiver.n_received() >= n_received + 100);
     owning.signal(Signal::CONT);
     senders.wait_for(senders.n_acknowledged() + 300);
     let acknowledged = senders.stop();
@@ -178,9 +177,8 @@ fn what_the_database_loses_in_a_failover_is_there_again_after_a_restart() {
         });
         // Each gateway appends again what it had answered, and reads what the others do: one after the other.
         for one in &acknowledged {
-            while node.ask("GET", &format!("/api/v1/events/{}", one.id)).status != 200 {
-                std::thread::sleep(LOOK_AGAIN);
-            }
+            let path = format!("/api/v1/events/{}", one.id);
+            wait_until(format!("{path} is there"), || node.ask("GET", &path).status == 200);
         }
     }
     receiver.wait_for(&acknowledged);
@@ -218,9 +216,7 @@ fn handler_is_paused_and_redriven_and_replayed_from_any_gateway() {
     cluster.run(["a", "b"][other], &["handlers", "pause", "app", "--reason", "a move"]);
     for node in &nodes {
         let pause = || node.ask("GET", "/api/v1/handlers").json()[0]["pause"]["reason"].clone();
-        while pause() != "a move" {
-            std::thread::sleep(LOOK_AGAIN);
-        }
+        wait_until("it is paused", || pause() == "a move");
         Cluster::wait_for_view(node, |view| view["handlers"][0]["paused"] == true);
     }
     let n_before = receiver.n_received();
@@ -231,16 +227,14 @@ fn handler_is_paused_and_redriven_and_replayed_from_any_gateway() {
     cluster.run(["a", "b"][1 - other], &["handlers", "resume", "app"]);
     receiver.wait_for(&waits);
     for node in &nodes {
-        while node.ask("GET", "/api/v1/handlers").json()[0]["state"] != "running" {
-            std::thread::sleep(LOOK_AGAIN);
-        }
+        wait_until("it runs", || {
+            node.ask("GET", "/api/v1/handlers").json()[0]["state"] == "running"
+        });
     }
     let id = &acknowledged[0].id;
     let n_before = receiver.n_received();
     cluster.run(["a", "b"][other], &["events", "replay", id]);
-    while receiver.n_received() == n_before {
-        std::thread::sleep(LOOK_AGAIN);
-    }
+    wait_until("it is received again", || receiver.n_received() > n_before);
     for node in nodes {
         assert_eq!(node.stop(), Some(0));
     }

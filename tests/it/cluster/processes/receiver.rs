@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::senders::Acknowledged;
+use crate::support::patience::wait_while_more_comes;
 
 #[derive(Default)]
 struct Received {
@@ -96,10 +97,10 @@ impl Receiver {
     }
 
     /// Waits until all of this has come.
+    #[track_caller]
     pub(super) fn wait_for(&self, acknowledged: &[Acknowledged]) {
-        while !self.has_all(acknowledged) {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        let what = format!("{} acknowledged events are received", acknowledged.len());
+        wait_while_more_comes(what, || self.n_received() as u64, || self.has_all(acknowledged));
     }
 
     /// Of each key the first calls came in the order of the numbers.

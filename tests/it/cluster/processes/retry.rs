@@ -96,9 +96,7 @@ fn handler_that_waits_is_tried_at_once_from_any_gateway() {
         (answer.status, answer.text().contains("the shared log is away"))
     };
     // As long as its lease is good it may deliver, and does.
-    while refused() != (503, true) {
-        std::thread::sleep(LOOK_AGAIN);
-    }
+    crate::support::patience::wait_until("it is refused", || refused() == (503, true));
     cluster.server.restart();
     assert_eq!(left.stop(), Some(0));
 }

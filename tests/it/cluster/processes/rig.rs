@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::receiver::Receiver;
 use crate::support::gateway::Folder;
 use crate::support::nats::NatsServers;
+use crate::support::patience::{Patience, wait_until};
 use crate::support::program::{self, Served};
 use crate::support::servers::Server;
 
@@ -116,17 +117,20 @@ impl Cluster<Server> {
         node.ask("GET", "/api/v1/cluster").json()["cluster"].clone()
     }
 
+    #[track_caller]
     pub(super) fn wait_for_view(node: &Served, fits: impl Fn(&Value) -> bool) -> Value {
+        let patience = Patience::new();
         loop {
             let view = Self::view(node);
             if fits(&view) {
                 return view;
             }
-            std::thread::sleep(Duration::from_millis(20));
+            patience.look_again(format_args!("the cluster is {view}"));
         }
     }
 
     /// Who delivers to the handler, once that fits.
+    #[track_caller]
     pub(super) fn wait_for_owner(
         node: &Served,
         fits: impl Fn(Option<&str>) -> bool,
@@ -138,10 +142,10 @@ impl Cluster<Server> {
         owner(&Self::wait_for_view(node, |view| fits(owner(view).as_deref())))
     }
 
+    #[track_caller]
     pub(super) fn wait_for_dead(node: &Served, n_letters: u64) {
-        while node.ask("GET", "/api/v1/handlers").json()[0]["dead"] != n_letters {
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let dead = || node.ask("GET", "/api/v1/handlers").json()[0]["dead"].clone();
+        wait_until(format!("{n_letters} dead letters"), || dead() == n_letters);
     }
 
     /// What a node says of its events and deliveries, where it has applied all that the log has and nothing

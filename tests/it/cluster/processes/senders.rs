@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::crash::load::post;
+use crate::support::patience::wait_while_more_comes;
 
 /// An event that was answered 200.
 #[derive(Clone, Debug)]
@@ -100,10 +101,11 @@ impl Senders {
     }
 
     /// Waits until so many were acknowledged.
+    #[track_caller]
     pub(super) fn wait_for(&self, n_events: u64) {
-        while self.n_acknowledged() < n_events {
-            std::thread::sleep(LOOK_AGAIN);
-        }
+        let what = format!("{n_events} events are acknowledged");
+        let n_acknowledged = || self.n_acknowledged();
+        wait_while_more_comes(what, n_acknowledged, || n_acknowledged() >= n_events);
     }
 
     /// Ends the senders; gives what was acknowledged.

@@ -7,8 +7,9 @@ use serde_json::Value;
 use super::Receiver;
 use super::retry::final_owner;
 use super::rig::Cluster;
-use super::shared_views::{send_unsigned, wait_until};
+use super::shared_views::send_unsigned;
 use crate::crash::load::post;
+use crate::support::patience::wait_until;
 use crate::support::program::Served;
 use crate::support::wire;
 

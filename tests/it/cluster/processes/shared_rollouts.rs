@@ -6,7 +6,7 @@ use super::Receiver;
 use super::addresses;
 use super::rig::Cluster;
 use super::senders::{Acknowledged, Senders};
-use super::shared_views::wait_until;
+use crate::support::patience::wait_until;
 use crate::support::program::Served;
 
 fn rollout(node: &Served) -> Value {

@@ -1,29 +1,16 @@
 //! What is shown on every gateway, wherever it happened: what was done, what was turned down, how handlers do.
 
-use std::time::Duration;
-
 use gatepost::clock::Stopwatch;
 use serde_json::Value;
 
 use super::retry::final_owner;
 use super::rig::Cluster;
-use super::senders::{LOOK_AGAIN, Senders};
+use super::senders::Senders;
 use super::{Receiver, addresses};
+use crate::support::patience::wait_until;
 use crate::support::program::Served;
 use crate::support::servers::Server;
 use crate::support::wire;
-
-/// What is told goes out every 10 s at most, counts alone once a minute.
-const TOLD_WITHIN: Duration = Duration::from_secs(100);
-
-#[track_caller]
-pub(super) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let asked = Stopwatch::start();
-    while !is_so() {
-        assert!(asked.elapsed() < TOLD_WITHIN, "{what}: not within {TOLD_WITHIN:?}");
-        std::thread::sleep(LOOK_AGAIN);
-    }
-}
 
 /// Gateway and kind of each action, the oldest first.
 fn actions(node: &Served) -> Vec<(String, String)> {
