@@ -52,6 +52,10 @@ pub trait Control: Send + Sync {
     /// How many reports came: [`Control::reports`] says the same until there is another one.
     fn n_reports(&self) -> u64;
 
+    /// Tells the other gateways of this one, and gives what they had told before that in the log of all. An error =
+    /// it is not there yet.
+    async fn tell(&self, report: String) -> Result<Vec<SharedReport>, ApiError>;
+
     /// What [`Control::reload`] would change.
     fn changes(&self) -> Result<Reloaded, ApiError>;
 

@@ -166,13 +166,9 @@ impl Api {
             let mut nodes = cluster.iter().flat_map(|cluster| &cluster.nodes);
             nodes.any(|node| node.name == *name && node.alive)
         };
-        let view = |SharedReport { node, at, text }: SharedReport| {
-            // What a newer version tells may be of another shape.
-            Some(NodeReportView { node, at, report: serde_json::from_str(&text).ok()? })
-        };
         let mut told = server.control.reports();
         told.retain(|one| one.at > told_since || is_alive(&one.node));
-        told.into_iter().filter_map(view).collect()
+        told.into_iter().filter_map(NodeReportView::read).collect()
     }
 
     /// What this gateway tells the others, without its charts; `None` = there are none.
@@ -271,6 +267,11 @@ fn owner_report<'a>(
 }
 
 impl NodeReportView {
+    /// What a newer version tells may be of another shape.
+    pub(super) fn read(SharedReport { node, at, text }: SharedReport) -> Option<Self> {
+        Some(Self { node, at, report: serde_json::from_str(&text).ok()? })
+    }
+
     fn by(&self) -> ReportedBy {
         ReportedBy { node: self.node.clone(), at: self.at }
     }

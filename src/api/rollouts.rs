@@ -116,18 +116,12 @@ impl Api {
         if letters.is_empty() {
             return Err(ApiError::Conflict("no dead letter matches".into()));
         }
+        rollouts.check(&view, &self.rollouts_elsewhere(server)).map_err(objected)?;
+        let number = self.claim_number(server).await?;
+        view.number = number;
+        // What is told may be more by now.
         let elsewhere = self.rollouts_elsewhere(server);
-        let highest_told = elsewhere::highest_told(&self.node_reports());
-        let begun = rollouts.add(Rollout::begin(view, letters), (&elsewhere, highest_told));
-        let number = begun.map_err(|objection| {
-            ApiError::Conflict(match objection {
-                Objection::Overlaps(other) => format!(
-                    "rollout {other} is for some of the same dead letters: cancel it first, or let \
-                     it come to its end"
-                ),
-                Objection::TooMany => "too many rollouts have not ended: cancel some".to_owned(),
-            })
-        })?;
+        rollouts.add(Rollout::begin(view, letters), &elsewhere).map_err(objected)?;
         if let Err(err) = rollouts.save(number).await {
             rollouts.take_back(number);
             return Err(unwritten(&err));
@@ -220,6 +214,15 @@ impl Api {
         let target = ActionTarget::new(words, ActedOn::rollout(view.number));
         self.note(&action, target, &ended, |()| summary(view));
     }
+}
+
+fn objected(objection: Objection) -> ApiError {
+    ApiError::Conflict(match objection {
+        Objection::Overlaps(other) => format!(
+            "rollout {other} is for some of the same dead letters: cancel it first, or let it come to its end"
+        ),
+        Objection::TooMany => "too many rollouts have not ended: cancel some".to_owned(),
+    })
 }
 
 fn letters_of(records: Vec<DeadRecord>) -> Vec<(HandlerName, Position)> {

@@ -268,6 +268,11 @@ impl Control for Server {
         self.handlers.pauses().shared().map_or(0, |log| log.n_reports())
     }
 
+    async fn tell(&self, report: String) -> Result<Vec<SharedReport>, ApiError> {
+        let Some(log) = self.handlers.pauses().shared() else { return Ok(Vec::new()) };
+        Ok(log.report_behind(report).await?)
+    }
+
     fn standby(&self) -> Option<StandbyView> {
         self.standbys.view()
     }

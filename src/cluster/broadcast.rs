@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::action_log::{ACTION_BYTES_MAX, LoggedAction};
 use super::cluster_queue::ClusterQueue;
+use super::local_node::OperationOutcome;
 use super::node::NodeName;
 use super::reports::{REPORT_MAX, SharedReport};
 use super::unit::UnitOperation;
@@ -30,10 +31,22 @@ impl ClusterQueue {
     /// Tells all nodes of this one, in at most [`REPORT_MAX`] bytes. `Ok` = the shared log has it, as with
     /// [`Self::log_action`].
     pub async fn report(&self, text: String) -> Result<(), QueueError> {
-        if text.len() > REPORT_MAX {
-            return Err(QueueError::Full(format!("a report has at most {REPORT_MAX} bytes")));
+        self.node.propose(report_of(text)?).await.map(drop)
+    }
+
+    /// The same for one who waits. `Ok` = what the others had told before it in the log: of two nodes that tell
+    /// something at the same moment exactly one sees there what the other has told. An error may come where all are
+    /// told later all the same.
+    pub async fn report_behind(&self, text: String) -> Result<Vec<SharedReport>, QueueError> {
+        let operation = report_of(text)?;
+        match self.node.propose_soon(operation, "it did not answer in time: ask again").await? {
+            OperationOutcome::Told(before) => Ok(before),
+            OperationOutcome::Counted(_)
+            | OperationOutcome::Changed(_)
+            | OperationOutcome::Stored(_) => {
+                Err(QueueError::Corrupt("a report was answered as something else".into()))
+            }
         }
-        self.node.propose(UnitOperation::Report { text }).await.map(drop)
     }
 
     /// What the other nodes told last, by name: also those that give no sign of life any more or have left.
@@ -60,4 +73,11 @@ impl ClusterQueue {
     pub fn name(&self) -> &NodeName {
         &self.node.name
     }
+}
+
+fn report_of(text: String) -> Result<UnitOperation, QueueError> {
+    if text.len() > REPORT_MAX {
+        return Err(QueueError::Full(format!("a report has at most {REPORT_MAX} bytes")));
+    }
+    Ok(UnitOperation::Report { text })
 }

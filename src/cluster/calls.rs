@@ -63,12 +63,7 @@ impl ClusterQueue {
         }
         let operation = UnitOperation::Events { spool: None, events };
         // It may be there all the same: the sender's repeat is then known by its key.
-        match self.node.propose_soon(operation, "it did not answer in time").await? {
-            OperationOutcome::Stored(appended) => Ok(appended),
-            OperationOutcome::Counted(_) | OperationOutcome::Changed(_) => {
-                Err(QueueError::Corrupt("events were answered as something else".into()))
-            }
-        }
+        self.node.propose_soon(operation, "it did not answer in time").await?.stored()
     }
 
     /// Whether an event that comes from another queue may keep its id in the shared log. One that waits on

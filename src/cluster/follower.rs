@@ -331,7 +331,10 @@ impl LogFollower {
             }
             UnitOperation::Report { text } => {
                 self.node.reports.apply(from, made_at, text);
-                OperationOutcome::Counted(true)
+                let is_own = *from == self.node.name;
+                // Asked for at this place of the log: what comes a moment later is told behind it.
+                let before = is_own.then(|| self.node.reports.list_without(from));
+                OperationOutcome::Told(before.unwrap_or_default())
             }
             UnitOperation::Leave => {
                 members().leave(from);

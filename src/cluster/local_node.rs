@@ -14,7 +14,7 @@ use super::engine::{LogEngine, Sequence};
 use super::locks::{LifeMutex, MembersMutex};
 use super::members::Members;
 use super::node::NodeName;
-use super::reports::Reports;
+use super::reports::{Reports, SharedReport};
 use super::unit::UnitOperation;
 use crate::clock::{Clock, Timestamp};
 use crate::event::HandlerName;
@@ -98,6 +98,20 @@ pub(super) enum OperationOutcome {
     Counted(bool),
     /// So many deliveries were changed.
     Changed(u64),
+    /// Of a report of this node: what the others had told before it in the log.
+    Told(Vec<SharedReport>),
+}
+
+impl OperationOutcome {
+    /// What became of events.
+    pub(super) fn stored(self) -> Result<Vec<Appended>, QueueError> {
+        match self {
+            Self::Stored(appended) => Ok(appended),
+            Self::Counted(_) | Self::Changed(_) | Self::Told(_) => {
+                Err(QueueError::Corrupt("events were answered as something else".into()))
+            }
+        }
+    }
 }
 
 /// A unit that is not applied yet.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::identity::NodeIdentity;
-use super::local_node::{LocalNode, OperationOutcome};
+use super::local_node::LocalNode;
 use super::rebuild;
 use super::unit::{ProposedEvent, UnitOperation};
 use crate::clock::Timestamp;
@@ -248,12 +248,7 @@ impl Spool {
             let operation =
                 UnitOperation::Events { spool: Some(self.id.load(Ordering::SeqCst)), events };
             match node.propose(operation).await {
-                Ok(OperationOutcome::Stored(appended)) => return Ok(appended),
-                Ok(OperationOutcome::Counted(_) | OperationOutcome::Changed(_)) => {
-                    return Err(QueueError::Corrupt(
-                        "events were answered as something else".into(),
-                    ));
-                }
+                Ok(outcome) => return outcome.stored(),
                 Err(QueueError::Full(why)) => {
                     node.note_engine(Some(why));
                     sleep(node, AGAIN).await?;

@@ -144,6 +144,7 @@ impl ClusterSubscription {
             OperationOutcome::Counted(true) => {}
             OperationOutcome::Counted(false)
             | OperationOutcome::Stored(_)
+            | OperationOutcome::Told(_)
             | OperationOutcome::Changed(_) => {
                 self.node.n_void.fetch_add(n_changes, Ordering::Relaxed);
             }

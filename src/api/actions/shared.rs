@@ -102,6 +102,13 @@ impl Actions {
         actions
     }
 
+    /// The highest number of a rollout that began on any gateway; 0 = none is known.
+    pub(in crate::api) fn highest_rollout(&self) -> u64 {
+        let has_begun = |one: &StoredAction| one.action.is_done && one.action.action == "rollout";
+        let all = self.stored().into_iter().filter(has_begun);
+        all.filter_map(|one| one.action.about.rollout).max().unwrap_or_default()
+    }
+
     /// The oldest one that the shared log is still to get, and its text there. What can never get there is left
     /// out, so that what comes behind it does.
     fn next_to_share(&self) -> Option<(StoredAction, String)> {

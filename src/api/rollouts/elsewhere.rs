@@ -1,7 +1,7 @@
 //! Rollouts of the other gateways that share the log: seen as these told them, steered by asking them, and gone on
 //! with where they are gone.
 //!
-//! A number names one rollout on all gateways: one that begins takes a number above all that were told of. Each is
+//! A number names one rollout on all gateways: one that begins claims a number above all that were told of. Each is
 //! carried on by one gateway, whose file it is in. One that asks and the one that answers do so in their reports.
 
 use std::collections::VecDeque;
@@ -15,7 +15,7 @@ use super::view::{RolloutAnswer, RolloutRequest, RolloutView};
 use super::{RolloutStep, no_rollout, unwritten};
 use crate::api::{Api, ApiError, NodeReport, NodeReportView, ReportedBy, Server};
 use crate::clock::Timestamp;
-use crate::cluster::{ClusterView, NodeName};
+use crate::cluster::{ClusterView, NodeName, NodeView};
 use crate::sync::lock;
 
 mod follow;
@@ -52,6 +52,8 @@ struct Exchanged {
     requests: Vec<RolloutRequest>,
     /// With when each was given. One that is not told any more is kept: what it answers may still be asked for.
     answers: VecDeque<(Timestamp, RolloutAnswer)>,
+    /// The highest number that was claimed for a rollout, which has not begun yet or did not.
+    claimed: u64,
 }
 
 impl RolloutExchange {
@@ -67,6 +69,13 @@ impl RolloutExchange {
         requests.push(RolloutRequest { to, id, asked_at, number, step, actor });
         self.bell.notify_one();
         id
+    }
+
+    /// A number above `highest`, which is told from now on and not given again.
+    pub(super) fn claim(&self, highest: u64) -> u64 {
+        let claimed = &mut lock(&self.exchanged).claimed;
+        *claimed = highest.max(*claimed).saturating_add(1);
+        *claimed
     }
 
     /// Its owner has an answer, or waits for none any more.
@@ -96,13 +105,14 @@ impl RolloutExchange {
         mut rollouts: Vec<RolloutView>,
         now: Timestamp,
     ) {
-        report.last_rollout = rollouts.iter().map(|one| one.number).max().unwrap_or_default();
+        let highest = rollouts.iter().map(|one| one.number).max();
         rollouts.sort_by_key(|one| one.state.is_end());
         let taken_over = rollouts.iter().filter(|one| one.takeovers > 0);
         report.taken_over = taken_over.take(TAKEN_OVER_MAX).map(RolloutView::take_over).collect();
         rollouts.truncate(TOLD_MAX);
         report.rollouts = rollouts;
         let mut exchanged = lock(&self.exchanged);
+        report.last_rollout = exchanged.claimed.max(highest.unwrap_or_default());
         exchanged.requests.retain(|one| now.since(one.asked_at) < ASKED_WITHIN);
         report.rollout_requests.clone_from(&exchanged.requests);
         let fresh = exchanged.answers.iter().filter(|(at, _)| now.since(*at) < ASKED_WITHIN);
@@ -192,6 +202,36 @@ impl Api {
             by.is_some_and(|by| goes_on_with((one.take_over(), &by.node), own))
         };
         elsewhere.iter().any(goes_on)
+    }
+
+    /// A number that no other rollout has. It is told before it is taken, through the log that all gateways share: of
+    /// two that claim one at the same moment the later one in the log sees that, and claims the next.
+    pub(super) async fn claim_number(&self, server: &Server) -> Result<u64, ApiError> {
+        let Some(cluster) = self.cluster() else { return Ok(server.rollouts.claim(0)) };
+        let mut told = self.node_reports();
+        let has_told = |name: &NodeName| told.iter().any(|one| one.node == *name);
+        let is_missing =
+            |one: &&NodeView| one.alive && one.name != cluster.node && !has_told(&one.name);
+        if let Some(missing) = cluster.nodes.iter().find(is_missing) {
+            return Err(ApiError::Conflict(format!(
+                "gateway `{}` has not told yet which rollouts it has: ask again in some 10 s",
+                missing.name
+            )));
+        }
+        // One that is gone may have had some, and this one may have been started anew since.
+        let noted = server.actions.highest_rollout();
+        loop {
+            let number = server.rollouts.claim(highest_told(&told).max(noted));
+            let report = self.report().and_then(|report| self.report_text(report));
+            let report = report.ok_or_else(|| {
+                ApiError::Conflict("its number cannot be told to the other gateways".to_owned())
+            })?;
+            let before = server.control.tell(report).await?;
+            told = before.into_iter().filter_map(NodeReportView::read).collect();
+            if highest_told(&told) < number {
+                return Ok(number);
+            }
+        }
     }
 
     /// Has the gateway that carries a rollout on change it, or this one go on with it where that is gone.

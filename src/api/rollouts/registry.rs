@@ -71,28 +71,29 @@ impl Rollouts {
         self.change(number, |rollout| rollout.told())
     }
 
-    /// Adds one, whose number it gives: above its own, those of `elsewhere`, and `highest_told`.
-    pub(super) fn add(
+    /// A number above its own and `highest`, which nothing else gets.
+    pub(super) fn claim(&self, highest: u64) -> u64 {
+        let last = self.rollouts().last().map_or(0, |last| last.view.number);
+        self.exchange.claim(last.max(highest))
+    }
+
+    /// Whether one may begin beside its own and those of `elsewhere`.
+    pub(super) fn check(
         &self,
-        mut rollout: Rollout,
-        (elsewhere, highest_told): (&[RolloutView], u64),
-    ) -> Result<u64, Objection> {
+        view: &RolloutView,
+        elsewhere: &[RolloutView],
+    ) -> Result<(), Objection> {
+        check(&self.rollouts(), view, elsewhere)
+    }
+
+    /// Adds one that has a number, where [`Self::check`] says so.
+    pub(super) fn add(&self, rollout: Rollout, elsewhere: &[RolloutView]) -> Result<(), Objection> {
         let mut rollouts = self.rollouts();
-        let open = || rollouts.iter().filter(|one| !one.view.state.is_end());
-        let views = open().map(|one| &one.view);
-        let mut others = views.chain(elsewhere.iter().filter(|one| !one.state.is_end()));
-        if let Some(other) = others.find(|other| overlaps(other, &rollout.view)) {
-            return Err(Objection::Overlaps(other.number));
-        }
-        if open().count() >= OPEN_MAX {
-            return Err(Objection::TooMany);
-        }
-        let numbers = rollouts.last().map(|last| last.view.number).into_iter();
-        let highest = numbers.chain(elsewhere.iter().map(|one| one.number)).max();
-        let number = highest.unwrap_or_default().max(highest_told).saturating_add(1);
-        rollout.view.number = number;
-        rollouts.push(rollout);
-        Ok(number)
+        check(&rollouts, &rollout.view, elsewhere)?;
+        // One that claimed its number later may be here already.
+        let place = rollouts.partition_point(|one| one.view.number < rollout.view.number);
+        rollouts.insert(place, rollout);
+        Ok(())
     }
 
     /// Adds one of another gateway with its number, in place of one that has ended; `false` = there is one of that
@@ -176,6 +177,19 @@ impl Rollouts {
     fn rollouts(&self) -> MutexGuard<'_, Vec<Rollout>> {
         sync::lock(&self.all)
     }
+}
+
+fn check(
+    rollouts: &[Rollout],
+    view: &RolloutView,
+    elsewhere: &[RolloutView],
+) -> Result<(), Objection> {
+    let open = || rollouts.iter().map(|one| &one.view).filter(|one| !one.state.is_end());
+    let mut others = open().chain(elsewhere.iter().filter(|one| !one.state.is_end()));
+    if let Some(other) = others.find(|other| overlaps(other, view)) {
+        return Err(Objection::Overlaps(other.number));
+    }
+    if open().count() >= OPEN_MAX { Err(Objection::TooMany) } else { Ok(()) }
 }
 
 /// Whether two may be for the same letters. Where one names no handler it may be for any. One that

@@ -226,17 +226,25 @@ fn letters_that_could_not_be_noted_are_given_back() {
     assert_eq!(advance(&mut rollout, 1), [0]);
 }
 
+/// Adds one with a number of its own.
+fn add(rollouts: &Rollouts, mut rollout: Rollout) -> Result<u64, Objection> {
+    rollouts.check(&rollout.view, &[])?;
+    rollout.view.number = rollouts.claim(0);
+    let number = rollout.view.number;
+    rollouts.add(rollout, &[]).map(|()| number)
+}
+
 #[tokio::test]
 async fn kept_rollouts_are_there_again_and_overlapping_ones_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rollouts");
     let rollouts = Rollouts::open(path.clone());
-    let number = rollouts.add(rollout(5), (&[], 0)).unwrap();
+    let number = add(&rollouts, rollout(5)).unwrap();
     rollouts.save(number).await.unwrap();
-    assert_eq!(rollouts.add(rollout(5), (&[], 0)), Err(Objection::Overlaps(number)));
+    assert_eq!(add(&rollouts, rollout(5)), Err(Objection::Overlaps(number)));
     let other = DeadAsk { handler: Some("other".into()), ..DeadAsk::default() };
     let other = Rollout::begin(RolloutView { filter: other, ..view(5) }, letters(0..1));
-    assert_eq!(rollouts.add(other, (&[], 0)), Ok(2));
+    assert_eq!(add(&rollouts, other), Ok(2));
     rollouts.save(2).await.unwrap();
     std::fs::write(path.join("3.json"), "{").unwrap();
     let again = Rollouts::open(path);
@@ -250,7 +258,7 @@ async fn ended_rollouts_are_kept_up_to_a_bound() {
     let folder = tempfile::tempdir().unwrap();
     let rollouts = Rollouts::open(folder.path().to_owned());
     for _ in 0..55 {
-        let number = rollouts.add(rollout(1), (&[], 0)).unwrap();
+        let number = add(&rollouts, rollout(1)).unwrap();
         rollouts.change(number, |one| one.cancel(at(1)));
         rollouts.save(number).await.unwrap();
     }

@@ -1,6 +1,8 @@
 //! What nodes tell each other: what was done on any is kept by all, and how each does is known to the others.
 
-use gatepost::cluster::{ACTION_BYTES_MAX, LOGGED_ACTIONS_MAX, NodeName, REPORT_MAX};
+use std::pin::pin;
+
+use gatepost::cluster::{ACTION_BYTES_MAX, LOGGED_ACTIONS_MAX, NodeName, REPORT_MAX, SharedReport};
 use gatepost::queue::{Queue, QueueError};
 
 use super::{Cluster, ClusterQueue, append, until, until_stored};
@@ -87,6 +89,25 @@ async fn newest_actions_are_kept_and_numbered_alike_on_all() {
     until("b has the newest", || numbered(&b).last() == numbered(&a).last()).await;
     assert_eq!(numbered(&a), numbered(&b));
     assert_eq!((logged(&a).len(), logged(&a)[0].1.as_str()), (LOGGED_ACTIONS_MAX, "20"));
+}
+
+/// By this no two gateways take one number.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_nodes_that_tell_at_the_same_moment_one_alone_sees_what_the_other_told() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    let has = |told: Vec<SharedReport>| told.iter().any(|report| report.text == "here I am");
+    let mut of_a = pin!(a.report_behind("here I am".to_owned()));
+    tokio::select! {
+        biased;
+        _ = of_a.as_mut() => panic!("it is told at once"),
+        () = std::future::ready(()) => {}
+    }
+    let b_saw_a = has(b.report_behind("here I am".to_owned()).await.unwrap());
+    // What comes while its answer is on the way is behind it all the same.
+    until("a has applied both", || has(a.reports())).await;
+    let a_saw_b = has(of_a.await.unwrap());
+    assert_ne!(a_saw_b, b_saw_a);
 }
 
 #[tokio::test(flavor = "multi_thread")]

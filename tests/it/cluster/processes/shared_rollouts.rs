@@ -17,6 +17,14 @@ fn state(node: &Served) -> String {
     rollout(node)["state"].as_str().unwrap_or("none").to_owned()
 }
 
+/// Kills a gateway, and waits until `other` knows that it is silent.
+fn kill(node: Served, other: &Served) {
+    node.kill();
+    Cluster::wait_for_view(other, |view| {
+        view["nodes"].as_array().unwrap().iter().any(|one| one["alive"] == false)
+    });
+}
+
 /// Has the handler give up all of some events; gives them.
 fn give_up_some(receiver: &Receiver, nodes: &[Served]) -> Vec<Acknowledged> {
     receiver.refuse(true);
@@ -61,14 +69,7 @@ fn rollout_is_steered_from_any_gateway_and_another_goes_on_with_it() {
     assert!(logged.contains("pause rollout") && logged.contains("resume rollout"), "{logged}");
     // Its gateway dies: it stands still, and is gone on with where that is asked for.
     let [a, b] = nodes;
-    a.kill();
-    Cluster::wait_for_view(&b, |view| {
-        view["nodes"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|one| one["name"] == "a" && one["alive"] == false)
-    });
+    kill(a, &b);
     let said = cluster.refused("b", &["rollouts", "pause", "1"]);
     assert!(said.contains("`resume` has this gateway go on with it"), "{said}");
     cluster.run("b", &["rollouts", "resume", "1"]);
@@ -94,4 +95,42 @@ fn rollout_is_steered_from_any_gateway_and_another_goes_on_with_it() {
     // Before it hears of the other's it may find that nothing is left to do.
     wait_until("a has ended it", || own()["state"] == "cancelled" || own()["state"] == "done");
     assert_eq!((a.stop(), b.stop()), (Some(0), Some(0)));
+}
+
+#[test]
+fn rollouts_that_begin_at_the_same_moment_on_two_gateways_have_two_numbers() {
+    let receiver = Receiver::start();
+    let Some(mut cluster) = Cluster::new(&receiver) else { return };
+    let other = format!(
+        "[handler.other]\nstart = \"oldest\"\n[handler.other.http]\nurl = \"{}\"\n[handler.app]",
+        receiver.url()
+    );
+    let nodes = ["a", "b"].map(|name| cluster.start_behind(name, ("[handler.app]", &other)));
+    give_up_some(&receiver, &nodes);
+    let n_dead = |node: &Served| node.ask("GET", "/api/v1/handlers").json()[1]["dead"].clone();
+    for node in &nodes {
+        wait_until("the other one gave them up", || {
+            n_dead(node) == n_dead(&nodes[0]) && n_dead(node) != 0
+        });
+    }
+    let begin = |node: &str, handler: &str| {
+        let said = cluster.run(node, &["dead", "redrive", "--handler", handler, "--rollout"]);
+        assert!(said.contains("dead letters began"), "{said}");
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| begin("a", "app"));
+        scope.spawn(|| begin("b", "other"));
+    });
+    for node in &nodes {
+        let numbers = || {
+            let listed = node.ask("GET", "/api/v1/rollouts").json();
+            let all = listed.as_array().unwrap().iter().map(|one| one["number"].as_u64().unwrap());
+            all.collect::<Vec<_>>()
+        };
+        wait_until("both are known", || numbers().len() == 2);
+        assert!(numbers()[0] > numbers()[1], "{:?}", numbers());
+    }
+    for node in nodes {
+        assert_eq!(node.stop(), Some(0));
+    }
 }
