@@ -98,6 +98,46 @@ fn rollout_is_steered_from_any_gateway_and_another_goes_on_with_it() {
 }
 
 #[test]
+fn rollout_is_taken_back_by_the_gateway_on_which_it_began() {
+    let receiver = Receiver::start();
+    let Some(mut cluster) = Cluster::new(&receiver) else { return };
+    let nodes = cluster.start_pair();
+    let acknowledged = give_up_some(&receiver, &nodes);
+    cluster.run("a", &["handlers", "pause", "app"]);
+    for node in &nodes {
+        Cluster::wait_for_view(node, |view| view["handlers"][0]["paused"] == true);
+    }
+    cluster.run("a", &["dead", "redrive", "--all", "--rollout"]);
+    wait_until("b sees it", || state(&nodes[1]) == "running");
+    let [a, b] = nodes;
+    kill(a, &b);
+    cluster.run("b", &["rollouts", "resume", "1"]);
+    let a = cluster.start("a");
+    let told_by = |node: &Served| rollout(node)["reported_by"]["node"].clone();
+    wait_until("a has ended its own", || told_by(&a) == "b" && rollout(&a)["takeovers"] == 1);
+    // Its own file says that it has ended, and the one of b is out of reach.
+    kill(b, &a);
+    let said = cluster.run("a", &["rollouts", "resume", "1"]);
+    assert!(said.contains("rollout 1 is running"), "{said}");
+    let one = rollout(&a);
+    assert_eq!((&one["continues"], &one["takeovers"]), (&"b".into(), &2.into()), "{one}");
+    assert!(one["reported_by"].is_null(), "it is carried on here: {one}");
+    let b = cluster.start("b");
+    wait_until("b has ended its own", || told_by(&b) == "a" && rollout(&b)["takeovers"] == 2);
+    cluster.run("b", &["handlers", "resume", "app"]);
+    for node in [&a, &b] {
+        wait_until("it is done", || state(node) == "done");
+        Cluster::wait_for_dead(node, 0);
+        let listed = node.ask("GET", "/api/v1/rollouts").json();
+        assert_eq!(listed.as_array().unwrap().len(), 1, "it is one rollout: {listed}");
+    }
+    receiver.wait_for(&acknowledged);
+    for node in [a, b] {
+        assert_eq!(node.stop(), Some(0));
+    }
+}
+
+#[test]
 fn rollouts_that_begin_at_the_same_moment_on_two_gateways_have_two_numbers() {
     let receiver = Receiver::start();
     let Some(mut cluster) = Cluster::new(&receiver) else { return };
