@@ -50,6 +50,8 @@ const MAX_PAYLOAD: usize = 1 << 20;
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// So many bytes may take a second more: 32 Mbit/s.
 const BYTES_PER_SECOND: usize = 4 << 20;
+/// How long may be looked for the reason of a refusal: what asked has waited for [`TIMEOUT`] already.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a trim may take: a purge of gigabytes is answered when it is done.
 const TRIM_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often `wait` looks by itself for what another node did not tell.
@@ -97,13 +99,26 @@ impl NatsEngine {
         subject: &str,
         work: impl Future<Output = Result<T, NatsFailure>> + Send,
     ) -> Result<T, NatsFailure> {
-        let result = timeout(most, work).await;
-        result.unwrap_or_else(|_| {
-            Err(match self.connection.get() {
-                Some(connection) => connection.no_answer(subject),
-                None => NatsFailure::Unavailable("no server could be connected to".to_owned()),
-            })
+        if let Ok(result) = timeout(most, work).await {
+            return result;
+        }
+        Err(match self.connection.get() {
+            Some(connection) if connection.is_there() => connection.no_answer(subject),
+            Some(connection) => match self.refusal().await {
+                Some(why) => NatsFailure::Refused(why),
+                None => connection.no_answer(subject),
+            },
+            None => NatsFailure::Unavailable("no server could be connected to".to_owned()),
         })
+    }
+
+    /// Why the servers do not let this gateway in, where that is so. Of a connection that does not come back the client tells no
+    /// reason but "IO error": another one says whether a certificate is not believed any more.
+    async fn refusal(&self) -> Option<String> {
+        match timeout(REFUSAL_TIMEOUT, self.open()).await {
+            Ok(Err(NatsFailure::Refused(why))) => Some(why),
+            Ok(Ok(_) | Err(_)) | Err(_) => None,
+        }
     }
 
     async fn open(&self) -> Result<NatsConnection, NatsFailure> {

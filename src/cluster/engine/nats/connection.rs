@@ -105,9 +105,14 @@ impl NatsConnection {
     /// Returns once the connection is there. What is asked before would be sent later all the same, when
     /// its caller has given it up.
     pub(super) async fn until_connected(&self) {
-        while self.client.connection_state() != State::Connected {
+        while !self.is_there() {
             tokio::time::sleep(RECONNECT_POLL).await;
         }
+    }
+
+    /// Whether it is there, as far as is known.
+    pub(super) fn is_there(&self) -> bool {
+        self.client.connection_state() == State::Connected
     }
 
     /// How often it was lost.

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::rigs::{nats_settings, postgres_at};
 use super::{SharedEngine, append, read_texts};
 use crate::support::nats::NatsServers;
+use crate::support::patience::Patience;
 use crate::support::servers::Server;
 use crate::support::tls::{Authority, postgres_with_tls};
 
@@ -106,6 +107,39 @@ async fn nats_is_believed_by_its_authority_and_name_alone() {
     assert_refused(&wrong_name, &["not valid for name", "localhost", "let `url` have"]).await;
     let missing = engine("localhost", Some("nowhere.pem"));
     assert_refused(&missing, &["nowhere.pem", "cannot be read"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nats_that_is_not_believed_any_more_is_told_as_at_the_start() {
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let files = Authorities::new();
+    let Some(mut servers) = nats_with_tls(&files.own, files.folder.path()) else { return };
+    let urls = servers.urls().into_iter().map(|url| url.replace("127.0.0.1", "localhost"));
+    let settings = NatsSettings {
+        servers: urls.collect(),
+        ca: Some(files.path("own.pem")),
+        ..nats_settings(&servers, "gatepost")
+    };
+    let engine: SharedEngine = Arc::new(NatsEngine::new(settings).unwrap());
+    append(&engine, "one").await;
+    servers.crash(0);
+    Authority::new().certify("localhost").write(files.folder.path());
+    servers.restart(0);
+    // It may not know yet that the connection is lost.
+    let patience = Patience::new();
+    loop {
+        match engine.head().await {
+            Err(EngineError::Refused(_)) => break,
+            other => patience.look_again(format_args!("refused, not {other:?}")),
+        }
+    }
+    assert_refused(&engine, &["not believed", "the authority that gave it out in `ca`"]).await;
+    // Its authority is put into the file that the gateway knows.
+    files.own.certify("localhost").write(files.folder.path());
+    servers.crash(0);
+    servers.restart(0);
+    append(&engine, "two").await;
+    assert_eq!(read_texts(&engine, 1).await, ["one", "two"]);
 }
 
 /// A server that speaks TLS only, as `localhost`.
