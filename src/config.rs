@@ -98,6 +98,8 @@ pub struct PartialConfig {
     pub config: Config,
     /// Sources that could not be read.
     unread: Vec<SourceName>,
+    /// Handlers whose kind could not be read, as far as they could be.
+    pub unread_handlers: BTreeMap<HandlerName, HandlerSettings>,
 }
 
 impl PartialConfig {
@@ -276,17 +278,18 @@ pub fn check_text(text: &str, file: &str, folder: &Path, probe: Option<Probe>) -
     elsewhere::name_homes(&mut report);
     let has_errors = reading.has_errors();
     let (entries, secrets) = (reading.entries, reading.secrets);
-    let ReadTables { config, unread, is_whole, is_broken } = reading.value;
+    let ReadTables { config, unread, unread_handlers, is_broken } = reading.value;
     let config = Config { entries, secrets, ..config };
     shared_files::warn(&config, &mut report);
     if probe.is_some() {
         folders::warn(&config, &mut report);
     }
-    if is_whole && !has_errors {
+    if unread.is_empty() && unread_handlers.is_empty() && !has_errors {
         return Checked { config: Some(config), partial: None, report };
     }
     // Of broken TOML nothing is sure: a key may stand in another table than its owner wrote it.
-    let partial = (!is_broken).then_some(PartialConfig { config, unread });
+    let partial = PartialConfig { config, unread, unread_handlers };
+    let partial = (!is_broken).then_some(partial);
     Checked { config: None, partial, report }
 }
 
@@ -294,8 +297,7 @@ pub fn check_text(text: &str, file: &str, folder: &Path, probe: Option<Probe>) -
 struct ReadTables {
     config: Config,
     unread: Vec<SourceName>,
-    /// Whether every source and every handler could be read.
-    is_whole: bool,
+    unread_handlers: BTreeMap<HandlerName, HandlerSettings>,
     is_broken: bool,
 }
 
@@ -337,10 +339,10 @@ fn read(root: &mut Table<'_>) -> ReadTables {
     let log = server::read_log(root);
     let traces = traces::read(root);
     let (names, sources) = read_sources(root, &server);
-    let (handlers, has_all_handlers) = handler::read_all(root, &names);
+    let handler::ReadHandlers { whole: handlers, unread: unread_handlers } =
+        handler::read_all(root, &names);
     let is_read = |name: &SourceName| sources.contains_key(name);
     let unread: Vec<SourceName> = names.into_iter().filter(|name| !is_read(name)).collect();
-    let is_whole = unread.is_empty() && has_all_handlers;
     let config = Config {
         folder: root.folder().to_owned(),
         server,
@@ -354,7 +356,7 @@ fn read(root: &mut Table<'_>) -> ReadTables {
         entries: ConfigEntries::default(),
         secrets: Vec::new(),
     };
-    ReadTables { config, unread, is_whole, is_broken: root.is_broken() }
+    ReadTables { config, unread, unread_handlers, is_broken: root.is_broken() }
 }
 
 /// The names of all sources, also of those that are wrong, and the settings of those that are not.

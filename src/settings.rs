@@ -34,6 +34,7 @@ mod kept;
 mod limit;
 mod meant;
 mod nearest;
+mod noted;
 mod path;
 mod rate;
 mod renamed;
@@ -53,6 +54,7 @@ pub use entries::{ConfigEntries, ConfigEntry};
 pub use hidden::is_token_itself;
 pub use kept::{PemKeyRef, PemRef, TextOrSecret};
 pub use nearest::{is_one_slip, nearest};
+pub use noted::{NotedText, TextSort};
 pub use rate::{BadRate, RateLimit};
 pub use renamed::RENAMED;
 pub use report::{Report, ReportEntry, ReportStyle};
@@ -168,6 +170,7 @@ pub fn read_with<T>(
         keys: RefCell::default(),
         secrets: RefCell::default(),
         unused: RefCell::default(),
+        texts: RefCell::default(),
     };
     let mut table = Table::root(&diagnostics, root.get_ref());
     let value = reader(&mut table);

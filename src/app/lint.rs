@@ -35,9 +35,22 @@ pub fn lint(config: &Config, report: &mut Report) {
 }
 
 /// The same for what could be read of a configuration with mistakes: for the handlers all of whose sources
-/// could be read.
+/// could be read. Of those whose kind could not be read it compares what their texts ask for.
 pub fn lint_partial(partial: &PartialConfig, report: &mut Report) {
-    lint_those(&partial.config, report, |_, settings| partial.has_sources_of(&settings.policy.on));
+    let config = &partial.config;
+    let is_sure = |settings: &HandlerSettings| partial.has_sources_of(&settings.policy.on);
+    lint_those(config, report, |_, settings| is_sure(settings));
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let samples = samples::samples(config, &clock);
+    for (name, settings) in partial.unread_handlers.iter().filter(|(_, one)| is_sure(one)) {
+        let trial = Trial::of((config, name), settings, &clock);
+        let mut lint = Lint::new(config, (name, settings, trial), &samples, report);
+        lint.types();
+        lint.misled();
+        lint.compared();
+        lint.fields();
+    }
+    report.sort();
 }
 
 /// The same for one handler, whose warnings alone are left: who tries it has an event at hand.
@@ -57,17 +70,11 @@ fn lint_those(
     let mut unseen = Vec::new();
     for (name, settings) in config.handlers.iter().filter(|(name, one)| is_meant(name, one)) {
         let Some(trial) = Trial::new(config, name, &clock) else { continue };
-        let mut lint =
-            Lint { config, name, settings, trial, samples: Vec::new(), report, told: Vec::new() };
+        let mut lint = Lint::new(config, (name, settings, trial), &samples, report);
         lint.doubts();
         lint.types();
         lint.deletes();
         lint.misled();
-        lint.samples = samples
-            .iter()
-            .filter(|event| deliver::is_named(&settings.policy.on, event))
-            .cloned()
-            .collect();
         unseen.extend(lint.unseen());
         lint.compared();
         lint.fields();
@@ -100,7 +107,19 @@ struct Lint<'a> {
     told: Vec<String>,
 }
 
-impl Lint<'_> {
+impl<'a> Lint<'a> {
+    /// Of a handler, with those of the samples that its `on` names.
+    fn new(
+        config: &'a Config,
+        (name, settings, trial): (&'a HandlerName, &'a HandlerSettings, Trial<'a>),
+        samples: &[Arc<Event>],
+        report: &'a mut Report,
+    ) -> Self {
+        let named = samples.iter().filter(|event| deliver::is_named(&settings.policy.on, event));
+        let samples = named.cloned().collect();
+        Self { config, name, settings, trial, samples, report, told: Vec::new() }
+    }
+
     /// Warns about `words` in the value of `key`.
     fn warn(&mut self, key: &str, words: &str, message: String, help: String) {
         self.told.push(key.to_owned());

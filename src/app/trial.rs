@@ -34,7 +34,16 @@ impl<'a> Trial<'a> {
     /// The handler `name` of `config`; `None` = there is none.
     pub fn new(config: &'a Config, name: &HandlerName, clock: &Arc<dyn Clock>) -> Option<Self> {
         let settings = config.handlers.get(name)?;
-        Some(Self { settings, context: context(config, name, settings, clock) })
+        Some(Self::of((config, name), settings, clock))
+    }
+
+    /// The handler of `config` that has this name and these settings.
+    pub(super) fn of(
+        (config, name): (&Config, &HandlerName),
+        settings: &'a HandlerSettings,
+        clock: &Arc<dyn Clock>,
+    ) -> Self {
+        Self { settings, context: context(config, name, settings, clock) }
     }
 
     /// The handler's kind.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::deliver::{OnDeadLetter, Policy};
 use crate::event::{HandlerName, SourceName};
-use crate::handler::{KindSettings, read_expression};
+use crate::handler::{KindSettings, UnreadKind, read_expression};
 use crate::queue::Start;
 use crate::settings::{Table, show_duration};
 
@@ -32,12 +32,16 @@ pub struct HandlerSettings {
 const CONCURRENCY_MAX: usize = 1024;
 const TIMEOUT_MAX: Duration = Duration::from_hours(24);
 
-/// Reads every `[handler.NAME]`, and says whether all could be read. `sources` are the names that `on`
-/// may match.
-pub(super) fn read_all(
-    root: &mut Table<'_>,
-    sources: &[SourceName],
-) -> (BTreeMap<HandlerName, HandlerSettings>, bool) {
+/// Every handler that there is in the file.
+#[derive(Debug, Default)]
+pub(super) struct ReadHandlers {
+    pub(super) whole: BTreeMap<HandlerName, HandlerSettings>,
+    /// Those whose kind could not be read: of it there are only texts.
+    pub(super) unread: BTreeMap<HandlerName, HandlerSettings>,
+}
+
+/// Reads every `[handler.NAME]`. `sources` are the names that `on` may match.
+pub(super) fn read_all(root: &mut Table<'_>, sources: &[SourceName]) -> ReadHandlers {
     let tables = root.tables("handler", HandlerName::parse);
     if tables.is_empty() && !root.has("handler") && !root.is_broken() {
         root.warning_here(
@@ -45,16 +49,24 @@ pub(super) fn read_all(
             "add `[handler.NAME]`",
         );
     }
-    let (mut handlers, n_all) = (BTreeMap::new(), tables.len());
+    let mut handlers = ReadHandlers::default();
     for (name, mut table) in tables {
-        handlers.extend(read(&mut table, sources).map(|handler| (name, handler)));
+        drop(match read(&mut table, sources) {
+            ReadHandler::Whole(settings) => handlers.whole.insert(name, settings),
+            ReadHandler::Unread(settings) => handlers.unread.insert(name, settings),
+        });
         table.finish();
     }
-    let has_all = handlers.len() == n_all;
-    (handlers, has_all)
+    handlers
 }
 
-fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings> {
+/// One handler; what is left of it where its kind could not be read.
+enum ReadHandler {
+    Whole(HandlerSettings),
+    Unread(HandlerSettings),
+}
+
+fn read(table: &mut Table<'_>, sources: &[SourceName]) -> ReadHandler {
     let is_enabled = table.take_or("enabled", true);
     if !is_enabled {
         table.is_unused();
@@ -62,15 +74,7 @@ fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings
     let on = on::read(table, sources);
     let when = read_expression(table, "when");
     let order_by = read_expression(table, "order_by");
-    let choices = [("release", OnDeadLetter::Release), ("hold", OnDeadLetter::Hold)];
-    let on_dead_letter = table.choice("on_dead_letter", &choices).unwrap_or(OnDeadLetter::Release);
-    if on_dead_letter == OnDeadLetter::Hold && !table.has("order_by") {
-        table.warning(
-            "on_dead_letter",
-            "without `order_by` there is nothing to hold",
-            "add `order_by`",
-        );
-    }
+    let on_dead_letter = read_on_dead_letter(table);
     let starts = [("now", Start::Now), ("oldest", Start::Oldest)];
     let start = table.choice("start", &starts).unwrap_or(Start::Now);
     let concurrency = table
@@ -84,8 +88,11 @@ fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings
         .checked_or("timeout", "for example `timeout = \"30s\"`", check_timeout)
         .unwrap_or(Policy::TIMEOUT);
     let batch = policy::read_batch(table);
-    let (kind, settings) = kind::read(table, sources, &on)?;
-    policy::check_batch(table, batch.as_ref(), kind, settings.as_deref());
+    let (kind, settings) = kind::read(table, sources, &on).unzip();
+    let settings = settings.flatten();
+    if let Some(kind) = kind {
+        policy::check_batch(table, batch.as_ref(), kind, settings.as_deref());
+    }
     if order_by.is_none()
         && let Some(help) = settings.as_deref().and_then(KindSettings::needs_order)
     {
@@ -111,8 +118,33 @@ fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings
         batch,
         drain,
     };
-    policy::check_judgement(table, kind, &policy);
-    Some(HandlerSettings { is_enabled, policy, start, kind: settings?, kind_name: kind.name })
+    if let Some(kind) = kind {
+        policy::check_judgement(table, kind, &policy);
+    }
+    let kind_name = kind.map_or("", |kind| kind.name);
+    let is_whole = settings.is_some();
+    let kind = settings.unwrap_or_else(|| unread(table, kind_name));
+    let settings = HandlerSettings { is_enabled, policy, start, kind, kind_name };
+    if is_whole { ReadHandler::Whole(settings) } else { ReadHandler::Unread(settings) }
+}
+
+fn read_on_dead_letter(table: &mut Table<'_>) -> OnDeadLetter {
+    let choices = [("release", OnDeadLetter::Release), ("hold", OnDeadLetter::Hold)];
+    let on_dead_letter = table.choice("on_dead_letter", &choices).unwrap_or(OnDeadLetter::Release);
+    if on_dead_letter == OnDeadLetter::Hold && !table.has("order_by") {
+        table.warning(
+            "on_dead_letter",
+            "without `order_by` there is nothing to hold",
+            "add `order_by`",
+        );
+    }
+    on_dead_letter
+}
+
+/// What is left of a kind that could not be read.
+fn unread(table: &Table<'_>, kind_name: &str) -> Box<dyn KindSettings> {
+    let kind = format!("{}.{kind_name}", table.path());
+    Box::new(UnreadKind::new(&kind, &table.noted_texts()))
 }
 
 fn check_concurrency(concurrency: NonZeroUsize) -> Result<NonZeroUsize, String> {

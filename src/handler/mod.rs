@@ -23,6 +23,7 @@ pub mod sql;
 pub(crate) mod testing;
 mod texts;
 mod trust;
+mod unread;
 mod web;
 
 pub use build::{BuildContext, BuildError};
@@ -31,6 +32,7 @@ pub use exempt::Exempt;
 pub use plan::{Content, Plan, SECRET, Step, Unshown};
 pub(crate) use texts::expression as read_expression;
 pub use texts::{Text, Words};
+pub use unread::UnreadKind;
 pub use web::Downloader;
 pub(crate) use web::parse_retry_after;
 

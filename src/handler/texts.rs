@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::event::Delivery;
 use crate::expr::{Escape, ExprError, Expression, Field, Template, foreign_placeholder};
-use crate::settings::{Table, Value};
+use crate::settings::{NotedText, Table, TextSort, Value};
 
 /// A text of a kind's settings that is worked out for each event.
 #[derive(Clone, Debug)]
@@ -70,9 +70,11 @@ pub(super) fn template(table: &mut Table<'_>, key: &str, escape: Escape) -> Opti
     if let Some((message, help)) = unread(&text) {
         table.warning(key, message, help);
     }
-    keep(Template::compile(&text, escape), |err| {
+    let compiled = keep(Template::compile(&text, escape), |err| {
         table.problem_within(key, err.range.clone(), &err.message, &err.help);
-    })
+    })?;
+    table.note_text(key, TextSort::Template);
+    Some(compiled)
 }
 
 /// The template that `value` is; `None` where it is wrong, which is recorded.
@@ -81,25 +83,43 @@ pub(super) fn template_of(value: &Value<'_>, escape: Escape) -> Option<Arc<Templ
     if let Some((message, help)) = unread(&text) {
         value.warning(message, help);
     }
-    keep(Template::compile(&text, escape), |err| {
+    let compiled = keep(Template::compile(&text, escape), |err| {
         value.problem_within(err.range.clone(), &err.message, &err.help);
-    })
+    })?;
+    value.note_text(TextSort::Template);
+    Some(compiled)
 }
 
 /// The expression that `value` is; `None` where it is wrong, which is recorded.
 pub(super) fn expression_of(value: &Value<'_>) -> Option<Arc<Expression>> {
     let text = value.clone().read::<String>()?;
-    keep(Expression::compile(&text), |err| {
+    let compiled = keep(Expression::compile(&text), |err| {
         value.problem_within(err.range.clone(), &err.message, &err.help);
-    })
+    })?;
+    value.note_text(TextSort::Expression);
+    Some(compiled)
 }
 
 /// The expression under `key`; `None` where it is absent, or wrong, which is recorded.
 pub(crate) fn expression(table: &mut Table<'_>, key: &str) -> Option<Arc<Expression>> {
     let text = table.take::<String>(key)?;
-    keep(Expression::compile(&text), |err| {
+    let compiled = keep(Expression::compile(&text), |err| {
         table.problem_within(key, err.range.clone(), &err.message, &err.help);
-    })
+    })?;
+    table.note_text(key, TextSort::Expression);
+    Some(compiled)
+}
+
+/// A text that was noted, whose key below the kind's table is `key`.
+pub(super) fn noted(key: &str, noted: &NotedText) -> Option<Text> {
+    // It was right when it was noted, whatever is escaped in it.
+    let words = match noted.sort {
+        TextSort::Template => {
+            Words::Template(Arc::new(Template::compile(&noted.text, Escape::None).ok()?))
+        }
+        TextSort::Expression => Words::Expression(Arc::new(Expression::compile(&noted.text).ok()?)),
+    };
+    Some(Text { key: key.to_owned(), words })
 }
 
 fn keep<T>(compiled: Result<T, ExprError>, record: impl FnOnce(ExprError)) -> Option<Arc<T>> {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde_json::{Value as Json, json};
 
 use super::limit::between;
-use super::{Key, Probe, Problem, Severity};
+use super::{Key, NotedText, Probe, Problem, Severity};
 use crate::secret::SecretRef;
 
 /// Where the tables of one reading put what they find.
@@ -29,6 +29,8 @@ pub(super) struct Diagnostics {
     /// Tables that nothing is built of, each with a dot behind its path: their secrets need not be
     /// there yet.
     pub(super) unused: RefCell<Vec<String>>,
+    /// Templates and expressions that are right by themselves.
+    pub(super) texts: RefCell<Vec<NotedText>>,
 }
 
 impl Diagnostics {

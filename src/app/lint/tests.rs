@@ -5,6 +5,7 @@ use crate::config::{self, Checked};
 
 mod fields;
 mod patterns;
+mod unread;
 
 const SOURCES: &str = "
 [source.hyvor]

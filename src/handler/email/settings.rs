@@ -11,7 +11,7 @@ use super::url::{BadSmtpUrl, SmtpUrl, with_plain_domain};
 use crate::expr::{Escape, Expression, Template};
 use crate::handler::texts::{self, Text};
 use crate::secret::SecretRef;
-use crate::settings::{Table, Value};
+use crate::settings::{Table, TextSort, Value};
 
 /// The most recipients of one mail: RFC 5321 lets a server stop at 100.
 pub(super) const RECIPIENTS_MAX: usize = 100;
@@ -229,7 +229,10 @@ fn recipients(value: &Value<'_>, key: &str) -> Option<Recipients> {
             return Some(Recipients::Fixed(vec![mailbox]));
         }
         return match Expression::compile(text) {
-            Ok(expression) => Some(Recipients::Expression(Arc::new(expression))),
+            Ok(expression) => {
+                value.note_text(TextSort::Expression);
+                Some(Recipients::Expression(Arc::new(expression)))
+            }
             Err(err) => {
                 if let Some(list) = several(text) {
                     let help = format!("write `{key} = [{list}]`");

@@ -2,7 +2,7 @@
 
 use super::engine::Engine;
 use super::template::StatementTemplate;
-use crate::settings::{Table, Value};
+use crate::settings::{Table, TextSort, Value};
 
 /// The most statements that run for one event.
 const STATEMENTS_MAX: usize = 50;
@@ -41,7 +41,10 @@ pub(super) fn read_statements(
 
 fn read_statement(item: &Value<'_>, engine: Engine) -> Option<StatementTemplate> {
     let parsed = StatementTemplate::parse(item.as_str()?, engine);
-    parsed.map_err(|err| item.problem_within(err.range, &err.message, &err.help)).ok()
+    let parsed =
+        parsed.map_err(|err| item.problem_within(err.range, &err.message, &err.help)).ok()?;
+    item.note_text(TextSort::Template);
+    Some(parsed)
 }
 
 /// Whether none of the keys of a row is there.
