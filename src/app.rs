@@ -34,6 +34,7 @@ mod error;
 mod handler_records;
 mod handlers;
 mod health;
+mod held_events;
 mod insight;
 mod keys;
 mod limits;

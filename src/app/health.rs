@@ -60,6 +60,7 @@ pub(super) async fn look_once(
         // Once a day: the same key is not told again within one.
         own.append(ORPHANED, &names(&payload), &payload).await;
     }
+    own.store_held().await;
     own.tell_gathered().await;
     alerts.forget(&server.handlers.forget_elsewhere());
     let conditions = server.handlers.conditions();

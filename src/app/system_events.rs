@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::error;
 
 use crate::deliver::{OWN_SOURCE, SystemEvents};
 use crate::event::{Dedupe, SourceName};
@@ -18,6 +18,7 @@ use crate::sync::lock;
 
 use super::core::Core;
 use super::dead_news::DeadNews;
+use super::held_events::{HeldEvent, HeldEvents};
 use super::own_events::{event, is_like_sample};
 
 /// How long the same event is not made again: a crash or a busy hour would repeat it.
@@ -27,11 +28,13 @@ const WINDOW: Duration = Duration::from_hours(24);
 pub(super) struct SystemSource {
     core: Core,
     dead: Mutex<DeadNews>,
+    /// Held while they are stored, which waits: "back" must not come before "down".
+    held: tokio::sync::Mutex<HeldEvents>,
 }
 
 impl SystemSource {
     pub(super) fn new(core: Core) -> Self {
-        Self { core, dead: Mutex::default() }
+        Self { core, dead: Mutex::default(), held: tokio::sync::Mutex::default() }
     }
 
     /// Looks every so often, until `stop`, and appends what is to be told: type, key and payload.
@@ -58,7 +61,8 @@ impl SystemSource {
         }
     }
 
-    /// Appends an event of `event_type`, unless one with the same `key` was made within a day.
+    /// Appends an event of `event_type`, unless one with the same `key` was made within a day. Where the queue
+    /// has no room it waits in memory, and the ones behind it too, until [`Self::store_held`] finds some.
     pub(super) async fn append(&self, event_type: &str, key: &str, payload: &Value) {
         let source = match SourceName::parse(OWN_SOURCE) {
             Ok(source) => source,
@@ -70,23 +74,15 @@ impl SystemSource {
         let dedupe =
             Dedupe::Within { key: dedupe_key(&source, Some(&delivery_id), b""), window: WINDOW };
         let event = event(source, event_type, self.core.clock.now(), payload, dedupe);
-        match self.core.queue.append(event).await {
-            Ok(appended) if is_trouble(event_type) => {
-                warn!(event.id = %appended.id(), event_type, reason = reason(payload), "Own event");
-            }
-            Ok(appended) => info!(event.id = %appended.id(), event_type, "Own event"),
-            // What it tells of is in the log as well, and in the queue's figures.
-            Err(err) => error!(error = %err, event_type, "Own event not stored"),
-        }
+        let mut held = self.held.lock().await;
+        held.push(HeldEvent::new(event, key, reason(payload)));
+        held.store(&*self.core.queue).await;
     }
-}
 
-/// Whether an event says that something does not work. What became of single requests and events is
-/// told apart from that.
-fn is_trouble(event_type: &str) -> bool {
-    [".down", ".failed", ".ending", ".low", ".lag", ".silent", ".orphaned"]
-        .iter()
-        .any(|end| event_type.ends_with(end))
+    /// Stores what the queue had no room for when it was made.
+    pub(super) async fn store_held(&self) {
+        self.held.lock().await.store(&*self.core.queue).await;
+    }
 }
 
 /// Why, where the event says so in words.
@@ -133,3 +129,6 @@ impl SystemEvents for SystemSource {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
