@@ -51,7 +51,7 @@ mod tests;
 mod values;
 
 pub use calendar_time::CalendarTime;
-pub use date::{is_zero_date, moment};
+pub use date::{MomentDoubt, is_zero_date, moment, moment_doubt};
 pub use error::ExprError;
 pub use escape::Escape;
 pub use fields::{Field, Part};

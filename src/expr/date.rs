@@ -14,93 +14,15 @@ use super::values::is_missing;
 use super::{bad_argument, plain};
 use crate::body::number;
 
+mod doubt;
+mod forms;
+
+use doubt::is_packed_or_millis;
+pub use doubt::{MomentDoubt, moment_doubt};
+use forms::{DAYS, FORMS, OFFSET_WITHIN, ZERO_DATES, ZONES};
+
 /// What a date looks like where nothing is said.
 const FORMAT: &str = "%Y-%m-%d %H:%M";
-
-/// Forms that are neither ISO 8601 nor RFC 2822, each with an offset behind it or without one:
-/// Rails, GitLab and git; with slashes; ctime, with the year at the end or before the offset, as
-/// JavaScript has it; web servers' logs; names of months, with the time behind or, as `PayPal` has
-/// it, before the date; points between day, month and year. With slashes the month is first, and only
-/// before AM or PM: by itself `01/02/2026 15:04` is February with some and January with others.
-const FORMS: &[&str] = &[
-    "%Y-%m-%d %H:%M:%S%.f",
-    "%Y-%m-%d %H:%M",
-    "%Y-%m-%dT%H:%M:%S%.f",
-    "%Y/%m/%d %H:%M:%S%.f",
-    "%Y/%m/%d %H:%M",
-    "%a %b %d %H:%M:%S %Y",
-    "%a %b %d %Y %H:%M:%S",
-    "%a, %d %b %Y %H:%M:%S",
-    "%a, %d %b %Y %H:%M",
-    "%A, %d-%b-%y %H:%M:%S",
-    "%d/%b/%Y:%H:%M:%S",
-    "%b %d, %Y %I:%M:%S %p",
-    "%b %d, %Y %I:%M %p",
-    "%b %d, %Y %H:%M:%S",
-    "%d %b %Y %I:%M:%S %p",
-    "%d %b %Y %H:%M:%S",
-    "%d %b %Y %H:%M",
-    "%d-%b-%Y %I:%M:%S %p",
-    "%d-%b-%Y %H:%M:%S",
-    "%d-%b-%Y %H:%M",
-    "%B %d, %Y %I:%M:%S %p",
-    "%B %d, %Y %I:%M %p",
-    "%B %d, %Y %H:%M:%S",
-    "%d %B %Y %I:%M:%S %p",
-    "%d %B %Y %H:%M:%S",
-    "%d %B %Y %H:%M",
-    "%H:%M:%S %b %d, %Y",
-    "%d.%m.%Y %H:%M:%S%.f",
-    "%d.%m.%Y %H:%M",
-    "%d.%m.%Y, %H:%M:%S",
-    "%d.%m.%Y, %H:%M",
-    "%m/%d/%Y %I:%M:%S %p",
-    "%m/%d/%Y %I:%M %p",
-    "%m/%d/%Y, %I:%M:%S %p",
-    "%m/%d/%Y, %I:%M %p",
-    "%Y-%m-%d %I:%M:%S %p",
-    "%Y-%m-%d %I:%M %p",
-];
-/// The same for a day.
-const DAYS: &[&str] =
-    &["%Y/%m/%d", "%b %d, %Y", "%d %b %Y", "%d-%b-%Y", "%B %d, %Y", "%d %B %Y", "%d.%m.%Y"];
-/// With the offset in the middle: `date(1)`, Ruby and Twitter.
-const OFFSET_WITHIN: &str = "%a %b %d %H:%M:%S %z %Y";
-
-/// The names of zones that RFC 2822 knows, what `PayPal` and Go write, and those of the rest of the
-/// world that mean one offset only: `IST` is India's, Ireland's and Israel's.
-const ZONES: [(&str, &str); 26] = [
-    ("UTC", "+0000"),
-    ("GMT", "+0000"),
-    ("UT", "+0000"),
-    ("Z", "+0000"),
-    ("EST", "-0500"),
-    ("EDT", "-0400"),
-    ("CST", "-0600"),
-    ("CDT", "-0500"),
-    ("MST", "-0700"),
-    ("MDT", "-0600"),
-    ("PST", "-0800"),
-    ("PDT", "-0700"),
-    ("WET", "+0000"),
-    ("WEST", "+0100"),
-    ("CET", "+0100"),
-    ("CEST", "+0200"),
-    ("EET", "+0200"),
-    ("EEST", "+0300"),
-    ("MSK", "+0300"),
-    ("SAST", "+0200"),
-    ("JST", "+0900"),
-    ("KST", "+0900"),
-    ("AEST", "+1000"),
-    ("AEDT", "+1100"),
-    ("NZST", "+1200"),
-    ("NZDT", "+1300"),
-];
-
-/// The first years of databases and languages, which stand for no date: MySQL's zero date, the zero
-/// values of Go and .NET.
-const ZERO_DATES: [&str; 2] = ["0000-00-00", "0001-01-01"];
 
 /// `value | date("%d.%m.%Y %H:%M", "Europe/Berlin")`: a moment in the words of strftime(3).
 pub(super) fn date(args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
@@ -116,7 +38,10 @@ pub(super) fn date(args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
         return Ok(Value::UNDEFINED);
     }
     let moment = moment(&value).ok_or_else(|| {
-        let message = format!("this {} is no date", value.kind());
+        let message = match value.as_str().map(moment_doubt) {
+            Some(MomentDoubt { form, help }) => format!("this string {form} is no date: {help}"),
+            None => format!("this {} is no date", value.kind()),
+        };
         Error::new(ErrorKind::InvalidOperation, message)
     })?;
     // A day is that day in every zone, not the evening before in America.
@@ -218,7 +143,8 @@ pub fn moment(value: &Value) -> Option<CalendarTime> {
             if let Some((local, zone)) = with_named_zone(text) {
                 return in_zone(written(local)?, &TimeZone::get(zone).ok()?);
             }
-            written(text).or_else(|| unix(&text.parse::<f64>().ok().map(Value::from)?))
+            let number = || text.parse::<f64>().ok().filter(|_| !is_packed_or_millis(text));
+            written(text).or_else(|| unix(&number().map(Value::from)?))
         }
         ValueKind::Map => within(value),
         _ => None,
@@ -288,9 +214,16 @@ fn within(value: &Value) -> Option<CalendarTime> {
     CalendarTime::after_epoch(SignedDuration::new(seconds, i32::try_from(nanos).ok()?))
 }
 
-/// ISO 8601. A zone in brackets says again what the offset before it says.
+/// ISO 8601. A zone in brackets says again what the offset before it says. `T24:00` is the midnight at the
+/// end of that day.
 fn iso(text: &str) -> Option<CalendarTime> {
-    let pieces = Pieces::parse(text).ok()?;
+    let Ok(pieces) = Pieces::parse(text) else {
+        let begun = text.replacen("T24", "T00", 1);
+        let pieces = Pieces::parse(&begun).ok().filter(|_| begun != text)?;
+        let day = pieces.date().tomorrow().ok()?;
+        let local = day.to_datetime(pieces.time().filter(|time| *time == Time::midnight())?);
+        return Some(CalendarTime::at(local, pieces.to_numeric_offset().unwrap_or(Offset::UTC)));
+    };
     let local = pieces.date().to_datetime(pieces.time().unwrap_or(Time::midnight()));
     Some(CalendarTime::at(local, pieces.to_numeric_offset().unwrap_or(Offset::UTC)))
 }

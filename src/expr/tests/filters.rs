@@ -55,9 +55,25 @@ fn dates_are_read_in_every_form_and_shown_in_a_zone() {
     let err = Expression::compile("data.text | date").unwrap().eval(&Scope::of(&event(BODY)));
     assert_eq!(
         err.unwrap_err().message,
-        "invalid operation: this string is no date (at `data.text | date`)"
+        "invalid operation: this string like `?a???/a? ?a?` is no date: put ISO 8601 (`2026-01-31T15:04:05Z`) or \
+         Unix time together of its parts, as in `x[:10]` (at `data.text | date`)"
     );
     assert!(compile("data.a | date('%Q%')").is_err(), "a wrong format is found when compiling");
+}
+
+/// What is said of dates that mean either leads to one that is read.
+#[test]
+fn advice_for_ambiguous_dates_is_read() {
+    let day = "'03/12/2013 17:23'";
+    let (first, second, rest) =
+        (format!("{day}[:2]"), format!("{day}[3:5]"), format!("{day}[10:]"));
+    let put = |month: &str, day_of_month: &str| {
+        format!("({day}[6:10] ~ '-' ~ {month} ~ '-' ~ {day_of_month} ~ {rest}) | date")
+    };
+    check(&put(&second, &first), "2013-12-03 17:23");
+    check(&put(&first, &second), "2013-03-12 17:23");
+    check("('20' ~ '131203172334') | date", "2013-12-03 17:23");
+    check("'131203172334' | int | date", "1974-02-27 13:19");
 }
 
 #[test]

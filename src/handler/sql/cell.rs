@@ -4,7 +4,7 @@ use minijinja::value::ValueKind;
 
 use crate::body::json::{self, Layout};
 use crate::body::number;
-use crate::expr::{CalendarTime, Value, is_zero_date, moment};
+use crate::expr::{CalendarTime, MomentDoubt, Value, is_zero_date, moment, moment_doubt};
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,10 +81,24 @@ pub(super) enum Cell {
 
 /// A value that a column cannot take. Says kinds, never values: those come from a body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{found} is no {}", wanted.as_str())]
+#[error("{found} is no {}{help}", wanted.as_str())]
 pub(super) struct TypeMismatch {
     found: String,
     wanted: ColumnType,
+    /// What to write, behind a colon; empty where there is nothing to say.
+    help: String,
+}
+
+impl TypeMismatch {
+    fn new(found: impl Into<String>, wanted: ColumnType) -> Self {
+        Self { found: found.into(), wanted, help: String::new() }
+    }
+
+    /// That a text is no moment of a form that is known.
+    fn no_moment(text: &str, wanted: ColumnType) -> Self {
+        let MomentDoubt { form, help } = moment_doubt(text);
+        Self { found: format!("a string {form}"), wanted, help: format!(": {help}") }
+    }
 }
 
 impl Cell {
@@ -106,9 +120,13 @@ impl Cell {
             ColumnType::Date => moment(value).map(day),
         };
         cell.ok_or_else(|| {
+            if let (ColumnType::Timestamp | ColumnType::Date, Some(text)) = (wanted, value.as_str())
+            {
+                return TypeMismatch::no_moment(text, wanted);
+            }
             let is_number = number::written(value).is_some();
             let kind = if is_number { ValueKind::Number } else { value.kind() };
-            TypeMismatch { found: format!("a {kind}"), wanted }
+            TypeMismatch::new(format!("a {kind}"), wanted)
         })
     }
 
@@ -158,7 +176,7 @@ impl Cell {
 
     /// The same in a column that is really a `column`, whatever it was declared as.
     pub(super) fn fit(self, column: ColumnType) -> Result<Self, TypeMismatch> {
-        let mismatch = |found: &str| Err(TypeMismatch { found: found.to_owned(), wanted: column });
+        let mismatch = |found: &str| Err(TypeMismatch::new(found, column));
         match (self, column) {
             (cell @ Self::Null, _)
             | (cell @ Self::Text(_), ColumnType::Text)

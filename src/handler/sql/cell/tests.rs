@@ -1,5 +1,7 @@
 use super::*;
 
+mod odd_times;
+
 fn check(value: impl Into<Value>, wanted: ColumnType, expected: impl Into<Option<Cell>>) {
     let value = value.into();
     assert_eq!(Cell::of(&value, wanted).ok(), expected.into(), "{value:?} as {wanted:?}");

@@ -1,0 +1,72 @@
+//! Texts that look like a moment and are taken for none: why, and what to write.
+
+/// The most characters of a text's form that are shown.
+const FORM_MAX: usize = 40;
+
+/// What a text is like that is taken for no moment, and what helps. Says forms, never values: those come
+/// from a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MomentDoubt {
+    /// As in ``like `99/99/9999` ``.
+    pub form: String,
+    pub help: &'static str,
+}
+
+/// Why `text` is taken for no moment.
+pub fn moment_doubt(text: &str) -> MomentDoubt {
+    let text = text.trim();
+    if is_packed_or_millis(text) {
+        return MomentDoubt {
+            form: "of twelve digits".to_owned(),
+            help: "it may be `YYMMDDhhmmss` or milliseconds: write `\"20\" ~ x` for the first, \
+                   `x | int` for the second",
+        };
+    }
+    let help = if has_day_or_month_first(text) {
+        "its first number may be the day or the month: write \
+         `x[6:10] ~ \"-\" ~ x[3:5] ~ \"-\" ~ x[:2] ~ x[10:]` where it is the day, \
+         `x[6:10] ~ \"-\" ~ x[:2] ~ \"-\" ~ x[3:5] ~ x[10:]` where it is the month"
+    } else {
+        "put ISO 8601 (`2026-01-31T15:04:05Z`) or Unix time together of its parts, as in `x[:10]`"
+    };
+    MomentDoubt { form: format!("like `{}`", form(text)), help }
+}
+
+/// Whether it is twelve digits that are a day and a time of a century that they do not say. As milliseconds they
+/// are a moment of 1973 to 2001.
+pub(super) fn is_packed_or_millis(text: &str) -> bool {
+    let is_date = || jiff::civil::DateTime::strptime("%y%m%d%H%M%S", text).is_ok();
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) && is_date()
+}
+
+/// `03/12/2013`, also with a time behind it.
+fn has_day_or_month_first(text: &str) -> bool {
+    let day = text.split([' ', ',']).next().unwrap_or_default();
+    let parts: Vec<&str> = day.split('/').collect();
+    let is_number = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());
+    matches!(parts[..], [a, b, year] if is_number(&a) && is_number(&b) && is_number(&year)
+        && (1..=2).contains(&a.len()) && (1..=2).contains(&b.len()) && year.len() == 4)
+}
+
+/// The text with 9 in place of each digit and `a` in place of each letter.
+fn form(text: &str) -> String {
+    let masked = text.chars().take(FORM_MAX).map(|c| match c {
+        _ if c.is_numeric() => '9',
+        _ if c.is_alphabetic() => 'a',
+        ' ' | '-' | '/' | '.' | ',' | ':' | '+' => c,
+        _ => '?',
+    });
+    let more = if text.chars().count() > FORM_MAX { "…" } else { "" };
+    masked.collect::<String>() + more
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn form_of_a_text_shows_none_of_it() {
+        assert_eq!(moment_doubt("3 Ünlü 2013, 5`").form, "like `9 aaaa 9999, 9?`");
+        assert_eq!(moment_doubt(&"x".repeat(41)).form, format!("like `{}…`", "a".repeat(40)));
+    }
+}
