@@ -1,6 +1,7 @@
 //! `retry`, `breaker` and `batch`.
 
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -110,19 +111,28 @@ pub(super) fn read_judgement(
 
 /// Warns of statuses that no failure of the kind has: what is written of them never comes to pass.
 pub(super) fn check_judgement(handler: &Table<'_>, kind: &Kind, policy: &Policy) {
-    // One line may serve for handlers of several kinds, some of which have none.
-    let Some(known) = &kind.statuses else { return };
     for (key, patterns) in [("retry_on", &policy.retry_on), ("dead_on", &policy.dead_on)] {
-        let statuses = patterns.iter().filter_map(|pattern| match pattern {
+        let mut statuses = patterns.iter().filter_map(|pattern| match pattern {
             FailurePattern::Status(range) => Some(range),
             FailurePattern::Class(_) => None,
         });
-        let mut void =
-            statuses.filter(|range| range.end() < known.start() || known.end() < range.start());
-        if let Some(range) = void.next() {
-            let (first, name) = (range.start(), kind.name);
+        let name = kind.name;
+        let is_void = |range: &&RangeInclusive<u16>| {
+            let overlaps = |known: &RangeInclusive<u16>| {
+                range.start() <= known.end() && known.start() <= range.end()
+            };
+            !kind.statuses.as_ref().is_some_and(overlaps)
+        };
+        if let Some(range) = statuses.find(is_void) {
+            let first = range.start();
             let message = format_args!("no failure of the kind `{name}` has the status {first}");
-            let help = format_args!("its failures have {} to {}", known.start(), known.end());
+            let help = match &kind.statuses {
+                Some(known) => format!("its failures have {} to {}", known.start(), known.end()),
+                None => format!(
+                    "its failures have no statuses: leave {first} out; \"timeout\" and \"connection\" \
+                     are told apart"
+                ),
+            };
             handler.warning(key, message, help);
         }
     }

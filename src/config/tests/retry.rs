@@ -25,3 +25,21 @@ fn number_of_tries_that_is_called_max_is_led_to_attempts() {
         "write `attempts = 5` for the number of tries, or `max = \"5s\"` for the longest wait";
     assert_eq!(one.help, expected);
 }
+
+#[test]
+fn status_that_no_failure_of_the_kind_has_is_told_also_of_kinds_without_any() {
+    let told = |kind: &str, key: &str, patterns: &str| {
+        let text = format!("{SMALL}[handler.extra]\n{key} = {patterns}\n[handler.extra.{kind}]\n");
+        let problems = check(&text).report.problems.into_iter();
+        let about = problems.filter(|one| one.path == format!("handler.extra.{key}"));
+        about.map(|one| format!("{} | {}", one.message, one.help)).collect::<Vec<_>>()
+    };
+    for (kind, key) in [("log", "retry_on"), ("sql", "retry_on"), ("file", "dead_on")] {
+        let [one] = &told(kind, key, "['timeout', 404]")[..] else { panic!("{kind}") };
+        let expected =
+            format!("no failure of the kind `{kind}` has the status 404 | its failures have no");
+        assert!(one.starts_with(&expected), "{one}");
+        assert!(told(kind, key, "['timeout', 'connection']").is_empty(), "{kind}");
+    }
+    assert!(told("http", "retry_on", "[404]").is_empty());
+}
