@@ -38,6 +38,15 @@ impl CliError {
     pub fn failed(err: &dyn std::error::Error) -> Self {
         Self::Failed(error_chain(err))
     }
+
+    /// The failure that a queue is which is damaged in so many places.
+    pub(super) fn of_damage(n_places: usize) -> Result<(), Self> {
+        match n_places {
+            0 => Ok(()),
+            1 => Err(Self::Failed("the queue is damaged in one place".to_owned())),
+            n => Err(Self::Failed(format!("the queue is damaged in {n} places"))),
+        }
+    }
 }
 
 impl From<std::io::Error> for CliError {

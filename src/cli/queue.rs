@@ -83,11 +83,7 @@ async fn check(config: &Config, output: Output) -> Result<(), CliError> {
     let report =
         report.map_err(|err| CliError::failed(&err))?.map_err(|err| CliError::failed(&err))?;
     output.one(&report, told)?;
-    match report.damage.len() {
-        0 => Ok(()),
-        1 => Err(CliError::Failed("the queue is damaged in one place".into())),
-        n => Err(CliError::Failed(format!("the queue is damaged in {n} places"))),
-    }
+    CliError::of_damage(report.damage.len())
 }
 
 /// The report as text.

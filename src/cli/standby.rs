@@ -154,7 +154,8 @@ pub(super) fn restore(options: Restore, output: Output) -> Result<(), CliError> 
         text.line(format_args!("restored into `{}`", data.display()));
         text.text(&found(restored));
         text.finish()
-    })
+    })?;
+    CliError::of_damage(restored.damage.len())
 }
 
 /// What is in it, and how far it was behind.

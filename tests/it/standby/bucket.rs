@@ -135,8 +135,8 @@ fn every_kind_of_damage_to_an_object_is_found_by_restore_and_mended_by_the_stand
         assert_eq!(refused.status.code(), Some(1), "{kind}: {told}");
         let file = name.strip_prefix(PREFIX).unwrap().trim_start_matches('/');
         assert!(told.contains(file) && told.contains("--force"), "{kind}: {told}");
-        // By force the rest of it, with its damage told.
-        let forced = printed(&restore(&second, &storage, &["--force"]), 0);
+        // By force the rest of it, with its damage told, also to scripts.
+        let forced = printed(&restore(&second, &storage, &["--force"]), 1);
         assert!(forced.contains(file), "{kind}: {forced}");
         let mut standby = start(&gateway, served.admin(), storage.address);
         standby.wait_until_complete();
