@@ -14,6 +14,8 @@ pub(super) struct TriggerRule {
     pub(super) conditions: Vec<String>,
     /// What could not be carried over.
     pub(super) lost: Vec<String>,
+    /// What holds as before, in a way that its owner should know of.
+    pub(super) told: Vec<String>,
     /// Whether it asks who is calling in a way that is no [`TriggerRule::caller`]: within `or` or `not`,
     /// say.
     has_other_guard: bool,
@@ -72,8 +74,19 @@ impl TriggerRule {
         flatten(rule, &mut parts);
         let has_hmac =
             parts.iter().any(|part| matches!(caller(part), Some(HookCaller::Hmac { .. })));
-        for part in parts {
-            read.part(part, has_hmac);
+        let in_address = parts.iter().position(|part| address_token(part).is_some());
+        let in_address = in_address.filter(|_| parts.iter().all(|part| caller(part).is_none()));
+        for (index, part) in parts.into_iter().enumerate() {
+            if in_address == Some(index) {
+                read.caller = address_token(part);
+                let name = read.caller.as_ref().map_or("", |caller| &caller.place().name);
+                let told = format!(
+                    "`{name}` of the address is its token: a request without the right one is answered 401"
+                );
+                read.told.push(told);
+            } else {
+                read.part(part, has_hmac);
+            }
         }
         read
     }
@@ -83,16 +96,34 @@ impl TriggerRule {
         self.caller.is_none() && self.has_other_guard
     }
 
+    /// One of the ways to show who is calling, which all are asked for. A source has one: a token beside it is a
+    /// condition on what came in.
+    fn caller(&mut self, caller: HookCaller, part: &Value) {
+        if self.caller.is_none() {
+            self.caller = Some(caller);
+            return;
+        }
+        match (caller, expression(part)) {
+            (HookCaller::Token { place, .. }, Ok(condition)) => {
+                self.conditions.push(condition);
+                self.told.push(format!(
+                    "its second token, `{}`, is asked for in `when`, where it stands in plain text: a request \
+                     without it is kept and not handed on",
+                    place.name
+                ));
+            }
+            (HookCaller::Token { .. } | HookCaller::Hmac { .. }, _) => {
+                self.lost.push("a second signature or token: a source has one way".to_owned());
+            }
+        }
+    }
+
     /// One of the conditions that all must hold.
     fn part(&mut self, part: &Value, has_hmac: bool) {
         let is_wanted =
             |caller: &HookCaller| !has_hmac || matches!(caller, HookCaller::Hmac { .. });
         if let Some(caller) = caller(part).filter(is_wanted) {
-            if self.caller.is_none() {
-                self.caller = Some(caller);
-            } else {
-                self.lost.push("a second signature or token: a source has one way".to_owned());
-            }
+            self.caller(caller, part);
             return;
         }
         if let Some(networks) = networks(part) {
@@ -112,6 +143,15 @@ impl TriggerRule {
             Err(why) => self.lost.push(format!("a condition: {why}")),
         }
     }
+}
+
+/// A parameter of the address that has to have one value, whatever it is called: who does not know it was kept
+/// out.
+fn address_token(part: &Value) -> Option<HookCaller> {
+    let rule = part.get("match").filter(|rule| kind(rule) == "value")?;
+    let place = Parameter::read(rule.get("parameter")?);
+    let secret = rule.get("value")?.as_str().filter(|value| !value.is_empty())?.to_owned();
+    place.is_in_address().then_some(HookCaller::Token { place, secrets: vec![secret] })
 }
 
 /// The parts of `and`, at any depth.

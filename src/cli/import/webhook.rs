@@ -72,6 +72,7 @@ pub(super) fn convert(hooks: &Value) -> Result<ImportedConfig, String> {
         }
         let (hook, rule) = &read_rule(hook);
         let source = source(hook, &name, rule, &mut imported, &mut notes);
+        notes.extend(rule.told.iter().cloned());
         let is_closed = rule.keeps_out_no_more();
         let source = if is_closed { commented(&source) } else { source };
         imported.add(&format!("source `{name}`"), source, notes);
@@ -157,6 +158,10 @@ fn preset(caller: &HookCaller) -> Option<&'static str> {
     match (caller, header.as_str()) {
         (HookCaller::Hmac { .. }, "x-hub-signature" | "x-hub-signature-256") => Some("github"),
         (HookCaller::Token { .. }, "x-gitlab-token") => Some("gitlab"),
+        (
+            HookCaller::Hmac { algorithm: "hmac-sha256", .. },
+            "x-gitea-signature" | "x-forgejo-signature",
+        ) => Some("gitea"),
         (_, _) => None,
     }
 }
@@ -304,4 +309,24 @@ fn handler(hook: &Value, name: &str, program: &str, rule: &TriggerRule) -> (Stri
         put(&mut text, format_args!("cwd = {}\n", quoted(folder)));
     }
     (text, notes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signatures_of_gitea_and_forgejo_are_their_presets() {
+        for (header, kind, expected) in [
+            ("X-Gitea-Signature", "payload-hmac-sha256", "provider = \"gitea\"\n"),
+            ("X-Forgejo-Signature", "payload-hash-sha256", "provider = \"gitea\"\n"),
+            ("X-Gitea-Signature", "payload-hmac-sha1", "algorithm = \"hmac-sha1\"\n"),
+        ] {
+            let hook = serde_json::json!({ "id": "deploy", "execute-command": "/bin/true",
+                "trigger-rule": { "match": { "type": kind, "secret": "of the tests",
+                    "parameter": { "source": "header", "name": header } } } });
+            let imported = convert(&hook).unwrap().render();
+            assert!(imported.contains(expected), "{header} {kind}: {imported}");
+        }
+    }
 }

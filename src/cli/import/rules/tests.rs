@@ -28,11 +28,35 @@ fn rules_that_may_keep_strangers_out_are_told_from_conditions_on_the_event() {
         (serde_json::json!({ "not": hmac.clone() }), true),
         (serde_json::json!({ "and": [hmac, any(&[other.clone(), event])] }), false),
         (other, true),
-        (value("query", "site"), true),
+        (value("query", "site"), false),
+        (any(&[value("query", "site"), value("header", "X-Site")]), true),
         (serde_json::json!({}), true),
         (serde_json::json!({ "or": [] }), true),
     ] {
         assert_eq!(TriggerRule::read(&rule).keeps_out_no_more(), expected, "{rule}");
+    }
+}
+
+#[test]
+fn what_all_must_hold_of_a_header_and_the_address_is_carried_over() {
+    let value = |source: &str, name: &str, value: &str| {
+        serde_json::json!({ "match": { "type": "value", "value": value,
+            "parameter": { "source": source, "name": name } } })
+    };
+    let (token, event) = (value("header", "X-Token", "one"), value("header", "X-Event", "push"));
+    let (password, site) = (value("url", "token", "two"), value("url", "site", "three"));
+    let event_is = "(event.headers[\"x-event\"] | string) == \"push\"";
+    for (rules, (place, secret), expected) in [
+        ([&token, &password], ("X-Token", "one"), "(event.query[\"token\"] | string) == \"two\""),
+        ([&event, &site], ("site", "three"), event_is),
+        ([&password, &event], ("token", "two"), event_is),
+        ([&site, &token], ("X-Token", "one"), "(event.query[\"site\"] | string) == \"three\""),
+    ] {
+        let read = TriggerRule::read(&serde_json::json!({ "and": rules }));
+        assert!(read.lost.is_empty() && !read.keeps_out_no_more(), "{rules:?}: {read:?}");
+        let caller = read.caller.unwrap();
+        assert_eq!((caller.place().name.as_str(), caller.secrets()[0].as_str()), (place, secret));
+        assert_eq!(read.conditions, [expected], "{rules:?}");
     }
 }
 
