@@ -60,17 +60,27 @@ impl Questions {
             Some(_) => Hidden::start(),
             None => return Ok(None),
         };
-        let line = self.line(&format!("{question}: "));
+        let line = self.whole_line(&format!("{question}: "));
         if hidden.is_some() {
             // The newline was not shown either.
             note("")?;
         }
         drop(hidden);
-        Ok(line?.filter(|line| !line.is_empty()).map(Secret::new))
+        let Some(line) = line? else { return Ok(None) };
+        let secret = line.trim();
+        if !secret.is_empty() && secret.len() < line.len() {
+            note("  the spaces around it were left out: they come with copying")?;
+        }
+        Ok(Some(secret).filter(|secret| !secret.is_empty()).map(Secret::new))
     }
 
     /// The next line without spaces around it; `None` where there is no more.
     fn line(&mut self, question: &str) -> Result<Option<String>, CliError> {
+        Ok(self.whole_line(question)?.map(|line| line.trim().to_owned()))
+    }
+
+    /// The same with the spaces around it.
+    fn whole_line(&mut self, question: &str) -> Result<Option<String>, CliError> {
         let Some(input) = &mut self.input else { return Ok(None) };
         prompt(question)?;
         let mut line = String::new();
@@ -79,7 +89,8 @@ impl Questions {
             note("")?;
             return Ok(None);
         }
-        Ok(Some(line.trim().to_owned()))
+        line.truncate(line.trim_end_matches(['\n', '\r']).len());
+        Ok(Some(line))
     }
 }
 

@@ -114,7 +114,7 @@ fn init_asks_for_what_no_flag_says_and_asks_again_after_a_slip() {
     let answers = [
         "hyvr-talk",
         "hyvor=hyvor-talk, forum=userecho",
-        "the-secret-of-hyvor",
+        "  the-secret-of-hyvor\t",
         "",
         "not an address",
         "",
@@ -129,6 +129,7 @@ fn init_asks_for_what_no_flag_says_and_asks_again_after_a_slip() {
     let asked = String::from_utf8(output.stderr).unwrap();
     assert!(asked.contains("`hyvr-talk` is no provider; did you mean `hyvor-talk`?"), "{asked}");
     assert!(asked.contains("`hooks.example.org` is not an address with https://"), "{asked}");
+    assert_eq!(asked.matches("the spaces around it were left out").count(), 1, "{asked}");
     assert!(told.contains("https://hooks.example.org/hooks/forum"), "{told}");
     assert!(!asked.contains("the-secret-of-hyvor") && !told.contains("the-secret-of-hyvor"));
     assert_eq!(read(&folder, "data/secrets/hyvor"), "the-secret-of-hyvor\n");
