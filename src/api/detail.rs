@@ -92,8 +92,16 @@ impl Api {
     /// One handler with all that is known of it.
     pub async fn handler(&self, name: &HandlerName) -> Result<HandlerDetail, ApiError> {
         let found = self.handlers().into_iter().find(|handler| handler.name == *name);
-        let missing = || ApiError::NotFound(format!("there is no handler `{name}`"));
-        self.handler_detail(found.ok_or_else(missing)?).await
+        self.handler_detail(found.ok_or_else(|| no_handler(name.as_str()))?).await
+    }
+
+    /// Refuses a name that no handler has, and none whose deliveries wait. `None` = none is named.
+    pub fn require_handler(&self, name: Option<&str>) -> Result<(), ApiError> {
+        let Some(name) = name else { return Ok(()) };
+        // What can be no name is told as that.
+        values::handler(name)?;
+        let is_known = self.handlers().iter().any(|handler| handler.name.as_str() == name);
+        if is_known { Ok(()) } else { Err(no_handler(name)) }
     }
 
     /// The same where it was found in the list.
@@ -254,4 +262,8 @@ fn names(event: &Event) -> (&SourceName, &EventType) {
 pub struct PlanAsk {
     /// The handler.
     pub handler: Option<String>,
+}
+
+fn no_handler(name: &str) -> ApiError {
+    ApiError::NotFound(format!("there is no handler `{name}`"))
 }

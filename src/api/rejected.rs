@@ -132,6 +132,9 @@ pub struct ReleaseAsk {
     pub reason: Option<String>,
     /// At most this many, oldest first.
     pub limit: Option<usize>,
+    /// Every one: must be said where nothing else says less.
+    #[serde(default)]
+    pub all: bool,
     /// Only count those that would be stored.
     #[serde(default)]
     pub dry_run: bool,
@@ -252,6 +255,17 @@ impl Api {
 }
 
 impl ReleaseAsk {
+    /// Itself, where it says which ones it is for: nothing at all must not become "all".
+    pub fn for_change(self) -> Result<Self, ApiError> {
+        if self.all || self.dry_run || self.source.is_some() || self.reason.is_some() {
+            return Ok(self);
+        }
+        Err(ApiError::Bad(
+            "it would be for every rejected request: say which ones by `source` or `reason`, or say `\"all\": true`"
+                .to_owned(),
+        ))
+    }
+
     /// In words, for the action log.
     fn target(&self) -> String {
         let said = [("source", &self.source), ("reason", &self.reason)];

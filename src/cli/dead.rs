@@ -216,7 +216,8 @@ async fn made(ask: DeadAsk, how: How, config: &Config) -> Result<Changed, CliErr
     match Server::reach(config).await? {
         Reached::Server(server) => {
             let what = if how == How::Drop { "drop" } else { "redrive" };
-            server.post(&format!("dead/{what}"), &ask).await
+            let changed = server.post(&format!("dead/{what}"), &ask).await;
+            known::or_named(changed, ask.handler.as_deref(), config)
         }
         Reached::Nobody => {
             let api = store::open_indexed(config).await?;

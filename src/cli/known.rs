@@ -39,6 +39,18 @@ pub(super) fn or_handler<T>(
     }
 }
 
+/// The same where a handler may have been named.
+pub(super) fn or_named<T>(
+    asked: Result<T, CliError>,
+    name: Option<&str>,
+    config: &Config,
+) -> Result<T, CliError> {
+    match name.and_then(|name| HandlerName::parse(name).ok()) {
+        Some(name) => or_handler(asked, &name, config),
+        None => asked,
+    }
+}
+
 /// An error where no source is called so and none of its events is retained.
 pub(super) async fn source(via: &Via, name: Option<&str>, config: &Config) -> Result<(), CliError> {
     let Some(name) = name.filter(|name| !is_source(name, config)) else { return Ok(()) };

@@ -77,9 +77,9 @@ pub(super) async fn run(verb: Rejected, config: &Config, output: Output) -> Resu
         Rejected::Release(RejectedRelease { number: Some(number), .. }) => {
             output.one(&kept.release(number).await?, |stored| format!("stored as {}", stored.id))
         }
-        Rejected::Release(RejectedRelease { source, reason, limit, dry_run, .. }) => {
+        Rejected::Release(RejectedRelease { source, reason, all, limit, dry_run, .. }) => {
             let limit = limit.and_then(|limit| usize::try_from(limit).ok());
-            let ask = ReleaseAsk { source, reason, limit, dry_run };
+            let ask = ReleaseAsk { source, reason, limit, all, dry_run };
             let changed = kept.release_all(&ask).await?;
             let unknown = ask.source.filter(|name| !known::is_source(name, config));
             if let Some(name) = unknown.filter(|_| changed.matched == 0) {

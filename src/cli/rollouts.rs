@@ -7,11 +7,11 @@ use crate::api::{
 use crate::config::Config;
 use crate::text::{count, counted};
 
-use super::CliError;
 use super::args::RolloutsVerb;
 use super::human::{ago, ahead};
 use super::output::{Column, Output, Page, plain, table};
 use super::store::Server;
+use super::{CliError, known};
 
 const COLUMNS: &[Column<RolloutView>] = &[
     ("ROLLOUT", |one| one.number.to_string()),
@@ -88,7 +88,8 @@ pub(super) async fn begin(
     output: Output,
 ) -> Result<(), CliError> {
     let server = Server::require(config).await?;
-    let one: RolloutView = server.post("rollouts", &ask).await?;
+    let begun = server.post("rollouts", &ask).await;
+    let one: RolloutView = known::or_named(begun, ask.handler.as_deref(), config)?;
     output.one(&one, |one| {
         let letters = counted(one.matched, "dead letter", "dead letters");
         let (number, stages) = (one.number, stages(one.matched));

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use tracing::error;
 
 use crate::api::{
-    Actor, Api, ApiError, DeadAsk, DeadSelection, ExportAsk, Forgotten, QueueView, ReplayAsk,
-    RolloutAsk, Run, RunChanged,
+    Actor, Api, ApiError, DeadAsk, DeadSelection, ExportAsk, Forgotten, QueueView, ReleaseAsk,
+    ReplayAsk, RolloutAsk, Run, RunChanged,
 };
 
 use super::body;
@@ -49,7 +49,7 @@ use answers::{json, notes, raw, ready, stored};
 use context::{BODY_MAX, BODY_TIMEOUT};
 use error::{AdminError, COPY_ONLY};
 use gate::Caller;
-use question::{asked, parsed, query};
+use question::{asked, nothing, parsed, query};
 use rights::may_change;
 use route::{Need, Route};
 
@@ -165,6 +165,9 @@ async fn answer(
             let body = body::read(payload, bytes_max, BODY_TIMEOUT).await;
             let body = body.map_err(AdminError::of_body)?;
             has_body();
+            if route.asks_for_nothing() {
+                nothing(&body)?;
+            }
             let changed = change(route, &body, &admin.api.by(actor)).await;
             changed.map_err(|err| question::unless_other_media(err, request, &body))
         }
@@ -269,11 +272,11 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, Ad
         Route::EventsReplay => Ok(json(&api.replay_page(asked(body, api)?).await?)),
         Route::DeadRedrive => Ok(json(&api.redrive(selected(body, api).await?).await?)),
         Route::DeadDrop => Ok(json(&api.drop_dead(selected(body, api).await?).await?)),
-        Route::Rollouts => {
-            Ok(json(&api.begin_rollout(asked::<RolloutAsk>(body, api)?.for_change()?).await?))
-        }
+        Route::Rollouts => Ok(json(&api.begin_rollout(rollout_asked(body, api)?).await?)),
         Route::RolloutStep(number, step) => Ok(json(&api.change_rollout(number, step).await?)),
-        Route::RejectedReleaseAll => Ok(json(&api.release_all(parsed(body)?).await?)),
+        Route::RejectedReleaseAll => {
+            Ok(json(&api.release_all(parsed::<ReleaseAsk>(body)?.for_change()?).await?))
+        }
         Route::RejectedRelease(number) => Ok(stored(api.release(number).await?)),
         Route::HandlerRun(handler, run) => {
             let changed = match run {
@@ -323,5 +326,14 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, Ad
 
 /// Which dead letters a change is for.
 async fn selected(body: &[u8], api: &Api) -> Result<DeadSelection, ApiError> {
-    asked::<DeadAsk>(body, api)?.for_change()?.parse(api).await
+    let ask = asked::<DeadAsk>(body, api)?.for_change()?;
+    api.require_handler(ask.handler.as_deref())?;
+    ask.parse(api).await
+}
+
+/// Which dead letters a rollout is for.
+fn rollout_asked(body: &[u8], api: &Api) -> Result<RolloutAsk, ApiError> {
+    let ask = asked::<RolloutAsk>(body, api)?.for_change()?;
+    api.require_handler(ask.handler.as_deref())?;
+    Ok(ask)
 }

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 mod actions;
+mod answers;
 mod cluster;
 mod dead;
 mod kinds;
@@ -90,11 +91,16 @@ pub(super) const OPERATIONS: &[Operation] = &[
     post("/rollouts/{number}/resume", None, "Rollout", "Goes on; after a failure with one letter."),
     post("/rollouts/{number}/cancel", None, "Rollout", "Ends it; what was let go stays so."),
     get("/rejected", Some("RejectedAsk"), "[Rejected]", "Rejected requests, newest first."),
-    get("/rejected/{number}", None, "any", "One rejected request with headers and body."),
+    get(
+        "/rejected/{number}",
+        None,
+        "RejectedDetail",
+        "One rejected request with headers and body.",
+    ),
     get(
         "/rejected/{number}/explain",
         None,
-        "any",
+        "Explanation",
         "Why a request was rejected, and what to change.",
     ),
     post(
@@ -121,7 +127,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "Retried",
         "Tries a handler at once, whatever its breaker says.",
     ),
-    post("/handlers/{name}/forget", None, "any", "Removes the place of a handler that is gone."),
+    post(
+        "/handlers/{name}/forget",
+        None,
+        "Forgotten",
+        "Removes the place of a handler that is gone.",
+    ),
     get("/reload", None, "Reloaded", "What a reload would change."),
     post("/reload", None, "Reloaded", "Reads the configuration again."),
     get("/stream", Some("EventsAsk"), "stream", "New events as server-sent events."),
@@ -176,6 +187,9 @@ pub(super) fn document() -> Value {
 impl Operation {
     fn describe(&self) -> Value {
         let mut parameters: Vec<Value> = self.path.split('/').filter_map(path_parameter).collect();
+        if self.path == "/stream" {
+            parameters.push(parameters::last_event_id());
+        }
         let ask = self.ask.and_then(fields_of);
         let mut done = json!({ "description": "Done.", "content": self.content() });
         if let ("get", Some(headers)) = (self.method, parameters::headers(self.path)) {
@@ -241,7 +255,8 @@ fn path_parameter(part: &str) -> Option<Value> {
 }
 
 fn all_schemas() -> impl Iterator<Item = &'static (&'static str, &'static [Field])> {
-    SCHEMAS.iter().chain(actions::SCHEMAS).chain(cluster::SCHEMAS).chain(dead::SCHEMAS)
+    let others = [actions::SCHEMAS, answers::SCHEMAS, cluster::SCHEMAS, dead::SCHEMAS];
+    SCHEMAS.iter().chain(others.into_iter().flatten())
 }
 
 fn fields_of(name: &str) -> Option<Vec<Field>> {

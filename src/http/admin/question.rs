@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, web};
+use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use url::form_urlencoded;
@@ -16,6 +17,10 @@ use crate::http::problem::Problem;
 /// The query of a request, every key known.
 pub(super) fn query<T: DeserializeOwned>(request: &HttpRequest, api: &Api) -> Result<T, ApiError> {
     let said = with_moments(request.query_string(), api.now())?;
+    if form_urlencoded::parse(said.as_bytes()).any(|(name, value)| name == "limit" && value == "0")
+    {
+        return Err(ApiError::Bad("`limit`: it is 1 at least".to_owned()));
+    }
     let query = read::<T>(&said);
     query.map_err(|why| match culprit::<T>(&said) {
         Some((name, why)) => ApiError::Bad(format!("`{name}`: {why}")),
@@ -58,23 +63,83 @@ pub(super) fn asked<T: DeserializeOwned>(body: &[u8], api: &Api) -> Result<T, Ap
             *said = exact(name, said, api.now())?;
         }
     }
-    serde_json::from_value(Value::Object(fields)).map_err(|err| unfit(&err))
+    let fields = Value::Object(fields);
+    T::deserialize(&fields).map_err(|err| unfit::<T>(&err, Some(&fields)))
 }
 
 /// The JSON of a change; an empty body is an empty object.
 pub(super) fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let body = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|err| unfit(&err))
+    serde_json::from_slice(body).map_err(|err| {
+        let fields = if body.len() <= SHORT { serde_json::from_slice(body).ok() } else { None };
+        unfit::<T>(&err, fields.as_ref())
+    })
 }
 
-fn unfit(err: &serde_json::Error) -> ApiError {
-    match err.to_string() {
-        // The names of our types say nothing to a caller.
-        text if text.contains("expected struct") => {
-            ApiError::Bad("the body of a change is one JSON object".to_owned())
-        }
-        text => ApiError::Bad(text),
+/// The longest body of a change whose fields are looked at one by one.
+const SHORT: usize = 64 << 10;
+
+/// Refuses what stands in the body of a change that takes nothing: `{}` and an empty body are that.
+pub(super) fn nothing(body: &[u8]) -> Result<(), ApiError> {
+    parsed::<Nothing>(body).map(|Nothing {}| ())
+}
+
+/// What is asked of a change that takes nothing.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// Why a body is not what is asked for, with the field where that is one.
+fn unfit<T: DeserializeOwned>(err: &serde_json::Error, body: Option<&Value>) -> ApiError {
+    let text = err.to_string();
+    // The names of our types say nothing to a caller.
+    if text.contains("expected struct") {
+        return ApiError::Bad("the body of a change is one JSON object".to_owned());
     }
+    let fields = body.and_then(Value::as_object).into_iter().flatten();
+    let mut wrong = fields.filter_map(|(name, value)| {
+        let one = serde_json::json!({ (name.as_str()): value });
+        let why = T::deserialize(&one).err()?.to_string();
+        // What is absent beside it is no mistake of this one, and one that is unknown is named by the error.
+        let is_named =
+            ["missing field", "unknown field"].iter().any(|start| why.starts_with(start));
+        (!is_named).then(|| format!("`{}`: {}", crate::text::plain(name), in_plain_words(&why)))
+    });
+    ApiError::Bad(wrong.next().unwrap_or_else(|| in_plain_words(&text)))
+}
+
+/// What serde calls our types, and what they are for a caller, longer words first.
+const PLAIN_WORDS: [(&str, &str); 16] = [
+    ("expected usize", "expected a whole number from 0 on"),
+    ("expected u64", "expected a whole number from 0 on"),
+    ("expected u32", "expected a whole number from 0 to 4294967295"),
+    ("expected u16", "expected a whole number from 0 to 65535"),
+    ("expected u8", "expected a whole number from 0 to 255"),
+    ("expected i64", "expected a whole number"),
+    ("expected f64", "expected a number"),
+    ("expected a boolean", "expected true or false"),
+    ("expected a sequence", "expected a list"),
+    ("expected a map", "expected an object"),
+    ("expected unit", "expected null"),
+    ("invalid type: sequence", "invalid type: a list"),
+    ("invalid type: map", "invalid type: an object"),
+    ("invalid type: unit", "invalid type: null"),
+    ("invalid type: floating point", "invalid type: the number"),
+    ("unknown variant", "there is no"),
+];
+
+fn in_plain_words(why: &str) -> String {
+    PLAIN_WORDS.iter().fold(why.to_owned(), |why, (ours, plain)| match why.find(ours) {
+        // `u8` is no beginning of another type's name.
+        Some(at)
+            if !why
+                .get(at + ours.len()..)
+                .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphanumeric())) =>
+        {
+            why.replacen(ours, plain, 1)
+        }
+        Some(_) | None => why,
+    })
 }
 
 fn read<T: DeserializeOwned>(query: &str) -> Result<T, String> {
@@ -86,7 +151,7 @@ fn read<T: DeserializeOwned>(query: &str) -> Result<T, String> {
             "invalid digit found in string" | "number too large to fit in target type" => {
                 "this is no whole number from 0 on, or too large".to_owned()
             }
-            why => why.to_owned(),
+            why => in_plain_words(why),
         }
     })
 }

@@ -283,6 +283,20 @@ impl Route {
             )
     }
 
+    /// Whether it is a change whose body says nothing.
+    pub(super) fn asks_for_nothing(&self) -> bool {
+        matches!(
+            self,
+            Self::RolloutStep(..)
+                | Self::RejectedRelease(_)
+                | Self::HandlerRun(_, Run::Resume)
+                | Self::HandlerRetry(_)
+                | Self::HandlerForget(_)
+                | Self::Reload
+                | Self::Compact
+        )
+    }
+
     /// Whether a standby asks it.
     pub(super) fn is_for_standby(&self) -> bool {
         matches!(self, Self::StandbyHello | Self::StandbyPull)

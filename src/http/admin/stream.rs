@@ -17,6 +17,8 @@ use crate::queue::{EventQuery, ListOrder};
 use super::error::AdminError;
 use super::question::query;
 
+/// The header by which a viewer says what he saw last.
+pub(super) const LAST_EVENT_ID: &str = "last-event-id";
 /// How often to look: a person watches.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// After this many looks without an event a comment is sent, so that a caller that is gone is
@@ -36,8 +38,7 @@ pub(super) fn response(request: &HttpRequest, api: Api) -> Result<HttpResponse, 
     if ask.before.is_some() || ask.limit.is_some() {
         return Err(ApiError::Bad("a stream has no `before` and no `limit`".into()).into());
     }
-    let seen = request.headers().get("last-event-id").and_then(|seen| seen.to_str().ok());
-    let seen = seen.and_then(|seen| seen.trim().parse().ok()).or(ask.after);
+    let seen = last_seen(request)?.or(ask.after);
     let query = api.question(EventsAsk { after: Some(0), ..ask })?;
     let last = api.newest();
     let at = Position(seen.unwrap_or(last.0).min(last.0));
@@ -50,6 +51,17 @@ pub(super) fn response(request: &HttpRequest, api: Api) -> Result<HttpResponse, 
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .streaming(Box::pin(events.map_err(std::io::Error::other))))
+}
+
+/// The position that the viewer says to have seen last. A wrong one must not become "from now on".
+fn last_seen(request: &HttpRequest) -> Result<Option<u64>, ApiError> {
+    let Some(said) = request.headers().get(LAST_EVENT_ID) else { return Ok(None) };
+    let position = said.to_str().ok().and_then(|said| said.trim().parse().ok());
+    position.map(Some).ok_or_else(|| {
+        let what =
+            "`Last-Event-ID` is not the `id:` of an event of this stream, which is a whole number";
+        ApiError::Bad(what.to_owned())
+    })
 }
 
 struct Look {

@@ -174,7 +174,7 @@ fn next(stream: &mut BufReader<TcpStream>) -> (String, u64, Value) {
     }
 }
 
-fn stream(gateway: &Gateway, query: &str, seen: Option<u64>) -> BufReader<TcpStream> {
+fn stream(gateway: &Gateway, query: &str, seen: Option<&str>) -> BufReader<TcpStream> {
     let token = std::fs::read_to_string(gateway.folder.path().join("data/admin-token")).unwrap();
     let seen = seen.map(|seen| format!("Last-Event-ID: {seen}\r\n")).unwrap_or_default();
     let mut stream = TcpStream::connect(gateway.admin).unwrap();
@@ -191,7 +191,7 @@ fn stream(gateway: &Gateway, query: &str, seen: Option<u64>) -> BufReader<TcpStr
 fn a_stream_goes_on_behind_what_its_viewer_saw_and_takes_filters() {
     let gateway = Gateway::start();
     let all: Vec<String> = (0..4).map(|n| send(&gateway, n)).collect();
-    let mut one = stream(&gateway, "", Some(2));
+    let mut one = stream(&gateway, "", Some("2"));
     for (position, id) in [(3, &all[2]), (4, &all[3])] {
         let (kind, number, event) = next(&mut one);
         assert_eq!(
@@ -205,6 +205,11 @@ fn a_stream_goes_on_behind_what_its_viewer_saw_and_takes_filters() {
     assert_eq!(next(&mut some).2["id"], wanted);
     let answer = gateway.ask("GET", "/api/v1/stream?before=3", "");
     assert_eq!(answer.status, 400);
+    for seen in ["event-3", "-1", "1.5", "99999999999999999999"] {
+        let mut status = String::new();
+        stream(&gateway, "", Some(seen)).read_line(&mut status).unwrap();
+        assert!(status.starts_with("HTTP/1.1 400"), "{seen}: {status}");
+    }
 }
 
 #[test]
@@ -213,7 +218,7 @@ fn a_viewer_who_is_far_behind_is_told_what_was_skipped() {
     for n in 0..601 {
         gateway.send(format!(r#"{{"n":{n}}}"#).as_bytes()).id();
     }
-    let mut behind = stream(&gateway, "", Some(0));
+    let mut behind = stream(&gateway, "", Some("0"));
     let (kind, id, skipped) = next(&mut behind);
     assert_eq!((kind.as_str(), id), ("skipped", 501));
     assert_eq!(skipped, json!({ "count": 501, "after": 0, "before": 502 }));

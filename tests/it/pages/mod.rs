@@ -13,6 +13,7 @@ mod hostile;
 mod lists;
 mod live;
 mod owner;
+mod refusals;
 mod rejected_one;
 mod restarted;
 mod schemathesis;

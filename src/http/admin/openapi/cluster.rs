@@ -73,7 +73,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("given_up_since", "time?"),
             ("given_up_in_a_row", "integer"),
             ("probe_at", "time?"),
-            ("last_error", "any?"),
+            ("last_error", "LastError?"),
             ("last_success_at", "time?"),
             ("calls", "Latency?"),
         ],

@@ -19,6 +19,12 @@ pub(super) fn schema(kind: &str) -> Value {
     }
     match kind {
         "any" => json!({}),
+        // As people write it; what is none is refused.
+        "moment" => json!({
+            "type": "string",
+            "description": "RFC 3339 (`2026-01-31T15:04:05Z`), a day (`2026-01-31`), or how long ago (`1h`).",
+            "examples": ["2026-01-31T15:04:05Z", "2026-01-31", "1h"],
+        }),
         "time" => json!({ "type": "string", "format": "date-time" }),
         "id" => json!({ "type": "string", "format": "uuid" }),
         "integer" => json!({ "type": "integer", "minimum": 0 }),

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::super::lists::{DEAD_LIMIT, LOOKED_AT, NEXT};
+use super::super::stream::LAST_EVENT_ID;
 use super::kinds::schema;
 use super::schemas::Field;
 use crate::api::Actor;
@@ -92,21 +93,32 @@ fn words(ask: &str, name: &str) -> &'static str {
 
 /// The schema with what the server refuses or takes for less.
 fn bounded(ask: &str, name: &str, plain: Value) -> Value {
-    // More than there can be in one answer is no mistake: it is taken for that.
-    let limit = |unsaid: usize| json!({ "type": "integer", "minimum": 0, "default": unsaid });
+    // More than there can be in one answer is no mistake: it is taken for that. None at all is refused.
+    let limit = |unsaid: usize| json!({ "type": "integer", "minimum": 1, "default": unsaid });
     match (ask, name) {
         ("EventsAsk" | "ExportAsk" | "RejectedAsk" | "ActionsAsk", "limit") => limit(50),
         ("DeadAsk", "limit") => limit(DEAD_LIMIT),
         ("ActionsAsk", "actor") => json!({ "enum": Actor::ALL.map(Actor::name) }),
         ("RejectedAsk", "source") => plain,
         (_, "source" | "handler") => json!({ "type": "string", "pattern": NAME }),
-        (_, "since" | "until") => json!({ "type": "string" }),
         (_, "group") => json!({ "enum": ["reason"] }),
         (_, "state") => json!({
             "enum": ["pending", "delivered", "skipped", "retry", "waiting", "held", "dead"]
         }),
         (_, _) => plain,
     }
+}
+
+/// What a viewer of the stream says who comes again.
+pub(super) fn last_event_id() -> Value {
+    json!({
+        "name": LAST_EVENT_ID,
+        "in": "header",
+        "required": false,
+        "description": "The position that was seen last: the stream goes on behind it. A browser sends it by itself when it \
+                        comes again. It counts for more than `after`.",
+        "schema": schema("integer"),
+    })
 }
 
 /// The headers of a list that is answered page by page.
