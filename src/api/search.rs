@@ -6,7 +6,7 @@ use crate::queue::{BodyFilter, DeliveryFilter, DeliveryState, EventQuery};
 use crate::settings::parse_duration;
 
 use super::ApiError;
-use super::values::{contains, handler, json_equals, source};
+use super::values::{contains_in_any_case, handler, json_equals, source};
 
 /// The most words of one search: each is looked for in every body.
 const WORDS_MAX: usize = 8;
@@ -33,10 +33,10 @@ pub(super) fn narrow(
             Some((path, value)) if is_path(path) => query.body.push(json_equals(path, value)),
             // It may as well be a text with a colon in it.
             Some((name, value)) if is_field(name, value) => {
-                let either = vec![json_equals(name, value), contains(&word.text)];
+                let either = vec![json_equals(name, value), contains_in_any_case(&word.text)];
                 query.body.push(BodyFilter::Any(either));
             }
-            Some(_) | None => query.body.push(contains(&word.text)),
+            Some(_) | None => query.body.push(contains_in_any_case(&word.text)),
         }
     }
     Ok(query)
@@ -142,6 +142,7 @@ fn words(text: &str) -> Vec<Word> {
 mod tests {
     use std::time::Duration;
 
+    use super::contains_in_any_case as contains;
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(10_000_000);
@@ -161,7 +162,7 @@ mod tests {
             [
                 BodyFilter::JsonEquals { pointer, value: "5".into() },
                 contains("a b:c"),
-                BodyFilter::Contains(vec![b"plain".to_vec()]),
+                contains("plain"),
                 BodyFilter::JsonEquals { pointer: "/data/title".into(), value: "two words".into() },
             ]
         );

@@ -34,13 +34,31 @@ pub(super) fn json_equals(path: &str, value: &str) -> BodyFilter {
 /// Events that have `text` in their body, as it is or as writers of JSON and of forms escape it: PHP and Python write
 /// `Gr\u00fc\u00dfe` and `https:\/\/example.com`.
 pub(super) fn contains(text: &str) -> BodyFilter {
-    let mut texts = vec![text.to_owned(), byte_serialize(text.as_bytes()).collect()];
-    for unicode in [Unicode::Plain, Unicode::Lower, Unicode::Upper] {
-        texts.extend(["/", "\\/"].map(|slash| escaped_for_json(text, slash, unicode)));
+    BodyFilter::Contains(written(&[text.to_owned()]))
+}
+
+/// The same whatever the case of its letters. Beyond ASCII they are all as they are typed, all small or all
+/// large.
+pub(super) fn contains_in_any_case(text: &str) -> BodyFilter {
+    let mut ways = written(&[text.to_owned(), text.to_lowercase(), text.to_uppercase()]);
+    // What differs by letters of ASCII only is looked for once.
+    let mut known = BTreeSet::new();
+    ways.retain(|way| known.insert(way.to_ascii_lowercase()));
+    BodyFilter::ContainsInAnyCase(ways)
+}
+
+/// Each way in which bodies have one of `texts`.
+fn written(texts: &[String]) -> Vec<Vec<u8>> {
+    let mut ways = Vec::new();
+    for text in texts {
+        ways.extend([text.clone(), byte_serialize(text.as_bytes()).collect()]);
+        for unicode in [Unicode::Plain, Unicode::Lower, Unicode::Upper] {
+            ways.extend(["/", "\\/"].map(|slash| escaped_for_json(text, slash, unicode)));
+        }
     }
     let mut known = BTreeSet::new();
-    texts.retain(|text| known.insert(text.clone()));
-    BodyFilter::Contains(texts.into_iter().map(String::into_bytes).collect())
+    ways.retain(|way| known.insert(way.clone()));
+    ways.into_iter().map(String::into_bytes).collect()
 }
 
 /// How a writer of JSON has what is not ASCII.
@@ -98,11 +116,9 @@ mod tests {
 
     #[test]
     fn text_is_looked_for_as_bodies_have_it() {
-        let texts = |text: &str| match contains(text) {
-            BodyFilter::Contains(texts) => {
-                texts.into_iter().map(|text| String::from_utf8(text).unwrap()).collect::<Vec<_>>()
-            }
-            BodyFilter::JsonEquals { .. } | BodyFilter::Any(_) => panic!("{text}"),
+        let texts = |text: &str| {
+            let BodyFilter::Contains(texts) = contains(text) else { panic!("{text}") };
+            texts.into_iter().map(|text| String::from_utf8(text).unwrap()).collect::<Vec<_>>()
         };
         assert_eq!(texts("plain"), ["plain"]);
         assert_eq!(
@@ -118,6 +134,21 @@ mod tests {
             ]
         );
         assert_eq!(texts("a \"b\""), ["a \"b\"", "a+%22b%22", "a \\\"b\\\""]);
+    }
+
+    #[test]
+    fn text_in_any_case_is_looked_for_once_for_letters_of_ascii() {
+        let texts = |text: &str| {
+            let BodyFilter::ContainsInAnyCase(texts) = contains_in_any_case(text) else {
+                panic!("{text}")
+            };
+            texts.into_iter().map(|text| String::from_utf8(text).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(texts("Anna"), ["Anna"]);
+        assert_eq!(
+            texts("gr\u{fc}n"),
+            ["gr\u{fc}n", "gr%C3%BCn", "gr\\u00fcn", "GR\u{dc}N", "GR%C3%9CN", "GR\\u00dcN"]
+        );
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(super) async fn run(verb: Handlers, config: &Config, output: Output) -> Resu
         Handlers::List => {
             let handlers: Vec<HandlerView> = match Server::reach(config).await? {
                 Reached::Server(server) => server.get("handlers", &[]).await?,
-                Reached::Nobody => store::open(config).await?.handlers(),
+                Reached::Nobody => known::with_kinds(store::open(config).await?.handlers(), config),
             };
             output.list(&handlers, HANDLERS, "no handler is configured")
         }

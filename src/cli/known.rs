@@ -1,7 +1,7 @@
 //! Names of handlers and sources that a verb is given. One that is not configured may still have events and dead
 //! letters from before; where it has none either, it is a slip, and no empty answer.
 
-use crate::api::EventsAsk;
+use crate::api::{EventsAsk, HandlerView};
 use crate::config::Config;
 use crate::deliver::OWN_SOURCE;
 use crate::event::{HandlerName, SourceName};
@@ -83,4 +83,13 @@ pub(super) fn instead<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clo
         (_, 0) => format!("; there are: {}", names.join(", ")),
         (_, n_more) => format!("; there are: {} and {n_more} more", names.join(", ")),
     }
+}
+
+/// Handlers as the store knows them, each with its kind by the configuration: no server tells it.
+pub(super) fn with_kinds(mut handlers: Vec<HandlerView>, config: &Config) -> Vec<HandlerView> {
+    for handler in &mut handlers {
+        let settings = config.handlers.get(&handler.name);
+        handler.kind = settings.map(|settings| settings.kind_name.into());
+    }
+    handlers
 }

@@ -13,6 +13,7 @@ use super::CliError;
 use super::args::Status;
 use super::cluster;
 use super::human::{ago, ago_or, ahead};
+use super::known;
 use super::output::{Column, Output, Page, line, plain, table};
 use super::store::{self, Reached, Server};
 
@@ -38,7 +39,9 @@ pub(super) async fn run(options: &Status, config: &Config, output: Output) -> Re
                 }
                 Err(err) => return Err(err),
             };
-            StatusView { sources, ..store.status() }
+            let status = store.status();
+            let handlers = known::with_kinds(status.handlers, config);
+            StatusView { sources, handlers, ..status }
         }
     };
     output.one(&status, text)

@@ -107,6 +107,8 @@ pub struct Searched {
 pub enum BodyFilter {
     /// One of these texts, anywhere: one text in each way in which a body may have it.
     Contains(Vec<Vec<u8>>),
+    /// The same, whatever the case of the letters A to Z.
+    ContainsInAnyCase(Vec<Vec<u8>>),
     /// At this JSON pointer (RFC 6901) of the payload, as every reader of the event sees it, a text with
     /// this content, or another value that is written so.
     JsonEquals {

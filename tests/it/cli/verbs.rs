@@ -226,6 +226,8 @@ fn without_a_server_the_store_is_read_itself() {
     assert_eq!(event["deliveries"][0]["state"], "delivered");
     let status = json(&folder, &["status"]);
     assert_eq!((&status["running"], &status["queue"]["events"]), (&false.into(), &1.into()));
+    let kinds = [&status["handlers"][0]["kind"], &json(&folder, &["handlers", "list"])[0]["kind"]];
+    assert_eq!(kinds, ["file", "file"], "as the configuration says");
     assert_eq!(json(&folder, &["queue", "check"])["events"], 1);
     assert!(json(&folder, &["queue", "compact"])["bytes"].as_u64().unwrap() > 0);
     assert_eq!(json(&folder, &["events", "list"])[0]["id"], id.as_str());

@@ -62,6 +62,9 @@ impl BodyFilter {
     fn matches(&self, event: &Event) -> bool {
         match self {
             Self::Contains(texts) => texts.iter().any(|text| contains(&event.body, text)),
+            Self::ContainsInAnyCase(texts) => {
+                texts.iter().any(|text| contains_in_any_case(&event.body, text))
+            }
             Self::JsonEquals { pointer, value } => {
                 // A list or an object may be written with blanks.
                 let may_differ = value.starts_with(['[', '{']) || !is_plain(event);
@@ -98,4 +101,57 @@ fn equals(event: &Event, pointer: &str, value: &str) -> bool {
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     memchr::memmem::find(haystack, needle).is_some()
+}
+
+/// The same, whatever the case of the letters A to Z. Only where the needle's rarest byte stands is the rest
+/// looked at.
+fn contains_in_any_case(haystack: &[u8], needle: &[u8]) -> bool {
+    let rarest = needle.iter().copied().enumerate().min_by_key(|(_, byte)| commonness(*byte));
+    let Some((offset, byte)) = rarest else { return true };
+    let cases = (byte.to_ascii_lowercase(), byte.to_ascii_uppercase());
+    let is_here = |at: usize| {
+        let found =
+            at.checked_sub(offset).and_then(|start| haystack.get(start..)?.get(..needle.len()));
+        found.is_some_and(|found| found.eq_ignore_ascii_case(needle))
+    };
+    memchr::memchr2_iter(cases.0, cases.1, haystack).any(is_here)
+}
+
+/// How often a byte stands in bodies, roughly: other signs than letters and digits are rare, but for what JSON is
+/// made of.
+fn commonness(byte: u8) -> usize {
+    /// The letters of English and of JSON's words, the rarest first.
+    const LETTERS: &[u8] = b"qjzxkvwyfgbphmudclrnsoiate";
+    match byte.to_ascii_lowercase() {
+        b'"' | b',' | b':' | b' ' => 100,
+        b'0'..=b'9' => 40,
+        letter @ b'a'..=b'z' => {
+            10 + LETTERS.iter().position(|one| *one == letter).unwrap_or_default()
+        }
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_found_whatever_the_case_of_its_letters() {
+        let body = "{\"name\":\"Anna K\u{f6}hler\",\"mail\":\"ANNA@Example.COM\"}".as_bytes();
+        for (needle, expected) in [
+            ("anna", true),
+            ("ANNA@example.com", true),
+            ("a k\u{f6}HLER", true),
+            ("\"Name\"", true),
+            ("anna@example.org", false),
+            ("}", true),
+            ("}x", false),
+            ("x{", false),
+            ("", true),
+        ] {
+            assert_eq!(contains_in_any_case(body, needle.as_bytes()), expected, "{needle}");
+        }
+        assert!(!contains_in_any_case(b"", b"a"));
+    }
 }
