@@ -160,7 +160,7 @@ impl Server {
 #[async_trait]
 impl Control for Server {
     fn sources(&self) -> Vec<SourceView> {
-        source_views::source_views(&self.config(), &self.ingest.endpoints(), self.address.get())
+        source_views::source_views(&self.config(), &self.ingest, self.address.get())
     }
 
     fn handlers(&self) -> Vec<HandlerControl> {

@@ -14,6 +14,8 @@ use crate::source::SourceSettings;
 use super::samples;
 use super::trial::Trial;
 
+mod answers;
+mod body_of_get;
 mod compared;
 mod deletes;
 mod fields;
@@ -32,6 +34,14 @@ const COMPLETE: [&str; 2] = ["hyvor-talk", "userecho"];
 /// Adds what it finds to the report of `config`.
 pub fn lint(config: &Config, report: &mut Report) {
     lint_those(config, report, |_, _| true);
+    look_at_answers(config, report);
+}
+
+/// Looks at what the sources answer.
+fn look_at_answers(config: &Config, report: &mut Report) {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    answers::look(config, &samples::samples(config, &clock), report);
+    report.sort();
 }
 
 /// The same for what could be read of a configuration with mistakes: for the handlers all of whose sources
@@ -50,7 +60,7 @@ pub fn lint_partial(partial: &PartialConfig, report: &mut Report) {
         lint.compared();
         lint.fields();
     }
-    report.sort();
+    look_at_answers(config, report);
 }
 
 /// The same for one handler, whose warnings alone are left: who tries it has an event at hand.
@@ -72,6 +82,7 @@ fn lint_those(
         let Some(trial) = Trial::new(config, name, &clock) else { continue };
         let mut lint = Lint::new(config, (name, settings, trial), &samples, report);
         lint.doubts();
+        lint.body_of_get();
         lint.types();
         lint.deletes();
         lint.misled();

@@ -8,7 +8,7 @@ use crate::api::{SecretView, SourceView};
 use crate::config::Config;
 use crate::event::SourceName;
 use crate::http::public::HOOKS;
-use crate::ingest::Endpoint;
+use crate::ingest::{Endpoint, Ingest};
 use crate::metrics::RequestOutcome;
 use crate::secret::SecretRef;
 use crate::source::{Provider, SourceSettings};
@@ -23,11 +23,15 @@ pub fn configured_sources(config: &Config) -> Vec<SourceView> {
 /// The sources of a server that listens at `listening`.
 pub(super) fn source_views(
     config: &Config,
-    endpoints: &[Arc<Endpoint>],
+    ingest: &Ingest,
     listening: Option<&SocketAddr>,
 ) -> Vec<SourceView> {
     let base = config.server.public_base(listening.copied());
-    endpoints.iter().map(|endpoint| live(config, endpoint, base.as_deref())).collect()
+    let live = |endpoint: &Arc<Endpoint>| SourceView {
+        newest_handshake: ingest.rejected().newest_handshake_of(endpoint.source().name()),
+        ..live(config, endpoint, base.as_deref())
+    };
+    ingest.endpoints().iter().map(live).collect()
 }
 
 fn configured(
@@ -61,6 +65,7 @@ fn configured(
         accepted: 0,
         duplicate: 0,
         handshakes: 0,
+        newest_handshake: None,
         rejected: 0,
         turned_away: 0,
         last_verified_at: None,

@@ -209,13 +209,26 @@ fn text(status: &StatusView) -> String {
         }
     }
     add_proxies(&mut text, status);
+    kept_requests(&mut text, status);
+    text.finish()
+}
+
+/// The questions and the rejected requests that are kept.
+fn kept_requests(text: &mut Page, status: &StatusView) {
+    for source in &status.sources {
+        if let Some(number) = source.newest_handshake {
+            text.line(format_args!(
+                "\nsource `{}`: its sender asked, see `gatepost rejected show {number}` for what it brought",
+                source.name
+            ));
+        }
+    }
     if status.rejected > 0 {
         text.line(format_args!(
             "\n{} kept: see `gatepost rejected list`",
             counted(status.rejected as u64, "rejected request is", "rejected requests are")
         ));
     }
-    text.finish()
 }
 
 /// Each gateway knows of its own alone: below sums of all it is said whose they are.

@@ -123,6 +123,14 @@ impl RejectedRing {
         self.lock().entries.iter().rev().find(|request| request.source == *source).cloned()
     }
 
+    /// The number of the newest question to `source` that was answered.
+    pub fn newest_handshake_of(&self, source: &SourceName) -> Option<u64> {
+        let entries = &self.lock().entries;
+        let mut questions =
+            entries.iter().rev().filter(|one| one.source == *source && one.is_handshake());
+        questions.next().map(|request| request.number)
+    }
+
     /// How many are kept.
     pub fn len(&self) -> usize {
         self.lock().entries.iter().len()

@@ -218,7 +218,12 @@ fn known_providers() -> String {
 
 fn read_provider(table: &mut Table<'_>) -> Option<SigningProfile> {
     let name = table.take::<String>("provider");
-    let algorithm = table.choice("algorithm", Algorithm::ALL);
+    let preset = name.as_deref().and_then(Provider::parse);
+    let preset = preset.and_then(|preset| SigningProfile::provider(preset.name));
+    let algorithm = match preset.as_ref().and_then(|plain| wrong_algorithm(table, plain)) {
+        Some(wrong) => Err(wrong),
+        None => Ok(table.choice("algorithm", Algorithm::ALL)),
+    };
     let url = table.take::<String>("url");
     let tolerance = table.take::<Duration>("tolerance");
     let is_allowed = table.take_or("allow_unsigned_body", false);
@@ -237,14 +242,12 @@ fn read_provider(table: &mut Table<'_>) -> Option<SigningProfile> {
     };
     let plain = SigningProfile::provider(provider.name)?;
     let mut is_good = true;
-    if let Some(algorithm) = algorithm
-        && !plain.schemes.iter().any(|scheme| scheme.algorithm == algorithm)
-    {
-        let names: Vec<_> = plain.schemes.iter().map(|scheme| scheme.algorithm.name()).collect();
-        let message = format_args!("`{name}` does not sign by `{}`", algorithm.name());
-        table.problem("algorithm", message, format_args!("it signs by: {}", names.join(", ")));
+    let algorithm = algorithm.unwrap_or_else(|(written, help)| {
+        let message = format_args!("`{name}` does not sign by `{}`", written.escape_debug());
+        table.reject("algorithm", message, help);
         is_good = false;
-    }
+        None
+    });
     if tolerance.is_some() && plain.schemes.iter().all(|scheme| scheme.timestamp.is_none()) {
         table.problem("tolerance", format_args!("`{name}` sends no timestamp"), "leave it out");
         is_good = false;
@@ -259,6 +262,29 @@ fn read_provider(table: &mut Table<'_>) -> Option<SigningProfile> {
         is_good &= check_weaknesses(table, "provider", scheme, is_allowed);
     }
     is_good.then_some(profile)
+}
+
+/// The `algorithm` that a preset does not sign by, and what to write: the one that is called nearly so.
+fn wrong_algorithm<'a>(table: &Table<'a>, plain: &SigningProfile) -> Option<(&'a str, String)> {
+    let written = table.text_of("algorithm")?;
+    let mut names: Vec<&str> = plain.schemes.iter().map(|scheme| scheme.algorithm.name()).collect();
+    if names.contains(&written) {
+        return None;
+    }
+    names.dedup();
+    // `SHA-256` is how HMAC-SHA256 is called in consoles.
+    let bare = |name: &str| {
+        let name = name.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "");
+        name.strip_prefix("hmac").map_or_else(|| name.clone(), str::to_owned)
+    };
+    let all = format!("it signs by: {}", names.join(", "));
+    Some((
+        written,
+        match names.iter().find(|name| bare(name) == bare(written)) {
+            Some(near) => format!("write `algorithm = \"{near}\"`; {all}"),
+            None => all,
+        },
+    ))
 }
 
 #[cfg(test)]

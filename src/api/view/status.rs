@@ -116,6 +116,9 @@ pub struct SourceView {
     /// Requests that were answered and brought no event: handshakes, and lists without items.
     #[serde(default)]
     pub handshakes: u64,
+    /// The newest question of its sender that is kept, by its number among the rejected requests.
+    #[serde(default)]
+    pub newest_handshake: Option<u64>,
     /// Requests that failed verification.
     pub rejected: u64,
     /// Requests that were turned away because too many from there failed it.

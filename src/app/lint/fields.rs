@@ -22,7 +22,7 @@ const ITEMS_MAX: usize = 50;
 
 /// How much of a path a value has.
 #[derive(Debug, PartialEq, Eq)]
-enum Depth {
+pub(super) enum Depth {
     /// All of it, or what is there does not say: an empty list.
     All,
     /// So many steps, to a `null`: it may be anything in a real event.
@@ -160,7 +160,7 @@ impl Lint<'_> {
 }
 
 /// The first steps of the path, as they are told.
-fn shown(field: &Field, n_parts: usize) -> String {
+pub(super) fn shown(field: &Field, n_parts: usize) -> String {
     let mut shown = String::new();
     for part in field.path.iter().take(n_parts) {
         match part {
@@ -173,12 +173,12 @@ fn shown(field: &Field, n_parts: usize) -> String {
 }
 
 /// A step to a field as a text has to write it.
-fn written(name: &str) -> String {
+pub(super) fn written(name: &str) -> String {
     if is_field_name(name) { format!(".{name}") } else { format!("[{name:?}]") }
 }
 
 /// How much of the field the samples have.
-fn depth(field: &Field, samples: &[Arc<Event>]) -> Depth {
+pub(super) fn depth(field: &Field, samples: &[Arc<Event>]) -> Depth {
     let Some(Part::Name(root)) = field.path.first() else { return Depth::All };
     let rest = field.path.get(1..).unwrap_or_default();
     let depths = samples.iter().map(|event| match root.as_str() {
@@ -189,7 +189,7 @@ fn depth(field: &Field, samples: &[Arc<Event>]) -> Depth {
 }
 
 /// The same below `event`.
-fn depth_of_event(rest: &[Part]) -> Depth {
+pub(super) fn depth_of_event(rest: &[Part]) -> Depth {
     match rest.first() {
         Some(Part::Name(name)) if !EVENT.contains(&name.as_str()) => {
             Depth::Only(0, EVENT.map(str::to_owned).to_vec())

@@ -43,3 +43,15 @@ fn status_that_no_failure_of_the_kind_has_is_told_also_of_kinds_without_any() {
     }
     assert!(told("http", "retry_on", "[404]").is_empty());
 }
+
+#[test]
+fn algorithm_of_a_preset_that_is_written_as_consoles_do_is_led_to_in_one_step() {
+    let text = SMALL.replace("\"hyvor-talk\"", "\"userecho\"\nalgorithm = \"SHA256\"");
+    let problems = check(&text).report.problems;
+    let [one] = &problems[..] else { panic!("{problems:?}") };
+    assert_eq!(one.message, "`userecho` does not sign by `SHA256`");
+    assert_eq!(
+        one.help,
+        "write `algorithm = \"hmac-sha256\"`; it signs by: hmac-sha256, hmac-sha1"
+    );
+}

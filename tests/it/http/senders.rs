@@ -184,6 +184,9 @@ fn learned_secret_signs_from_then_on_and_no_later_one_changes_it() {
     // What the questions brought can be looked at.
     let kept = gateway.ask("GET", "/api/v1/rejected", "").json();
     assert!(kept[0]["reason"].as_str().unwrap().contains("handshake"), "{kept}");
+    let sources = gateway.ask("GET", "/api/v1/sources", "").json();
+    let asana = sources.as_array().unwrap().iter().find(|one| one["name"] == "asana").unwrap();
+    assert_eq!((&asana["newest_handshake"], &kept[0]["number"]), (&3.into(), &3.into()));
     let line = gateway.ask("GET", "/api/v1/rejected/3/explain", "").json();
     assert!(line["line"].as_str().unwrap().contains("answered as a handshake"), "{line}");
     // One that another question's secret signed.

@@ -116,3 +116,47 @@ fn expression_that_fails_with_a_sample_is_shown_where_it_stands() {
     let shown = problem.span.clone().and_then(|span| text.get(span));
     assert_eq!(shown, Some("data.comment + 1"), "{report}");
 }
+
+#[test]
+fn field_that_nothing_has_is_found_in_the_answer_of_a_source() {
+    let answered = |body: &str| {
+        let own = SOURCES.replacen(
+            "[source.hyvor]",
+            &format!("[source.hyvor]\nanswer = {{ body = '{body}' }}"),
+            1,
+        );
+        let text = format!("{own}[handler.a.log]\n");
+        let Checked { config, mut report, .. } =
+            config::check_text(&text, "x.toml", Path::new("/"), None);
+        lint(&config.unwrap(), &mut report);
+        report
+            .entries()
+            .into_iter()
+            .map(|one| format!("{} | {}", one.message, one.help))
+            .collect::<Vec<_>>()
+    };
+    let nothing = "nothing stands there in the answer";
+    assert_eq!(
+        answered("{{ event.idd }}"),
+        [format!("there is no `event.idd`: {nothing} | did you mean `event.id`?")]
+    );
+    assert_eq!(
+        answered("{{ data.coment.id }}"),
+        [format!("there is no `data.coment`: {nothing} | did you mean `data.comment`?")]
+    );
+    assert_eq!(answered("{{ event.id }} {{ data.comment.id }} {{ payload.other }}"), [""; 0]);
+}
+
+#[test]
+fn body_that_goes_by_get_is_told() {
+    let by = |method: &str, body: &str| {
+        let text = format!(
+            "[handler.a]\non = ['hyvor:comment.create']\n[handler.a.http]\nurl = 'http://a/'\n{method}\n{body}"
+        );
+        found(&text)
+    };
+    let [one] = &by("method = 'GET'", "body = '{{ event.id }}'")[..] else { panic!("one warning") };
+    assert!(one.starts_with("many servers and proxies drop the body of a GET | "), "{one}");
+    assert_eq!(by("method = 'GET'", ""), [""; 0]);
+    assert_eq!(by("method = 'POST'", "body = '{{ event.id }}'"), [""; 0]);
+}

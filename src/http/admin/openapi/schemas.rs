@@ -173,6 +173,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("accepted", "integer"),
             ("duplicate", "integer"),
             ("handshakes", "integer"),
+            ("newest_handshake", "integer?"),
             ("rejected", "integer"),
             ("turned_away", "integer"),
             ("last_verified_at", "time?"),
