@@ -283,7 +283,7 @@ mod tests {
         tokio::select! {
             biased;
             () = actions.share(actions.shared.as_ref().unwrap()) => panic!("it goes on"),
-            room = tokio::time::timeout(Duration::from_secs(60), room) => room.unwrap(),
+            room = tokio::time::timeout(Duration::from_mins(1), room) => room.unwrap(),
         }
         let logged: Vec<String> =
             cluster.logged_actions().iter().map(|one| one.text.clone()).collect();

@@ -23,7 +23,7 @@ use crate::queue::QueueError;
 const CLEAN_EVERY: Duration = Duration::from_secs(1);
 
 /// How long the cleaner rests after a panic, which it may meet again at once.
-const CLEAN_AFTER_PANIC: Duration = Duration::from_secs(60);
+const CLEAN_AFTER_PANIC: Duration = Duration::from_mins(1);
 
 /// The heads of how many segments are looked at for damage each time.
 const HEADS_AT_ONCE: usize = 64;

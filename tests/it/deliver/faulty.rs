@@ -22,15 +22,13 @@ struct Faulty {
 impl Faulty {
     fn check(&self) -> Result<(), QueueError> {
         let one_less = |n: usize| n.checked_sub(1);
-        match self.n_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) {
-            Ok(_) => Ok(()),
-            Err(_) => {
-                if self.is_for_once {
-                    self.n_left.store(usize::MAX, Ordering::SeqCst);
-                }
-                Err(QueueError::Behind("being rebuilt"))
-            }
+        if self.n_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+            return Ok(());
         }
+        if self.is_for_once {
+            self.n_left.store(usize::MAX, Ordering::SeqCst);
+        }
+        Err(QueueError::Behind("being rebuilt"))
     }
 }
 

@@ -46,8 +46,8 @@ async fn settle(subscription: &dyn Subscription, n_events: usize) -> BTreeSet<u6
 /// subscription and how many deliveries were lost by that.
 async fn with_lost_ones(storage: &MemoryStorage) -> (EmbeddedQueue, Box<dyn Subscription>, usize) {
     filled(storage).await;
-    storage.set_faults(Arc::new(NoRead(oldest_segment(storage))));
     let queue = open_keeping_nothing(storage);
+    storage.set_faults(Arc::new(NoRead(oldest_segment(storage))));
     let subscription = queue.subscribe(&web(), Start::Now).await.unwrap();
     let n_lost = usize::try_from(queue.core.log.first_position_of(2).unwrap().unwrap().0 - 1);
     let n_lost = n_lost.unwrap();
@@ -88,9 +88,16 @@ async fn segment_is_put_aside_where_an_event_that_waits_cannot_be_read() {
     for _ in 0..40 {
         queue.append(new_event()).await.unwrap();
     }
-    let first = subscription.next(1).await.unwrap().pop().unwrap();
-    subscription.settle(failed(first, Timestamp::from_millis(9_000_000))).await.unwrap();
-    settle(&*subscription, 39).await;
+    let mut taken = Vec::new();
+    while taken.len() < 40 {
+        taken.extend(subscription.next(100).await.unwrap());
+    }
+    let at = Timestamp::from_millis(9_000_000);
+    subscription.settle(failed(taken.remove(0), at)).await.unwrap();
+    for delivery in taken {
+        let settlement = Settlement { delivery, outcome: Outcome::Delivered, attempt: None };
+        subscription.settle(settlement).await.unwrap();
+    }
     storage.set_faults(Arc::new(NoRead(oldest_segment(&storage))));
     queue.clean().await.unwrap();
     assert_eq!(put_aside(&storage), 1);
@@ -106,7 +113,10 @@ async fn nothing_waits_once_all_parked_deliveries_are_settled() {
         queue.append(new_event()).await.unwrap();
     }
     let n_waiting = || queue.core.handlers().iter().map(|cell| cell.n_waiting()).sum::<u64>();
-    let mut taken = subscription.next(100).await.unwrap();
+    let mut taken = Vec::new();
+    while taken.len() < 10 {
+        taken.extend(subscription.next(100).await.unwrap());
+    }
     for delivery in taken.split_off(1) {
         let outcome = Outcome::Held { order_key: KEY };
         subscription.settle(Settlement { delivery, outcome, attempt: None }).await.unwrap();
@@ -115,9 +125,7 @@ async fn nothing_waits_once_all_parked_deliveries_are_settled() {
     let delivery = taken.pop().unwrap();
     let settlement = Settlement { delivery, outcome: Outcome::Delivered, attempt: None };
     subscription.settle(settlement).await.unwrap();
-    for _ in 0..9 {
-        assert!(subscription.release_key(KEY).await.unwrap());
-        assert_eq!(settle(&*subscription, 1).await.len(), 1);
-    }
+    assert!(subscription.release_key(KEY).await.unwrap());
+    assert_eq!(settle(&*subscription, 9).await.len(), 9);
     assert_eq!(n_waiting(), 0);
 }
