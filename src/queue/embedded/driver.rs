@@ -208,24 +208,28 @@ fn run_cleaner(cleaner: &Cleaner, mut stopped: tokio::sync::oneshot::Receiver<()
         }
     };
     runtime.block_on(async {
+        let mut rest = CLEAN_EVERY;
         loop {
             tokio::select! {
                 _ = &mut stopped => return,
-                () = tokio::time::sleep(CLEAN_EVERY) => {}
+                () = tokio::time::sleep(rest) => {}
             }
-            tokio::select! {
+            let looked = tokio::select! {
                 _ = &mut stopped => return,
-                looked = AssertUnwindSafe(cleaner.look(Effort::Routine)).catch_unwind() => match looked {
-                    Ok(Ok(()) | Err(QueueError::Closed)) => {}
-                    Ok(Err(err)) => {
-                        let err: &dyn std::error::Error = &err;
-                        tracing::warn!(error = err, "Freeing the log failed; it is tried again");
-                    }
-                    // What was copied and not recorded is copied anew.
-                    Err(_) => {
-                        tracing::error!("Freeing the log panicked; it is tried again");
-                        tokio::time::sleep(CLEAN_AFTER_PANIC).await;
-                    }
+                looked = AssertUnwindSafe(cleaner.look(Effort::Routine)).catch_unwind() => looked,
+            };
+            rest = CLEAN_EVERY;
+            match looked {
+                Ok(Ok(()) | Err(QueueError::Closed)) => {}
+                Ok(Err(err)) => {
+                    let err: &dyn std::error::Error = &err;
+                    tracing::warn!(error = err, "Freeing the log failed; it is tried again");
+                }
+                // What was copied and not recorded is copied anew.
+                Err(_) => {
+                    tracing::error!("Freeing the log panicked; it is tried again in a minute");
+                    rest = CLEAN_AFTER_PANIC;
+                    cleaner.note_blocked();
                 }
             }
             if let Err(err) = cleaner.core.log.look_at_heads(HEADS_AT_ONCE) {

@@ -1,7 +1,6 @@
 //! What of a segment is alive, and its copy in the kept log.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -27,60 +26,68 @@ pub(super) struct Copied {
     pub(super) has_gaps: bool,
 }
 
+/// What handlers need of a range of events.
+#[derive(Debug, Default)]
+pub(super) struct Needed {
+    /// Which handlers still have which event to deliver.
+    pub(super) alive: BTreeMap<Position, Vec<Arc<HandlerCell>>>,
+    /// Deliveries whose events could not be read.
+    lost: Vec<(Arc<HandlerCell>, Position)>,
+}
+
 impl Cleaner {
-    /// Which handlers still need which event of the range.
-    pub(super) fn alive_in(
-        &self,
-        first: Position,
-        end: Position,
-    ) -> BTreeMap<Position, Vec<Arc<HandlerCell>>> {
-        let mut alive: BTreeMap<Position, Vec<Arc<HandlerCell>>> = BTreeMap::new();
+    pub(super) fn needed_in(&self, first: Position, end: Position) -> Needed {
+        let mut needed = Needed::default();
         for cell in self.core.handlers() {
-            let positions = cell.lock().state.alive_in(first..end);
-            for position in positions {
-                alive.entry(position).or_default().push(Arc::clone(&cell));
+            // Under one lock: what is redriven in between is in one of them.
+            let (alive, lost) = {
+                let live = cell.lock();
+                (live.state.alive_in(first..end), live.state.lost_in(first..end))
+            };
+            for position in alive {
+                needed.alive.entry(position).or_default().push(Arc::clone(&cell));
             }
+            needed.lost.extend(lost.into_iter().map(|position| (Arc::clone(&cell), position)));
         }
-        alive
+        needed
     }
 
-    /// Reads the segment and gives what of it must be kept: events that are alive, the changes of
+    /// Reads the segment and gives what of it must be kept: events that are needed, the changes of
     /// their deliveries, and changes of deliveries whose events the kept log has.
     pub(super) fn copy(
         &self,
         oldest: u32,
         next: u32,
-        Range { start: first, end }: Range<Position>,
-        alive: &BTreeMap<Position, Vec<Arc<HandlerCell>>>,
+        first: Position,
+        needed: &Needed,
     ) -> Result<Copied, QueueError> {
         // What is recorded from here on counts more than the states as they are found below.
         let label = self.core.log.head().next.previous();
         let mut copied = Copied::default();
         let mut told = Told::default();
+        let mut unread: BTreeSet<Position> = needed.alive.keys().copied().collect();
         // First the states as they are: every one of them is copied, whatever the log says below.
-        for (position, cells) in alive {
+        for (position, cells) in &needed.alive {
             for cell in cells {
                 told.must_tell(cell, *position);
             }
         }
-        let mut unread: BTreeSet<Position> = alive.keys().copied().collect();
         // What is lost must stay counted when its segment is gone. A disk may give today what it did not
         // give when it was to be delivered.
-        let mut lost = Vec::new();
-        for cell in self.core.handlers() {
-            let positions = cell.lock().state.lost_in(first..end);
-            for position in positions {
-                told.must_tell(&cell, position);
-                unread.insert(position);
-                lost.push((cell.handler.clone(), position));
-            }
+        for (cell, position) in &needed.lost {
+            told.must_tell(cell, *position);
+            unread.insert(*position);
         }
         let mut reader = LogReader::new(Arc::clone(&self.core.log), Lsn::start_of(oldest));
         while let Some(found) = reader.next(Lsn::start_of(next)).map_err(failed)? {
             match found.kind {
                 Kind::Event => {
-                    let position = found.position().filter(|position| unread.remove(position));
-                    copied.events.extend(position.map(|position| (position, found.payload)));
+                    let is_sound = || matches!(found.decode(), Some(Record::Event(..)));
+                    let position = found.position().filter(|position| unread.contains(position));
+                    if let Some(position) = position.filter(|_| is_sound()) {
+                        unread.remove(&position);
+                        copied.events.push((position, found.payload));
+                    }
                 }
                 Kind::Settle => {
                     let Some(Record::Settle(record)) = found.decode() else {
@@ -114,9 +121,12 @@ impl Cleaner {
         if self.core.log.damage().iter().any(|damage| damage.segment.number == oldest) {
             self.tell_of_all_kept(&mut told)?;
         }
+        // One of a missing file may have been copied before.
+        unread.retain(|position| !self.core.kept.holds(*position));
         copied.has_gaps = !unread.is_empty();
-        copied.found_again = lost;
-        copied.found_again.retain(|(_, position)| !unread.contains(position));
+        let found_again = needed.lost.iter().filter(|(_, position)| !unread.contains(position));
+        copied.found_again =
+            found_again.map(|(cell, position)| (cell.handler.clone(), *position)).collect();
         copied.changes = told.into_changes(label);
         Ok(copied)
     }

@@ -124,8 +124,13 @@ impl Cleaner {
         }
         self.look_after_keys(effort)?;
         self.note_lived();
-        self.core.set_blocked(self.why_blocked());
+        self.note_blocked();
         Ok(())
+    }
+
+    /// Says whether more may be taken in.
+    pub(crate) fn note_blocked(&self) {
+        self.core.set_blocked(self.why_blocked());
     }
 
     fn drop_spare_if_tight(&self) -> Result<(), QueueError> {
@@ -164,23 +169,37 @@ impl Cleaner {
         }
         // With it go the positions of files that are missing before it.
         let first = self.core.log.head().trimmed_before.min(end);
-        let alive = self.alive_in(first, end);
-        if effort == Effort::Routine && self.is_in_flight(next, &alive)? {
+        let mut needed = self.needed_in(first, end);
+        if effort == Effort::Routine && self.is_in_flight(next, &needed.alive)? {
             return Ok(false);
         }
-        let copied = self.copy(oldest, next, first..end, &alive)?;
+        let mut copied = self.copy(oldest, next, first, &needed)?;
+        if !copied.found_again.is_empty() {
+            self.redrive_found(oldest, copied.found_again).await?;
+            needed = self.needed_in(first, end);
+            copied = self.copy(oldest, next, first, &needed)?;
+        }
         let kept = self.write_copied(&copied)?;
         self.trim((next, end), kept).await?;
         self.remove(oldest, copied.has_gaps)?;
-        if !copied.found_again.is_empty() {
-            let n_found = change_dead(&self.core, copied.found_again, ByHand::Redrive).await?;
+        Ok(true)
+    }
+
+    /// Before their segment goes, so that their events are copied as those of open deliveries.
+    async fn redrive_found(
+        &self,
+        segment: u32,
+        found: Vec<(HandlerName, Position)>,
+    ) -> Result<(), QueueError> {
+        let deliveries = change_dead(&self.core, found, ByHand::Redrive).await?;
+        if deliveries > 0 {
             tracing::warn!(
-                segment = oldest,
-                deliveries = n_found,
+                segment,
+                deliveries,
                 "Events that could not be read can be read again, and are delivered"
             );
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Whether the segment before `next` is old enough, or the disk presses.
@@ -315,18 +334,18 @@ impl Cleaner {
             let live = cell.lock();
             live.state.is_alive_in(range.clone()) || live.state.has_lost_in(range)
         };
-        let is_alive = |position| handlers.iter().any(|cell| is_known_in(cell, position));
-        if !self.core.kept.needs_compaction(&is_alive) {
+        let is_known = |position| handlers.iter().any(|cell| is_known_in(cell, position));
+        if !self.core.kept.needs_compaction(&is_known) {
             return Ok(());
         }
         // What was settled is recorded before its event goes.
         self.core.ask(Request::Recorded).await?;
-        let is_alive_for = |handler: &HandlerName, position| {
+        let is_known_for = |handler: &HandlerName, position| {
             self.core.handler(handler).is_some_and(|cell| is_known_in(&cell, position))
         };
         let salt = lock(&self.random).next_u64();
         let failed = |source| QueueError::Io { what: "compacting the kept log".into(), source };
-        let Some(kept) = self.core.kept.compact(salt, &is_alive_for).map_err(failed)? else {
+        let Some(kept) = self.core.kept.compact(salt, &is_known_for).map_err(failed)? else {
             return Ok(());
         };
         self.record_kept(None, kept).await?;

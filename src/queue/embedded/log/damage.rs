@@ -118,25 +118,25 @@ impl Damage {
 pub(super) struct DamageList(Mutex<BTreeMap<(u32, u32), Damage>>);
 
 impl DamageList {
-    /// Remembers damage, and logs it the first time. Readers begin at different places: of two
-    /// overlapping stretches the wider one stays, and one that goes on where another ends makes that
-    /// longer: behind a bad place of the live segment each new record is one.
+    /// Remembers damage, and logs what is no part of a known stretch and does not go on where one ends.
+    /// Readers begin at different places: of two overlapping stretches the wider one stays. Behind a bad
+    /// place of the live segment each new record is damage that goes on.
     pub(super) fn note(&self, mut damage: Damage) {
         let mut known = lock(&self.0);
         let in_segment = segment_range(damage.segment.number);
         if known.range(in_segment.clone()).any(|(_, known)| known.covers(&damage)) {
             return;
         }
-        let narrower: Vec<(u32, u32)> = known
+        let parts: Vec<(u32, u32)> = known
             .range(in_segment)
             .filter(|(_, known)| damage.covers(known) || damage.touches(known))
             .map(|(key, _)| *key)
             .collect();
-        for key in &narrower {
-            let Some(narrower) = known.remove(key) else { continue };
-            damage = damage.joined(&narrower);
+        for key in &parts {
+            let Some(part) = known.remove(key) else { continue };
+            damage = damage.joined(&part);
         }
-        if narrower.is_empty() {
+        if parts.is_empty() {
             tracing::error!(damage = %damage, "The log is damaged; the rest of it is served");
         }
         known.insert((damage.segment.number, damage.offset), damage);

@@ -85,7 +85,11 @@ impl Reading {
         let (mut facts, read_from) = match indexed {
             Some(facts) => (FactsByDelivery(facts), from.max(indexed_to)),
             None if is_being_made => return Ok(None),
-            None => (self.kept_facts_of(position)?, from),
+            // From a segment on that is there now: where it goes before it was read, that is an error.
+            None => {
+                let from = from.max(self.log.head().first);
+                (self.kept_facts_of(position)?, from)
+            }
         };
         let mut reader = LogReader::new(Arc::clone(&self.log), read_from);
         reader.skip_rest_of_records(0);

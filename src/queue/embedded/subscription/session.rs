@@ -36,7 +36,7 @@ pub(crate) struct Chosen {
 /// What a delivery was before it was parked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Parked {
-    /// It came out of the log, and no try of it was ever made.
+    /// It came out of the log, and no try of it was recorded.
     New,
     /// It may have been tried before.
     Again,
