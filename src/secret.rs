@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::files;
 
+mod made;
 mod written;
 
 use written::as_plain_text;
@@ -171,15 +172,17 @@ impl SecretRef {
     /// Tells whether it was written.
     pub fn learn(&self, secret: &Secret) -> Result<bool, SecretError> {
         let Self::File { path, .. } = self else { return Ok(false) };
-        write_if_missing(path, secret.expose())
+        let written = made::write_if_missing(path, secret.expose());
+        written.map_err(|err| SecretError::NotCreated(path.clone(), err))
     }
 
     /// Writes `secret` into the file in place of what is there, mode 0600.
     pub fn replace(&self, secret: &Secret) -> Result<(), SecretError> {
         let Self::File { path, .. } = self else { return Ok(()) };
         // Made anew, so that a world-readable file does not keep its mode.
-        files::remove(path).map_err(|err| SecretError::NotCreated(path.clone(), err))?;
-        write_if_missing(path, secret.expose()).map(|_| ())
+        let written =
+            files::remove(path).and_then(|_| made::write_if_missing(path, secret.expose()));
+        written.map(drop).map_err(|err| SecretError::NotCreated(path.clone(), err))
     }
 
     /// What the secret is at this moment; `None` where there is none.
@@ -202,12 +205,21 @@ impl SecretRef {
 
     /// Whether [`SecretRef::resolve`] would succeed, found out without making or keeping anything.
     pub fn probe(&self) -> Result<(), SecretError> {
+        self.look().map(drop)
+    }
+
+    /// Like [`SecretRef::resolve`], without making or keeping anything: in place of a file that would be made it is
+    /// a secret such as that would have.
+    pub fn look(&self) -> Result<Secret, SecretError> {
         match self {
-            Self::File { path, create: true } if !path.exists() => match files::no_file_at(path) {
-                Some(why) => Err(SecretError::NotCreated(path.clone(), std::io::Error::other(why))),
-                None => Ok(()),
-            },
-            Self::Env(_) | Self::File { .. } | Self::Credential(_) => self.resolve().map(|_| ()),
+            Self::File { path, create: true } if !path.exists() => {
+                let failed = |err| SecretError::NotCreated(path.clone(), err);
+                match files::no_file_at(path) {
+                    Some(why) => Err(failed(std::io::Error::other(why))),
+                    None => Ok(Secret::new(random_hex().map_err(failed)?.as_bytes())),
+                }
+            }
+            Self::Env(_) | Self::File { .. } | Self::Credential(_) => self.resolve(),
         }
     }
 }
@@ -239,35 +251,8 @@ fn create_if_missing(path: &Path) -> Result<(), SecretError> {
         return Ok(());
     }
     let text = random_hex().map_err(|err| SecretError::NotCreated(path.to_owned(), err))?;
-    write_if_missing(path, text.as_bytes()).map(|_| ())
-}
-
-/// Makes the file with these bytes and a newline, mode 0600, unless it is there; tells whether it
-/// did. The folder is made with mode 0700.
-fn write_if_missing(path: &Path, text: &[u8]) -> Result<bool, SecretError> {
-    let failed = |err| SecretError::NotCreated(path.to_owned(), err);
-    if path.exists() {
-        return Ok(false);
-    }
-    if let Some(folder) = path.parent()
-        && !folder.as_os_str().is_empty()
-        && !folder.exists()
-    {
-        std::fs::create_dir_all(folder).map_err(failed)?;
-        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
-    }
-    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    match file {
-        Ok(mut file) => {
-            file.write_all(text).map_err(failed)?;
-            file.write_all(b"\n").map_err(failed)?;
-            file.sync_all().map_err(failed)?;
-            Ok(true)
-        }
-        // Another process made it in between: that secret counts.
-        Err(err) if err.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
-        Err(err) => Err(failed(err)),
-    }
+    let made = made::write_if_missing(path, text.as_bytes());
+    made.map(drop).map_err(|err| SecretError::NotCreated(path.to_owned(), err))
 }
 
 /// Reads a secret that Gatepost wrote for itself, such as a certificate's key.

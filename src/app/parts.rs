@@ -11,7 +11,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, HandlerSettings};
 use crate::deliver;
 use crate::event::HandlerName;
-use crate::handler::BuildContext;
+use crate::handler::{BuildContext, Purpose};
 use crate::http::CONNECTIONS_PER_WORKER;
 use crate::http::admin::Tokens;
 use crate::metrics::Metrics;
@@ -87,7 +87,7 @@ pub(super) fn handlers(
         // Before they are read for the handler: one that changes in between is taken over by the
         // next reload.
         let of = BuildInputs::now(config, name);
-        let handler = settings.kind.build(&context(config, name, settings, clock));
+        let handler = settings.kind.build(&context(config, (name, settings), clock, Purpose::Call));
         BuiltHandler::new(name.clone(), settings, of, handler.map(Arc::from))
     });
     handlers.collect()
@@ -99,7 +99,8 @@ pub fn check_built(config: &Config) -> Vec<(HandlerName, String)> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let handlers = config.handlers.iter().filter(|(_, settings)| settings.is_enabled);
     let wrong = handlers.filter_map(|(name, settings)| {
-        let err = settings.kind.check(&context(config, name, settings, &clock)).err()?;
+        let err =
+            settings.kind.check(&context(config, (name, settings), &clock, Purpose::Look)).err()?;
         if SecretError::is_of_unseen_credential(&err) {
             return None;
         }
@@ -110,9 +111,9 @@ pub fn check_built(config: &Config) -> Vec<(HandlerName, String)> {
 
 pub(super) fn context(
     config: &Config,
-    name: &HandlerName,
-    settings: &HandlerSettings,
+    (name, settings): (&HandlerName, &HandlerSettings),
     clock: &Arc<dyn Clock>,
+    purpose: Purpose,
 ) -> BuildContext {
     BuildContext {
         handler: name.clone(),
@@ -128,6 +129,7 @@ pub(super) fn context(
         } else {
             Vec::new()
         },
+        purpose,
     }
 }
 
@@ -146,11 +148,12 @@ pub async fn check_online(config: &Config) -> OtherEnds {
     let mut problems = super::own_names::problems(config).await;
     let mut reached = Vec::new();
     for (name, settings) in config.handlers.iter().filter(|(_, settings)| settings.is_enabled) {
-        let context = context(config, name, settings, &clock);
+        let context = context(config, (name, settings), &clock, Purpose::Look);
         match settings.kind.check_online(&context).await {
             Ok(()) => {
                 let end = settings.kind.other_end();
-                reached.extend(end.map(|end| format!("handler `{name}`: {end} is there")));
+                let is = if settings.kind.makes_other_end() { "will be made" } else { "is there" };
+                reached.extend(end.map(|end| format!("handler `{name}`: {end} {is}")));
             }
             Err(err) => {
                 // It may be built and started all the same: what is away now may come.

@@ -8,7 +8,7 @@ use crate::config::{Config, HandlerSettings};
 use crate::deliver::{self, Match, Policy};
 use crate::event::{Delivery, Event, Failure, HandlerName, Output};
 use crate::expr::{Expression, Field, Scope};
-use crate::handler::{BuildContext, Plan, Text, Words};
+use crate::handler::{BuildContext, Plan, Purpose, Text, Words};
 
 use super::parts::context;
 
@@ -43,7 +43,7 @@ impl<'a> Trial<'a> {
         settings: &'a HandlerSettings,
         clock: &Arc<dyn Clock>,
     ) -> Self {
-        Self { settings, context: context(config, name, settings, clock) }
+        Self { settings, context: context(config, (name, settings), clock, Purpose::Look) }
     }
 
     /// The handler's kind.
@@ -132,7 +132,8 @@ impl<'a> Trial<'a> {
 
     /// Does it, once.
     pub async fn send(&self, delivery: Delivery) -> Result<Output, Failure> {
-        let built = self.settings.kind.build(&self.context);
+        let context = BuildContext { purpose: Purpose::Call, ..self.context.clone() };
+        let built = self.settings.kind.build(&context);
         let handler = built.map_err(|err| Failure::permanent(error_chain(&err)))?;
         let call = tokio::time::timeout(self.context.timeout, handler.handle(&[delivery])).await;
         handler.close().await;

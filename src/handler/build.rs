@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::event::{Event, HandlerName};
-use crate::secret::SecretError;
+use crate::secret::{Secret, SecretError, SecretRef};
 
 /// What every kind is told about the handler that it builds.
 #[derive(Clone, Debug)]
@@ -28,6 +28,27 @@ pub struct BuildContext {
     pub batch: Option<NonZeroUsize>,
     /// The senders' samples of its events, for a kind that [wants them](super::KindSettings::wants_samples).
     pub samples: Vec<Arc<Event>>,
+    /// What it is built for.
+    pub purpose: Purpose,
+}
+
+/// What a handler is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be called.
+    Call,
+    /// To see whether it can be: nothing on the disk changes.
+    Look,
+}
+
+impl BuildContext {
+    /// The secret as it is read for this build: only a handler that is to be called makes a file that is missing.
+    pub fn secret(&self, place: &SecretRef) -> Result<Secret, SecretError> {
+        match self.purpose {
+            Purpose::Call => place.resolve(),
+            Purpose::Look => place.look(),
+        }
+    }
 }
 
 /// Why a handler could not be built.

@@ -25,6 +25,7 @@ use super::{BuildContext, BuildError, Handler, Kind, KindSettings, Plan, Step};
 use crate::clock::Clock;
 use crate::event::{Delivery, Failure, FailureKind, Output};
 use crate::expr::{Escape, Scope, Template};
+use crate::secret::SecretRef;
 use crate::settings::{Table, show_duration};
 
 mod message;
@@ -127,7 +128,7 @@ impl KindSettings for Settings {
 
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
         Ok(Box::new(Chat {
-            endpoint: self.service.endpoint()?,
+            endpoint: self.service.endpoint(&|place| context.secret(place))?,
             web: Web::new(self.guard.clone(), self.ca.as_deref(), Speaks::Any, context)?,
             interval: MinInterval::new(self.min_interval),
             clock: Arc::clone(&context.clock),
@@ -138,12 +139,12 @@ impl KindSettings for Settings {
     }
 
     fn other_end(&self) -> Option<String> {
-        web::place(&self.service.endpoint().ok()?.url)
+        web::place(&self.service.endpoint(&SecretRef::look).ok()?.url)
     }
 
     async fn check_online(&self, context: &BuildContext) -> Result<(), BuildError> {
         Web::new(self.guard.clone(), self.ca.as_deref(), Speaks::Any, context)?
-            .reach(&self.service.endpoint()?.url)
+            .reach(&self.service.endpoint(&|place| context.secret(place))?.url)
             .await
     }
 }

@@ -275,7 +275,7 @@ impl Settings {
             }
             let value = match value {
                 EnvValue::Plain(text) => Secret::new(text.as_bytes()),
-                EnvValue::Secret(reference) => reference.resolve()?,
+                EnvValue::Secret(reference) => context.secret(reference)?,
             };
             env.push((name.into(), value));
         }

@@ -127,6 +127,11 @@ pub trait KindSettings: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Whether the other end is not there yet and is made with the first event.
+    fn makes_other_end(&self) -> bool {
+        false
+    }
+
     /// Looks whether the other end is there and fits: `gatepost check --online`. Changes nothing.
     async fn check_online(&self, _context: &BuildContext) -> Result<(), BuildError> {
         Ok(())

@@ -225,12 +225,12 @@ impl KindSettings for Settings {
 
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
         let signer = match &self.secret {
-            Some(secret) => Some(Signer::new(&secret.resolve()?)?),
+            Some(secret) => Some(Signer::new(&context.secret(secret)?)?),
             None => None,
         };
         Ok(Box::new(HttpHandler {
-            secret_url: self.target.secret_url()?,
-            secrets: headers::secrets(&self.headers)?,
+            secret_url: self.target.secret_url(context)?,
+            secrets: headers::secrets(&self.headers, context)?,
             settings: self.clone(),
             signer,
             web: Web::new(self.guard.clone(), self.ca.as_deref(), self.target.speaks(), context)?,
@@ -252,7 +252,7 @@ impl KindSettings for Settings {
     }
 
     async fn check_online(&self, context: &BuildContext) -> Result<(), BuildError> {
-        let secret = self.target.secret_url()?;
+        let secret = self.target.secret_url(context)?;
         let url = match &self.target {
             Target::Fixed(url) => Some(url),
             Target::Secret(_) => secret.as_ref(),

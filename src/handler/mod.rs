@@ -26,7 +26,7 @@ mod trust;
 mod unread;
 mod web;
 
-pub use build::{BuildContext, BuildError};
+pub use build::{BuildContext, BuildError, Purpose};
 pub use contract::{Handler, Kind, KindSettings};
 pub use exempt::Exempt;
 pub use plan::{Content, Plan, SECRET, Step, Unshown};

@@ -111,14 +111,14 @@ impl KindSettings for Arc<Settings> {
         doubt.into_iter().map(|doubt| ("url", doubt)).collect()
     }
 
-    fn check(&self, _context: &BuildContext) -> Result<(), BuildError> {
+    fn check(&self, context: &BuildContext) -> Result<(), BuildError> {
         // Whether the database is there is for `--online`.
-        self.password.as_ref().map(crate::secret::SecretRef::resolve).transpose()?;
+        self.password.as_ref().map(|place| context.secret(place)).transpose()?;
         Ok(())
     }
 
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
-        let password = self.password.as_ref().map(crate::secret::SecretRef::resolve).transpose()?;
+        let password = self.password.as_ref().map(|place| context.secret(place)).transpose()?;
         if let (DatabaseUrl::Sqlite(path), true) = (&self.url, self.create_table)
             && let Some(folder) = path.parent()
         {
@@ -158,8 +158,12 @@ impl KindSettings for Arc<Settings> {
         Some(self.url.place())
     }
 
+    fn makes_other_end(&self) -> bool {
+        matches!(&self.url, DatabaseUrl::Sqlite(path) if self.create_table && !path.exists())
+    }
+
     async fn check_online(&self, context: &BuildContext) -> Result<(), BuildError> {
-        let password = self.password.as_ref().map(crate::secret::SecretRef::resolve).transpose()?;
+        let password = self.password.as_ref().map(|place| context.secret(place)).transpose()?;
         let objections = online::objections(self, &context.samples, password.as_ref())
             .await
             .map_err(|err| BuildError::Unfit(failure::of(&err, &self.url).to_string()))?;

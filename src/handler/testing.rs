@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{BuildContext, Handler, KindSettings, kind};
+use super::{BuildContext, Handler, KindSettings, Purpose, kind};
 use crate::clock::{ManualClock, Timestamp};
 use crate::event::{
     DataRoot, Dedupe, Delivery, Event, EventId, EventType, HandlerName, Headers, NewEvent, Origin,
@@ -63,6 +63,7 @@ pub(crate) fn context(folder: &Path) -> BuildContext {
         concurrency: 4,
         batch: None,
         samples: Vec::new(),
+        purpose: Purpose::Call,
     }
 }
 

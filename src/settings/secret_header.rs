@@ -4,7 +4,7 @@ use reqwest::header::{HeaderName, HeaderValue, InvalidHeaderValue};
 
 use super::Value;
 use super::secret_names::{behind_scheme, is_literal_secret};
-use crate::secret::{SecretError, SecretRef};
+use crate::secret::{Secret, SecretError, SecretRef};
 
 /// `{ secret = { … }, prefix = "Bearer " }`
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -58,7 +58,16 @@ impl SecretHeader {
 
     /// The value as it is sent, which no log shows.
     pub fn value(&self) -> Result<HeaderValue, SecretHeaderError> {
-        let secret = self.secret.resolve()?;
+        Ok(self.value_of(&self.secret.resolve()?)?)
+    }
+
+    /// Where its secret is.
+    pub fn secret(&self) -> &SecretRef {
+        &self.secret
+    }
+
+    /// The same with `secret`, which was read from there.
+    pub fn value_of(&self, secret: &Secret) -> Result<HeaderValue, InvalidHeaderValue> {
         let bytes = [self.prefix.as_bytes(), secret.expose()].concat();
         let mut value = HeaderValue::from_bytes(&bytes)?;
         value.set_sensitive(true);

@@ -91,8 +91,9 @@ fn kind_of(key: &str) -> Option<(&'static Kind, &str)> {
 
 /// Whether both have the same secret there, from wherever it comes.
 fn is_same_secret(old: &Config, new: &Config, key: &str) -> bool {
-    let secret = |config: &Config| config.secret_at(key).and_then(SecretRef::fingerprint);
-    secret(old).is_some_and(|old| secret(new) == Some(old))
+    let secret = |config: &Config| config.secret_at(key).and_then(SecretRef::existing);
+    let old = secret(old);
+    old.is_some_and(|old| secret(new).is_some_and(|new| old.expose() == new.expose()))
 }
 
 /// The key down to its `depth`th part, and whether all of it came or went. No value is shown.

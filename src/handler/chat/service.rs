@@ -22,7 +22,7 @@ use crate::event::Failure;
 use crate::expr::Escape;
 use crate::handler::BuildError;
 use crate::handler::web::Answer;
-use crate::secret::{Secret, SecretRef};
+use crate::secret::{Secret, SecretError, SecretRef};
 use crate::settings::Table;
 
 /// A service with its address, as configured.
@@ -56,6 +56,9 @@ pub(super) enum Service {
         tags: Vec<String>,
     },
 }
+
+/// How a secret is read.
+type ReadSecret<'a> = &'a dyn Fn(&SecretRef) -> Result<Secret, SecretError>;
 
 /// Where messages are posted to.
 #[derive(Debug)]
@@ -164,20 +167,20 @@ impl Service {
     }
 
     /// Where messages go, with the secrets in it.
-    pub(super) fn endpoint(&self) -> Result<Endpoint, BuildError> {
+    pub(super) fn endpoint(&self, read: ReadSecret<'_>) -> Result<Endpoint, BuildError> {
         match self {
             Self::Slack { url }
             | Self::Discord { url, .. }
             | Self::Teams { url }
             | Self::Mattermost { url, .. } => {
-                let url = secret_text(&url.resolve()?, self.name())?;
+                let url = secret_text(&read(url)?, self.name())?;
                 let url = url.trim().parse::<Url>().ok().filter(is_http);
                 let unfit = || format!("the secret is not the URL of a {} webhook", self.name());
                 let url = url.ok_or_else(|| BuildError::Unfit(unfit()))?;
                 Ok(Endpoint { url, authorization: None })
             }
             Self::Telegram { server, token, .. } => {
-                let token = secret_text(&token.resolve()?, self.name())?;
+                let token = secret_text(&read(token)?, self.name())?;
                 let token = token.trim();
                 let is_token =
                     token.chars().all(|c| c.is_ascii_alphanumeric() || ":_-".contains(c));
@@ -188,7 +191,8 @@ impl Service {
                 Ok(Endpoint { url: url.ok_or_else(unfit)?, authorization: None })
             }
             Self::Ntfy { server, token, .. } => {
-                let authorization = token.as_ref().map(|token| self.bearer(token)).transpose()?;
+                let authorization =
+                    token.as_ref().map(|token| self.bearer(token, read)).transpose()?;
                 Ok(Endpoint { url: server.clone(), authorization })
             }
             Self::Matrix { server, token, room } => {
@@ -203,13 +207,13 @@ impl Service {
                     "send",
                     "m.room.message",
                 ]);
-                Ok(Endpoint { url, authorization: Some(self.bearer(token)?) })
+                Ok(Endpoint { url, authorization: Some(self.bearer(token, read)?) })
             }
         }
     }
 
-    fn bearer(&self, token: &SecretRef) -> Result<HeaderValue, BuildError> {
-        let token = secret_text(&token.resolve()?, self.name())?;
+    fn bearer(&self, token: &SecretRef, read: ReadSecret<'_>) -> Result<HeaderValue, BuildError> {
+        let token = secret_text(&read(token)?, self.name())?;
         let value = HeaderValue::from_str(&format!("Bearer {}", token.trim()));
         let mut value = value
             .map_err(|_| BuildError::Unfit("the secret is no token: it is one line".to_owned()))?;

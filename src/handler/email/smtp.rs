@@ -63,7 +63,7 @@ impl Smtp {
         let url = settings.smtp.clone();
         let credentials = match (&url.user, &settings.password) {
             (Some(user), Some(password)) => {
-                let password = password.resolve()?;
+                let password = context.secret(password)?;
                 let password = String::from_utf8_lossy(password.expose()).into_owned();
                 Some(Credentials::new(user.clone(), password))
             }

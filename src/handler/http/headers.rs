@@ -7,10 +7,10 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use super::claims::is_claim;
 use crate::event::Headers;
 use crate::expr::{Escape, Template};
-use crate::handler::BuildError;
 use crate::handler::texts::template_of;
+use crate::handler::{BuildContext, BuildError};
 use crate::secret::HIDDEN;
-use crate::settings::{SecretHeader, SecretHeaderError, Table, Value};
+use crate::settings::{SecretHeader, Table, Value};
 
 /// A header's value, as configured.
 #[derive(Clone, Debug)]
@@ -81,15 +81,16 @@ fn read_header(name: &HeaderName, value: &Value<'_>) -> Option<Header> {
 /// The headers that hold secrets, ready to be sent.
 pub(super) fn secrets(
     headers: &[(HeaderName, Header)],
+    context: &BuildContext,
 ) -> Result<Vec<(HeaderName, HeaderValue)>, BuildError> {
     let mut ready = Vec::new();
     for (name, header) in headers {
         let Header::Secret(header) = header else { continue };
-        let value = header.value().map_err(|err| match err {
-            SecretHeaderError::Secret(err) => err.into(),
-            SecretHeaderError::Unfit(_) => BuildError::Unfit(format!(
+        let secret = context.secret(header.secret())?;
+        let value = header.value_of(&secret).map_err(|_| {
+            BuildError::Unfit(format!(
                 "the secret of header `{name}` has a line break: write it on one line"
-            )),
+            ))
         })?;
         ready.push((name.clone(), value));
     }

@@ -6,9 +6,9 @@ use reqwest::Url;
 
 use super::chosen::ChosenUrl;
 use crate::expr::{Escape, Template};
-use crate::handler::BuildError;
 use crate::handler::texts;
 use crate::handler::web::Speaks;
+use crate::handler::{BuildContext, BuildError};
 use crate::secret::SecretRef;
 use crate::settings::{Table, unexpanded};
 
@@ -42,9 +42,9 @@ impl Target {
     }
 
     /// The URL, where all of it is a secret. No error shows it.
-    pub(super) fn secret_url(&self) -> Result<Option<Url>, BuildError> {
+    pub(super) fn secret_url(&self, context: &BuildContext) -> Result<Option<Url>, BuildError> {
         let Self::Secret(secret) = self else { return Ok(None) };
-        let text = secret.resolve()?;
+        let text = context.secret(secret)?;
         let text = std::str::from_utf8(text.expose()).unwrap_or_default();
         match parse_url(text.trim()) {
             Ok(url) => Ok(Some(url)),

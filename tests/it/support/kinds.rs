@@ -10,7 +10,7 @@ use gatepost::event::{
     DataRoot, Dedupe, Delivery, Event, EventId, EventType, Failure, HandlerName, Headers, NewEvent,
     Origin, Position, SourceName,
 };
-use gatepost::handler::{BuildContext, Handler, KindSettings, kind};
+use gatepost::handler::{BuildContext, Handler, KindSettings, Purpose, kind};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -44,6 +44,7 @@ pub(crate) fn context_with(folder: &Path, clock: Arc<dyn Clock>) -> BuildContext
         concurrency: 4,
         batch: None,
         samples: Vec::new(),
+        purpose: Purpose::Call,
     }
 }
 
