@@ -152,12 +152,25 @@ fn left_behind(name: &HandlerName, n_events: Option<u64>) -> String {
     )
 }
 
-/// The handlers that had a place when the gateway last looked, and that `config` does not name; one
-/// line each.
-pub fn left_behind_by(config: &Config) -> Vec<(HandlerName, String)> {
+/// The handlers that had a place when the gateway last looked, and that `config` does not name, on one
+/// line: another site's configuration may name none of them.
+pub fn left_behind_by(config: &Config) -> Option<String> {
     let known = Orphans::new(config.admin.places()).read();
-    let gone = known.into_keys().filter(|name| !config.handlers.contains_key(name));
-    gone.map(|name| (name.clone(), left_behind(&name, None))).collect()
+    let mut gone: Vec<HandlerName> = known.into_keys().collect();
+    gone.retain(|name| !config.handlers.contains_key(name));
+    match gone.as_slice() {
+        [] => None,
+        [one] => Some(left_behind(one, None)),
+        several => {
+            let names =
+                several.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            Some(format!(
+                "{} handlers have a place in the queue and stand in no configuration: {names}. Events are kept \
+                 for them. Give them their names back, or `gatepost handlers forget NAME`",
+                several.len()
+            ))
+        }
+    }
 }
 
 /// Remembers that a handler's place was removed.
@@ -197,11 +210,13 @@ mod tests {
             orphans.into_iter().map(|one| (one.name.to_string(), one.since)).collect()
         };
         assert_eq!(seen(&both, now), []);
-        let told: Vec<String> =
-            left_behind_by(&only_new).into_iter().map(|(_, line)| line).collect();
-        assert_eq!(told.len(), 1);
-        assert!(told[0].starts_with("handler `mail` has a place in the queue"), "{told:?}");
-        assert_eq!(left_behind_by(&both), []);
+        let told = left_behind_by(&only_new).unwrap();
+        assert!(told.starts_with("handler `mail` has a place in the queue"), "{told}");
+        // Several are told on one line: another site's file names none of them.
+        let told = left_behind_by(&config(folder.path(), &["other"])).unwrap();
+        assert!(told.starts_with("2 handlers have a place in the queue"), "{told}");
+        assert!(told.contains(": `mail`, `new`. ") && !told.contains('\n'), "{told}");
+        assert_eq!(left_behind_by(&both), None);
 
         assert_eq!(seen(&only_new, now), [("mail".to_owned(), now)]);
         assert_eq!(seen(&only_new, now.after(DAY)), [("mail".to_owned(), now)]);

@@ -37,8 +37,8 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
         None => {}
     }
     places(&config, &mut report);
-    for (name, line) in crate::app::left_behind_by(&config) {
-        report.warn(&format!("handler.{name}"), None, "", line, String::new());
+    if let Some(line) = crate::app::left_behind_by(&config) {
+        report.warn("handler", None, "", line, String::new());
     }
     if report.counts().0 > 0 {
         let refused = refused(&report, output);

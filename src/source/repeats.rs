@@ -34,7 +34,7 @@ impl SourceSettings {
             "the same body"
         };
         let unanswered = format!(
-            "an equal body is a repeat only where the answer to the first cannot have arrived \
+            "an identical resend is a new event, unless the answer to the first cannot have arrived \
              (remembered for {})",
             show_duration(Dedupe::UNANSWERED)
         );
@@ -71,11 +71,11 @@ mod tests {
         check("provider = \"github\"", "the same delivery id and the same body within 1d");
         check("provider = \"zendesk\"", "the same delivery id and the same body within 1d");
         check("provider = \"userecho\"", "the same body within 1d is a repeat; without its stamp");
-        check("provider = \"hyvor-talk\"", "an equal body is a repeat only where the answer to");
+        check("provider = \"hyvor-talk\"", "an identical resend is a new event, unless the answer");
         check("provider = \"hyvor-talk\"\ndedupe = \"1h\"", "the same body within 1h is a repeat");
         check("provider = \"github\"\ndedupe = \"off\"", "no request is taken for a repeat");
         let custom = "algorithm = \"hmac-sha256\", header = \"X-S\"";
-        check(&format!("verify = {{ {custom} }}"), "an equal body is a repeat only");
+        check(&format!("verify = {{ {custom} }}"), "an identical resend is a new event, unless");
         let signed = "signed = \"{id}{body}\", id = { header = \"X-Id\" }";
         check(&format!("verify = {{ {custom}, {signed} }}"), "the same delivery id within");
         let in_body = "id = { json = \"id\" }";

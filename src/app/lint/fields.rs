@@ -6,7 +6,7 @@ use minijinja::value::ValueKind;
 
 use crate::event::Event;
 use crate::expr::{Field, Part, ROOTS, Value};
-use crate::settings::nearest;
+use crate::settings::{is_one_slip, nearest};
 use crate::text::is_field_name;
 
 use super::{Lint, names, some_of};
@@ -58,7 +58,8 @@ impl Depth {
 
 impl Lint<'_> {
     pub(super) fn fields(&mut self) {
-        let has_samples = !self.samples.is_empty() && self.has_all_samples();
+        let has_samples = !self.samples.is_empty();
+        let has_all_samples = has_samples && self.has_all_samples();
         let mut nulls: Vec<(String, String)> = Vec::new();
         for text in self.trial.texts() {
             for field in text.words.fields() {
@@ -76,6 +77,7 @@ impl Lint<'_> {
                     _ => Depth::All,
                 };
                 match depth {
+                    Depth::Null(_) if !has_all_samples => {}
                     Depth::Null(n_steps) => {
                         let told = (text.key.clone(), shown(&field, n_steps + 1));
                         let is_wanted = !field.may_be_missing && n_steps + 2 > field.n_given;
@@ -84,6 +86,11 @@ impl Lint<'_> {
                             nulls.push(told);
                         }
                     }
+                    // What else may come, no sample shows: a field of that is told where it is a slip of one that is known.
+                    Depth::Only(n_steps, known)
+                        if !has_all_samples
+                            && !is_of_event
+                            && !is_slip(&field, n_steps, &known) => {}
                     Depth::Only(n_steps, known) if n_steps + 2 > field.n_given => {
                         self.missing(&text.key, words, &field, n_steps, &known);
                     }
@@ -157,6 +164,13 @@ impl Lint<'_> {
         );
         self.report.note(key, self.config.place_of(key), words, message, help);
     }
+}
+
+/// Whether the step that no sample has is one of `known`, written wrong, and the text cannot do without it.
+fn is_slip(field: &Field, n_steps: usize, known: &[String]) -> bool {
+    let step = field.path.get(n_steps + 1);
+    let Some(Part::Name(name)) = step.filter(|_| !field.may_be_missing) else { return false };
+    known.iter().any(|one| is_one_slip(name, one))
 }
 
 /// The first steps of the path, as they are told.

@@ -181,7 +181,7 @@ fn type_that_the_sender_never_sends_is_found() {
     check(
         &on("hyvor:comment.created"),
         &[
-            "`hyvor-talk` sends no event of type `comment.created` | did you mean `hyvor:comment.create`?",
+            "this version knows no event of type `comment.created` of `hyvor-talk` | did you mean `hyvor:comment.create`?",
         ],
     );
     let found = found(&on("hyvor:order.*"));

@@ -82,11 +82,16 @@ pub(super) fn unknown_type(
             return None;
         };
         let near = slip(wanted, types)?;
-        let message = format!("{title} is not known to send an event of type `{wanted}`");
+        let message = format!("this version knows no event of type `{wanted}` of {title}");
         return Some((message, near.help(of)));
     }
-    let TypeSender { title, types, .. } = senders.first()?;
-    let message = format!("{title} sends no event of type `{wanted}`");
+    let TypeSender { name, title, types, .. } = senders.first()?;
+    // A provider may send types that came after this version.
+    let message = if *name == OWN_SOURCE {
+        format!("{title} sends no event of type `{wanted}`")
+    } else {
+        format!("this version knows no event of type `{wanted}` of {title}")
+    };
     let help = match nearest(wanted, types.iter().copied()) {
         Some(near) => format!("did you mean {}?", shown(of, near)),
         None => format!("it sends {}", some_of(types, 20)),

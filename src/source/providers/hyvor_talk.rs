@@ -11,7 +11,7 @@ pub(super) fn provider() -> Provider {
         setup: &[
             "In the console of your website open Settings > Webhooks and create a webhook.",
             "Give it the address {url}, and choose the events.",
-            "Copy its secret into {secret}.",
+            "Generate a secret key there, without which nothing is signed, and put it into {secret}.",
         ],
         vector: Some("hyvor-blogs-symfony"),
         rows: vec![Row { places: vec![header("x-signature")], ..HEX_OF_BODY }],
@@ -23,8 +23,19 @@ pub(super) fn provider() -> Provider {
                 include_str!("../samples/hyvor-talk-comment.json"),
             ),
             (
-                &["comment.flag.created", "flag.created"],
+                &["comment.flag.created", "comment.flag.deleted", "flag.created", "flag.deleted"],
                 include_str!("../samples/hyvor-talk-flag.json"),
+            ),
+            (
+                &[
+                    "comment.vote.created",
+                    "comment.vote.updated",
+                    "comment.vote.deleted",
+                    "vote.created",
+                    "vote.updated",
+                    "vote.deleted",
+                ],
+                include_str!("../samples/hyvor-talk-vote.json"),
             ),
             (
                 &["rating.created", "rating.updated", "rating.deleted"],
@@ -50,8 +61,8 @@ pub(super) fn provider() -> Provider {
                 ],
                 include_str!("../samples/hyvor-talk-subscription.json"),
             ),
-            (&["user.created"], include_str!("../samples/hyvor-talk-user.json")),
-            (&["media.created"], include_str!("../samples/hyvor-talk-media.json")),
+            (&["user.created", "user.updated"], include_str!("../samples/hyvor-talk-user.json")),
+            (&["media.created", "media.deleted"], include_str!("../samples/hyvor-talk-media.json")),
         ],
         ..PLAIN
     }

@@ -160,3 +160,26 @@ fn body_that_goes_by_get_is_told() {
     assert_eq!(by("method = 'GET'", ""), [""; 0]);
     assert_eq!(by("method = 'POST'", "body = '{{ event.id }}'"), [""; 0]);
 }
+
+#[test]
+fn slip_of_a_known_field_is_told_whatever_else_may_come() {
+    let slip = |on: &str, message: &str| {
+        found(&format!("[handler.a]\n{on}\n[handler.a.log]\nmessage = '{message}'"))
+    };
+    let no = |of: &str, message: &str| {
+        let told = slip(of, message);
+        told.iter().any(|one| one.contains("has `data.coment` | did you mean `data.comment`?"))
+    };
+    let wrong = "{{ data.coment.body }}";
+    for on in [
+        "on = ['hyvor:comment.create', 'hyvor:comment.creat']",
+        "on = ['hyvor:comment.create', 'own:*']",
+        "",
+    ] {
+        assert!(no(on, wrong), "{on}: {:?}", slip(on, wrong));
+        // What may be a field of the others, or may be missing.
+        for other in ["{{ data.order.id }}", "{{ data.coment.body or 1 }}"] {
+            assert!(!no(on, other), "{on}: {:?}", slip(on, other));
+        }
+    }
+}

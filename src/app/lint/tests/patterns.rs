@@ -14,7 +14,7 @@ fn deletes_of_a_type_that_the_sender_never_sends_are_found() {
     check(
         &sql("hyvor:comment.deleted"),
         &[
-            "`hyvor-talk` sends no event of type `comment.deleted` | did you mean `hyvor:comment.delete`?",
+            "this version knows no event of type `comment.deleted` of `hyvor-talk` | did you mean `hyvor:comment.delete`?",
         ],
     );
     for good in ["hyvor:comment.delete", "hyvor:*.delete", "git:anything"] {
@@ -29,7 +29,9 @@ fn type_and_source_in_a_text_are_known_ones() {
     };
     let on = "on = ['hyvor:*']";
     let wrong = |name: &str| {
-        format!("`hyvor-talk` sends no event of type `{name}` | did you mean \"comment.create\"?")
+        format!(
+            "this version knows no event of type `{name}` of `hyvor-talk` | did you mean \"comment.create\"?"
+        )
     };
     for text in [
         "{% if event.type == \"comment.created\" %}x{% endif %}",
@@ -46,12 +48,15 @@ fn type_and_source_in_a_text_are_known_ones() {
     );
     check(
         &log("on = ['git:*']", "{{ event.type == \"pushed\" }}"),
-        &["`github` is not known to send an event of type `pushed` | did you mean \"push\"?"],
+        &["this version knows no event of type `pushed` of `github` | did you mean \"push\"?"],
     );
     let when = "[handler.a]\non = ['hyvor:*']\nwhen = 'event.type == \"comment.created\" or event.type in [\"user.new\"]'\n[handler.a.log]";
     let [first, second] = &found(when)[..] else { panic!("{:?}", found(when)) };
     assert_eq!(*first, wrong("comment.created"));
-    assert!(second.starts_with("`hyvor-talk` sends no event of type `user.new`"), "{second}");
+    assert!(
+        second.starts_with("this version knows no event of type `user.new` of `hyvor-talk`"),
+        "{second}"
+    );
     // Any of several senders may send it, and of one's own nothing is known.
     for (on, text) in [
         (on, "{{ event.type == \"comment.update\" and event.source != \"hyvor\" }}"),
@@ -151,7 +156,7 @@ fn slips_in_types_of_presets_whose_types_are_not_all_known_are_found() {
     let on = |pattern: &str| format!("[handler.a]\non = ['{pattern}']\n[handler.a.log]\n");
     let patterns = |pattern: &str| {
         let found = found(&on(pattern)).into_iter();
-        found.filter(|one| one.contains("is not known to send")).collect::<Vec<_>>()
+        found.filter(|one| one.contains("this version knows no event")).collect::<Vec<_>>()
     };
     for (wanted, help) in [
         ("git:pul_request", "did you mean `git:pull_request`?"),
@@ -257,5 +262,26 @@ fn list_of_a_form_that_is_compared_with_a_text_is_found() {
         "payload[\"status\"] == \"paid\"",
     ] {
         assert_eq!(when(text), Vec::<String>::new(), "{text}");
+    }
+}
+
+#[test]
+fn all_events_of_hyvor_talk_s_page_and_of_its_library_are_known() {
+    let types = [
+        "flag.created",
+        "flag.deleted",
+        "vote.created",
+        "vote.updated",
+        "vote.deleted",
+        "comment.vote.created",
+        "comment.vote.updated",
+        "comment.vote.deleted",
+        "comment.flag.created",
+        "comment.flag.deleted",
+        "user.updated",
+        "media.deleted",
+    ];
+    for one in types {
+        check(&format!("[handler.a]\non = ['hyvor:{one}']\n[handler.a.log]"), &[]);
     }
 }
