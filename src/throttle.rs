@@ -1,8 +1,10 @@
 //! Lets one line a second through: a flood of bad requests must not become a flood of lines.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::clock::Timestamp;
+use crate::sync::lock;
 
 /// Lets one line a second through and counts the others.
 #[derive(Debug, Default)]
@@ -28,6 +30,41 @@ impl Throttle {
             None
         }
     }
+
+    /// Whether the last line is long enough ago for another one.
+    fn is_idle(&self, now: Timestamp) -> bool {
+        self.last.load(Ordering::Relaxed).abs_diff(now.as_millis()) >= 1_000
+    }
+}
+
+/// The most reasons that are told apart within a second; the others share one line.
+const REASONS_MAX: usize = 8;
+
+/// One line a second for each reason: a new reason is told at once.
+#[derive(Debug, Default)]
+pub struct ThrottleByReason {
+    reasons: Mutex<Vec<(String, Throttle)>>,
+    others: Throttle,
+}
+
+impl ThrottleByReason {
+    /// `Some` = write a line; how many with this reason were not written since the last one.
+    pub fn open(&self, reason: &str, now: Timestamp) -> Option<u64> {
+        let mut reasons = lock(&self.reasons);
+        if let Some((_, throttle)) = reasons.iter().find(|(known, _)| known == reason) {
+            return throttle.open(now);
+        }
+        if reasons.len() >= REASONS_MAX {
+            reasons.retain(|(_, throttle)| !throttle.is_idle(now));
+        }
+        if reasons.len() >= REASONS_MAX {
+            return self.others.open(now);
+        }
+        let throttle = Throttle::default();
+        let opened = throttle.open(now);
+        reasons.push((reason.to_owned(), throttle));
+        opened
+    }
 }
 
 #[cfg(test)]
@@ -44,5 +81,17 @@ mod tests {
         assert_eq!(open(999), None);
         assert_eq!(open(1_000), Some(2));
         assert_eq!(open(-5_000), Some(0), "the clock was set back");
+    }
+
+    #[test]
+    fn each_reason_has_its_own_line_and_many_share_one() {
+        let throttle = ThrottleByReason::default();
+        let open = |reason: &str, millis| throttle.open(reason, Timestamp::from_millis(millis));
+        assert_eq!(open("refused", 10_000), Some(0));
+        assert_eq!(open("refused", 10_100), None);
+        assert_eq!(open("422", 10_200), Some(0), "another reason is told at once");
+        assert_eq!(open("refused", 11_000), Some(1));
+        let n_lines = (0..1_000).filter(|n| open(&format!("event {n}"), 11_001).is_some()).count();
+        assert!(n_lines <= REASONS_MAX + 1, "{n_lines} lines of 1,000");
     }
 }

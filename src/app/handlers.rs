@@ -18,7 +18,7 @@ use tracing::{error, info};
 
 use crate::api::{HandlerControl, Run, error_chain};
 use crate::config::Config;
-use crate::deliver::{Attempts, Context, Deliverer, SystemEvents};
+use crate::deliver::{Attempts, Context, Deliverer, FailureLog, SystemEvents};
 use crate::event::HandlerName;
 use crate::queue::Subscription;
 use crate::sync::lock;
@@ -319,6 +319,7 @@ impl Handlers {
                     system_events: Arc::clone(&self.system_events) as Arc<dyn SystemEvents>,
                     traces: self.core.traces.clone(),
                     seed: rand::random(),
+                    log: FailureLog::default(),
                 };
                 Place::Running(self.run(context, kind, built.of, subscription, run))
             }

@@ -205,9 +205,12 @@ fn log_failure(context: &Context, deliveries: &[Delivery], failure: &Failure, du
         );
         return;
     }
+    let now = context.clock.now();
+    let Some(n_silent) = context.log.attempts.open(&failure.to_string(), now) else { return };
     warn!(
         handler.name = %context.name,
         event.id = %first.event.id,
+        n_silent,
         n_deliveries = deliveries.len(),
         n_done = failure.done.len(),
         attempt = first.attempt,
@@ -264,13 +267,17 @@ async fn report_dead_letters(context: &Context, settlements: &[Settlement]) {
             continue;
         };
         let event = &delivery.event;
-        error!(
-            handler.name = %context.name,
-            event.id = %event.id,
-            attempt = delivery.attempt,
-            error = %attempt.error,
-            "Gave up a delivery: it is a dead letter"
-        );
+        let now = context.clock.now();
+        if let Some(n_silent) = context.log.dead_letters.open(&attempt.error.to_string(), now) {
+            error!(
+                handler.name = %context.name,
+                event.id = %event.id,
+                n_silent,
+                attempt = delivery.attempt,
+                error = %attempt.error,
+                "Gave up a delivery: it is a dead letter"
+            );
+        }
         if event.source.as_str() == OWN_SOURCE {
             continue;
         }

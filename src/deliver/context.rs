@@ -11,6 +11,7 @@ use crate::event::HandlerName;
 use crate::handler::Handler;
 use crate::metrics::HandlerMetrics;
 use crate::queue::DeadLetter;
+use crate::throttle::ThrottleByReason;
 use crate::trace::Traces;
 
 /// Where Gatepost's own events go: the app appends them to the queue.
@@ -42,6 +43,16 @@ pub struct Context {
     pub traces: Traces,
     /// Where the jitter comes from: random in life, fixed in a simulation.
     pub seed: u64,
+    /// What the log is told of failures.
+    pub log: FailureLog,
+}
+
+/// Lines of one handler, at most one a second for each reason: what a sender or a server at the other end
+/// causes by the thousand must not fill the log.
+#[derive(Debug, Default)]
+pub struct FailureLog {
+    pub(super) attempts: ThrottleByReason,
+    pub(super) dead_letters: ThrottleByReason,
 }
 
 impl std::fmt::Debug for Context {

@@ -50,7 +50,7 @@ mod stops;
 pub use attempts::Attempts;
 pub use breaker::BreakerState;
 pub use classify::FailurePattern;
-pub use context::{Context, SystemEvents};
+pub use context::{Context, FailureLog, SystemEvents};
 pub use health_record::{HealthRecord, LastError};
 pub use matching::{Match, OWN_SOURCE, evaluate, is_named};
 pub use retry::next_try;

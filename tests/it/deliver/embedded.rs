@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gatepost::clock::{Clock, SystemClock};
-use gatepost::deliver::{Attempts, Breaker, Context, Deliverer, Policy, Retry};
+use gatepost::deliver::{Attempts, Breaker, Context, Deliverer, FailureLog, Policy, Retry};
 use gatepost::event::{Delivery, Failure, Output};
 use gatepost::expr::Expression;
 use gatepost::handler::Handler;
@@ -89,6 +89,7 @@ async fn live(queue: &Arc<dyn Queue>, clock: &Arc<dyn Clock>, end: u64) -> HashM
         system_events: Arc::new(Told::default()),
         traces: Traces::default(),
         seed: end,
+        log: FailureLog::default(),
         name: name.clone(),
     };
     let subscription = queue.subscribe(&name, Start::Oldest).await.unwrap();

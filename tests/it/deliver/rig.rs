@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gatepost::clock::Clock;
 use gatepost::deliver::{
-    Attempts, Batch, Context, Control, Deliverer, Policy, Retry, SystemEvents, Wait,
+    Attempts, Batch, Context, Control, Deliverer, FailureLog, Policy, Retry, SystemEvents, Wait,
 };
 use gatepost::event::{Delivery, EventId, Failure, HandlerName, Output, Position};
 use gatepost::handler::Handler;
@@ -235,6 +235,7 @@ impl Rig {
             system_events: self.told.clone(),
             traces: Traces::default(),
             seed: 7,
+            log: FailureLog::default(),
             name,
         }
     }
