@@ -138,10 +138,17 @@ async fn load_or_reach(path: &Path) -> Result<Config, CliError> {
     if let Some(config) = config::to_reach(path)
         && let Ok(Reached::Server(_)) = Server::reach(&config).await
     {
-        output::note(
-            "! the configuration has mistakes, which `gatepost check` names; the server that runs goes on with \
-             the one before",
-        )?;
+        // Another file's server may be the one that is reached: with no file at all it is that of its folder.
+        output::note(&match std::fs::File::open(path) {
+            Ok(_) => "! the configuration has mistakes, which `gatepost check` names; the server that runs goes \
+                      on with the one before"
+                .to_owned(),
+            Err(err) => format!(
+                "! `{}` cannot be read ({err}): this is the server at `{}`",
+                path.display(),
+                config.admin.socket.display()
+            ),
+        })?;
         return Ok(config);
     }
     Err(CliError::Configuration(Box::new(report)))

@@ -127,7 +127,7 @@ fn load(path: &Path) -> Result<(Config, Report), Report> {
 }
 
 /// Names the handlers that cannot be built, but for those that an error is told of already.
-fn build(config: &Config, report: &mut Report) {
+pub(super) fn build(config: &Config, report: &mut Report) {
     for (name, why) in crate::app::check_built(config) {
         let part = format!("handler.{name}");
         let is_told = |problem: &Problem| {

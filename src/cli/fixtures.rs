@@ -87,6 +87,10 @@ pub(super) fn test(options: Test, path: &Path, output: Output) -> Result<(), Cli
     let n_all = results.len();
     output.one(&results, |results| text(results))?;
     match n_failed {
+        0 if options.update => note(&format!(
+            "{}: wrote what is expected of each beside it (`NAME{PLAN}`)",
+            counted(n_all as u64, "event", "events")
+        )),
         0 => note(&format!("{}: as expected", counted(n_all as u64, "event", "events"))),
         _ => Err(CliError::Failed(format!(
             "{n_failed} of {} with a difference; `--update` takes that as expected",

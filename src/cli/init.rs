@@ -47,6 +47,7 @@ pub(super) fn run(options: &Init, path: &Path, output: Output) -> Result<(), Cli
         "config": path,
         "secrets": secrets,
         "sources": plan.sources.iter().map(|source| set_up(source, &plan)).collect::<Vec<_>>(),
+        "lacking": lacking(&plan),
         "unreachable": unreachable,
         "sample": plan.sample().map(|(name, event_type)| format!("{name} {event_type}")),
     });
@@ -75,6 +76,24 @@ fn set_up(source: &NewSource, plan: &InitPlan) -> Value {
     })
 }
 
+/// The passwords that are still to be written, all at once.
+fn lacking(plan: &InitPlan) -> Vec<String> {
+    let mail = plan.mail.as_ref().and_then(|mail| mail.server.lacks_password.as_ref());
+    let database = plan.database.as_ref().and_then(|rows| rows.server.lacks_password.as_ref());
+    let mail = mail.map(|user| {
+        let file = text::SMTP_SECRET;
+        format!("`{user}` needs a password: write it into `{file}` (mode 0600); until then no mail is sent")
+    });
+    let database = database.map(|user| {
+        let file = text::DATABASE_SECRET;
+        format!(
+            "`{user}` logs in without a password: where it needs one, write it into `{file}` (mode 0600), and \
+             `password = {{ file = \"{file}\" }}` below each `url` of the database"
+        )
+    });
+    mail.into_iter().chain(database).collect()
+}
+
 /// What a person is told.
 fn page(told: &Value, plan: &InitPlan) -> String {
     let text = |value: &Value, key: &str| {
@@ -88,6 +107,9 @@ fn page(told: &Value, plan: &InitPlan) -> String {
     page.line(format_args!("wrote `{}`", text(told, "config")));
     for file in list(told, "secrets") {
         page.line(format_args!("      `{}`", file.as_str().unwrap_or_default()));
+    }
+    for line in list(told, "lacking") {
+        page.line(format_args!("! {}", line.as_str().unwrap_or_default()));
     }
     for problem in list(told, "unreachable") {
         page.line(format_args!("! {}", problem.as_str().unwrap_or_default()));

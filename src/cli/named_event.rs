@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::api::{EventSummary, EventsAsk};
 use crate::config::Config;
 use crate::deliver::OWN_SOURCE;
@@ -18,6 +20,8 @@ use super::store::Via;
 const SHOWN_MAX: usize = 5;
 /// How far the clock of another node, whose events are here too, may be ahead of the one that gave the id.
 const RECEIVED_BEHIND: Duration = Duration::from_mins(1);
+/// How long the pages are asked for before it is said that the event was not found in time.
+const SEARCH_MAX: Duration = Duration::from_mins(1);
 
 /// The event that is meant, for a verb that has no store open.
 pub(super) async fn id_of(said: SaidEvent, config: &Config) -> Result<EventId, CliError> {
@@ -57,20 +61,13 @@ impl Via {
     /// The one event whose id begins so.
     async fn begun(&self, beginning: IdBeginning) -> Result<EventId, CliError> {
         // No `since`: what was released or imported came in long before its id was given.
-        let mut ask = EventsAsk {
+        let ask = EventsAsk {
             until: Some(beginning.last_time().after(RECEIVED_BEHIND)),
             limit: Some(EventQuery::LIMIT_MAX),
             ..EventsAsk::default()
         };
-        let mut found: Vec<EventSummary> = Vec::new();
-        loop {
-            let (page, next) = self.page(ask.clone()).await?;
-            found.extend(page.into_iter().filter(|event| beginning.is_of(event.id)));
-            if next.is_none() || found.len() > SHOWN_MAX {
-                break;
-            }
-            ask.before = next;
-        }
+        let is_meant = |event: &EventSummary| beginning.is_of(event.id);
+        let found = search(ask, is_meant, async |ask| self.page(ask).await).await?;
         match found.as_slice() {
             [one] => Ok(one.id),
             [] => Err(CliError::Failed(format!(
@@ -78,6 +75,36 @@ impl Via {
             ))),
             several => Err(CliError::Failed(ambiguous(beginning, several))),
         }
+    }
+}
+
+/// Those of all pages that are meant, newest first; no more than tell that several are.
+async fn search(
+    mut ask: EventsAsk,
+    is_meant: impl Fn(&EventSummary) -> bool,
+    mut page: impl AsyncFnMut(EventsAsk) -> Result<(Vec<EventSummary>, Option<u64>), CliError>,
+) -> Result<Vec<EventSummary>, CliError> {
+    let began = Instant::now();
+    let mut found: Vec<EventSummary> = Vec::new();
+    loop {
+        let (events, next) = page(ask.clone()).await?;
+        found.extend(events.into_iter().filter(&is_meant));
+        if next.is_none() || found.len() > SHOWN_MAX {
+            return Ok(found);
+        }
+        // What comes next is older, or the list would never end.
+        if ask.before.is_some_and(|before| next >= Some(before)) {
+            return Err(CliError::Failed(
+                "the list of events does not end: give the whole id".into(),
+            ));
+        }
+        if began.elapsed() > SEARCH_MAX {
+            return Err(CliError::Failed(format!(
+                "not all events were looked at within {} s: give the whole id",
+                SEARCH_MAX.as_secs()
+            )));
+        }
+        ask.before = next;
     }
 }
 
@@ -90,4 +117,28 @@ fn ambiguous(beginning: IdBeginning, events: &[EventSummary]) -> String {
     let more = (events.len() > SHOWN_MAX).then(|| "  and more".to_owned());
     let lines: Vec<String> = [first].into_iter().chain(shown).chain(more).collect();
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn searched(step: Duration, next: impl Fn(u64) -> u64) -> String {
+        let mut n_pages = 0;
+        let page = async |_ask: EventsAsk| {
+            n_pages += 1;
+            assert!(n_pages < 1_000, "it goes on");
+            tokio::time::advance(step).await;
+            Ok((Vec::new(), Some(next(n_pages))))
+        };
+        search(EventsAsk::default(), |_| true, page).await.unwrap_err().to_string()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn search_for_an_id_ends_whatever_the_pages_say() {
+        let endless = searched(Duration::ZERO, |_| 7).await;
+        assert!(endless.contains("does not end: give the whole id"), "{endless}");
+        let slow = searched(Duration::from_secs(25), |n_pages| 1_000_000 - n_pages).await;
+        assert!(slow.contains("within 60 s: give the whole id"), "{slow}");
+    }
 }

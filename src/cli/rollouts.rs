@@ -17,7 +17,7 @@ const COLUMNS: &[Column<RolloutView>] = &[
     ("ROLLOUT", |one| one.number.to_string()),
     ("STATE", |one| one.state.as_str().to_owned()),
     ("STAGE", |one| format!("{} of {}", one.stage + 1, one.stages.len())),
-    ("OF", |one| count(one.matched)),
+    ("DEAD LETTERS", |one| count(one.matched)),
     ("DELIVERED", |one| count(one.delivered)),
     ("FAILED", |one| count(one.failed)),
     ("BEGAN", |one| ago(one.began_at)),

@@ -29,6 +29,7 @@ pub(super) async fn run(options: HandlersTry, path: &Path, output: Output) -> Re
     let Some(handler) = Trial::new(config, &name, &clock) else {
         return Err(CliError::Failed(known::no_handler(&name, config)));
     };
+    check::build(config, &mut report);
     lint::lint_one(config, &name, &mut report);
     if !output.is_json() {
         check::tell(&report)?;

@@ -159,22 +159,19 @@ fn remote(
 ) -> Result<Remote, CliError> {
     let (url, password) = url::without_password(url);
     let Some(user) = url::user(&url) else {
-        return Ok(Remote { url, needs_password: false, password: None });
+        return Ok(Remote { url, needs_password: false, password: None, lacks_password: None });
     };
     if password.is_some() || folder.join(file).exists() {
-        return Ok(Remote { url, needs_password: true, password });
+        return Ok(Remote { url, needs_password: true, password, lacks_password: None });
     }
     if url::is_socket(&url) {
-        return Ok(Remote { url, needs_password: false, password: None });
+        return Ok(Remote { url, needs_password: false, password: None, lacks_password: None });
     }
     let password = questions.secret(&format!("The password of `{user}`"))?;
-    if password.is_none() {
-        return Err(CliError::Usage(format!(
-            "`{user}` needs a password: write it into `{}` (mode 0600) first",
-            folder.join(file).display()
-        )));
-    }
-    Ok(Remote { url, needs_password: true, password })
+    let lacks_password = password.is_none().then(|| user.to_owned());
+    // Some databases want none; a mail server's handler waits until the file is there.
+    let needs_password = password.is_some() || file == text::SMTP_SECRET;
+    Ok(Remote { url, needs_password, password, lacks_password })
 }
 
 fn public_address(text: &str) -> Result<Option<String>, String> {

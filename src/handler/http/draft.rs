@@ -16,6 +16,9 @@ use crate::settings::{is_secret_header, without_secrets};
 pub(super) const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 pub(super) const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
+/// In place of what is known only then.
+const WHEN_SENT: &str = "(made when it is sent)";
+
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const SOURCE: HeaderName = HeaderName::from_static("gatepost-source");
@@ -81,8 +84,9 @@ impl Settings {
                 shown.push((name.to_string(), format!("{}{SECRET}", header.prefix)));
             }
         }
+        shown.push((TIMESTAMP.to_string(), WHEN_SENT.to_owned()));
         if self.secret.is_some() {
-            shown.push((SIGNATURE.to_string(), "(made when it is sent)".to_owned()));
+            shown.push((SIGNATURE.to_string(), WHEN_SENT.to_owned()));
         }
         let place = match &self.target {
             Target::Secret(place) => Some(place),

@@ -66,6 +66,7 @@ fn plan_needs_no_secret_and_shows_none() {
     for expected in [
         json!(["authorization", "(secret)"]),
         json!(["x-key", "(secret)"]),
+        json!(["webhook-timestamp", "(made when it is sent)"]),
         json!(["webhook-signature", "(made when it is sent)"]),
     ] {
         assert!(headers.contains(&expected), "{headers:?}");

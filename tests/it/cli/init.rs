@@ -77,7 +77,7 @@ fn init_with_flags_writes_what_check_and_serve_take() {
     for line in [
         "  1. In the console of your website open Settings > Webhooks and create a webhook.",
         "  2. Give it the address https://hooks.example.org/hooks/hyvor, and choose the events.",
-        "  3. Copy its secret into data/secrets/hyvor.",
+        "  3. Generate a secret key there, without which nothing is signed, and put it into data/secrets/hyvor.",
         "next: gatepost serve",
         "then: gatepost send hyvor comment.create",
     ] {
@@ -198,17 +198,25 @@ fn init_takes_passwords_out_of_addresses() {
 }
 
 #[test]
-fn init_without_a_password_that_is_needed_writes_nothing_and_says_where_it_belongs() {
+fn init_without_passwords_writes_the_file_and_says_where_each_of_them_belongs() {
     let folder = nothing();
-    let flags = ["init", "--yes", "--database", "postgres://site@127.0.0.1:1/site"];
-    let output = run(&folder, &flags);
-    printed(&output, 2);
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        told.contains("`site` needs a password: write it into `data/secrets/database`"),
-        "{told}"
-    );
-    assert!(!folder.config().exists());
+    let flags = [
+        "init",
+        "--yes",
+        "--database",
+        "postgres://site@127.0.0.1:1/site",
+        "--email",
+        "me@example.com",
+        "--smtp",
+        "smtp://me@127.0.0.1:1",
+    ];
+    let told = printed(&run(&folder, &flags), 0);
+    assert!(told.contains("`me` needs a password: write it into `data/secrets/smtp`"), "{told}");
+    assert!(told.contains("`site` logs in without a password: where it needs one"), "{told}");
+    // What works without one is not given a file that is not there.
+    let config = read(&folder, "config.toml");
+    assert!(config.contains("password = { file = \"data/secrets/smtp\" }"), "{config}");
+    assert!(!config.contains("data/secrets/database"), "{config}");
     // By a socket the system says who asks.
     let by_socket = nothing();
     let url = "postgres://site@localhost/site?host=/nowhere";
