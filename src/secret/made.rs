@@ -42,7 +42,7 @@ fn make_folders(folder: &Path) -> std::io::Result<()> {
             Err(err) if err.kind() == std::io::ErrorKind::AlreadyExists => continue,
             made => made?,
         }
-        // Held open: whoever has the folder above could put a link in its place.
+        // Held open: the owner of the folder above could put a link in its place.
         let flags = (OFlags::DIRECTORY | OFlags::NOFOLLOW).bits();
         let flags = i32::try_from(flags).map_err(std::io::Error::other)?;
         let made = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(one)?;
@@ -54,7 +54,7 @@ fn make_folders(folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Gives what root made at `path` to whoever has the folder that it lies in: `serve` mostly runs as that user,
+/// Gives what root made at `path` to the owner of the folder that it lies in: `serve` mostly runs as that user,
 /// and could not read it. Others own what they make already.
 fn give_to_owner_above(made: &std::fs::File, path: &Path) -> std::io::Result<()> {
     let Some(folder) = path.parent() else { return Ok(()) };

@@ -61,6 +61,6 @@ pub(super) struct Remote {
     pub(super) needs_password: bool,
     /// Given now; `None` = it is in its file already, or none is needed.
     pub(super) password: Option<Secret>,
-    /// Who logs in with a password that nobody has given.
+    /// Who logs in with a password that was not given.
     pub(super) lacks_password: Option<String>,
 }

@@ -4,6 +4,15 @@
 
 use super::prelude::*;
 
+const VOTES: [&str; 6] = [
+    "comment.vote.created",
+    "comment.vote.updated",
+    "comment.vote.deleted",
+    "vote.created",
+    "vote.updated",
+    "vote.deleted",
+];
+
 pub(super) fn provider() -> Provider {
     Provider {
         name: "hyvor-talk",
@@ -26,17 +35,7 @@ pub(super) fn provider() -> Provider {
                 &["comment.flag.created", "comment.flag.deleted", "flag.created", "flag.deleted"],
                 include_str!("../samples/hyvor-talk-flag.json"),
             ),
-            (
-                &[
-                    "comment.vote.created",
-                    "comment.vote.updated",
-                    "comment.vote.deleted",
-                    "vote.created",
-                    "vote.updated",
-                    "vote.deleted",
-                ],
-                include_str!("../samples/hyvor-talk-vote.json"),
-            ),
+            (&VOTES, include_str!("../samples/hyvor-talk-vote.json")),
             (
                 &["rating.created", "rating.updated", "rating.deleted"],
                 include_str!("../samples/hyvor-talk-rating.json"),
