@@ -26,6 +26,9 @@ use crate::trace;
 const SET_ASIDE: &str = "the process ended by itself each time this was begun, and was started again \
                          for it twice: set aside; a redrive tries it once more";
 
+/// Why a call is put off that has waited for its `timeout`.
+const BEHIND_SUSPECTS: &str = "calls that may have ended the process before are made alone";
+
 /// Calls the handler with `batch` and judges the result. `seed` is where its jitter comes from.
 pub(super) async fn attempt(
     context: &Context,
@@ -145,15 +148,16 @@ fn not_called(context: &Context, failure: &Failure) -> Attempt {
 /// One call, fenced: neither a panic nor an endless wait gets out of it.
 async fn call(context: &Context, deliveries: &[Delivery]) -> (Attempt, Result<(), Failure>) {
     let started_at = context.clock.now();
-    let refused = |text| {
-        let failure = Failure::permanent(text);
-        (not_called(context, &failure), Err(failure))
-    };
+    let refused = |failure| (not_called(context, &failure), Err(failure));
     // Until the call has ended.
-    let _underway = match context.attempts.begin(&context.name, deliveries).await {
+    let permit = context.attempts.begin(&context.name, deliveries, context.policy.timeout);
+    let _underway = match permit.await {
         Beginning::Begun(underway) => underway,
-        Beginning::OneByOne => return refused("one of them may end the process"),
-        Beginning::SetAside => return refused(SET_ASIDE),
+        Beginning::OneByOne => {
+            return refused(Failure::permanent("one of them may end the process"));
+        }
+        Beginning::Later => return refused(Failure::deferred(BEHIND_SUSPECTS, Duration::ZERO)),
+        Beginning::SetAside => return refused(Failure::permanent(SET_ASIDE)),
     };
     let began = Instant::now();
     let spans = CallSpans::begin(&context.traces, &context.name, deliveries);

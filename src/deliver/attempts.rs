@@ -4,20 +4,30 @@
 //! runs, and finds it again only where it ended by itself. Then, and only then, each call is noted there
 //! before it begins:
 //!
-//! - What was under way at such an end is called alone from then on, so that it is known which one it
-//!   was.
+//! - What was under way at such an end is a suspect: its handler calls it alone from then on, so that it
+//!   is known which one it was. Other handlers go on meanwhile, for a call may last hours.
 //! - What was begun in two lives of the process that it did not survive is not begun a third time: it
-//!   becomes a dead letter.
+//!   becomes a dead letter. Where there are several, of several handlers, it may have been any: in the
+//!   next life one suspect at a time is called, whosever it is, and only one can be left.
+//! - What begins once the process has lived for a while is not noted, unless it is a suspect: what ended
+//!   the process comes back at its start.
 //!
 //! Nothing is synced: the file must outlive the process, not the machine, whose power cuts say nothing
-//! of an event.
+//! of an event. Each line says how often a call was begun, and the last one of a call counts: a change
+//! is a line more, a few microseconds.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::{
+    Mutex as AsyncMutex, OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock,
+};
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::event::{Delivery, EventId, HandlerName};
@@ -26,15 +36,30 @@ use crate::sync::lock;
 
 /// After so many beginnings that the process did not survive, a delivery is set aside.
 const BEGINNINGS_MAX: u32 = 2;
+/// How long calls are noted that are no suspects'.
+const NOTED_FOR: Duration = Duration::from_mins(10);
+/// How long the file grows until it is written anew: some 10,000 lines.
+const FILE_BYTES_MAX: usize = 1 << 20;
 
 /// The calls that are under way, as far as they are noted.
 #[derive(Debug, Default)]
 pub struct Attempts {
     /// Nothing = the last process ended well, and nothing is noted.
-    file: Option<PathBuf>,
-    noted: Mutex<BTreeMap<Call, u32>>,
-    /// Held alone by the call of a suspect.
-    alone: RwLock<()>,
+    notes: Option<Mutex<Notes>>,
+    /// Which calls of a handler run beside others: a suspect's has the lock alone. Held over the call.
+    locks: Mutex<BTreeMap<HandlerName, Arc<RwLock<()>>>>,
+    /// Held over a suspect's call where one handler's may not run beside another's.
+    among_handlers: Option<Arc<AsyncMutex<()>>>,
+}
+
+#[derive(Debug)]
+struct Notes {
+    path: PathBuf,
+    file: File,
+    file_bytes: usize,
+    begun: BTreeMap<Call, u32>,
+    /// When the process began.
+    since: Instant,
 }
 
 type Call = (HandlerName, EventId);
@@ -46,6 +71,8 @@ pub(super) enum Beginning<'a> {
     Begun(Underway<'a>),
     /// One of several is a suspect: each is to be called alone.
     OneByOne,
+    /// Suspects were called for all the time that there was.
+    Later,
     /// It is not begun again.
     SetAside,
 }
@@ -55,16 +82,16 @@ pub(super) enum Beginning<'a> {
 pub(super) struct Underway<'a> {
     attempts: &'a Attempts,
     calls: Vec<Call>,
-    _lock: CallLock<'a>,
+    _lock: CallLock,
 }
 
 /// Whether a call runs alone or beside others.
 #[derive(Debug)]
 #[expect(dead_code, reason = "held, not read")]
-enum CallLock<'a> {
+enum CallLock {
     Any,
-    Shared(RwLockReadGuard<'a, ()>),
-    Alone(RwLockWriteGuard<'a, ()>),
+    Shared(OwnedRwLockReadGuard<()>),
+    Alone(OwnedRwLockWriteGuard<()>, Option<OwnedMutexGuard<()>>),
 }
 
 impl Attempts {
@@ -78,76 +105,146 @@ impl Attempts {
             }
             Err(err) => return Err(err),
         };
-        let noted: BTreeMap<Call, u32> = text.lines().filter_map(parse).collect();
+        let mut begun: BTreeMap<Call, u32> = text.lines().filter_map(parse).collect();
+        begun.retain(|_, count| *count > 0);
         warn!(
-            n_suspects = noted.len(),
+            n_suspects = begun.len(),
             "The last process did not end well: calls are noted, and what was under way is called alone"
         );
-        Ok(Self { file: Some(path), noted: Mutex::new(noted), alone: RwLock::default() })
+        let is_any = begun.values().filter(|count| **count >= BEGINNINGS_MAX).count() > 1;
+        if is_any {
+            for count in begun.values_mut() {
+                *count = (*count).min(BEGINNINGS_MAX - 1);
+            }
+        }
+        let (file, file_bytes) = write_anew(&path, &begun)?;
+        let notes = Notes { path, file, file_bytes, begun, since: Instant::now() };
+        Ok(Self {
+            notes: Some(Mutex::new(notes)),
+            locks: Mutex::default(),
+            among_handlers: is_any.then(Arc::default),
+        })
     }
 
     /// Removes the file: the process ends well.
-    pub fn close(path: &std::path::Path) -> io::Result<()> {
+    pub fn close(path: &Path) -> io::Result<()> {
         files::remove(path)
     }
 
+    /// Waits for `timeout` at most for what is called alone.
     pub(super) async fn begin(
         &self,
         handler: &HandlerName,
         deliveries: &[Delivery],
+        timeout: Duration,
     ) -> Beginning<'_> {
         let underway = |calls, lock| Underway { attempts: self, calls, _lock: lock };
-        if self.file.is_none() {
+        let Some(notes) = &self.notes else {
             return Beginning::Begun(underway(Vec::new(), CallLock::Any));
-        }
+        };
         let calls: Vec<Call> =
             deliveries.iter().map(|delivery| (handler.clone(), delivery.event.id)).collect();
-        let most = {
-            let noted = self.lock();
-            calls.iter().filter_map(|call| noted.get(call).copied()).max().unwrap_or(0)
-        };
-        let lock = match (most, calls.as_slice()) {
-            (0, _) => CallLock::Shared(self.alone.read().await),
+        let (most, is_noted) = lock(notes).look(&calls);
+        let locked = match (most, calls.as_slice()) {
+            (0, _) => tokio::time::timeout(timeout, self.shared(handler)).await,
             (_, [_, _, ..]) => return Beginning::OneByOne,
             (BEGINNINGS_MAX.., _) => {
                 // A redrive is its owner's word that it may be tried again.
-                self.change(|noted| noted.retain(|call, _| !calls.contains(call)));
+                lock(notes).forget(&calls);
                 return Beginning::SetAside;
             }
-            (_, _) => CallLock::Alone(self.alone.write().await),
+            (_, _) => tokio::time::timeout(timeout, self.alone(handler)).await,
         };
-        self.change(|noted| {
-            for call in &calls {
-                *noted.entry(call.clone()).or_default() += 1;
-            }
-        });
-        Beginning::Begun(underway(calls, lock))
+        let Ok(held) = locked else { return Beginning::Later };
+        if !is_noted {
+            return Beginning::Begun(underway(Vec::new(), held));
+        }
+        lock(notes).note(&calls);
+        Beginning::Begun(underway(calls, held))
     }
 
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<Call, u32>)) {
-        let Some(file) = &self.file else { return };
-        let mut noted = self.lock();
-        change(&mut noted);
-        let line = |((handler, id), count): (&Call, &u32)| format!("{handler} {id} {count}\n");
-        let text: String = noted.iter().map(line).collect();
-        if let Err(err) = files::replace(file, text) {
-            warn!(error = %err, "Calls under way cannot be noted");
+    async fn shared(&self, handler: &HandlerName) -> CallLock {
+        CallLock::Shared(self.lock_of(handler).read_owned().await)
+    }
+
+    async fn alone(&self, handler: &HandlerName) -> CallLock {
+        // First, so that one that waits for other handlers holds nothing of its own.
+        let among_handlers = match &self.among_handlers {
+            Some(mutex) => Some(Arc::clone(mutex).lock_owned().await),
+            None => None,
+        };
+        CallLock::Alone(self.lock_of(handler).write_owned().await, among_handlers)
+    }
+
+    fn lock_of(&self, handler: &HandlerName) -> Arc<RwLock<()>> {
+        Arc::clone(lock(&self.locks).entry(handler.clone()).or_default())
+    }
+}
+
+impl Notes {
+    /// The most beginnings of one of `calls`, and whether another one is to be noted.
+    fn look(&self, calls: &[Call]) -> (u32, bool) {
+        let most = calls.iter().filter_map(|call| self.begun.get(call).copied()).max().unwrap_or(0);
+        (most, most > 0 || self.since.elapsed() < NOTED_FOR)
+    }
+
+    fn note(&mut self, calls: &[Call]) {
+        let mut lines = String::new();
+        for call in calls {
+            let count = self.begun.entry(call.clone()).or_default();
+            *count += 1;
+            add_line(&mut lines, call, *count);
+        }
+        if self.file_bytes < FILE_BYTES_MAX {
+            self.append(&lines);
+            return;
+        }
+        match write_anew(&self.path, &self.begun) {
+            Ok((file, file_bytes)) => (self.file, self.file_bytes) = (file, file_bytes),
+            Err(err) => warn!(error = %err, "Calls under way cannot be noted"),
         }
     }
 
-    /// A panic elsewhere leaves the map whole.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Call, u32>> {
-        lock(&self.noted)
+    fn forget(&mut self, calls: &[Call]) {
+        let mut lines = String::new();
+        for call in calls {
+            self.begun.remove(call);
+            add_line(&mut lines, call, 0);
+        }
+        self.append(&lines);
+    }
+
+    fn append(&mut self, lines: &str) {
+        self.file_bytes += lines.len();
+        if let Err(err) = self.file.write_all(lines.as_bytes()) {
+            // A part of a line may stand there.
+            self.file_bytes = FILE_BYTES_MAX;
+            warn!(error = %err, "Calls under way cannot be noted");
+        }
     }
 }
 
 impl Drop for Underway<'_> {
     fn drop(&mut self) {
-        if !self.calls.is_empty() {
-            let calls = std::mem::take(&mut self.calls);
-            self.attempts.change(|noted| noted.retain(|call, _| !calls.contains(call)));
+        if let (Some(notes), false) = (&self.attempts.notes, self.calls.is_empty()) {
+            lock(notes).forget(&self.calls);
         }
     }
+}
+
+/// Puts a file with these notes in place of the one at `path`; the file, to go on with, and its length.
+fn write_anew(path: &Path, begun: &BTreeMap<Call, u32>) -> io::Result<(File, usize)> {
+    let mut text = String::new();
+    for (call, count) in begun {
+        add_line(&mut text, call, *count);
+    }
+    files::replace(path, &text)?;
+    Ok((File::options().append(true).open(path)?, text.len()))
+}
+
+fn add_line(text: &mut String, (handler, id): &Call, count: u32) {
+    // Writing to a text does not fail.
+    writeln!(text, "{handler} {id} {count}").ok();
 }
 
 fn parse(line: &str) -> Option<(Call, u32)> {
@@ -159,58 +256,4 @@ fn parse(line: &str) -> Option<(Call, u32)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::handler::testing::numbered;
-
-    fn handler() -> HandlerName {
-        HandlerName::parse("said").unwrap()
-    }
-
-    /// Begins a call in a life of the process that it does not survive.
-    async fn dies(path: &std::path::Path, deliveries: &[Delivery]) -> &'static str {
-        let attempts = Attempts::open(path.to_owned()).unwrap();
-        let begun = attempts.begin(&handler(), deliveries).await;
-        let text = match &begun {
-            Beginning::Begun(_) => "begun",
-            Beginning::OneByOne => "one by one",
-            Beginning::SetAside => "set aside",
-        };
-        std::mem::forget(begun);
-        text
-    }
-
-    #[tokio::test]
-    async fn what_the_process_did_not_survive_twice_is_not_begun_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("attempts");
-        let bad = [numbered(1, "{}")];
-        for expected in ["begun", "begun", "begun", "set aside", "begun"] {
-            assert_eq!(dies(&path, &bad).await, expected);
-        }
-        Attempts::close(&path).unwrap();
-        for _ in 0..3 {
-            assert_eq!(dies(&path, &bad).await, "begun");
-            Attempts::close(&path).unwrap();
-        }
-    }
-
-    #[tokio::test]
-    async fn a_suspect_is_called_alone_and_one_that_ends_is_none_any_more() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("attempts");
-        let both = [numbered(1, "1"), numbered(2, "2")];
-        assert_eq!(dies(&path, &[]).await, "begun");
-        assert_eq!(dies(&path, &both).await, "begun");
-        let attempts = Attempts::open(path.clone()).unwrap();
-        assert!(matches!(attempts.begin(&handler(), &both).await, Beginning::OneByOne));
-        let one = attempts.begin(&handler(), &both[..1]).await;
-        let other = HandlerName::parse("other").unwrap();
-        let waits = attempts.begin(&other, &both[1..]);
-        assert!(futures_util::FutureExt::now_or_never(waits).is_none(), "nobody else meanwhile");
-        drop(one);
-        assert!(matches!(attempts.begin(&handler(), &both[..1]).await, Beginning::Begun(_)));
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(!text.contains(&both[0].event.id.to_string()), "{text}");
-    }
-}
+mod tests;
