@@ -69,6 +69,13 @@ pub(super) fn of_statement(number: usize, failure: &Failure, at: &str) -> Failur
     Failure { text, ..failure.clone() }
 }
 
+/// Whether the database gave this transaction up for another one's sake, so that the same one may succeed at
+/// once: a deadlock (1213 of MySQL has the state 40001), or an order in which both cannot be.
+pub(super) fn is_for_another(err: &sqlx::Error) -> bool {
+    let code = err.as_database_error().and_then(DatabaseError::code);
+    code.is_some_and(|code| ["40001", "40P01"].contains(&&*code))
+}
+
 /// PostgreSQL's code, where it refused a value and not the row.
 pub(super) fn refused_value(err: &sqlx::Error) -> Option<String> {
     let sqlx::Error::Database(source) = err else { return None };

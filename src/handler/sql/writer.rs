@@ -21,6 +21,11 @@ use crate::expr::Scope;
 /// How often old ledger rows are looked for.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
 
+/// How often a transaction is repeated at once that the database gave up for another one's sake.
+const REPEATS_MAX: u32 = 5;
+/// Each after a random wait below this, so that those who met do not meet again.
+const REPEAT_WITHIN: Duration = Duration::from_millis(50);
+
 pub(super) struct Writer {
     database: SqlDatabase,
     /// Of the columns, where they are made.
@@ -77,14 +82,21 @@ impl Writer {
             Some(state) => state,
             None => Arc::clone(&self.state).lock_owned().await,
         };
-        let target = match &state.target {
-            Some(target) => Arc::clone(target),
-            None => Arc::new(self.prepare().await?),
-        };
-        let changes = plan::changes(self.database.settings(), &target, deliveries)?;
-        match self.transact(&mut state, &target, changes).await {
-            Ok(()) => Ok(()),
-            Err(err) => Err(self.explain(&err, &target, deliveries).await),
+        let mut n_repeats = 0;
+        loop {
+            let target = match &state.target {
+                Some(target) => Arc::clone(target),
+                None => Arc::new(self.prepare().await?),
+            };
+            let changes = plan::changes(self.database.settings(), &target, deliveries)?;
+            match self.transact(&mut state, &target, changes).await {
+                Ok(()) => return Ok(()),
+                Err(err) if failure::is_for_another(&err.source) && n_repeats < REPEATS_MAX => {
+                    n_repeats += 1;
+                    tokio::time::sleep(REPEAT_WITHIN.mul_f64(rand::random())).await;
+                }
+                Err(err) => return Err(self.explain(&err, &target, deliveries).await),
+            }
         }
     }
 
@@ -121,8 +133,11 @@ impl Writer {
             if !is_known {
                 return Ok(Some(state));
             }
-            writer.transact(&mut state, &target, changes).await?;
-            Ok(None)
+            match writer.transact(&mut state, &target, changes).await {
+                Ok(()) => Ok(None),
+                Err(err) if failure::is_for_another(&err.source) => Ok(Some(state)),
+                Err(err) => Err(err),
+            }
         };
         let written = AbortOnDropHandle::new(tokio::spawn(task)).await;
         written.unwrap_or_else(|err| match err.try_into_panic() {
@@ -140,7 +155,13 @@ impl Writer {
     ) -> Result<(), WriteError> {
         // Where it fails the table is looked at anew: it may have been changed.
         state.target = None;
-        self.database.write(target, changes, moment(self.clock.now())).await?;
+        let written = self.database.write(target, changes, moment(self.clock.now())).await;
+        if let Err(err) = written {
+            if failure::is_for_another(&err.source) {
+                state.target = Some(Arc::clone(target));
+            }
+            return Err(err);
+        }
         self.prune(state, target).await;
         self.last_target.store(Some(Arc::clone(target)));
         state.target = Some(Arc::clone(target));

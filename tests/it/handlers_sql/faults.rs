@@ -6,13 +6,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gatepost::event::{Delivery, FailureClass};
+use gatepost::event::{Delivery, FailureClass, HandlerName};
+use gatepost::handler::{BuildContext, Handler};
 use serde_json::json;
 use sqlx::Connection;
 
 use super::{Database, Engine};
 use crate::support::gateway::Gateway;
-use crate::support::kinds::{assert_transient, delivery, until_taken};
+use crate::support::kinds::{self, assert_transient, delivery, until_taken};
 use crate::support::proxy::{Direction, Proxy, Upstream};
 
 const LOG: &str = r#"
@@ -79,7 +80,7 @@ async fn a_connection_to_mariadb_cut_at_any_byte_loses_and_doubles_nothing() {
 /// Crashes the server twice while batches go in without a pause.
 async fn crash_in_mid_transaction(engine: Engine) {
     let Some(mut database) = Database::start(engine).await else { return };
-    let sql: Arc<dyn gatepost::handler::Handler> = database.handler(LOG).into();
+    let sql: Arc<dyn Handler> = database.handler(LOG).into();
     sql.handle(&numbered([1])).await.unwrap();
     let is_over = Arc::new(AtomicBool::new(false));
     let writer = {
@@ -236,7 +237,7 @@ async fn a_database_that_is_away_is_transient() {
     for scheme in ["postgres", "mysql"] {
         let text =
             format!("url = \"{scheme}://u@{address}/d\"\n{LOG}statement_timeout = \"200ms\"");
-        let sql = crate::support::kinds::build("sql", &text, folder.path());
+        let sql = kinds::build("sql", &text, folder.path());
         let failure = sql.handle(&numbered([1])).await.unwrap_err();
         assert_transient(&failure);
         assert_eq!(failure.class, Some(FailureClass::Connection), "{failure}");
@@ -288,4 +289,50 @@ async fn sqlite_file_that_was_removed_is_made_again() {
     until_taken(sql.as_ref(), &numbered([2])).await;
     assert_eq!(database.texts("SELECT n FROM log").await, ["2"]);
     sql.close().await;
+}
+
+/// The handler `name` with this table's text behind the URL.
+fn named(database: &Database, name: &str, text: &str) -> Box<dyn Handler> {
+    let folder = database.folder.path();
+    let text = format!("url = \"{}\"\n{text}", database.url);
+    let handler = HandlerName::parse(name).unwrap();
+    let context = BuildContext { handler, ..kinds::context(folder) };
+    kinds::settings("sql", &text, folder).build(&context).unwrap()
+}
+
+/// Two handlers whose statements lock two rows in opposite orders.
+async fn deadlock_is_no_failure(engine: Engine) {
+    let Some(database) = Database::start(engine).await else { return };
+    database.run("CREATE TABLE sums (id integer PRIMARY KEY, n integer)").await;
+    database.run("INSERT INTO sums VALUES (1, 0), (2, 0)").await;
+    let slowly = match engine {
+        Engine::Postgres => "pg_sleep(0.2) IS NOT NULL",
+        Engine::MySql | Engine::Sqlite => "sleep(0.2) = 0",
+    };
+    let handler = |name, [first, second]: [u64; 2]| {
+        let add = |id| {
+            format!("\"UPDATE sums SET n = n + {{{{ data.n }}}} WHERE id = {id} AND {slowly}\"")
+        };
+        let text = format!("statements = [{}, {}]", add(first), add(second));
+        named(&database, name, &text)
+    };
+    let (one, other) = (handler("one", [1, 2]), handler("other", [2, 1]));
+    for n in 1..=3 {
+        let event = [delivery(n, "x", &json!({"n": 1}))];
+        let (by_one, by_other) = tokio::join!(one.handle(&event), other.handle(&event));
+        by_one.unwrap();
+        by_other.unwrap();
+    }
+    let sums = if engine == Engine::MySql { "CAST(n AS CHAR)" } else { "n::text" };
+    assert_eq!(database.texts(&format!("SELECT {sums} FROM sums")).await, ["6", "6"]);
+}
+
+#[tokio::test]
+async fn deadlock_is_no_failure_in_postgresql() {
+    deadlock_is_no_failure(Engine::Postgres).await;
+}
+
+#[tokio::test]
+async fn deadlock_is_no_failure_in_mariadb() {
+    deadlock_is_no_failure(Engine::MySql).await;
 }
