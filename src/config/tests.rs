@@ -51,6 +51,14 @@ fn problems(more: &str) -> Vec<String> {
 }
 
 #[test]
+fn number_that_stands_in_place_of_a_table_is_in_its_advice() {
+    for batch in ["10", "'10'"] {
+        let told = problems(&format!("[handler.a]\nbatch = {batch}\n[handler.a.file]\npath = 'x'"));
+        assert!(told.iter().any(|one| one.contains("{ max = 10 }")), "{told:?}");
+    }
+}
+
+#[test]
 fn the_shipped_configuration_is_good_as_it_is() {
     let checked = check(DEFAULT);
     assert_eq!(checked.report.problems, [], "{}", checked.report);

@@ -237,7 +237,8 @@ impl Answer {
         let failure = if other_side::wants_tls(status, &self.body) {
             // About the address, not about this event.
             Failure::transient(format_args!("{text}: it speaks TLS on this port: write `https://`"))
-        } else if status.is_redirection() {
+        // 304 names no other place.
+        } else if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
             Failure::permanent(format_args!("{text}, which is not followed: configure the new URL"))
         } else if matches!(status.as_u16(), ..400 | 400 | 410 | 422) {
             Failure::permanent(text)

@@ -15,7 +15,8 @@ const BATCH_WAIT: Duration = Duration::from_secs(1);
 
 /// How a number that was written in a table's place is written.
 fn example(handler: &Table<'_>, key: &str, field: &str) -> String {
-    let number = handler.number_of(key).filter(|number| *number > 0).unwrap_or(5);
+    let in_text = || handler.text_of(key).and_then(|text| text.parse().ok());
+    let number = handler.number_of(key).or_else(in_text).filter(|number| *number > 0).unwrap_or(5);
     format!("{{ {field} = {number} }}")
 }
 

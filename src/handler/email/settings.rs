@@ -96,6 +96,12 @@ impl Settings {
                 table.missing(key, help);
             }
         }
+        let is_blank = |key| table.text_of(key).is_some_and(|text| text.trim().is_empty());
+        if is_blank("subject") && is_blank("text") && (!table.has("html") || is_blank("html")) {
+            let message =
+                "subject and text are always empty: each event is skipped, and no mail goes out";
+            table.warning("text", message, "write `text = \"{{ data.comment.body }}\"`");
+        }
         let max_per_hour = table.take::<NonZeroU32>("max_per_hour");
         let is_bad_max = table.has("max_per_hour") && max_per_hour.is_none();
         if let Some(smtp) = &smtp {
@@ -324,7 +330,9 @@ fn read_headers(table: &mut Table<'_>) -> Option<Vec<(HeaderName, Words)>> {
     };
     let entries = headers.entries();
     headers.finish();
-    entries.into_iter().map(|(name, value)| read_header(name, &value)).collect()
+    // All of them first, so that each that is wrong is told.
+    let read: Vec<_> = entries.into_iter().map(|(name, value)| read_header(name, &value)).collect();
+    read.into_iter().collect()
 }
 
 fn read_header(name: &str, value: &Value<'_>) -> Option<(HeaderName, Words)> {

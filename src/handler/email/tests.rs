@@ -284,6 +284,20 @@ fn check(text: &str, expected: &str) {
 }
 
 #[test]
+fn mail_without_a_word_is_warned_of() {
+    let said = |subject: &str, rest: &str| {
+        let text = MAIL.replace("New comment on {{ data.page }}", subject);
+        let text = text.split("text =").next().unwrap().to_owned() + rest;
+        try_settings("email", &text, Path::new("/etc")).1
+    };
+    assert_eq!(said("", "text = ' '").len(), 1);
+    assert!(said("", "text = ''\nhtml = ''")[0].contains("always empty"));
+    for (subject, rest) in [("x", "text = ''"), ("", "text = 'x'"), ("", "text = ''\nhtml = 'x'")] {
+        assert_eq!(said(subject, rest), [""; 0], "{subject} {rest}");
+    }
+}
+
+#[test]
 fn every_mistake_in_the_table_is_found() {
     for key in ["smtp", "from", "to", "subject", "text"] {
         check("", &format!("`{key}` is missing"));
@@ -311,6 +325,9 @@ fn every_mistake_in_the_table_is_found() {
     check(&format!("{MAIL}[headers]\nbcc = \"a@example.com\""), "written by Gatepost itself");
     check(&format!("{MAIL}[headers]\nContent-Type = \"x\""), "written by Gatepost itself");
     check(&format!("{MAIL}[headers]\n\"X\\r\\nBcc\" = \"x\""), "not the name of a header");
+    let both = format!("{MAIL}[headers]\nbcc = \"a@example.com\"\n\"X Y\" = \"x\"");
+    check(&both, "written by Gatepost itself");
+    check(&both, "not the name of a header");
     check(&format!("{MAIL}[headers]\nX-A = \"{{{{ dta.x }}}}\""), "`dta` is not in scope");
     settings("email", MAIL, Path::new("/etc"));
     settings("email", &to_expression("data.mail or 'owner@example.com'"), Path::new("/etc"));

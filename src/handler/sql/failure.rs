@@ -81,7 +81,9 @@ pub(super) fn refused_value(err: &sqlx::Error) -> Option<String> {
     let sqlx::Error::Database(source) = err else { return None };
     let err = source.try_downcast_ref::<PgDatabaseError>()?;
     let code = err.code();
-    code.starts_with("22").then(|| code.to_owned())
+    // The check of a domain, whose column it does not name; that of a table is about the row.
+    let is_of_type = code == "23514" && err.data_type().is_some();
+    (code.starts_with("22") || is_of_type).then(|| code.to_owned())
 }
 
 /// The failure that a value which PostgreSQL refused is, once its column is known.

@@ -46,8 +46,10 @@ fn a_status_is_success_transient_or_permanent() {
         assert_eq!(failure.kind, crate::event::FailureKind::Transient, "{status}");
         assert_eq!(failure.retry_after, Some(Duration::from_secs(9)), "{status}");
     }
-    for status in [301, 302, 307, 400, 410, 422] {
+    for status in [301, 302, 304, 307, 400, 410, 422] {
         let failure = judge(status).unwrap_err();
+        let has_moved = [301, 302, 307].contains(&status);
+        assert_eq!(failure.text.as_str().contains("the new URL"), has_moved, "{failure}");
         assert_eq!(failure.kind, crate::event::FailureKind::Permanent, "{status}");
         assert_eq!(failure.status, Some(status));
     }

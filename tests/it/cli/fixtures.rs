@@ -82,6 +82,17 @@ fn test_compares_plans_with_what_is_expected_and_needs_no_secret() {
 }
 
 #[test]
+fn file_that_is_no_event_leaves_the_others_to_be_compared() {
+    let (folder, file) = recorded();
+    printed(&run(&folder, &["test", "--update"]), 0);
+    let cut = std::path::Path::new(&file).with_file_name("cut.event.json");
+    std::fs::write(cut, "{").unwrap();
+    let told = printed(&run(&folder, &["test"]), 1);
+    assert!(told.contains("cut.event.json`: EOF while"), "{told}");
+    assert!(told.contains("ok    ") && told.contains("1 of 2 "), "{told}");
+}
+
+#[test]
 fn own_events_are_saved_and_tested_like_all_others() {
     let handlers = "[handler.broken]\non = ['hyvor:*']\n[handler.broken.command]\n\
                     run = ['sh', '-c', 'exit 65']\n[handler.alert]\non = ['gatepost:*']\n\

@@ -122,12 +122,13 @@ async fn refused_value_of_postgresql_names_its_column() {
     let Some(database) = Database::start(Engine::Postgres).await else { return };
     database
         .run(
-            "CREATE TYPE mood AS ENUM ('good'); CREATE TABLE t (id int PRIMARY KEY, \
+            "CREATE TYPE mood AS ENUM ('good'); CREATE DOMAIN mail AS text CHECK (VALUE LIKE '%@%'); \
+             CREATE TABLE t (id int PRIMARY KEY, \
              name varchar(5), price numeric(4, 2), small smallint, ref uuid, mood mood, \
-             tags varchar(3)[], ip inet, at timestamp)",
+             tags varchar(3)[], ip inet, at timestamp, mail mail, CHECK (id <> 8))",
         )
         .await;
-    let columns = ["id", "name", "price", "small", "ref", "mood", "tags", "ip", "at"];
+    let columns = ["id", "name", "price", "small", "ref", "mood", "tags", "ip", "at", "mail"];
     let columns: Vec<String> =
         columns.iter().map(|name| format!("{name} = \"data.{name}\"")).collect();
     let text = format!("table = \"t\"\nkey = \"id\"\ncolumns = {{ {} }}", columns.join(", "));
@@ -145,6 +146,7 @@ async fn refused_value_of_postgresql_names_its_column() {
             "`tags`: it does not fit `character varying(3)[]` (22001)",
         ),
         (7, "ip", json!("secretive"), "`ip`: it does not fit `inet` (22P02)"),
+        (9, "mail", json!("secretive"), "`mail`: it does not fit `mail` (23514)"),
     ] {
         let data = json!({"id": number, column: value});
         let failure = sql.handle(&[row(number, &data)]).await.unwrap_err();
@@ -152,11 +154,16 @@ async fn refused_value_of_postgresql_names_its_column() {
         let expected = format!("PostgreSQL refused the value for column {expected}");
         assert_eq!(failure.text.as_str(), expected);
     }
+    let failure = sql.handle(&[row(8, &json!({"id": 8, "mail": "a@b"}))]).await.unwrap_err();
+    assert_eq!(
+        failure.text.as_str(),
+        "PostgreSQL refused the row: new row for relation \"t\" violates check constraint \"t_id_check\" (23514)"
+    );
     let key = json!({"id": 5_000_000_000_u64});
-    let failure = sql.handle(&[row(8, &key)]).await.unwrap_err();
+    let failure = sql.handle(&[row(10, &key)]).await.unwrap_err();
     assert!(failure.text.as_str().contains("column `id`: it does not fit `integer`"), "{failure}");
     // Spaces at the end are no reason to refuse a text.
-    sql.handle(&[row(9, &json!({"id": 9, "name": "abc      "}))]).await.unwrap();
+    sql.handle(&[row(11, &json!({"id": 9, "name": "abc      "}))]).await.unwrap();
 }
 
 #[tokio::test]

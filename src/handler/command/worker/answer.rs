@@ -24,13 +24,29 @@ pub(super) struct Answer {
     error: Option<String>,
 }
 
+/// A line whose other fields cannot be read.
+#[derive(Debug, Deserialize)]
+struct Wrong {
+    id: EventId,
+}
+
+/// What it fails with.
+const WRONG: &str = "the worker's answer cannot be read: `ok` is `true` or `false`, `retry_after` a number of \
+                     seconds, `dead` and `error` are texts";
+
 impl Answer {
     /// Reads a line; `None` where it is no answer. The words in it may be a text that was
-    /// cut inside a character, so that it is read as tolerantly as a body.
+    /// cut inside a character, so that it is read as tolerantly as a body. One that says nothing that can
+    /// be read, and of which event, is an answer all the same: no other one comes.
     pub(super) fn parse(line: &[u8]) -> Option<Self> {
         serde_json::from_slice(line).ok().or_else(|| {
             let (answer, _) = json::read(line).ok()?;
-            serde_json::from_str(&json::write(&answer, Layout::Compact).ok()?).ok()
+            let text = json::write(&answer, Layout::Compact).ok()?;
+            serde_json::from_str(&text).ok().or_else(|| {
+                let Wrong { id } = serde_json::from_str(&text).ok()?;
+                let error = Some(WRONG.to_owned());
+                Some(Self { id, ok: None, retry_after: None, dead: None, error })
+            })
         })
     }
 
@@ -76,6 +92,9 @@ mod tests {
         check(r#","ok":false,"error":"down""#, &Err(Failure::transient("down")));
         check("", &Err(Failure::transient("the worker failed without saying why")));
         check(r#","dead":"x","ok":true"#, &Err(Failure::permanent("x")));
+        for wrong in [r#","ok":"yes""#, r#","ok":1"#, r#","dead":true"#, r#","retry_after":"5""#] {
+            check(wrong, &Err(Failure::transient(WRONG)));
+        }
         check(r#","dead":"cut \ud83d""#, &Err(Failure::permanent("cut \u{fffd}")));
     }
 
