@@ -229,6 +229,7 @@ fn init_without_passwords_writes_the_file_and_says_where_each_of_them_belongs() 
         ("--database", "oracle://x", "sqlite:"),
         ("--url", "example.org", "is not an address with https://"),
     ] {
+        let folder = nothing();
         let output = run(&folder, &["init", "--yes", flag, wrong]);
         printed(&output, 2);
         let told = String::from_utf8(output.stderr).unwrap();
