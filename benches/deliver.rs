@@ -18,7 +18,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use gatepost::clock::{Clock, SystemClock};
-use gatepost::deliver::{Attempts, Breaker, Context, Deliverer, Policy, Retry, SystemEvents};
+use gatepost::deliver::{
+    Attempts, Breaker, Context, Deliverer, FailureLog, Policy, Retry, SystemEvents,
+};
 use gatepost::event::{
     DataRoot, Dedupe, Delivery, EventType, Failure, HandlerName, Headers, NewEvent, Output,
     Position, SourceName,
@@ -152,9 +154,18 @@ async fn run(
     let metrics = Metrics::new().handler(&name);
     let system_events = Arc::new(Nobody);
     let attempts = Arc::new(Attempts::default());
-    let traces = Traces::default();
-    let context =
-        Context { name, policy, handler, clock, metrics, attempts, system_events, traces, seed: 1 };
+    let context = Context {
+        name,
+        policy,
+        handler,
+        clock,
+        metrics,
+        attempts,
+        system_events,
+        traces: Traces::default(),
+        log: FailureLog::default(),
+        seed: 1,
+    };
     let (deliverer, _control) = Deliverer::new(context, subscription, Arc::clone(queue));
     let began = Instant::now();
     deliverer.run(done).await.unwrap();

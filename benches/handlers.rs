@@ -33,12 +33,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use gatepost::clock::{Clock, SystemClock};
-use gatepost::deliver::{Attempts, Batch, Context, Deliverer, Policy, SystemEvents, Wait};
+use gatepost::deliver::{
+    Attempts, Batch, Context, Deliverer, FailureLog, Policy, SystemEvents, Wait,
+};
 use gatepost::event::{
     DataRoot, Dedupe, Delivery, EventType, Failure, HandlerName, Headers, NewEvent, Output,
     SourceName,
 };
-use gatepost::handler::{BuildContext, Handler, kind};
+use gatepost::handler::{BuildContext, Handler, Purpose, kind};
 use gatepost::metrics::Metrics;
 use gatepost::queue::embedded::{EmbeddedQueue, Settings};
 use gatepost::queue::{DeadLetter, Queue, Start};
@@ -139,6 +141,7 @@ impl Bench {
             concurrency: policy.concurrency.get(),
             batch: policy.batch.as_ref().map(|batch| batch.max),
             samples: Vec::new(),
+            purpose: Purpose::Call,
         };
         let done = CancellationToken::new();
         let handler = Arc::new(Counted {
@@ -157,6 +160,7 @@ impl Bench {
             attempts: Arc::new(Attempts::default()),
             system_events: Arc::new(Nobody),
             traces: Traces::default(),
+            log: FailureLog::default(),
             seed: 1,
         };
         let (deliverer, _control) = Deliverer::new(context, subscription, Arc::clone(&self.queue));

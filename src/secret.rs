@@ -181,7 +181,7 @@ impl SecretRef {
         let Self::File { path, .. } = self else { return Ok(()) };
         // Made anew, so that a world-readable file does not keep its mode.
         let written =
-            files::remove(path).and_then(|_| made::write_if_missing(path, secret.expose()));
+            files::remove(path).and_then(|()| made::write_if_missing(path, secret.expose()));
         written.map(drop).map_err(|err| SecretError::NotCreated(path.clone(), err))
     }
 

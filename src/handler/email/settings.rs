@@ -67,6 +67,15 @@ pub struct Words {
     pub is_for_batch: bool,
 }
 
+fn warn_of_blank(table: &mut Table<'_>) {
+    let is_blank = |key| table.text_of(key).is_some_and(|text| text.trim().is_empty());
+    if is_blank("subject") && is_blank("text") && (!table.has("html") || is_blank("html")) {
+        let message =
+            "subject and text are always empty: each event is skipped, and no mail goes out";
+        table.warning("text", message, "write `text = \"{{ data.comment.body }}\"`");
+    }
+}
+
 impl Settings {
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
         let smtp = read_url(table);
@@ -96,12 +105,7 @@ impl Settings {
                 table.missing(key, help);
             }
         }
-        let is_blank = |key| table.text_of(key).is_some_and(|text| text.trim().is_empty());
-        if is_blank("subject") && is_blank("text") && (!table.has("html") || is_blank("html")) {
-            let message =
-                "subject and text are always empty: each event is skipped, and no mail goes out";
-            table.warning("text", message, "write `text = \"{{ data.comment.body }}\"`");
-        }
+        warn_of_blank(table);
         let max_per_hour = table.take::<NonZeroU32>("max_per_hour");
         let is_bad_max = table.has("max_per_hour") && max_per_hour.is_none();
         if let Some(smtp) = &smtp {

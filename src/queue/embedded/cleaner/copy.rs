@@ -11,7 +11,9 @@ use super::told::Told;
 use crate::event::{HandlerName, Position};
 use crate::queue::QueueError;
 use crate::queue::embedded::log::LogReader;
-use crate::queue::embedded::record::{DeliveryRecord, KeptChanges, KeptEnd, Kind, Lsn, Record};
+use crate::queue::embedded::record::{
+    DeliveryRecord, KeptChanges, KeptEnd, Kind, Lsn, Record, SettleRecord,
+};
 use crate::queue::embedded::subscription::HandlerCell;
 use crate::sync::lock;
 
@@ -90,19 +92,10 @@ impl Cleaner {
                     }
                 }
                 Kind::Settle => {
-                    let Some(Record::Settle(record)) = found.decode() else {
+                    if let Some(Record::Settle(record)) = found.decode() {
+                        self.note_record(&mut told, first, found.lsn, record);
+                    } else {
                         self.core.log.note_undecodable(&found);
-                        continue;
-                    };
-                    for section in record.sections {
-                        let Some(cell) = self.core.handler(&section.handler) else { continue };
-                        // Of a subscription that was forgotten and begun again since.
-                        if cell.incarnation != section.incarnation {
-                            continue;
-                        }
-                        for change in section.changes {
-                            self.note_change(&mut told, &cell, first, found.lsn, &change);
-                        }
                     }
                 }
                 Kind::Head
@@ -129,6 +122,19 @@ impl Cleaner {
             found_again.map(|(cell, position)| (cell.handler.clone(), *position)).collect();
         copied.changes = told.into_changes(label);
         Ok(copied)
+    }
+
+    fn note_record(&self, told: &mut Told, first: Position, lsn: Lsn, record: SettleRecord) {
+        for section in record.sections {
+            let Some(cell) = self.core.handler(&section.handler) else { continue };
+            // Of a subscription that was forgotten and begun again since.
+            if cell.incarnation != section.incarnation {
+                continue;
+            }
+            for change in section.changes {
+                self.note_change(told, &cell, first, lsn, &change);
+            }
+        }
     }
 
     /// Notes a change in the segment that would be missed where it went with it.

@@ -1,24 +1,23 @@
 //! What becomes of events that the disk did not give for a while.
 
-use std::path::Path;
-
 use super::*;
 use crate::event::OrderKey;
-use crate::queue::embedded::testing::{Call, Faults, Verdict};
 
-/// Files of the log that cannot be read.
-#[derive(Debug)]
-struct NoRead(PathBuf);
-
-impl Faults for NoRead {
-    fn before(&self, call: Call, path: &Path, _offset: u64, _len: usize) -> Verdict {
-        if call == Call::Read && path == self.0 { Verdict::Errno(5) } else { Verdict::Ok }
-    }
+/// The oldest segment's file, and what it holds.
+fn oldest_segment(storage: &MemoryStorage) -> (PathBuf, Vec<u8>) {
+    let is_oldest = |path: &PathBuf| path.to_str().unwrap().contains("/log/0000000001-");
+    let path = storage.paths().into_iter().find(is_oldest).unwrap();
+    let bytes = storage.bytes(&path).unwrap();
+    (path, bytes)
 }
 
-fn oldest_segment(storage: &MemoryStorage) -> PathBuf {
-    let is_oldest = |path: &PathBuf| path.to_str().unwrap().contains("/log/0000000001-");
-    storage.paths().into_iter().find(is_oldest).unwrap()
+/// Makes it unreadable behind its head.
+fn spoil_oldest(storage: &MemoryStorage) -> (PathBuf, Vec<u8>) {
+    let (path, bytes) = oldest_segment(storage);
+    let mut spoiled = bytes.clone();
+    spoiled[256..8_000].fill(0xff);
+    storage.put_now(&path, spoiled);
+    (path, bytes)
 }
 
 fn put_aside(storage: &MemoryStorage) -> usize {
@@ -42,42 +41,47 @@ async fn settle(subscription: &dyn Subscription, n_events: usize) -> BTreeSet<u6
     settled
 }
 
-/// A queue of 40 events whose oldest segment could not be read when they were delivered, with its
-/// subscription and how many deliveries were lost by that.
-async fn with_lost_ones(storage: &MemoryStorage) -> (EmbeddedQueue, Box<dyn Subscription>, usize) {
-    filled(storage).await;
+async fn lost(queue: &EmbeddedQueue) -> BTreeSet<u64> {
+    let lost = queue.lost(DeadFilter::default()).await.unwrap();
+    lost.into_iter().flat_map(|one| one.positions.start.0..one.positions.end.0).collect()
+}
+
+/// A queue of 40 events, those of the oldest segment lost.
+async fn with_lost_ones(storage: &MemoryStorage) -> (EmbeddedQueue, Box<dyn Subscription>) {
     let queue = open_keeping_nothing(storage);
-    storage.set_faults(Arc::new(NoRead(oldest_segment(storage))));
     let subscription = queue.subscribe(&web(), Start::Now).await.unwrap();
-    let n_lost = usize::try_from(queue.core.log.first_position_of(2).unwrap().unwrap().0 - 1);
-    let n_lost = n_lost.unwrap();
-    assert!(n_lost > 0);
-    settle(&*subscription, 40 - n_lost).await;
-    assert_eq!(queue.lost(DeadFilter::default()).await.unwrap().len(), 1);
-    (queue, subscription, n_lost)
+    let mut n_settled = 0;
+    while n_settled + lost(&queue).await.len() < 40 {
+        n_settled += settle(&*subscription, 1).await.len();
+    }
+    assert!(!lost(&queue).await.is_empty());
+    (queue, subscription)
 }
 
 #[tokio::test]
 async fn events_that_can_be_read_again_when_their_segment_goes_are_delivered() {
     let storage = MemoryStorage::new();
-    let (queue, subscription, n_lost) = with_lost_ones(&storage).await;
-    storage.clear_faults();
+    filled(&storage).await;
+    let (path, bytes) = spoil_oldest(&storage);
+    let (queue, subscription) = with_lost_ones(&storage).await;
+    let positions = lost(&queue).await;
+    storage.put_now(&path, bytes);
     queue.clean().await.unwrap();
-    assert_eq!(queue.lost(DeadFilter::default()).await.unwrap(), []);
+    assert_eq!(lost(&queue).await, BTreeSet::new());
     assert_eq!(put_aside(&storage), 0);
-    let again = settle(&*subscription, n_lost).await;
-    assert_eq!(again, (1..=n_lost as u64).collect());
+    assert_eq!(settle(&*subscription, positions.len()).await, positions);
 }
 
 #[tokio::test]
 async fn events_that_still_cannot_be_read_are_put_aside() {
     let storage = MemoryStorage::new();
-    let (queue, _subscription, n_lost) = with_lost_ones(&storage).await;
+    filled(&storage).await;
+    spoil_oldest(&storage);
+    let (queue, _subscription) = with_lost_ones(&storage).await;
+    let positions = lost(&queue).await;
     queue.clean().await.unwrap();
     assert_eq!(put_aside(&storage), 1);
-    let positions = Position(1)..Position(n_lost as u64 + 1);
-    let lost = LostDeliveries { handler: web(), positions };
-    assert_eq!(queue.lost(DeadFilter::default()).await.unwrap(), [lost]);
+    assert_eq!(lost(&queue).await, positions);
 }
 
 #[tokio::test]
@@ -98,7 +102,7 @@ async fn segment_is_put_aside_where_an_event_that_waits_cannot_be_read() {
         let settlement = Settlement { delivery, outcome: Outcome::Delivered, attempt: None };
         subscription.settle(settlement).await.unwrap();
     }
-    storage.set_faults(Arc::new(NoRead(oldest_segment(&storage))));
+    spoil_oldest(&storage);
     queue.clean().await.unwrap();
     assert_eq!(put_aside(&storage), 1);
 }
