@@ -37,14 +37,30 @@ pub(super) fn contains(text: &str) -> BodyFilter {
     BodyFilter::Contains(written(&[text.to_owned()]))
 }
 
-/// The same whatever the case of its letters. Beyond ASCII they are all as they are typed, all small or all
-/// large.
+/// The same whatever the case of its letters. Beyond ASCII they are as they are typed, all small, all large, or
+/// large at the beginning of each word.
 pub(super) fn contains_in_any_case(text: &str) -> BodyFilter {
-    let mut ways = written(&[text.to_owned(), text.to_lowercase(), text.to_uppercase()]);
+    let mut ways =
+        written(&[text.to_owned(), text.to_lowercase(), text.to_uppercase(), titled(text)]);
     // What differs by letters of ASCII only is looked for once.
     let mut known = BTreeSet::new();
     ways.retain(|way| known.insert(way.to_ascii_lowercase()));
     BodyFilter::ContainsInAnyCase(ways)
+}
+
+/// With the first letter of each word large, and the others small.
+fn titled(text: &str) -> String {
+    let mut titled = String::with_capacity(text.len());
+    let mut is_in_word = false;
+    for c in text.to_lowercase().chars() {
+        if is_in_word {
+            titled.push(c);
+        } else {
+            titled.extend(c.to_uppercase());
+        }
+        is_in_word = c.is_alphanumeric();
+    }
+    titled
 }
 
 /// Each way in which bodies have one of `texts`.
@@ -145,6 +161,10 @@ mod tests {
             texts.into_iter().map(|text| String::from_utf8(text).unwrap()).collect::<Vec<_>>()
         };
         assert_eq!(texts("Anna"), ["Anna"]);
+        assert!(
+            texts("\u{43f}\u{440}\u{438} \u{e9}l")
+                .contains(&"\u{41f}\u{440}\u{438} \u{c9}l".to_owned())
+        );
         assert_eq!(
             texts("gr\u{fc}n"),
             ["gr\u{fc}n", "gr%C3%BCn", "gr\\u00fcn", "GR\u{dc}N", "GR%C3%9CN", "GR\\u00dcN"]

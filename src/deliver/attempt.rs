@@ -26,7 +26,10 @@ use crate::trace;
 const SET_ASIDE: &str = "the process ended by itself each time this was begun, and was started again \
                          for it twice: set aside; a redrive tries it once more";
 
-/// Why a call is put off that has waited for its `timeout`.
+/// How long a call waits that other suspects keep from being made.
+const SUSPECTS_AGAIN: Duration = Duration::from_secs(1);
+
+/// Why a call is put off then.
 const BEHIND_SUSPECTS: &str = "calls that may have ended the process before are made alone";
 
 /// Calls the handler with `batch` and judges the result. `seed` is where its jitter comes from.
@@ -156,7 +159,7 @@ async fn call(context: &Context, deliveries: &[Delivery]) -> (Attempt, Result<()
         Beginning::OneByOne => {
             return refused(Failure::permanent("one of them may end the process"));
         }
-        Beginning::Later => return refused(Failure::deferred(BEHIND_SUSPECTS, Duration::ZERO)),
+        Beginning::Later => return refused(Failure::deferred(BEHIND_SUSPECTS, SUSPECTS_AGAIN)),
         Beginning::SetAside => return refused(Failure::permanent(SET_ASIDE)),
     };
     let began = Instant::now();

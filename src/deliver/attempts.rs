@@ -71,7 +71,7 @@ pub(super) enum Beginning<'a> {
     Begun(Underway<'a>),
     /// One of several is a suspect: each is to be called alone.
     OneByOne,
-    /// Suspects were called for all the time that there was.
+    /// A suspect was called for all the time that there was, or one of another handler is called.
     Later,
     /// It is not begun again.
     SetAside,
@@ -97,8 +97,9 @@ enum CallLock {
 impl Attempts {
     /// Looks for the file that a process left which ended by itself, and leaves one of its own.
     pub fn open(path: PathBuf) -> io::Result<Self> {
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
+        let text = match std::fs::read(&path) {
+            // Lines that are none, as a power cut may leave them, say nothing.
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(err) if err.kind() == io::ErrorKind::NotFound => {
                 files::replace(&path, "")?;
                 return Ok(Self::default());
@@ -117,7 +118,14 @@ impl Attempts {
                 *count = (*count).min(BEGINNINGS_MAX - 1);
             }
         }
-        let (file, file_bytes) = write_anew(&path, &begun)?;
+        let (file, file_bytes) = match write_anew(&path, &begun) {
+            Ok(written) => written,
+            // As on a full disk, with which the gateway starts. The next note tries to write it anew.
+            Err(err) => {
+                warn!(error = %err, "Calls under way cannot be noted");
+                (File::options().append(true).open(&path)?, FILE_BYTES_MAX)
+            }
+        };
         let notes = Notes { path, file, file_bytes, begun, since: Instant::now() };
         Ok(Self {
             notes: Some(Mutex::new(notes)),
@@ -131,7 +139,7 @@ impl Attempts {
         files::remove(path)
     }
 
-    /// Waits for `timeout` at most for what is called alone.
+    /// Waits for `timeout` at most for what its handler calls alone.
     pub(super) async fn begin(
         &self,
         handler: &HandlerName,
@@ -146,16 +154,16 @@ impl Attempts {
             deliveries.iter().map(|delivery| (handler.clone(), delivery.event.id)).collect();
         let (most, is_noted) = lock(notes).look(&calls);
         let locked = match (most, calls.as_slice()) {
-            (0, _) => tokio::time::timeout(timeout, self.shared(handler)).await,
+            (0, _) => tokio::time::timeout(timeout, self.shared(handler)).await.ok(),
             (_, [_, _, ..]) => return Beginning::OneByOne,
             (BEGINNINGS_MAX.., _) => {
                 // A redrive is its owner's word that it may be tried again.
                 lock(notes).forget(&calls);
                 return Beginning::SetAside;
             }
-            (_, _) => tokio::time::timeout(timeout, self.alone(handler)).await,
+            (_, _) => tokio::time::timeout(timeout, self.alone(handler)).await.ok().flatten(),
         };
-        let Ok(held) = locked else { return Beginning::Later };
+        let Some(held) = locked else { return Beginning::Later };
         if !is_noted {
             return Beginning::Begun(underway(Vec::new(), held));
         }
@@ -167,13 +175,14 @@ impl Attempts {
         CallLock::Shared(self.lock_of(handler).read_owned().await)
     }
 
-    async fn alone(&self, handler: &HandlerName) -> CallLock {
-        // First, so that one that waits for other handlers holds nothing of its own.
+    /// `None` = another handler's suspect is called, perhaps for hours: it is not waited for, since that would
+    /// take a place from the events that are no suspects.
+    async fn alone(&self, handler: &HandlerName) -> Option<CallLock> {
         let among_handlers = match &self.among_handlers {
-            Some(mutex) => Some(Arc::clone(mutex).lock_owned().await),
+            Some(mutex) => Some(Arc::clone(mutex).try_lock_owned().ok()?),
             None => None,
         };
-        CallLock::Alone(self.lock_of(handler).write_owned().await, among_handlers)
+        Some(CallLock::Alone(self.lock_of(handler).write_owned().await, among_handlers))
     }
 
     fn lock_of(&self, handler: &HandlerName) -> Arc<RwLock<()>> {

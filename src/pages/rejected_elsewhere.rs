@@ -20,6 +20,8 @@ pub(super) struct OnOther {
     /// Where that is: its machine, and its admin listener there.
     pub(super) place: String,
     pub(super) rejected: Vec<RejectedThere>,
+    /// Which of them those are.
+    pub(super) shown: String,
 }
 
 /// A rejected request that another gateway keeps.
@@ -51,17 +53,31 @@ pub(super) fn of_others(
     (source, reason): (Option<&str>, Option<&str>),
     now: Timestamp,
 ) -> (Vec<OnOther>, usize) {
+    let is_filtered = source.is_some() || reason.is_some();
     let mut told = api.node_reports();
-    for NodeReportView { report, .. } in &mut told {
+    told.retain_mut(|NodeReportView { report, .. }| {
+        // Of those that it did not tell some may fit.
+        let has_more = report.n_rejected > report.rejected.len() as u64;
         report.rejected.retain(|one| one.is_of(source, reason));
-    }
-    told.retain(|NodeReportView { report, .. }| !report.rejected.is_empty());
+        !report.rejected.is_empty() || is_filtered && has_more
+    });
     let n_more = told.len().saturating_sub(NODES_MAX);
     let here = api.sources();
     let is_here = |source: &SourceName| here.iter().any(|one| one.name == *source);
     let mut room = Room::new(ROOM);
     let others = told.iter().take(NODES_MAX);
-    (others.map(|told| of_other(told, &is_here, now, &mut room)).collect(), n_more)
+    let others = others.map(|told| {
+        let mut other = of_other(told, &is_here, now, &mut room);
+        if is_filtered {
+            other.shown = format!("Of the newest, which it told, {} here", fitting(&other));
+        }
+        other
+    });
+    (others.collect(), n_more)
+}
+
+fn fitting(other: &OnOther) -> String {
+    words::counted(other.rejected.len() as u64, "is", "are")
 }
 
 fn of_other(
@@ -76,6 +92,7 @@ fn of_other(
         at: When::ago(*at, now),
         count: words::counted(report.n_rejected, "rejected request is", "rejected requests are"),
         place: place(report),
+        shown: format!("The newest {}", report.rejected.len()),
         rejected: report
             .rejected
             .iter()

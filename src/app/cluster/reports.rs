@@ -28,6 +28,8 @@ pub(in super::super) async fn publish(server: Arc<Server>, api: Api, stop: Cance
             && let Some(report) = report
             && is_due(told.as_ref(), (&report, n_sessions), n_rounds)
             && let Some(text) = api.report_text(report.clone())
+            // A number that was claimed while that was packed must not be taken back by an older report.
+            && api.report().is_some_and(|now| now.last_rollout == report.last_rollout)
         {
             let is_told = tokio::select! {
                 () = stop.cancelled() => return,

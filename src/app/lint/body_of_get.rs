@@ -1,4 +1,4 @@
-//! `http` that sends a body by GET or HEAD.
+//! `http` that sends a body by GET.
 
 use super::Lint;
 
@@ -13,8 +13,8 @@ impl Lint<'_> {
             found.map(|(_, value)| value.trim_matches('"').to_owned())
         };
         let Some(method) = value_of(&method_key) else { return };
-        if ["GET", "HEAD"].contains(&method.as_str()) && value_of(&body_key).is_some() {
-            let message = format!("many servers and proxies drop the body of a {method}");
+        if method == "GET" && value_of(&body_key).is_some_and(|body| !body.is_empty()) {
+            let message = "many servers and proxies drop the body of a GET".to_owned();
             let help =
                 "leave `body` out and say in `url` what is meant, or write `method = \"POST\"`";
             self.warn(&body_key, "", message, help.to_owned());

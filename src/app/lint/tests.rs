@@ -185,7 +185,10 @@ fn type_that_the_sender_never_sends_is_found() {
         ],
     );
     let found = found(&on("hyvor:order.*"));
-    assert!(found[0].contains("no event of type `order.*` | it sends "), "{found:?}");
+    assert!(
+        found[0].contains("no event of type `order.*` of `hyvor-talk` | it sends "),
+        "{found:?}"
+    );
     check(&on("hyvor:comment.*"), &[]);
     check(&on("git:release"), &[]);
     check(&on("own:anything"), &[]);

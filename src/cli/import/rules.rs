@@ -76,18 +76,21 @@ impl TriggerRule {
             parts.iter().any(|part| matches!(caller(part), Some(HookCaller::Hmac { .. })));
         let in_address = parts.iter().position(|part| address_token(part).is_some());
         let in_address = in_address.filter(|_| parts.iter().all(|part| caller(part).is_none()));
-        for (index, part) in parts.into_iter().enumerate() {
-            if in_address == Some(index) {
-                read.caller = address_token(part);
-                let name = read.caller.as_ref().map_or("", |caller| &caller.place().name);
-                let told = format!(
-                    "`{name}` of the address is its token: a request without the right one is answered 401"
-                );
-                read.told.push(told);
-            } else {
-                read.part(part, has_hmac);
-            }
+        let in_address = in_address.map(|index| parts.remove(index));
+        for part in parts {
+            read.part(part, has_hmac);
         }
+        let Some(in_address) = in_address else { return read };
+        if read.has_other_guard && !read.lost.is_empty() {
+            // It may be guessed (`site=3`), and what kept strangers out is lost.
+            read.part(in_address, has_hmac);
+            return read;
+        }
+        read.caller = address_token(in_address);
+        let name = read.caller.as_ref().map_or("", |caller| &caller.place().name);
+        read.told.push(format!(
+            "`{name}` of the address is its token: a request without the right one is answered 401"
+        ));
         read
     }
 

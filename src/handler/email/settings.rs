@@ -105,7 +105,9 @@ impl Settings {
                 table.missing(key, help);
             }
         }
-        warn_of_blank(table);
+        if !attach_body {
+            warn_of_blank(table);
+        }
         let max_per_hour = table.take::<NonZeroU32>("max_per_hour");
         let is_bad_max = table.has("max_per_hour") && max_per_hour.is_none();
         if let Some(smtp) = &smtp {

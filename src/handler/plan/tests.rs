@@ -113,7 +113,12 @@ async fn what_is_planned_is_what_is_sent() {
         assert_eq!((method, url), (&sent.method, &server.url(&sent.path)));
         assert_eq!(body.0, sent.body);
         for (name, value) in headers {
-            assert_eq!(sent.header(name), Some(value.as_str()), "{name}");
+            let sent = sent.header(name);
+            if name == "webhook-timestamp" {
+                assert!(sent.is_some(), "{name}: {value}");
+            } else {
+                assert_eq!(sent, Some(value.as_str()), "{name}");
+            }
         }
     }
 }

@@ -135,7 +135,10 @@ impl Writer {
             }
             match writer.transact(&mut state, &target, changes).await {
                 Ok(()) => Ok(None),
-                Err(err) if failure::is_for_another(&err.source) => Ok(Some(state)),
+                Err(err) if failure::is_for_another(&err.source) => {
+                    tokio::time::sleep(REPEAT_WITHIN.mul_f64(rand::random())).await;
+                    Ok(Some(state))
+                }
                 Err(err) => Err(err),
             }
         };

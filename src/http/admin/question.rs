@@ -69,7 +69,7 @@ pub(super) fn asked<T: DeserializeOwned>(body: &[u8], api: &Api) -> Result<T, Ap
 
 /// The JSON of a change; an empty body is an empty object.
 pub(super) fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    let body = if body.is_empty() { b"{}" } else { body };
+    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|err| {
         let fields = if body.len() <= SHORT { serde_json::from_slice(body).ok() } else { None };
         unfit::<T>(&err, fields.as_ref())

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::commit::{self, Request};
 use super::embedded_queue::{EmbeddedQueue, INDEXED_WITHIN};
-use super::read::{DeadMatch, DeadPage, Reading};
+use super::read::{DeadMatch, DeadPage};
 use super::redrive::{self, ByHand};
 use super::stats;
 use super::subscription::EmbeddedSubscription;
@@ -102,10 +102,13 @@ impl Queue for EmbeddedQueue {
         self.ready().await?;
         // What was settled just now is part of it.
         self.core.ask(Request::Recorded).await?;
-        let through = self.core.log.head().next;
         let is_being_made = self.core.clock.steady().since(self.opened_at) < INDEXED_WITHIN;
-        let read = move |reading: &Reading| reading.whole_history(position, through, is_being_made);
-        Ok(self.read(read).await?.map(|history| history.deliveries))
+        if let known @ Some(_) = self.past_of(position, is_being_made).await? {
+            return Ok(known);
+        }
+        // A small log is indexed by then.
+        self.recorded_and_indexed().await?;
+        self.past_of(position, is_being_made).await
     }
 
     async fn dead(&self, filter: DeadFilter) -> Result<Vec<DeadLetter>, QueueError> {

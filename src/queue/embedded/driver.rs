@@ -1,6 +1,6 @@
 //! What runs the components: a thread for each.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
 use std::thread::JoinHandle;
@@ -229,7 +229,7 @@ fn run_cleaner(cleaner: &Cleaner, mut stopped: tokio::sync::oneshot::Receiver<()
                 Err(_) => {
                     tracing::error!("Freeing the log panicked; it is tried again in a minute");
                     rest = CLEAN_AFTER_PANIC;
-                    cleaner.note_blocked();
+                    drop(catch_unwind(AssertUnwindSafe(|| cleaner.note_blocked())));
                 }
             }
             if let Err(err) = cleaner.core.log.look_at_heads(HEADS_AT_ONCE) {

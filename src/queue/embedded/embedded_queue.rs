@@ -20,7 +20,7 @@ use super::record::{Lsn, SharedMark};
 use super::settings::Settings;
 use crate::clock::{Clock, Timestamp};
 use crate::event::{HandlerName, Position};
-use crate::queue::{DeadFilter, EventQuery, LostDeliveries, QueueError, Searched};
+use crate::queue::{DeadFilter, DeliveryHistory, EventQuery, LostDeliveries, QueueError, Searched};
 use crate::sync::lock;
 
 /// How long answers that the index makes richer wait for it.
@@ -165,6 +165,17 @@ impl EmbeddedQueue {
         // What was settled just now is part of it.
         let through = self.recorded_and_indexed().await?;
         self.read(move |reading| reading.history(position, through, n_plans)).await
+    }
+
+    /// What was recorded of an event's deliveries so far; `None` = the index is being made for that.
+    pub(super) async fn past_of(
+        &self,
+        position: Position,
+        is_being_made: bool,
+    ) -> Result<Option<Vec<DeliveryHistory>>, QueueError> {
+        let through = self.core.log.head().next;
+        let read = move |reading: &Reading| reading.whole_history(position, through, is_being_made);
+        Ok(self.read(read).await?.map(|history| history.deliveries))
     }
 
     /// Waits until what was settled so far is recorded and, for some time, until the index has it.

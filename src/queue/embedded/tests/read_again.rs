@@ -65,7 +65,13 @@ async fn events_that_can_be_read_again_when_their_segment_goes_are_delivered() {
     let (path, bytes) = spoil_oldest(&storage);
     let (queue, subscription) = with_lost_ones(&storage).await;
     let positions = lost(&queue).await;
+    queue.core.ask(Request::Recorded).await.unwrap();
+    drop(subscription);
+    let storage = killed(&storage, queue);
     storage.put_now(&path, bytes);
+    let queue = open_keeping_nothing(&storage);
+    let subscription = queue.subscribe(&web(), Start::Now).await.unwrap();
+    assert_eq!(lost(&queue).await, positions, "until they are looked for");
     queue.clean().await.unwrap();
     assert_eq!(lost(&queue).await, BTreeSet::new());
     assert_eq!(put_aside(&storage), 0);
@@ -102,7 +108,11 @@ async fn segment_is_put_aside_where_an_event_that_waits_cannot_be_read() {
         let settlement = Settlement { delivery, outcome: Outcome::Delivered, attempt: None };
         subscription.settle(settlement).await.unwrap();
     }
+    queue.core.ask(Request::Recorded).await.unwrap();
+    drop(subscription);
+    let storage = killed(&storage, queue);
     spoil_oldest(&storage);
+    let queue = open_keeping_nothing(&storage);
     queue.clean().await.unwrap();
     assert_eq!(put_aside(&storage), 1);
 }
