@@ -57,10 +57,11 @@ impl Delivery {
 /// How a delivery came to be due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The cursor reached its event in the log.
+    /// The cursor reached its event in the log, and no try of it was recorded. It may have waited behind another
+    /// with the same order key since.
     Log,
-    /// It left the cursor's path earlier: a retry, a redriven dead letter, a replay, or an event
-    /// that waited behind another with the same order key.
+    /// It may have been tried before: a retry, a redriven dead letter, a replay, or one that was open when the
+    /// subscription began.
     Entry,
 }
 

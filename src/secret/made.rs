@@ -57,11 +57,11 @@ fn folder_of(path: &Path) -> io::Result<File> {
             Err(rustix::io::Errno::EXIST) => false,
             Err(err) => return Err(err.into()),
         };
-        let made = File::from(openat(&above, name, MADE_FOLDER, Mode::empty())?);
+        let inner = File::from(openat(&above, name, MADE_FOLDER, Mode::empty())?);
         if is_new {
-            give_to_owner_of(&above, &made)?;
+            give_to_owner_of(&above, &inner)?;
         }
-        above = made;
+        above = inner;
     }
     Ok(above)
 }

@@ -25,12 +25,9 @@ fn handler(folder: &Folder, name: &str) -> Value {
 
 /// Waits until a handler stands like this.
 fn until_state(folder: &Folder, name: &str, state: &str) -> Value {
-    loop {
-        let found = handler(folder, name);
-        if found["state"] == state {
-            return found;
-        }
-    }
+    let stands = || handler(folder, name)["state"] == state;
+    wait_until(format_args!("`{name}` is {state}"), stands);
+    handler(folder, name)
 }
 
 /// A handler whose secret is no key.

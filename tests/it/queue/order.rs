@@ -33,7 +33,7 @@ pub(super) async fn a_held_delivery_waits_until_it_is_let_go<B: Backend>(world: 
     settle_all(&*subscription, taken, &Outcome::Delivered).await;
     assert!(subscription.release_key(key(1)).await.unwrap());
     let held = take_types(&*subscription, &["b"]).await.remove(0);
-    assert_eq!((held.attempt, held.origin), (1, Origin::Entry));
+    assert_eq!((held.attempt, held.origin), (1, Origin::Log));
     settle(&*subscription, held, Outcome::Delivered).await;
     assert!(!subscription.release_key(key(1)).await.unwrap());
     world.assert_nothing_due(&*subscription).await;

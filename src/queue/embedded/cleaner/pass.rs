@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rand::RngCore;
 use rand::rngs::StdRng;
 
 use crate::clock::{Timestamp, whole_millis};
@@ -294,7 +293,7 @@ impl Cleaner {
     }
 
     /// Has the committer record the kept log's end, from where it counts.
-    async fn record_kept(
+    pub(super) async fn record_kept(
         &self,
         first: Option<(u32, Position)>,
         kept: KeptEnd,
@@ -324,32 +323,6 @@ impl Cleaner {
             what: format!("removing segment {number} of the log"),
             source,
         })
-    }
-
-    /// Makes the kept log smaller where most of it is dead.
-    async fn compact_kept(&self) -> Result<(), QueueError> {
-        let handlers = self.core.handlers();
-        let is_known_in = |cell: &HandlerCell, position: Position| {
-            let range = position..position.next();
-            let live = cell.lock();
-            live.state.is_alive_in(range.clone()) || live.state.has_lost_in(range)
-        };
-        let is_known = |position| handlers.iter().any(|cell| is_known_in(cell, position));
-        if !self.core.kept.needs_compaction(&is_known) {
-            return Ok(());
-        }
-        // What was settled is recorded before its event goes.
-        self.core.ask(Request::Recorded).await?;
-        let is_known_for = |handler: &HandlerName, position| {
-            self.core.handler(handler).is_some_and(|cell| is_known_in(&cell, position))
-        };
-        let salt = lock(&self.random).next_u64();
-        let failed = |source| QueueError::Io { what: "compacting the kept log".into(), source };
-        let Some(kept) = self.core.kept.compact(salt, &is_known_for).map_err(failed)? else {
-            return Ok(());
-        };
-        self.record_kept(None, kept).await?;
-        self.core.kept.remove_compacted().map_err(failed)
     }
 
     /// Whether anything was written behind the newest snapshot.

@@ -37,7 +37,7 @@ struct FactsByDelivery(BTreeMap<DeliveryKey, Facts>);
 
 /// How much of what was recorded is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Known {
+enum FactCoverage {
     Whole,
     Partly,
 }
@@ -65,7 +65,7 @@ impl Reading {
         let Some(from) = self.lsn_of(position)? else { return Ok(History::of_none()) };
         let facts = self.facts_of(position);
         let is_indexed = facts.is_ok() && self.is_indexed_from(from, through);
-        let known = if is_indexed { Known::Whole } else { Known::Partly };
+        let known = if is_indexed { FactCoverage::Whole } else { FactCoverage::Partly };
         Ok(self.history_by(position, facts.unwrap_or_default(), known, n_plans))
     }
 
@@ -98,7 +98,7 @@ impl Reading {
                 facts.add_record(position, found.lsn, &record);
             }
         }
-        Ok(Some(self.history_by(position, facts.0, Known::Whole, 0)))
+        Ok(Some(self.history_by(position, facts.0, FactCoverage::Whole, 0)))
     }
 
     fn kept_facts_of(&self, position: Position) -> Result<FactsByDelivery, QueueError> {
@@ -120,10 +120,10 @@ impl Reading {
         &self,
         position: Position,
         mut facts: BTreeMap<DeliveryKey, Facts>,
-        known: Known,
+        known: FactCoverage,
         mut n_plans: usize,
     ) -> History {
-        let is_indexed = known == Known::Whole;
+        let is_indexed = known == FactCoverage::Whole;
         let mut is_complete = is_indexed;
         let mut deliveries = Vec::new();
         for (handler, incarnation) in self.states.handlers() {

@@ -12,6 +12,17 @@ use std::collections::BTreeMap;
 use crate::clock::Timestamp;
 use crate::event::{OrderKey, Position};
 
+/// What a delivery was before it was parked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parked {
+    /// It came out of the log, and no try of it was recorded.
+    New,
+    /// It may have been tried before.
+    Again,
+    /// It waits in the state.
+    Retry,
+}
+
 /// How a delivery waits in the queue of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {

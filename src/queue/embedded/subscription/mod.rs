@@ -20,7 +20,8 @@ mod shared;
 mod take;
 
 pub(crate) use cell::{HandlerCell, Live, Wake};
-pub(crate) use session::{Parked, Session};
+pub(crate) use key_queues::Parked;
+pub(crate) use session::Session;
 pub use shared::SharedChange;
 
 /// A handler's hold on its subscription. Dropping it frees the subscription; what was given out and

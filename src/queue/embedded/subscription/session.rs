@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use super::key_queues::{Effects, KeyQueues, Ready, Slot};
+use super::key_queues::{Effects, KeyQueues, Parked, Ready, Slot};
 use crate::clock::Timestamp;
 use crate::event::{OrderKey, Origin, Position};
 use crate::queue::embedded::record::{DeliveryRecord, NewState};
@@ -31,17 +31,6 @@ pub(crate) struct Chosen {
     pub(crate) attempts: u32,
     pub(crate) first_attempt_at: Option<Timestamp>,
     pub(crate) origin: Origin,
-}
-
-/// What a delivery was before it was parked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Parked {
-    /// It came out of the log, and no try of it was recorded.
-    New,
-    /// It may have been tried before.
-    Again,
-    /// It waits in the state.
-    Retry,
 }
 
 #[derive(Debug)]

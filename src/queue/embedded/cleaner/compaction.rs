@@ -1,0 +1,38 @@
+//! Making the kept log smaller.
+
+use rand::RngCore;
+
+use super::pass::Cleaner;
+use crate::event::{HandlerName, Position};
+use crate::queue::QueueError;
+use crate::queue::embedded::commit::Request;
+use crate::queue::embedded::subscription::HandlerCell;
+use crate::sync::lock;
+
+impl Cleaner {
+    /// Makes the kept log smaller where most of it is dead.
+    pub(super) async fn compact_kept(&self) -> Result<(), QueueError> {
+        let handlers = self.core.handlers();
+        let is_known_in = |cell: &HandlerCell, position: Position| {
+            let range = position..position.next();
+            let live = cell.lock();
+            live.state.is_alive_in(range.clone()) || live.state.has_lost_in(range)
+        };
+        let is_known = |position| handlers.iter().any(|cell| is_known_in(cell, position));
+        if !self.core.kept.needs_compaction(&is_known) {
+            return Ok(());
+        }
+        // What was settled is recorded before its event goes.
+        self.core.ask(Request::Recorded).await?;
+        let is_known_for = |handler: &HandlerName, position| {
+            self.core.handler(handler).is_some_and(|cell| is_known_in(&cell, position))
+        };
+        let salt = lock(&self.random).next_u64();
+        let failed = |source| QueueError::Io { what: "compacting the kept log".into(), source };
+        let Some(kept) = self.core.kept.compact(salt, &is_known_for).map_err(failed)? else {
+            return Ok(());
+        };
+        self.record_kept(None, kept).await?;
+        self.core.kept.remove_compacted().map_err(failed)
+    }
+}
