@@ -1,12 +1,11 @@
 //! What runs the components: a thread for each.
 
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-
-use futures_util::FutureExt;
 
 use super::cleaner::{Cleaner, Effort};
 use super::commit::{Committer, Request};
@@ -207,36 +206,38 @@ fn run_cleaner(cleaner: &Cleaner, mut stopped: tokio::sync::oneshot::Receiver<()
             return;
         }
     };
-    runtime.block_on(async {
-        let mut rest = CLEAN_EVERY;
-        loop {
+    let mut rest = CLEAN_EVERY;
+    loop {
+        let look = async {
             tokio::select! {
-                _ = &mut stopped => return,
+                _ = &mut stopped => return ControlFlow::Break(()),
                 () = tokio::time::sleep(rest) => {}
             }
-            let looked = tokio::select! {
-                _ = &mut stopped => return,
-                looked = AssertUnwindSafe(cleaner.look(Effort::Routine)).catch_unwind() => looked,
-            };
-            rest = CLEAN_EVERY;
-            match looked {
-                Ok(Ok(()) | Err(QueueError::Closed)) => {}
-                Ok(Err(err)) => {
-                    let err: &dyn std::error::Error = &err;
-                    tracing::warn!(error = err, "Freeing the log failed; it is tried again");
-                }
-                // What was copied and not recorded is copied anew.
-                Err(_) => {
-                    tracing::error!("Freeing the log panicked; it is tried again in a minute");
-                    rest = CLEAN_AFTER_PANIC;
-                    drop(catch_unwind(AssertUnwindSafe(|| cleaner.note_blocked())));
-                }
+            tokio::select! {
+                _ = &mut stopped => ControlFlow::Break(()),
+                looked = cleaner.look(Effort::Routine) => ControlFlow::Continue(looked),
             }
-            if let Err(err) = cleaner.core.log.look_at_heads(HEADS_AT_ONCE) {
-                tracing::debug!(error = %err, "A segment's head cannot be read yet");
+        };
+        let looked = catch_unwind(AssertUnwindSafe(|| runtime.block_on(look)));
+        rest = CLEAN_EVERY;
+        match looked {
+            Ok(ControlFlow::Break(())) => return,
+            Ok(ControlFlow::Continue(Ok(()) | Err(QueueError::Closed))) => {}
+            Ok(ControlFlow::Continue(Err(err))) => {
+                let err: &dyn std::error::Error = &err;
+                tracing::warn!(error = err, "Freeing the log failed; it is tried again");
+            }
+            // What was copied and not recorded is copied anew.
+            Err(_) => {
+                tracing::error!("Freeing the log panicked; it is tried again in a minute");
+                rest = CLEAN_AFTER_PANIC;
+                drop(catch_unwind(AssertUnwindSafe(|| cleaner.note_blocked())));
             }
         }
-    });
+        if let Err(err) = cleaner.core.log.look_at_heads(HEADS_AT_ONCE) {
+            tracing::debug!(error = %err, "A segment's head cannot be read yet");
+        }
+    }
 }
 
 /// How long new records gather before the index reads them: fewer and larger writes. By the time
