@@ -239,6 +239,9 @@ impl HandlerFates {
             self.assign(token, Fate::Lost);
             return Ok(());
         }
+        if standing == Standing::Open {
+            self.may_be_found_again(token);
+        }
         if self.loose.contains(&token) {
             return self.loose_one_stands(token, standing, may_be_lost);
         }
@@ -286,6 +289,15 @@ impl HandlerFates {
         Ok(())
     }
 
+    /// The event of a lost delivery may be readable again when its segment goes: then it is open.
+    fn may_be_found_again(&mut self, token: u32) {
+        if self.fates(token) == [Fate::Lost] {
+            let open = Fate::Open { is_fresh: false };
+            self.assign(token, open);
+            self.ever.entry(token).or_default().push(open);
+        }
+    }
+
     /// A delivery is given out.
     pub fn given(&mut self, token: u32, attempt: u32, now: Timestamp) -> Verdict {
         let Some(session) = &self.session else {
@@ -295,6 +307,9 @@ impl HandlerFates {
             return Err(format!("delivery {token} was given out twice"));
         }
         let began_at = session.began_at;
+        if attempt == 1 {
+            self.may_be_found_again(token);
+        }
         let is_possible = move |fate| match fate {
             Fate::Unclear | Fate::Open { .. } => attempt == 1,
             Fate::Waiting { details: None, .. } => true,
