@@ -4,125 +4,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use gatepost::clock::SystemClock;
-use gatepost::event::{Event, EventId, HandlerName, NewEvent, Position};
-use gatepost::queue::embedded::EmbeddedQueue;
-use gatepost::queue::embedded::testing::MemoryDisk;
-use gatepost::queue::{
-    Appended, CarriedState, DeadFilter, DeadLetter, DeliveryHistory, EventQuery, Queue, QueueError,
-    QueueStats, Start, Subscription,
-};
+use gatepost::queue::QueueError;
+use gatepost::queue::embedded::testing::{MemoryDisk, RefusingQueue};
 
 use super::super::support::bare::{Addresses, listeners};
 use super::super::support::gateway::signature;
 use super::super::support::wire::{self, Answer};
 
-/// Fails its first appends, one of each sort, and takes what comes after.
-struct Failing {
-    queue: EmbeddedQueue,
-    n_appends: AtomicUsize,
-}
-
-impl Failing {
-    fn fail(&self) -> Result<(), QueueError> {
-        match self.n_appends.fetch_add(1, Ordering::SeqCst) {
-            0 => Err(QueueError::Full("the disk is full".into())),
-            1 => Err(QueueError::Behind("the index")),
-            2 => Err(QueueError::Poisoned),
-            3 => Err(QueueError::Closed),
-            _ => Ok(()),
-        }
-    }
-}
-
-#[async_trait]
-impl Queue for Failing {
-    async fn append(&self, event: NewEvent) -> Result<Appended, QueueError> {
-        self.fail()?;
-        self.queue.append(event).await
-    }
-
-    async fn append_all(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>, QueueError> {
-        self.fail()?;
-        self.queue.append_all(events).await
-    }
-
-    async fn subscribe(
-        &self,
-        handler: &HandlerName,
-        start: Start,
-    ) -> Result<Box<dyn Subscription>, QueueError> {
-        self.queue.subscribe(handler, start).await
-    }
-
-    async fn forget(&self, handler: &HandlerName) -> Result<bool, QueueError> {
-        self.queue.forget(handler).await
-    }
-
-    async fn get(&self, id: EventId) -> Result<Option<Event>, QueueError> {
-        self.queue.get(id).await
-    }
-
-    async fn list(&self, query: EventQuery) -> Result<Vec<Event>, QueueError> {
-        self.queue.list(query).await
-    }
-
-    async fn history(&self, position: Position) -> Result<Vec<DeliveryHistory>, QueueError> {
-        self.queue.history(position).await
-    }
-
-    async fn dead(&self, filter: DeadFilter) -> Result<Vec<DeadLetter>, QueueError> {
-        self.queue.dead(filter).await
-    }
-
-    async fn redrive(&self, filter: DeadFilter) -> Result<u64, QueueError> {
-        self.queue.redrive(filter).await
-    }
-
-    async fn drop_dead(&self, filter: DeadFilter) -> Result<u64, QueueError> {
-        self.queue.drop_dead(filter).await
-    }
-
-    async fn replay(
-        &self,
-        handler: &HandlerName,
-        positions: &[Position],
-    ) -> Result<u64, QueueError> {
-        self.queue.replay(handler, positions).await
-    }
-
-    async fn carried(
-        &self,
-        positions: &[Position],
-    ) -> Result<Vec<Vec<(HandlerName, CarriedState)>>, QueueError> {
-        self.queue.carried(positions).await
-    }
-
-    async fn carry_over(
-        &self,
-        handler: &HandlerName,
-        deliveries: Vec<(Position, CarriedState)>,
-    ) -> Result<u64, QueueError> {
-        self.queue.carry_over(handler, deliveries).await
-    }
-
-    fn stats(&self) -> QueueStats {
-        self.queue.stats()
-    }
-
-    async fn probe(&self) -> Result<(), QueueError> {
-        self.fail()
-    }
-
-    async fn close(&self) -> Result<(), QueueError> {
-        self.queue.close().await
+/// What fails its first appends, one of each sort, and takes what comes after.
+fn fail_at_first() -> impl Fn() -> Result<(), QueueError> {
+    let n_appends = AtomicUsize::new(0);
+    move || match n_appends.fetch_add(1, Ordering::SeqCst) {
+        0 => Err(QueueError::Full("the disk is full".into())),
+        1 => Err(QueueError::Behind("the index")),
+        2 => Err(QueueError::Poisoned),
+        3 => Err(QueueError::Closed),
+        _ => Ok(()),
     }
 }
 
 fn failing(test: impl FnOnce(Addresses)) {
     let queue = MemoryDisk::new().open(Arc::new(SystemClock::new()));
-    let failing = Failing { queue, n_appends: AtomicUsize::new(0) };
+    let failing = RefusingQueue::new(queue, fail_at_first());
     listeners(Arc::new(failing), Duration::from_secs(10), test);
 }
 

@@ -7,6 +7,7 @@ pub mod manual_queue;
 mod memory_disk;
 mod memory_storage;
 mod names;
+mod refusing_queue;
 
 pub(crate) use lying_store::LyingStore;
 
@@ -14,3 +15,4 @@ pub use faults::{Call, Faults, Verdict};
 pub use manual_queue::{Standing, standing};
 pub use memory_disk::MemoryDisk;
 pub use memory_storage::{CrashOptions, MemoryStorage};
+pub use refusing_queue::RefusingQueue;
