@@ -33,14 +33,10 @@ const COMPLETE: [&str; 2] = ["hyvor-talk", "userecho"];
 
 /// Adds what it finds to the report of `config`.
 pub fn lint(config: &Config, report: &mut Report) {
-    lint_those(config, report, |_, _| true);
-    look_at_answers(config, report);
-}
-
-/// Looks at what the sources answer.
-fn look_at_answers(config: &Config, report: &mut Report) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    answers::look(config, &samples::samples(config, &clock), report);
+    let samples = samples::samples(config, &clock);
+    lint_those(config, (&samples, &clock), report, |_, _| true);
+    answers::look(config, &samples, report);
     report.sort();
 }
 
@@ -49,9 +45,9 @@ fn look_at_answers(config: &Config, report: &mut Report) {
 pub fn lint_partial(partial: &PartialConfig, report: &mut Report) {
     let config = &partial.config;
     let is_sure = |settings: &HandlerSettings| partial.has_sources_of(&settings.policy.on);
-    lint_those(config, report, |_, settings| is_sure(settings));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let samples = samples::samples(config, &clock);
+    lint_those(config, (&samples, &clock), report, |_, settings| is_sure(settings));
     for (name, settings) in partial.unread_handlers.iter().filter(|(_, one)| is_sure(one)) {
         let trial = Trial::of((config, name), settings, &clock);
         let mut lint = Lint::new(config, (name, settings, trial), &samples, report);
@@ -60,27 +56,30 @@ pub fn lint_partial(partial: &PartialConfig, report: &mut Report) {
         lint.compared();
         lint.fields();
     }
-    look_at_answers(config, report);
+    answers::look(config, &samples, report);
+    report.sort();
 }
 
 /// The same for one handler, whose warnings alone are left: who tries it has an event at hand.
 pub fn lint_one(config: &Config, handler: &HandlerName, report: &mut Report) {
-    lint_those(config, report, |name, _| name == handler);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let samples = samples::samples(config, &clock);
+    lint_those(config, (&samples, &clock), report, |name, _| name == handler);
     report.only(&format!("handler.{handler}"));
     report.problems.retain(|problem| problem.severity != Severity::Note);
+    report.sort();
 }
 
 fn lint_those(
     config: &Config,
+    (samples, clock): (&[Arc<Event>], &Arc<dyn Clock>),
     report: &mut Report,
     is_meant: impl Fn(&HandlerName, &HandlerSettings) -> bool,
 ) {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let samples = samples::samples(config, &clock);
     let mut unseen = Vec::new();
     for (name, settings) in config.handlers.iter().filter(|(name, one)| is_meant(name, one)) {
-        let Some(trial) = Trial::new(config, name, &clock) else { continue };
-        let mut lint = Lint::new(config, (name, settings, trial), &samples, report);
+        let Some(trial) = Trial::new(config, name, clock) else { continue };
+        let mut lint = Lint::new(config, (name, settings, trial), samples, report);
         lint.doubts();
         lint.body_of_get();
         lint.types();
@@ -102,7 +101,6 @@ fn lint_those(
         }
     }
     unseen::tell(&unseen, config, report);
-    report.sort();
 }
 
 /// One handler under the lens.
