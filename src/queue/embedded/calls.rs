@@ -21,9 +21,6 @@ use crate::queue::{
 };
 use crate::sync::lock;
 
-/// How many failed tries of an event are told with what was planned behind them: the newest ones.
-const PLANS_MAX: usize = 64;
-
 #[async_trait]
 impl Queue for EmbeddedQueue {
     async fn append(&self, event: NewEvent) -> Result<Appended, QueueError> {
@@ -92,7 +89,7 @@ impl Queue for EmbeddedQueue {
     }
 
     async fn history(&self, position: Position) -> Result<Vec<DeliveryHistory>, QueueError> {
-        Ok(self.history_of(position, PLANS_MAX).await?.deliveries)
+        Ok(self.history_of(position).await?.deliveries)
     }
 
     async fn whole_history(

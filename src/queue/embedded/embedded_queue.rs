@@ -23,6 +23,8 @@ use crate::event::{HandlerName, Position};
 use crate::queue::{DeadFilter, DeliveryHistory, EventQuery, LostDeliveries, QueueError, Searched};
 use crate::sync::lock;
 
+/// How many failed tries of an event are told with what was planned behind them: the newest ones.
+const PLANS_MAX: usize = 64;
 /// How long answers that the index makes richer wait for it.
 const INDEX_WAIT: Duration = Duration::from_secs(2);
 /// How long after the start a delivery's past may be put off until the index is made, which takes seconds for
@@ -155,16 +157,12 @@ impl EmbeddedQueue {
         off_thread(move || read(&reading)).await
     }
 
-    /// With what was planned behind `n_plans` failed tries.
-    pub(super) async fn history_of(
-        &self,
-        position: Position,
-        n_plans: usize,
-    ) -> Result<History, QueueError> {
+    /// What is recorded of an event's deliveries, for people.
+    pub(super) async fn history_of(&self, position: Position) -> Result<History, QueueError> {
         self.ready().await?;
         // What was settled just now is part of it.
         let through = self.recorded_and_indexed().await?;
-        self.read(move |reading| reading.history(position, through, n_plans)).await
+        self.read(move |reading| reading.history(position, through, PLANS_MAX)).await
     }
 
     /// What was recorded of an event's deliveries so far; `None` = the index is being made for that.

@@ -38,6 +38,14 @@ fn give_up_some(receiver: &Receiver, nodes: &[Served]) -> Vec<Acknowledged> {
     acknowledged
 }
 
+/// Has the handler paused, and waits until each gateway knows.
+fn pause_everywhere<S>(cluster: &Cluster<S>, nodes: &[Served]) {
+    cluster.run("a", &["handlers", "pause", "app"]);
+    for node in nodes {
+        Cluster::wait_for_view(node, |view| view["handlers"][0]["paused"] == true);
+    }
+}
+
 #[test]
 fn rollout_is_steered_from_any_gateway_and_another_goes_on_with_it() {
     let receiver = Receiver::start();
@@ -45,10 +53,7 @@ fn rollout_is_steered_from_any_gateway_and_another_goes_on_with_it() {
     let nodes = cluster.start_pair();
     let acknowledged = give_up_some(&receiver, &nodes);
     // The first letter is let go and waits, so that the rollout stands where it is.
-    cluster.run("a", &["handlers", "pause", "app"]);
-    let is_paused = |view: &Value| view["handlers"][0]["paused"] == true;
-    Cluster::wait_for_view(&nodes[0], is_paused);
-    Cluster::wait_for_view(&nodes[1], is_paused);
+    pause_everywhere(&cluster, &nodes);
     cluster.run("a", &["dead", "redrive", "--all", "--rollout"]);
     wait_until("b sees it", || state(&nodes[1]) == "running");
     assert_eq!(rollout(&nodes[1])["reported_by"]["node"], "a");
@@ -103,10 +108,7 @@ fn rollout_is_taken_back_by_the_gateway_on_which_it_began() {
     let Some(mut cluster) = Cluster::new(&receiver) else { return };
     let nodes = cluster.start_pair();
     let acknowledged = give_up_some(&receiver, &nodes);
-    cluster.run("a", &["handlers", "pause", "app"]);
-    for node in &nodes {
-        Cluster::wait_for_view(node, |view| view["handlers"][0]["paused"] == true);
-    }
+    pause_everywhere(&cluster, &nodes);
     cluster.run("a", &["dead", "redrive", "--all", "--rollout"]);
     wait_until("b sees it", || state(&nodes[1]) == "running");
     let [a, b] = nodes;
