@@ -18,7 +18,13 @@ impl Cleaner {
             let live = cell.lock();
             live.state.is_alive_in(range.clone()) || live.state.has_lost_in(range)
         };
-        let is_known = |position| handlers.iter().any(|cell| is_known_in(cell, position));
+        // Of what comes from there on some handler has been given nothing yet: damage at the log's
+        // end can take what was recorded of it, and leave what was copied.
+        let highs = handlers.iter().map(|cell| cell.lock().state.high());
+        let unread_from = highs.min().unwrap_or(Position(u64::MAX));
+        let is_known = |position| {
+            position >= unread_from || handlers.iter().any(|cell| is_known_in(cell, position))
+        };
         if !self.core.kept.needs_compaction(&is_known) {
             return Ok(());
         }
@@ -29,9 +35,8 @@ impl Cleaner {
         };
         let salt = lock(&self.random).next_u64();
         let failed = |source| QueueError::Io { what: "compacting the kept log".into(), source };
-        let Some(kept) = self.core.kept.compact(salt, &is_known_for).map_err(failed)? else {
-            return Ok(());
-        };
+        let kept = self.core.kept.compact(salt, unread_from, &is_known_for);
+        let Some(kept) = kept.map_err(failed)? else { return Ok(()) };
         self.record_kept(None, kept).await?;
         self.core.kept.remove_compacted().map_err(failed)
     }

@@ -49,13 +49,15 @@ impl KeptLog {
         contents.damage.iter().any(|damage| Some(&damage.segment.number) == oldest)
     }
 
-    /// Copies what is alive in the oldest segment to the end. The end that it gives is recorded
+    /// Copies what is alive in the oldest segment to the end, and every event from `unread_from` on:
+    /// some handler has not been given those yet, so no change tells of it. The end that it gives is recorded
     /// like that of `append`; then `remove_compacted` removes the segment. Changes of deliveries
     /// that are not alive, which must have been recorded, go. `None` = there is nothing to compact,
     /// or it cannot all be read.
     pub(crate) fn compact(
         &self,
         salt: u64,
+        unread_from: Position,
         is_alive: &dyn Fn(&HandlerName, Position) -> bool,
     ) -> io::Result<Option<KeptEnd>> {
         let Some(oldest) = self.segments().into_iter().next() else { return Ok(None) };
@@ -75,7 +77,8 @@ impl KeptLog {
         let events = read.records.iter().filter(|(_, kind, _)| *kind == Kind::Event);
         let events: BTreeMap<Position, Bytes> = events
             .filter_map(|(_, _, payload)| Some((position_of(payload)?, payload.clone())))
-            .filter(|(position, _)| alive.contains(position) && is_here_only(position))
+            .filter(|(position, _)| *position >= unread_from || alive.contains(position))
+            .filter(|(position, _)| is_here_only(position))
             .collect();
         let events: Vec<(Position, Bytes)> = events.into_iter().collect();
         let gone_through = oldest.id.number;

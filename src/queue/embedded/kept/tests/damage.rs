@@ -82,7 +82,7 @@ fn damaged_oldest_segment_is_not_compacted() {
     let length = storage.bytes(&path(&storage, 1)).unwrap().len() as u64;
     storage.flip_bit(&path(&storage, 1), length - 5, 0);
     let kept = open(&storage, end);
-    assert_eq!(kept.compact(1, &|_, _| true).unwrap(), None);
+    assert_eq!(kept.compact(1, ALL_READ, &|_, _| true).unwrap(), None);
     assert!(!kept.needs_compaction(&|_| false));
     assert_eq!(kept.damage().len(), 1);
     assert_eq!(view(&kept, 50).events, before.events);
@@ -175,7 +175,7 @@ fn torn_end_that_is_in_doubt_is_no_damage() {
 fn compaction_in_doubt_counts_where_its_segment_is_gone() {
     let (storage, end) = five_segments();
     let kept = open(&storage, end);
-    let compacted = kept.compact(7, &|_, position| position.0 > 4).unwrap().unwrap();
+    let compacted = kept.compact(7, ALL_READ, &|_, position| position.0 > 4).unwrap().unwrap();
     assert!(compacted.number > end.number);
     // It was not recorded: what it would remove counts, and its copy too.
     let both = open_in_doubt(&storage, end);
@@ -188,7 +188,7 @@ fn compaction_in_doubt_counts_where_its_segment_is_gone() {
     assert_eq!(view(&gone, 50).events.len(), 46);
     assert_eq!(gone.damage(), Vec::<String>::new());
     // And it goes on compacting.
-    let next = gone.compact(8, &|_, _| true).unwrap().unwrap();
+    let next = gone.compact(8, ALL_READ, &|_, _| true).unwrap().unwrap();
     gone.record(next);
     gone.remove_compacted().unwrap();
     let again = open(&storage, next);

@@ -64,6 +64,9 @@ pub(super) fn handler(number: u8) -> HandlerName {
     HandlerName::parse(&format!("h{number}")).unwrap()
 }
 
+/// Every handler has been given every event.
+pub(super) const ALL_READ: Position = Position(u64::MAX);
+
 pub(super) const INCARNATION: Incarnation = Incarnation { subscribed: Lsn(7), since: Position(1) };
 
 pub(super) fn told(number: u8, changes: Vec<(u64, DeliveryRecord)>) -> KeptChanges {
