@@ -198,7 +198,24 @@ fn run_rebuild(rebuild: &Rebuild, core: &Core) {
     }
 }
 
-fn run_cleaner(cleaner: &Cleaner, mut stopped: tokio::sync::oneshot::Receiver<()>) {
+fn run_cleaner(cleaner: &Cleaner, stopped: tokio::sync::oneshot::Receiver<()>) {
+    let look = async || {
+        if let Err(err) = cleaner.core.log.look_at_heads(HEADS_AT_ONCE) {
+            tracing::debug!(error = %err, "A segment's head cannot be read yet");
+        }
+        cleaner.look(Effort::Routine).await
+    };
+    look_until(stopped, (CLEAN_EVERY, CLEAN_AFTER_PANIC), look, || cleaner.note_blocked());
+}
+
+/// Looks at each first `rest` until `stopped`. After a panic, of which `note_panic` is told, it rests
+/// for the second.
+fn look_until(
+    mut stopped: tokio::sync::oneshot::Receiver<()>,
+    (rest, rest_after_panic): (Duration, Duration),
+    mut look: impl AsyncFnMut() -> Result<(), QueueError>,
+    note_panic: impl Fn(),
+) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
         Ok(runtime) => runtime,
         Err(err) => {
@@ -206,20 +223,20 @@ fn run_cleaner(cleaner: &Cleaner, mut stopped: tokio::sync::oneshot::Receiver<()
             return;
         }
     };
-    let mut rest = CLEAN_EVERY;
+    let mut next = rest;
     loop {
-        let look = async {
+        let rested_and_looked = async {
             tokio::select! {
                 _ = &mut stopped => return ControlFlow::Break(()),
-                () = tokio::time::sleep(rest) => {}
+                () = tokio::time::sleep(next) => {}
             }
             tokio::select! {
                 _ = &mut stopped => ControlFlow::Break(()),
-                looked = cleaner.look(Effort::Routine) => ControlFlow::Continue(looked),
+                looked = look() => ControlFlow::Continue(looked),
             }
         };
-        let looked = catch_unwind(AssertUnwindSafe(|| runtime.block_on(look)));
-        rest = CLEAN_EVERY;
+        let looked = catch_unwind(AssertUnwindSafe(|| runtime.block_on(rested_and_looked)));
+        next = rest;
         match looked {
             Ok(ControlFlow::Break(())) => return,
             Ok(ControlFlow::Continue(Ok(()) | Err(QueueError::Closed))) => {}
@@ -230,12 +247,9 @@ fn run_cleaner(cleaner: &Cleaner, mut stopped: tokio::sync::oneshot::Receiver<()
             // What was copied and not recorded is copied anew.
             Err(_) => {
                 tracing::error!("Freeing the log panicked; it is tried again in a minute");
-                rest = CLEAN_AFTER_PANIC;
-                drop(catch_unwind(AssertUnwindSafe(|| cleaner.note_blocked())));
+                next = rest_after_panic;
+                drop(catch_unwind(AssertUnwindSafe(&note_panic)));
             }
-        }
-        if let Err(err) = cleaner.core.log.look_at_heads(HEADS_AT_ONCE) {
-            tracing::debug!(error = %err, "A segment's head cannot be read yet");
         }
     }
 }
@@ -285,4 +299,32 @@ fn run_follower(mut follower: Follower, core: &Core) {
         }
     });
     follower.close(core.clock.steady());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn looks_go_on_after_a_panic_until_they_are_stopped() {
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let (mut stop, n_told) = (Some(stop), AtomicUsize::new(0));
+        let mut n_looks = 0;
+        let look = async || {
+            n_looks += 1;
+            assert!(n_looks != 2, "the second one panics");
+            if n_looks == 4 {
+                drop(stop.take());
+            }
+            Ok(())
+        };
+        let note_panic = || {
+            n_told.fetch_add(1, Ordering::Relaxed);
+            panic!("as often as it likes");
+        };
+        look_until(stopped, (Duration::ZERO, Duration::ZERO), look, note_panic);
+        assert_eq!((n_looks, n_told.into_inner()), (4, 1));
+    }
 }

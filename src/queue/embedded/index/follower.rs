@@ -1,5 +1,6 @@
 //! Keeps the index up with the log.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -64,7 +65,9 @@ impl Follower {
         if has_failed && matches!(self.phase, Phase::Following(_)) {
             return self.fail(now, &StoreError::Bad);
         }
-        match self.try_step(now) {
+        // Half a piece of work is as good as none once the store is cleared.
+        let done = catch_unwind(AssertUnwindSafe(|| self.try_step(now)));
+        match done.unwrap_or(Err(StepError::Store(StoreError::Panicked))) {
             Ok(step) => step,
             Err(StepError::Store(err)) => self.fail(now, &err),
             Err(err @ (StepError::Read(_) | StepError::Kept(_))) => {

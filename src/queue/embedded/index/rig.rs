@@ -91,6 +91,7 @@ impl States for TestStates {
 #[derive(Debug)]
 pub(crate) struct Rig {
     pub(crate) log: Arc<FileLog>,
+    pub(crate) storage: Arc<MemoryStorage>,
     writer: LogWriter,
     pub(crate) kept: Arc<KeptLog>,
     pub(crate) clock: Arc<ManualClock>,
@@ -162,12 +163,17 @@ impl Rig {
         let folder = Path::new("/queue");
         let opened = FileLog::open(Arc::<MemoryStorage>::clone(&shared), folder, &options).unwrap();
         let kept_options = KeptOptions { segment_bytes: 1 << 20, compact_above: 1 << 30 };
-        let kept =
-            KeptLog::open(shared, folder, (KeptEnd::default(), EndTrust::Sure), kept_options)
-                .unwrap();
+        let kept = KeptLog::open(
+            Arc::<MemoryStorage>::clone(&shared),
+            folder,
+            (KeptEnd::default(), EndTrust::Sure),
+            kept_options,
+        )
+        .unwrap();
         let log = opened.writer.log();
         let mut rig = Self {
             log,
+            storage: shared,
             writer: opened.writer,
             kept: Arc::new(kept),
             clock,
