@@ -275,7 +275,7 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, Ad
         Route::Rollouts => Ok(json(&api.begin_rollout(rollout_asked(body, api)?).await?)),
         Route::RolloutStep(number, step) => Ok(json(&api.change_rollout(number, step).await?)),
         Route::RejectedReleaseAll => {
-            Ok(json(&api.release_all(parsed::<ReleaseAsk>(body)?.for_change()?).await?))
+            Ok(json(&api.release_all(asked::<ReleaseAsk>(body, api)?.for_change()?).await?))
         }
         Route::RejectedRelease(number) => Ok(stored(api.release(number).await?)),
         Route::HandlerRun(handler, run) => {

@@ -19,13 +19,18 @@ pub(super) fn query<T: DeserializeOwned>(request: &HttpRequest, api: &Api) -> Re
     let said = with_moments(request.query_string(), api.now())?;
     if form_urlencoded::parse(said.as_bytes()).any(|(name, value)| name == "limit" && value == "0")
     {
-        return Err(ApiError::Bad("`limit`: it is 1 at least".to_owned()));
+        return Err(no_limit());
     }
     let query = read::<T>(&said);
     query.map_err(|why| match culprit::<T>(&said) {
         Some((name, why)) => ApiError::Bad(format!("`{name}`: {why}")),
         None => ApiError::Bad(why),
     })
+}
+
+/// Nothing at all is no list to ask for, and no change to make.
+fn no_limit() -> ApiError {
+    ApiError::Bad("`limit`: it is 1 at least".to_owned())
 }
 
 /// The fields that say a moment.
@@ -55,13 +60,16 @@ fn with_moments(query: &str, now: Timestamp) -> Result<Cow<'_, str>, ApiError> {
     Ok(said.finish().into())
 }
 
-/// The JSON of a change that names events or dead letters, with its moments as JSON has them.
+/// The JSON of a change that names events, dead letters or rejected requests, with its moments as JSON has them.
 pub(super) fn asked<T: DeserializeOwned>(body: &[u8], api: &Api) -> Result<T, ApiError> {
     let Ok(Value::Object(mut fields)) = serde_json::from_slice(body) else { return parsed(body) };
     for name in MOMENTS {
         if let Some(Value::String(said)) = fields.get_mut(name) {
             *said = exact(name, said, api.now())?;
         }
+    }
+    if fields.get("limit").and_then(Value::as_u64) == Some(0) {
+        return Err(no_limit());
     }
     let fields = Value::Object(fields);
     T::deserialize(&fields).map_err(|err| unfit::<T>(&err, Some(&fields)))

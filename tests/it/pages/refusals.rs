@@ -36,6 +36,9 @@ fn what_cannot_be_meant_is_refused_in_plain_words_and_changes_nothing() {
         ("POST", "handlers/all/resume", r#"{"for":"1h"}"#, 400, "unknown field `for`"),
         ("GET", "events?limit=0", "", 400, "`limit`: it is 1 at least"),
         ("GET", "dead?limit=0", "", 400, "`limit`: it is 1 at least"),
+        ("POST", "dead/redrive", r#"{"all":true,"limit":0}"#, 400, "`limit`: it is 1 at least"),
+        ("POST", "events/replay", r#"{"all":true,"limit":0}"#, 400, "`limit`: it is 1 at least"),
+        ("POST", "rejected/release", r#"{"all":true,"limit":0}"#, 400, "`limit`: it is 1 at least"),
     ] {
         let (found, detail) = refused(method, path, body);
         assert_eq!(found, status, "{path} {body}: {detail}");

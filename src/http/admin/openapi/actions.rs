@@ -12,7 +12,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("since", "moment?"),
             ("until", "moment?"),
             ("before", "integer?"),
-            ("limit", "integer?"),
+            ("limit", "count?"),
         ],
     ),
     (

@@ -28,6 +28,8 @@ pub(super) fn schema(kind: &str) -> Value {
         "time" => json!({ "type": "string", "format": "date-time" }),
         "id" => json!({ "type": "string", "format": "uuid" }),
         "integer" => json!({ "type": "integer", "minimum": 0 }),
+        // How many at most: none at all is refused.
+        "count" => json!({ "type": "integer", "minimum": 1 }),
         "string" | "boolean" => json!({ "type": kind }),
         name => reference(name),
     }
