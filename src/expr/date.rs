@@ -17,7 +17,7 @@ use crate::body::number;
 mod doubt;
 mod forms;
 
-use doubt::is_packed_or_millis;
+use doubt::{is_packed_or_millis, is_year_or_seconds};
 pub use doubt::{MomentDoubt, moment_doubt};
 use forms::{DAYS, FORMS, OFFSET_WITHIN, ZERO_DATES, ZONES};
 
@@ -143,7 +143,8 @@ pub fn moment(value: &Value) -> Option<CalendarTime> {
             if let Some((local, zone)) = with_named_zone(text) {
                 return in_zone(written(local)?, &TimeZone::get(zone).ok()?);
             }
-            let number = || text.parse::<f64>().ok().filter(|_| !is_packed_or_millis(text));
+            let is_in_doubt = || is_packed_or_millis(text) || is_year_or_seconds(text);
+            let number = || text.parse::<f64>().ok().filter(|_| !is_in_doubt());
             written(text).or_else(|| unix(&number().map(Value::from)?))
         }
         ValueKind::Map => within(value),

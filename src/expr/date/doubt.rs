@@ -22,6 +22,12 @@ pub fn moment_doubt(text: &str) -> MomentDoubt {
                    `x | int` for the second",
         };
     }
+    if is_year_or_seconds(text) {
+        return MomentDoubt {
+            form: "of four digits".to_owned(),
+            help: "it may be a year or Unix time: write `x ~ \"-01-01\"` for the first, `x | int` for the second",
+        };
+    }
     let help = if has_day_or_month_first(text) {
         "its first number may be the day or the month: write \
          `x[6:10] ~ \"-\" ~ x[3:5] ~ \"-\" ~ x[:2] ~ x[10:]` where it is the day, \
@@ -37,6 +43,11 @@ pub fn moment_doubt(text: &str) -> MomentDoubt {
 pub(super) fn is_packed_or_millis(text: &str) -> bool {
     let is_date = || jiff::civil::DateTime::strptime("%y%m%d%H%M%S", text).is_ok();
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) && is_date()
+}
+
+/// Whether it is four digits. As Unix time they are a moment of the first three hours of 1970.
+pub(super) fn is_year_or_seconds(text: &str) -> bool {
+    text.len() == 4 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// `03/12/2013`, also with a time behind it.

@@ -20,6 +20,7 @@ fn odd_times_are_read_right_or_refused_with_their_form_and_what_to_write() {
     for (text, form, help) in [
         ("12/03/2013", "a string like `99/99/9999` is no timestamp", "the day or the month"),
         ("13/3/2013 17:23", "a string like `99/9/9999 99:99` is no timestamp", "or the month"),
+        ("2014", "a string of four digits is no timestamp", "`x ~ \"-01-01\"`"),
         ("131203172334", "a string of twelve digits is no timestamp", "`\"20\" ~ x`"),
         ("2013-12-03T24:00:01Z", "a string like `9999-99-99a99:99:99a` is no", "ISO 8601"),
         ("soon", "a string like `aaaa` is no timestamp", "ISO 8601"),
