@@ -44,8 +44,8 @@ const FILE_BYTES_MAX: usize = 1 << 20;
 /// The calls that are under way, as far as they are noted.
 #[derive(Debug, Default)]
 pub struct Attempts {
-    /// Nothing = the last process ended well, and nothing is noted.
-    notes: Option<Mutex<Notes>>,
+    /// `None` = the last process ended well, and nothing is noted.
+    log: Option<Mutex<AttemptLog>>,
     /// Which calls of a handler run beside others: a suspect's has the lock alone. Held over the call.
     locks: Mutex<BTreeMap<HandlerName, Arc<RwLock<()>>>>,
     /// Held over a suspect's call where one handler's may not run beside another's.
@@ -53,7 +53,7 @@ pub struct Attempts {
 }
 
 #[derive(Debug)]
-struct Notes {
+struct AttemptLog {
     path: PathBuf,
     file: File,
     file_bytes: usize,
@@ -112,8 +112,8 @@ impl Attempts {
             n_suspects = begun.len(),
             "The last process did not end well: calls are noted, and what was under way is called alone"
         );
-        let is_any = begun.values().filter(|count| **count >= BEGINNINGS_MAX).count() > 1;
-        if is_any {
+        let is_ambiguous = begun.values().filter(|count| **count >= BEGINNINGS_MAX).count() > 1;
+        if is_ambiguous {
             for count in begun.values_mut() {
                 *count = (*count).min(BEGINNINGS_MAX - 1);
             }
@@ -126,11 +126,11 @@ impl Attempts {
                 (File::options().append(true).open(&path)?, FILE_BYTES_MAX)
             }
         };
-        let notes = Notes { path, file, file_bytes, begun, since: Instant::now() };
+        let log = AttemptLog { path, file, file_bytes, begun, since: Instant::now() };
         Ok(Self {
-            notes: Some(Mutex::new(notes)),
+            log: Some(Mutex::new(log)),
             locks: Mutex::default(),
-            among_handlers: is_any.then(Arc::default),
+            among_handlers: is_ambiguous.then(Arc::default),
         })
     }
 
@@ -147,18 +147,18 @@ impl Attempts {
         timeout: Duration,
     ) -> Beginning<'_> {
         let underway = |calls, lock| Underway { attempts: self, calls, _lock: lock };
-        let Some(notes) = &self.notes else {
+        let Some(log) = &self.log else {
             return Beginning::Begun(underway(Vec::new(), CallLock::Any));
         };
         let calls: Vec<Call> =
             deliveries.iter().map(|delivery| (handler.clone(), delivery.event.id)).collect();
-        let (most, is_noted) = lock(notes).look(&calls);
+        let (most, is_noted) = lock(log).look(&calls);
         let locked = match (most, calls.as_slice()) {
             (0, _) => tokio::time::timeout(timeout, self.shared(handler)).await.ok(),
             (_, [_, _, ..]) => return Beginning::OneByOne,
             (BEGINNINGS_MAX.., _) => {
                 // A redrive is its owner's word that it may be tried again.
-                lock(notes).forget(&calls);
+                lock(log).forget(&calls);
                 return Beginning::SetAside;
             }
             (_, _) => tokio::time::timeout(timeout, self.alone(handler)).await.ok().flatten(),
@@ -167,7 +167,7 @@ impl Attempts {
         if !is_noted {
             return Beginning::Begun(underway(Vec::new(), held));
         }
-        lock(notes).note(&calls);
+        lock(log).note(&calls);
         Beginning::Begun(underway(calls, held))
     }
 
@@ -190,7 +190,7 @@ impl Attempts {
     }
 }
 
-impl Notes {
+impl AttemptLog {
     /// The most beginnings of one of `calls`, and whether another one is to be noted.
     fn look(&self, calls: &[Call]) -> (u32, bool) {
         let most = calls.iter().filter_map(|call| self.begun.get(call).copied()).max().unwrap_or(0);
@@ -235,13 +235,13 @@ impl Notes {
 
 impl Drop for Underway<'_> {
     fn drop(&mut self) {
-        if let (Some(notes), false) = (&self.attempts.notes, self.calls.is_empty()) {
-            lock(notes).forget(&self.calls);
+        if let (Some(log), false) = (&self.attempts.log, self.calls.is_empty()) {
+            lock(log).forget(&self.calls);
         }
     }
 }
 
-/// Puts a file with these notes in place of the one at `path`; the file, to go on with, and its length.
+/// Puts a file with these calls in place of the one at `path`; the file, to go on with, and its length.
 fn write_anew(path: &Path, begun: &BTreeMap<Call, u32>) -> io::Result<(File, usize)> {
     let mut text = String::new();
     for (call, count) in begun {

@@ -17,8 +17,8 @@ use crate::body::number;
 mod doubt;
 mod forms;
 
-use doubt::{is_packed_or_millis, is_year_or_seconds};
 pub use doubt::{MomentDoubt, moment_doubt};
+use doubt::{is_packed_or_millis, is_year_or_seconds};
 use forms::{DAYS, FORMS, OFFSET_WITHIN, ZERO_DATES, ZONES};
 
 /// What a date looks like where nothing is said.
