@@ -33,6 +33,7 @@ mod node_reports;
 mod pause;
 mod picked;
 mod rates;
+mod redriven;
 mod refused;
 mod rejected;
 mod replay;
@@ -68,6 +69,7 @@ pub use node_reports::{
 };
 pub use pause::{PauseAsk, PauseView};
 pub use rates::{HandlerRates, LatencyView, LevelsView, RatesView, Series, SourceRates};
+pub use redriven::Redriven;
 pub use rejected::{ExplainView, ListedRejected, RejectedView, ReleaseAsk};
 pub use replay::{ReplayRange, Replayed};
 pub use replay_event::ReplayedEvent;
@@ -130,6 +132,7 @@ struct Server {
     control: Arc<dyn Control>,
     actions: Arc<Actions>,
     rollouts: Arc<Rollouts>,
+    redrives: Arc<redriven::Redrives>,
 }
 
 impl Api {
@@ -169,7 +172,8 @@ impl Api {
         rollouts: Rollouts,
     ) -> Self {
         let (actions, rollouts) = (Arc::new(actions), Arc::new(rollouts));
-        let server = Server { ingest, control, actions, rollouts };
+        let redrives = Arc::default();
+        let server = Server { ingest, control, actions, rollouts, redrives };
         Self { server: Some(server), ..Self::offline(queue, clock) }
     }
 
@@ -268,9 +272,12 @@ impl Api {
         let configured = self.server.as_ref().map(|server| server.control.handlers());
         let mut handlers = view::handlers(stats, configured, now);
         self.apply_reports(&mut handlers);
-        for handler in handlers.iter_mut().filter(|handler| handler.waiting > 0) {
-            let next = self.queue.next_tries(&handler.name, 1).pop();
-            handler.next_try_at = next.map(|(_, due)| self.next_try_at(due, handler.probe_at));
+        for handler in &mut handlers {
+            handler.condition = handler.state_shown().into();
+            if handler.waiting > 0 {
+                let next = self.queue.next_tries(&handler.name, 1).pop();
+                handler.next_try_at = next.map(|(_, due)| self.next_try_at(due, handler.probe_at));
+            }
         }
         handlers
     }

@@ -38,6 +38,7 @@ mod log_in;
 mod overview;
 mod path;
 mod picked;
+mod redriven;
 mod rejected;
 mod rejected_elsewhere;
 mod rejected_one;

@@ -138,10 +138,11 @@ impl Api {
             let types = self.oldest_types(&records).await?.counts;
             return Ok(Changed { types, ..Changed::new(matched, matched) });
         }
+        let letters: Vec<_> =
+            records.iter().map(|one| (one.handler.clone(), one.position)).collect();
         // Groups are worked out here and not in the queue, so their letters are named one by one.
         let done = if like.is_some() {
-            let letters = records.into_iter().map(|one| (one.handler, one.position)).collect();
-            self.queue.change_dead(letters, change).await
+            self.queue.change_dead(letters.clone(), change).await
         } else {
             match change {
                 DeadChange::Redrive => self.queue.redrive(filter).await,
@@ -158,6 +159,9 @@ impl Api {
         self.note(action, ActionTarget::new(target, about), &changed, |changed| {
             format!("{} of {}, {} skipped", changed.done, changed.matched, changed.skipped)
         });
+        if change == DeadChange::Redrive {
+            self.remember_redriven(letters);
+        }
         changed
     }
 }

@@ -33,6 +33,18 @@ pub enum HandlerStatus {
 }
 
 impl HandlerStatus {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Running,
+        Self::Paused,
+        Self::Down,
+        Self::Failed,
+        Self::Finishing,
+        Self::Disabled,
+        Self::Stopped,
+        Self::Unconfigured,
+    ];
+
     /// As JSON and people read it.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -22,7 +22,7 @@ impl Api {
             }
         }
         let matched = picked.len() as u64;
-        let done = self.queue.change_dead(letters, DeadChange::Redrive).await;
+        let done = self.queue.change_dead(letters.clone(), DeadChange::Redrive).await;
         let changed = done.map(|done| Changed::new(matched, done)).map_err(ApiError::from);
         let target = counted(matched, "picked dead letter", "picked dead letters");
         let about = match picked {
@@ -32,6 +32,7 @@ impl Api {
         self.note("redrive", ActionTarget::new(target, about), &changed, |changed| {
             format!("{} of {}, {} skipped", changed.done, changed.matched, changed.skipped)
         });
+        self.remember_redriven(letters);
         changed
     }
 

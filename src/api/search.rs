@@ -90,7 +90,7 @@ pub fn state(text: &str) -> Result<DeliveryState, ApiError> {
         "dead" => DeliveryState::Dead,
         _ => {
             return Err(ApiError::Bad(format!(
-                "`{text}` is no state: pending, delivered, skipped, retry, held or dead"
+                "`{text}` is no state: pending, delivered, skipped, retry (or waiting), held or dead"
             )));
         }
     })

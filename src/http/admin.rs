@@ -86,11 +86,25 @@ async fn entry(
             {
                 admin.gate.delay_wrong_token(&request, &*admin.clock).await;
             }
-            error::explained(problem)
+            let mut refused = error::explained(problem);
+            if problem == Problem::Unauthorized {
+                // RFC 6750. No browser asks for a password by it.
+                let how = header::HeaderValue::from_static("Bearer");
+                refused.headers_mut().insert(header::WWW_AUTHENTICATE, how);
+            }
+            refused
         }
         Err(AdminError::Told(problem, detail)) => problem.with_detail(detail),
         Err(AdminError::Api(err)) => explained(&err),
     };
+    let headers = response.headers_mut();
+    // A browser must not show bodies by its way back once somebody has signed out.
+    let kept = header::HeaderValue::from_static("no-store");
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, kept);
+    }
+    let as_told = header::HeaderValue::from_static("nosniff");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, as_told);
     // A stream is answered for as long as it lasts.
     if response.body().size() != BodySize::Stream && connection.end(Instant::now()) {
         response.head_mut().set_connection_type(ConnectionType::Close);

@@ -8,7 +8,7 @@ use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::rollouts::{self, RolloutCard};
 use super::widgets::{Linked, Sign, Ticked, When};
-use super::{Viewer, rendered, words};
+use super::{Viewer, redriven, rendered, words};
 use crate::api::{
     Api, ApiError, ChosenAsk, ChosenDead, DeadAsk, DeadEntry, DeadGroup, DeadGroups, DeadSelection,
     EventSummary, HandlerStatus, WINDOWS,
@@ -148,7 +148,8 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
         words::counted(total, "dead letter", "dead letters")
     };
     let json = json_address(fields);
-    let frame = Frame::new(api, &status, fields, viewer, Here::Dead, title.as_str(), json);
+    let mut frame = Frame::new(api, &status, fields, viewer, Here::Dead, title.as_str(), json);
+    redriven::tell(api, fields, frame.done.as_mut()).await?;
     let bound = if groups.is_complete {
         String::new()
     } else {

@@ -62,6 +62,8 @@ pub(super) struct NavLink {
 pub(super) struct Done {
     pub(super) sign: Sign,
     pub(super) text: Ticked,
+    /// What became of it since.
+    pub(super) outcome: Ticked,
     pub(super) detail: Ticked,
     pub(super) at: When,
 }
@@ -81,6 +83,7 @@ impl Frame {
         let done = fields.get("done").and_then(|name| api.action_called(name)).map(|action| Done {
             sign: if action.is_done { Sign::Ok } else { Sign::Bad },
             text: Ticked::new(&format!("{}: {}", action.action, action.result), 220),
+            outcome: Ticked::default(),
             detail: Ticked::new(&action.target, 200),
             at: When::ago(action.at, now),
         });

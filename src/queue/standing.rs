@@ -25,7 +25,7 @@ pub struct DeadLetter {
     pub event_type: EventType,
     /// When the event came in.
     pub received_at: Timestamp,
-    /// How many tries there were.
+    /// How many tries there were, those before it was redriven among them. 0 = not known.
     pub attempts: u32,
     /// When it was given up.
     pub died_at: Timestamp,

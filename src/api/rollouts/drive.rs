@@ -127,6 +127,32 @@ impl Api {
         Ok(())
     }
 
+    /// What became of each of `letters`, which were redriven; `true` = it failed and is tried again.
+    pub(in crate::api) async fn results_of(
+        &self,
+        letters: &[Letter],
+    ) -> Result<Vec<(LetGoResult, bool)>, QueueError> {
+        let at = self.now();
+        let let_go = letters.iter().cloned().map(|(handler, position)| LetGo {
+            handler,
+            position,
+            at,
+            stage: None,
+            result: LetGoResult::UnderWay,
+            error: None,
+            is_tried_again: false,
+            is_redriven: true,
+        });
+        let findings = self.look_at(&let_go.collect::<Vec<_>>()).await?;
+        let results = findings.into_iter().map(|(_, finding)| match finding {
+            Finding::UnderWay => (LetGoResult::UnderWay, false),
+            Finding::TriedAgain(_) => (LetGoResult::Failed, true),
+            Finding::NotRedriven => (LetGoResult::Gone, false),
+            Finding::Ended(result, _) => (result, false),
+        });
+        Ok(results.collect())
+    }
+
     /// The state of each of `letters`.
     async fn look_at(&self, letters: &[LetGo]) -> Result<Vec<(Letter, Finding)>, QueueError> {
         if letters.is_empty() {

@@ -18,6 +18,9 @@ pub struct HandlerView {
     /// Its kind; `None` = it is not configured (any more), but has a place in the log.
     pub kind: Option<Cow<'static, str>>,
     pub state: HandlerStatus,
+    /// The same as people read it: also `failing`, `giving up` or `waiting` where it runs and is not well.
+    #[serde(default)]
+    pub condition: Cow<'static, str>,
     /// Why it is `failed`, or left alone while it runs.
     pub reason: Option<String>,
     /// While it is paused: until when, and why.
@@ -116,12 +119,16 @@ impl HandlerView {
         self.reason.as_deref().filter(|_| self.state == HandlerStatus::Running)
     }
 
+    /// What `condition` can be beside the states.
+    pub const UNWELL: [&'static str; 3] = ["failing", "giving up", "waiting"];
+
     /// Its state as people read it: one that runs and whose calls come to nothing is not well.
     pub fn state_shown(&self) -> &'static str {
+        let [failing, giving_up, waiting] = Self::UNWELL;
         match self.state {
-            HandlerStatus::Running if self.failing_since.is_some() => "failing",
-            HandlerStatus::Running if self.is_giving_up() => "giving up",
-            _ if self.why_left_alone().is_some() => "waiting",
+            HandlerStatus::Running if self.failing_since.is_some() => failing,
+            HandlerStatus::Running if self.is_giving_up() => giving_up,
+            _ if self.why_left_alone().is_some() => waiting,
             state => state.as_str(),
         }
     }
@@ -180,6 +187,7 @@ fn handler(
         name,
         kind: None,
         state,
+        condition: Cow::default(),
         reason: None,
         pause: None,
         in_log,

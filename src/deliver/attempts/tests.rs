@@ -74,7 +74,7 @@ async fn a_suspect_is_alone_in_its_handler_and_no_suspect_any_more_once_it_ends(
     drop(again);
     drop(attempts);
     let attempts = Attempts::open(path).unwrap();
-    let left = lock(attempts.notes.as_ref().unwrap()).begun.clone();
+    let left = lock(attempts.log.as_ref().unwrap()).begun.clone();
     assert_eq!(left, BTreeMap::from([((handler(), both[1].event.id), 1)]));
 }
 

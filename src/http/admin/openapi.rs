@@ -11,6 +11,7 @@ mod kinds;
 mod parameters;
 mod schemas;
 
+use crate::api::{HandlerStatus, HandlerView};
 use kinds::{reference, schema};
 use schemas::{EXTENDED, Field, SCHEMAS};
 
@@ -166,7 +167,7 @@ pub(super) fn document() -> Value {
         .map(|(name, own)| {
             ((*name).to_owned(), object(&all_fields(name, own), name.ends_with("Ask")))
         })
-        .chain([("State".to_owned(), states()), ("Problem".to_owned(), problem())])
+        .chain(NAMED.map(|(name, schema)| (name.to_owned(), schema())))
         .collect();
     json!({
         "openapi": "3.1.0",
@@ -285,6 +286,21 @@ fn object(fields: &[Field], is_ask: bool) -> Value {
     object
 }
 
+/// Schemas that are no objects of fields.
+const NAMED: [(&str, fn() -> Value); 4] = [
+    ("State", states),
+    ("HandlerState", || json!({ "enum": HandlerStatus::ALL.map(HandlerStatus::as_str) })),
+    ("HandlerCondition", conditions),
+    ("Problem", problem),
+];
+
+/// How a handler does, as people read it.
+fn conditions() -> Value {
+    let states = HandlerStatus::ALL.into_iter().map(HandlerStatus::as_str);
+    let all: Vec<&str> = states.chain(HandlerView::UNWELL).collect();
+    json!({ "enum": all })
+}
+
 fn states() -> Value {
     json!({ "enum": ["pending", "delivered", "skipped", "retry", "held", "dead"] })
 }
@@ -369,7 +385,8 @@ mod tests {
     #[test]
     fn every_name_that_is_referred_to_is_there() {
         let text = document().to_string();
-        let known = |name: &str| fields_of(name).is_some() || ["State", "Problem"].contains(&name);
+        let known =
+            |name: &str| fields_of(name).is_some() || NAMED.iter().any(|(known, _)| *known == name);
         let names = text.split("#/components/schemas/").skip(1);
         for name in names.map(|rest| rest.split('"').next().unwrap()) {
             assert!(known(name), "{name}");

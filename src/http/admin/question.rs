@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, web};
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::map::Entry;
 use url::form_urlencoded;
 
 use super::error::AdminError;
@@ -62,7 +63,7 @@ fn with_moments(query: &str, now: Timestamp) -> Result<Cow<'_, str>, ApiError> {
 
 /// The JSON of a change that names events, dead letters or rejected requests, with its moments as JSON has them.
 pub(super) fn asked<T: DeserializeOwned>(body: &[u8], api: &Api) -> Result<T, ApiError> {
-    let Ok(Value::Object(mut fields)) = serde_json::from_slice(body) else { return parsed(body) };
+    let Ok(Fields(mut fields)) = serde_json::from_slice(body) else { return parsed(body) };
     for name in MOMENTS {
         if let Some(Value::String(said)) = fields.get_mut(name) {
             *said = exact(name, said, api.now())?;
@@ -77,11 +78,52 @@ pub(super) fn asked<T: DeserializeOwned>(body: &[u8], api: &Api) -> Result<T, Ap
 
 /// The JSON of a change; an empty body is an empty object.
 pub(super) fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
+    let body = match body.trim_ascii_start().first() {
+        None => b"{}",
+        Some(b'{') => body,
+        // Our types would take a list for their fields in order.
+        Some(_) => return Err(no_object()),
+    };
     serde_json::from_slice(body).map_err(|err| {
         let fields = if body.len() <= SHORT { serde_json::from_slice(body).ok() } else { None };
         unfit::<T>(&err, fields.as_ref())
     })
+}
+
+fn no_object() -> ApiError {
+    ApiError::Bad("the body of a change is one JSON object".to_owned())
+}
+
+/// An object whose every field stands there once: of two that differ, nobody knows which is meant.
+struct Fields(serde_json::Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Once;
+        impl<'de> Visitor<'de> for Once {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Fields, A::Error> {
+                let mut fields = serde_json::Map::new();
+                while let Some((name, value)) = entries.next_entry::<String, Value>()? {
+                    let name = match fields.entry(name) {
+                        Entry::Occupied(twice) => twice.key().clone(),
+                        Entry::Vacant(place) => {
+                            place.insert(value);
+                            continue;
+                        }
+                    };
+                    return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
+                }
+                Ok(Fields(fields))
+            }
+        }
+        from.deserialize_map(Once)
+    }
 }
 
 /// The longest body of a change whose fields are looked at one by one.
@@ -100,10 +142,6 @@ struct Nothing {}
 /// Why a body is not what is asked for, with the field where that is one.
 fn unfit<T: DeserializeOwned>(err: &serde_json::Error, body: Option<&Value>) -> ApiError {
     let text = err.to_string();
-    // The names of our types say nothing to a caller.
-    if text.contains("expected struct") {
-        return ApiError::Bad("the body of a change is one JSON object".to_owned());
-    }
     let fields = body.and_then(Value::as_object).into_iter().flatten();
     let mut wrong = fields.filter_map(|(name, value)| {
         let one = serde_json::json!({ (name.as_str()): value });

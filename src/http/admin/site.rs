@@ -239,7 +239,6 @@ fn own_address(request: &HttpRequest) -> String {
 fn see_other(path: &str, cookie: Option<&str>) -> HttpResponse {
     let mut response = HttpResponse::SeeOther();
     response.insert_header((header::LOCATION, path));
-    response.insert_header((header::CACHE_CONTROL, "no-store"));
     if let Some(cookie) = cookie {
         response.insert_header((header::SET_COOKIE, cookie));
     }
@@ -250,12 +249,10 @@ fn html(status: StatusCode, text: String) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         // Without the origin a browser could not show that its form is ours.
         .insert_header((header::REFERRER_POLICY, "same-origin"))
         .insert_header(("cross-origin-opener-policy", "same-origin"))
         .insert_header(("cross-origin-resource-policy", "same-origin"))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
         .body(text)
 }
 
@@ -263,15 +260,12 @@ fn file(name: &str, body: bytes::Bytes) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "application/octet-stream"))
         .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
         .body(body)
 }
 
 fn asset_response(asset: &'static Asset) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type)))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::CACHE_CONTROL, FOR_EVER))
         .body(asset.body)
 }

@@ -49,7 +49,6 @@ pub(super) fn response(request: &HttpRequest, api: Api) -> Result<HttpResponse, 
     });
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
         .streaming(Box::pin(events.map_err(std::io::Error::other))))
 }
 

@@ -103,7 +103,7 @@ fn status_says_of_a_handler_that_fails_since_when_why_and_what_comes_next() {
         let handlers = json(&folder, &["handlers", "list"]);
         let mut handlers = handlers.as_array().unwrap().iter();
         let handler = handlers.find(|handler| handler["name"] == "down").unwrap();
-        !handler["failing_since"].is_null()
+        handler["state"] == "running" && handler["condition"] == "failing"
     };
     wait_until("it is failing", is_failing);
     let text = printed(&run(&folder, &["status"]), 0);

@@ -19,6 +19,21 @@ fn the_api_wants_the_token() {
 }
 
 #[test]
+fn answers_are_not_kept_by_a_browser_and_taken_for_what_they_are_called() {
+    let gateway = Gateway::start();
+    let id = gateway.send(b"secret").id();
+    let raw = format!("/api/v1/events/{id}/raw");
+    let paths = ["/api/v1/status", "/api/v1/events", &raw, "/api/v1/nothing", "/", "/log"];
+    for path in paths {
+        let answer = gateway.ask("GET", path, "");
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{path}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+    }
+    let refused = wire::request(gateway.admin, "GET", "/api/v1/status", &[], b"");
+    assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
+}
+
+#[test]
 fn figures_and_health_are_open_on_loopback() {
     let gateway = Gateway::start();
     for path in ["/metrics", "/healthz", "/readyz"] {

@@ -87,3 +87,21 @@ fn handler_that_is_asked_to_wait_says_until_when_and_why() {
     let page = gateway.ask("GET", &format!("/events/{id}"), "").text();
     assert!(page.contains("phone waits (answered 429"), "{page}");
 }
+
+#[test]
+fn redrive_says_what_became_of_what_it_made_due_again() {
+    let receiver = BadServer::start([status(422), status(422), status(422)]);
+    let gateway = gateway(&receiver, "min = \"1h\", max = \"1h\"");
+    for n in 0..2 {
+        gateway.send(format!("{{\"n\":{n}}}").as_bytes()).id();
+    }
+    gateway.wait_for_outcomes("app", "dead", 2);
+    let answer = gateway.ask("POST", "/dead/redrive", "handler=app");
+    assert_eq!(answer.status, 303, "{}", answer.text());
+    let back = answer.header("location").unwrap().to_owned();
+    gateway.wait_for_outcomes("app", "dead", 3);
+    gateway.wait_until_delivered("app", 1);
+    let page = super::page(&gateway, &back);
+    assert!(page.contains("1 delivered, 1 failed again"), "{page}");
+    assert!(page.contains("redrive: 2 of 2"), "{page}");
+}

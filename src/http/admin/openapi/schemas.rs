@@ -185,7 +185,8 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
         &[
             ("name", "string"),
             ("kind", "string?"),
-            ("state", "string"),
+            ("state", "HandlerState"),
+            ("condition", "HandlerCondition"),
             ("reason", "string?"),
             ("pause", "Pause?"),
             ("in_log", "integer"),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Reading;
 use crate::event::{ErrorText, HandlerName, OrderKey, Position};
-use crate::queue::embedded::index::DeadFact;
+use crate::queue::embedded::index::{DeadFact, DeliveryKey};
 use crate::queue::embedded::log::Finder;
 use crate::queue::embedded::record::{Incarnation, Lsn};
 use crate::queue::{
@@ -21,6 +21,7 @@ const NOT_KNOWN: &str = "not known yet: the index is being made";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeadMatch {
     pub(crate) handler: HandlerName,
+    pub(crate) incarnation: Incarnation,
     pub(crate) position: Position,
     /// The key that it holds.
     pub(crate) order_key: Option<OrderKey>,
@@ -82,7 +83,8 @@ impl Reading {
             let Some(incarnation) = handlers.get(handler) else { continue };
             self.each_dead(handler, Some(*position), |position, order_key| {
                 let fact = self.dead_fact(handler, *incarnation, position);
-                matches.push(DeadMatch { handler: handler.clone(), position, order_key, fact });
+                let (handler, incarnation) = (handler.clone(), *incarnation);
+                matches.push(DeadMatch { handler, incarnation, position, order_key, fact });
             });
         }
         let is_complete = matches.iter().all(|letter| letter.fact.is_some())
@@ -133,7 +135,7 @@ impl Reading {
                 if filter.after.as_ref().is_some_and(|after| key <= *after) {
                     return;
                 }
-                matches.insert(key, DeadMatch { handler, position, order_key, fact });
+                matches.insert(key, DeadMatch { handler, incarnation, position, order_key, fact });
                 if matches.len() > limit {
                     matches.pop_last();
                 }
@@ -186,6 +188,15 @@ impl Reading {
         self.index.dead(handler, incarnation, position).ok().flatten()
     }
 
+    /// How many tries of a delivery the index has: `DeadFact` counts anew from each redrive on.
+    fn n_tries(&self, letter: &DeadMatch) -> u32 {
+        let DeadMatch { handler, incarnation, position, .. } = letter;
+        let delivery = DeliveryKey::new(*position, handler, *incarnation);
+        let facts = self.index.attempts(*position).unwrap_or_default().into_iter();
+        let tries = facts.filter(|(of, fact)| *of == delivery && fact.attempt.is_some());
+        u32::try_from(tries.count()).unwrap_or(u32::MAX)
+    }
+
     /// `None` = its event cannot be read.
     fn letter_of(
         &self,
@@ -194,6 +205,7 @@ impl Reading {
     ) -> Result<Option<DeadLetter>, QueueError> {
         let Some(found) = self.look_for(finder, letter.position)? else { return Ok(None) };
         let event = found.event;
+        let n_tries = letter.fact.as_ref().map_or(0, |_| self.n_tries(letter));
         let fact = letter.fact.clone().unwrap_or_else(|| DeadFact {
             died_at: event.received_at,
             attempts: 0,
@@ -206,7 +218,7 @@ impl Reading {
             source: event.source.clone(),
             event_type: event.event_type.clone(),
             received_at: event.received_at,
-            attempts: fact.attempts,
+            attempts: fact.attempts.max(n_tries),
             died_at: fact.died_at,
             reason: fact.reason,
         }))

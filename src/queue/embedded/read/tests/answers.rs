@@ -210,7 +210,12 @@ fn facts_of_a_forgotten_handler_say_nothing_of_its_successor() {
     }
     rig.settle(&[("a", vec![tried(1, dead(9, "new"), 1, 9, "new")])]);
     let page = dead_page(&rig, &indexed(&rig), &DeadFilter::default());
-    assert_eq!(page.letters[0].reason.as_str(), "new");
+    assert_eq!((page.letters[0].reason.as_str(), page.letters[0].attempts), ("new", 1));
+    // Redriven and dead again: the tries before count.
+    rig.settle(&[("a", vec![DeliveryRecord::of(Position(1), 1, NewState::Open)])]);
+    rig.settle(&[("a", vec![tried(1, dead(20, "again"), 1, 19, "again")])]);
+    let page = dead_page(&rig, &indexed(&rig), &DeadFilter::default());
+    assert_eq!((page.letters[0].reason.as_str(), page.letters[0].attempts), ("again", 2));
 }
 
 #[test]
