@@ -226,8 +226,8 @@ impl Api {
     /// The state of everything.
     pub fn status(&self) -> StatusView {
         let stats = self.queue.stats();
-        let now = self.clock.now();
-        let started_at = self.server.as_ref().map(|server| server.control.started_at());
+        let (now, server) = (self.clock.now(), self.server.as_ref());
+        let started_at = server.map(|server| server.control.started_at());
         let sources = self.own_sources();
         let mut answer = StatusView {
             refused: self.refused(&sources),
@@ -238,13 +238,9 @@ impl Api {
             problems: self.problems(&stats),
             sources,
             handlers: self.handlers_in(&stats, now),
-            rejected: self.server.as_ref().map_or(0, |server| server.ingest.rejected().len()),
-            proxies: self
-                .server
-                .as_ref()
-                .map(|server| server.ingest.proxies().list())
-                .unwrap_or_default(),
-            standby: self.server.as_ref().and_then(|server| server.control.standby()),
+            rejected: server.map_or(0, |server| server.ingest.rejected().len()),
+            proxies: server.map(|server| server.ingest.proxies().list()).unwrap_or_default(),
+            standby: server.and_then(|server| server.control.standby()),
             cluster: self.cluster(),
             gateways: Vec::new(),
         };

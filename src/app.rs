@@ -65,7 +65,9 @@ pub use cluster::check_engine;
 pub use error::AppError;
 pub use orphans::{forgotten, left_behind_by};
 pub use parts::{OtherEnds, check_built, check_online, lower_thread_priority, open_queue};
-pub use places::{check_places, check_records, foreign_addresses, unwritable_places};
+pub use places::{
+    check_places, check_records, foreign_addresses, kept_from_the_service, unwritable_places,
+};
 pub use sandbox::Sandbox;
 pub use source_views::configured_sources;
 pub use systemd::inherited;

@@ -25,6 +25,7 @@ mod public_url;
 mod queue;
 mod reference;
 mod schema;
+mod secret_places;
 mod server;
 mod shared_files;
 mod standby;
@@ -198,13 +199,6 @@ impl Config {
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
         self.secrets.iter().find(|(secret, _)| is_at(secret)).map(|(_, secret)| secret)
-    }
-
-    /// Where the secrets of a handler are.
-    pub fn secrets_of(&self, handler: &HandlerName) -> impl Iterator<Item = &SecretRef> {
-        let part = format!("handler.{handler}.");
-        let own = self.secrets.iter().filter(move |(key, _)| key.starts_with(&part));
-        own.map(|(_, secret)| secret)
     }
 }
 

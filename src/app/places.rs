@@ -2,6 +2,7 @@
 //! would keep `serve` from starting.
 
 use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::{io, iter};
 
@@ -52,6 +53,36 @@ pub fn unwritable_places(config: &Config) -> Vec<(&'static str, String)> {
         Some((key, format!("this user cannot write to the folder `{}`", there.display())))
     });
     unwritable.collect()
+}
+
+/// Files of secrets that root, who asks, can read and the service cannot, each with its key: whose the queue is
+/// runs it. A file whose group may read it is left out, since a service can be in any group.
+pub fn kept_from_the_service(config: &Config) -> Vec<(String, String)> {
+    let Ok(queue) = config.queue.path.canonicalize() else { return Vec::new() };
+    let Ok(owner) = queue.metadata() else { return Vec::new() };
+    if !rustix::process::geteuid().is_root() || owner.uid() == 0 {
+        return Vec::new();
+    }
+    let may = |path: &Path, bit: u32| {
+        let Ok(found) = path.metadata() else { return true };
+        let is_by_group = found.gid() != 0 && found.mode() >> 3 & bit != 0;
+        let shift = if found.uid() == owner.uid() { 6 } else { 0 };
+        is_by_group || found.mode() >> shift & bit != 0
+    };
+    let may_read = |path: &Path| {
+        let Ok(path) = path.canonicalize() else { return true };
+        // It comes to its queue, whatever stands there for others (`/var/lib/private`).
+        let mut folders = path.ancestors().skip(1).filter(|one| !queue.starts_with(one));
+        may(&path, 0o4) && folders.all(|folder| may(folder, 0o1))
+    };
+    let of_tokens = tokens(config).into_iter().map(|(key, path)| (key.to_owned(), path));
+    let kept = config.secret_files().chain(of_tokens).filter(|(_, path)| !may_read(path));
+    let kept = kept.map(|(key, path)| {
+        let user = files::user_name(owner.uid());
+        let user = user.trim_start_matches('#');
+        (key, format!("the user {user}, whose the queue is, cannot read `{}`", path.display()))
+    });
+    kept.collect()
 }
 
 /// The addresses to listen at that this machine does not have, each with its key. Ports are not tried: a

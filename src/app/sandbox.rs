@@ -45,7 +45,7 @@ impl Sandbox {
     pub fn possible(config: &Config) -> Self {
         let wanted = Self::wanted(config);
         match (&wanted, ruleset(CompatLevel::HardRequirement)) {
-            (Self::Folders(_), Err(_)) => Self::Open("this kernel has no landlock".to_owned()),
+            (Self::Folders(_), Err(_)) => Self::Open(NO_LANDLOCK.to_owned()),
             (Self::Folders(_), Ok(_)) | (Self::Open(_), _) => wanted,
         }
     }
@@ -56,7 +56,7 @@ impl Sandbox {
         let Self::Folders(folders) = &wanted else { return wanted };
         match restrict(folders) {
             Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced) => wanted,
-            Ok(RulesetStatus::NotEnforced) => Self::Open("this kernel has no landlock".to_owned()),
+            Ok(RulesetStatus::NotEnforced) => Self::Open(NO_LANDLOCK.to_owned()),
             Err(err) => Self::Open(format!("landlock failed: {err}")),
         }
     }
@@ -78,6 +78,10 @@ impl Sandbox {
         ))
     }
 }
+
+/// Why a process is not shut in that would be.
+const NO_LANDLOCK: &str = "there is no landlock: the kernel has none, or a filter of system calls (`SystemCallFilter=`) \
+                           keeps it away";
 
 /// For people: what `check` and the log say.
 impl std::fmt::Display for Sandbox {

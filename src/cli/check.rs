@@ -83,6 +83,19 @@ fn places(config: &Config, report: &mut Report) {
             "let `check` run as the user that `serve` runs as; if it does, name another place";
         warn(key, message, help);
     }
+    for (key, message) in crate::app::kept_from_the_service(config) {
+        let help = format!(
+            "where the service runs as that user: `chown --reference='{}'` on it, or pass it as a systemd credential",
+            config.queue.path.display()
+        );
+        warn(&key, message, &help);
+    }
+    if ["/etc", "/usr", "/boot"].iter().any(|system| config.queue.path.starts_with(system)) {
+        let message = format!("the queue would be in `{}`", config.queue.path.display());
+        let help = "services cannot write there: name a folder below `/var/lib`, as the head of `gatepost.service` does, also \
+                    for the admin socket and token";
+        warn("queue.path", message, help);
+    }
     for (key, message) in crate::app::foreign_addresses(config) {
         let help =
             "on the machine that has it this is right; `0.0.0.0` and `[::]` are all of a machine's";

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::api::SourceView;
 use crate::app::{self, Application, ProcessState, Sandbox};
-use crate::config;
+use crate::config::{self, LogFormat};
 use crate::event::SourceName;
 use crate::settings::{ReportStyle, Severity};
 
@@ -27,6 +27,8 @@ pub(super) fn run(path: &Path, output: Output) -> Result<(), CliError> {
         drop(note(&warnings.render(ReportStyle::Plain)));
     }
     app::logging::start(config.log);
+    // A log that is read as JSON has this among its lines.
+    let output = if config.log.format == LogFormat::Json { Output::new(true) } else { output };
     // Before there are threads: it changes the environment.
     let sockets = app::inherited().map_err(|err| {
         CliError::Failed(format!("the sockets that were passed cannot be used: {err}"))

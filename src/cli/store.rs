@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::files;
 use crate::http::admin::NEXT;
 use crate::metrics::Metrics;
-use crate::queue::embedded::EmbeddedQueue;
+use crate::queue::embedded::{EmbeddedQueue, is_of_version_1};
 use crate::text::percent_encoded;
 
 use super::CliError;
@@ -290,6 +290,13 @@ impl Via {
 pub(super) fn require_store(config: &Config) -> Result<(), CliError> {
     let path = &config.queue.path;
     match path.try_exists() {
+        Ok(true) if is_of_version_1(path) => {
+            return Err(CliError::Unreachable(format!(
+                "`{}` is a queue of gatepost 0.1; `gatepost serve` takes it over when it starts, and 0.1 refuses it from then \
+                 on: back it up first",
+                path.display()
+            )));
+        }
         Ok(true) => return Ok(()),
         Ok(false) => {}
         Err(err) => {

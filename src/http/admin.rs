@@ -49,7 +49,7 @@ use answers::{json, notes, raw, ready, stored};
 use context::{BODY_MAX, BODY_TIMEOUT};
 use error::{AdminError, COPY_ONLY};
 use gate::Caller;
-use question::{asked, nothing, parsed, query};
+use question::{asked, listed, nothing, parsed, query};
 use rights::may_change;
 use route::{Need, Route};
 
@@ -98,7 +98,7 @@ async fn entry(
         Err(AdminError::Api(err)) => explained(&err),
     };
     let headers = response.headers_mut();
-    // A browser must not show bodies by its way back once somebody has signed out.
+    // A browser must not show bodies by its way back once its user has signed out.
     let kept = header::HeaderValue::from_static("no-store");
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, kept);
@@ -306,7 +306,7 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, Ad
         }
         Route::Reload => Ok(json(&api.reload().await?)),
         Route::Compact => Ok(json(&QueueView::new(&api.compact().await?))),
-        Route::Import => Ok(json(&api.import(parsed(body)?).await?)),
+        Route::Import => Ok(json(&api.import(listed(body)?).await?)),
         // `need` says which routes are changes.
         Route::Health
         | Route::Ready

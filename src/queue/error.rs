@@ -41,15 +41,13 @@ pub enum QueueError {
     },
     /// The data folder belongs to another user: what is made there by this one would keep the
     /// service from starting.
-    #[error(
-        "`{folder}` belongs to the user `{owner}`, and this runs as `{user}`: run it as that user \
-         (sudo -u '{owner}' gatepost …), or give the folder to this one (chown -R '{user}' '{folder}')"
-    )]
+    #[error("{}", of_another(folder, owner, user))]
     ForeignOwner {
         /// The data folder.
         folder: String,
+        /// Its name, or `#` and its number where it has none.
         owner: String,
-        /// Who runs this.
+        /// Who runs this, in the same way.
         user: String,
     },
     /// A newer version wrote the data folder, and nothing in it was changed.
@@ -82,4 +80,29 @@ pub enum QueueError {
         #[source]
         source: std::io::Error,
     },
+}
+
+/// What to do where `folder` is another user's. A user without a name is one that systemd makes for a service:
+/// what it owns is below `/var/lib/private`, which none but root and that service enter.
+fn of_another(folder: &str, owner: &str, user: &str) -> String {
+    let what = if let Some(number) = owner.strip_prefix('#') {
+        format!("`{folder}` belongs to the user {number} of a service")
+    } else {
+        format!("`{folder}` belongs to the user `{owner}`")
+    };
+    let help = match (owner.strip_prefix('#'), user) {
+        (Some(_), _) => "start the service (`systemctl start gatepost`), which then answers, or run this in its place: \
+             systemd-run --pty -p DynamicUser=yes -p User=gatepost -p StateDirectory=gatepost gatepost \
+             --config /etc/gatepost/config.toml …"
+            .to_owned(),
+        (None, "root") => format!("run it as that user (sudo -u '{owner}' gatepost …)"),
+        (None, _) => {
+            let user = user.trim_start_matches('#');
+            format!(
+                "run it as that user (sudo -u '{owner}' gatepost …), or give the folder to this one \
+                 (chown -R '{user}' '{folder}')"
+            )
+        }
+    };
+    format!("{what}, and this runs as `{user}`: {help}")
 }

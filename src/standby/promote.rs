@@ -36,7 +36,8 @@ pub type TellBytes<'a> = &'a dyn Fn(u64, u64);
 /// Reads every record of the copy in the queue's folder `folder` and makes a queue of it. With
 /// `force` also of one that is not complete or is damaged. Blocks.
 pub fn promote(folder: &Path, force: bool, tell: TellBytes<'_>) -> Result<Promoted, CopyError> {
-    if !folder.join("FORMAT").exists() {
+    // What this user cannot enter is another's, as taking hold of it says.
+    if matches!(folder.join("FORMAT").try_exists(), Ok(false)) {
         return Err(CopyError::NoCopy(folder.to_owned()));
     }
     let (held, holds) = CopyFolder::take(folder)?;

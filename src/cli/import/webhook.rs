@@ -38,6 +38,19 @@ const CARRIED: [&str; 9] = [
     "trigger-rule",
 ];
 
+/// What is otherwise for every hook.
+const OF_ALL: [&str; 3] = [
+    "webhook runs a program once, however long it takes: `retry` and `timeout` say so. Without them one that fails is run \
+     again for three days, and one that takes longer than 30 s is ended",
+    "webhook listens at 0.0.0.0:9000 unless `-ip` and `-port` say otherwise; here `listen` in `[server]` does, 127.0.0.1:8080 \
+     where it is left out",
+    "a program gets PATH, HOME, LANG and TZ of the environment and what `env` names, and runs in the folder of this file \
+     unless `cwd` names another",
+];
+
+/// What a program of webhook may take and how often it is run.
+const ONCE: &str = "retry = { attempts = 1 }\ntimeout = \"1h\"\n";
+
 /// Reads a list of hooks, or one hook.
 pub(super) fn convert(hooks: &Value) -> Result<ImportedConfig, String> {
     let hooks = match hooks {
@@ -48,6 +61,7 @@ pub(super) fn convert(hooks: &Value) -> Result<ImportedConfig, String> {
         }
     };
     let mut imported = ImportedConfig::default();
+    imported.add("hooks", String::new(), OF_ALL.map(str::to_owned).to_vec());
     let mut names = Vec::new();
     for (number, hook) in (1..).zip(hooks) {
         let text =
@@ -289,7 +303,7 @@ fn handler(hook: &Value, name: &str, program: &str, rule: &TriggerRule) -> (Stri
     let needed = NEEDED.iter().filter(|(key, _)| hook.get(key).is_some());
     notes.extend(needed.map(|(key, why)| format!("`{key}`: {why}")));
     notes.extend(packed(hook));
-    let mut text = format!("[handler.{name}]\non = [\"{name}:*\"]\n");
+    let mut text = format!("[handler.{name}]\non = [\"{name}:*\"]\n{ONCE}");
     if !rule.conditions.is_empty() {
         let when = rule.conditions.join(" and ");
         put(&mut text, format_args!("when = {}\n", quoted(&when)));

@@ -100,6 +100,12 @@ impl Program {
         })
     }
 
+    /// Whether a folder keeps even a look at the program away.
+    fn is_out_of_reach(&self) -> bool {
+        let looked = std::fs::metadata(&self.name);
+        looked.is_err_and(|err| err.kind() == ErrorKind::PermissionDenied)
+    }
+
     /// The failure of its start.
     pub(super) fn unstarted(&self, err: &io::Error) -> String {
         if let (Some(account), ErrorKind::PermissionDenied) = (&self.account, err.kind()) {
@@ -111,6 +117,9 @@ impl Program {
             );
         }
         let remedy = match (err.kind(), err.raw_os_error()) {
+            (ErrorKind::PermissionDenied, _) if self.is_out_of_reach() => {
+                "; this user may not enter its folder (under the shipped unit, `ProtectHome=yes` hides `/home` and `/root`)"
+            }
             (ErrorKind::PermissionDenied, _) => "; is it executable (`chmod +x`)?",
             // What is not there is what its first line names: `#!/bin/sh` with a line end of Windows names none.
             (ErrorKind::NotFound, _) if self.find().is_some() => {

@@ -84,6 +84,15 @@ pub(super) fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
         // Our types would take a list for their fields in order.
         Some(_) => return Err(no_object()),
     };
+    read_json(body)
+}
+
+/// The JSON list that a change is for.
+pub(super) fn listed<T: DeserializeOwned>(body: &[u8]) -> Result<Vec<T>, ApiError> {
+    read_json(body)
+}
+
+fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|err| {
         let fields = if body.len() <= SHORT { serde_json::from_slice(body).ok() } else { None };
         unfit::<T>(&err, fields.as_ref())
@@ -94,13 +103,13 @@ fn no_object() -> ApiError {
     ApiError::Bad("the body of a change is one JSON object".to_owned())
 }
 
-/// An object whose every field stands there once: of two that differ, nobody knows which is meant.
+/// An object whose every field stands there once: of two that differ, either may be meant.
 struct Fields(serde_json::Map<String, Value>);
 
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Once;
-        impl<'de> Visitor<'de> for Once {
+        struct FieldsVisitor;
+        impl<'de> Visitor<'de> for FieldsVisitor {
             type Value = Fields;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -122,7 +131,7 @@ impl<'de> Deserialize<'de> for Fields {
                 Ok(Fields(fields))
             }
         }
-        from.deserialize_map(Once)
+        from.deserialize_map(FieldsVisitor)
     }
 }
 

@@ -84,6 +84,7 @@ pub use open::Opened;
 pub use settings::{DISK_RESERVE_MIN, IndexIn, Settings};
 pub use shared::SharedSession;
 pub use subscription::SharedChange;
+pub use take_over::is_of_version_1;
 
 #[cfg(test)]
 mod tests;

@@ -111,3 +111,19 @@ fn a_check_fails_where_the_folder_does_not_open() {
         assert!(told.contains(expected), "{told}");
     }
 }
+
+#[test]
+fn queue_of_version_1_is_not_taken_over_by_looking_at_it() {
+    let folder = Folder::new("", "");
+    let journal = folder.path().join("data/queue/journal");
+    std::fs::create_dir_all(&journal).unwrap();
+    std::fs::write(journal.join("00000000000000000001.seg"), "a record").unwrap();
+    for verb in [&["status"][..], &["events", "list"], &["queue", "check"], &["queue", "export"]] {
+        let output = run(&folder, verb);
+        assert_ne!(output.status.code(), Some(0), "{verb:?}");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(told.contains("is a queue of gatepost 0.1"), "{verb:?}: {told}");
+    }
+    let queue = std::fs::read_dir(folder.path().join("data/queue")).unwrap();
+    assert_eq!(queue.count(), 1, "nothing is made in it");
+}

@@ -329,3 +329,21 @@ fn check_warns_of_an_address_that_this_machine_does_not_have() {
     let said = told(&folder, &["serve"], 1);
     assert!(said.contains("192.0.2.1:0"), "{said}");
 }
+
+#[test]
+fn check_by_root_tells_of_secrets_that_the_service_cannot_read() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let folder = Folder::new("", "");
+    let queue = folder.path().join("data/queue");
+    std::fs::create_dir_all(&queue).unwrap();
+    chmod(&folder.path().join("secret"), 0o600);
+    assert!(!told(&folder, &["check"], 0).contains("cannot read"), "the queue is root's");
+    std::os::unix::fs::chown(&queue, Some(61_299), Some(61_299)).unwrap();
+    let warned = told(&folder, &["check"], 0);
+    assert!(warned.contains("the user 61299, whose the queue is, cannot read `"), "{warned}");
+    assert!(warned.contains("chown --reference='"), "{warned}");
+    chmod(&folder.path().join("secret"), 0o644);
+    assert!(!told(&folder, &["check"], 0).contains("cannot read"), "everybody may read it");
+}

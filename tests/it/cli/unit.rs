@@ -75,7 +75,7 @@ fn units_are_shut_in() {
     if find("systemd-analyze").is_none() {
         return skip("`systemd-analyze` is not installed");
     }
-    for unit in ["gatepost.service", "gatepost-standby.service"] {
+    for unit in ["gatepost.service", "gatepost-standby.service", "gatepost-promote.service"] {
         let unit = format!("{}/deploy/{unit}", env!("CARGO_MANIFEST_DIR"));
         let mut command = std::process::Command::new("systemd-analyze");
         let command = command.args(["security", "--offline=true", "--no-pager", &unit]);

@@ -43,11 +43,13 @@ async fn a_folder_of_another_user_is_refused_before_anything_is_made() {
     if is_root() {
         chown(&folder, Some(UID), None).unwrap();
         let told = refusal(&site, &folder);
-        let line = format!("sudo -u '#{UID}' gatepost …");
-        assert!(told.contains(&line), "{told}");
-        let given =
-            format!("this runs as `root`: run it as that user ({line}), or give the folder");
-        assert!(told.contains(&given) && told.contains("chown -R 'root'"), "{told}");
+        assert!(told.contains(&format!("belongs to the user {UID} of a service, and")), "{told}");
+        assert!(
+            told.contains("this runs as `root`: start the service (`systemctl start"),
+            "{told}"
+        );
+        assert!(told.contains("-p StateDirectory=gatepost gatepost"), "{told}");
+        assert!(!told.contains("chown"), "it would keep the service from starting: {told}");
         assert!(names(&folder).is_empty());
         assert_eq!(folder.metadata().unwrap().uid(), UID);
     } else {

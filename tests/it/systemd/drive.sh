@@ -43,5 +43,23 @@ for second in $(seq 60); do
   sleep 1
 done
 say "watchdog $(of NRestarts) $(of ActiveState)"
+grep -q 'process is shut in' service.log && say 'shut in' || say 'not shut in'
+
+# A standby's copy in the gateway's place, as the standby's unit would hold it.
+gatepost standby --from http://127.0.0.1:8081 --token-file /var/lib/gatepost/standby-token --data copy >copy.log &
+standby=$!
+until grep -q 'has all' copy.log; do kill -0 $standby || break; sleep 0.1; done
+kill $standby
+systemctl stop gatepost.service gatepost.socket
+say "stop $? $(of Result)"
+state=/var/lib/private/gatepost
+rm -r $state/queue
+mv copy/queue $state/queue
+chown -R "$(stat -c %u:%g $state)" $state/queue
+gatepost standby promote --data /var/lib/gatepost || say 'root may not promote'
+systemctl start gatepost-promote.service
+say "promote $? $(systemctl show -P Result gatepost-promote.service)"
+systemctl start gatepost.service
+say "promoted $? $(of ActiveState)"
 systemctl stop gatepost.service gatepost.socket
 say "stop $? $(of Result)"

@@ -10,6 +10,7 @@ const START: &str = include_str!("start.sh");
 const DRIVE: &str = include_str!("drive.sh");
 const DRIVE_UNIT: &str = include_str!("drive.service");
 const SERVICE: &str = include_str!("../../../deploy/gatepost.service");
+const PROMOTE: &str = include_str!("../../../deploy/gatepost-promote.service");
 const SOCKET: &str = include_str!("../../../deploy/gatepost.socket");
 
 /// What the unit's head says of a service that can write in its own folder only.
@@ -19,6 +20,8 @@ path = "/var/lib/gatepost/queue"
 [admin]
 socket = "/var/lib/gatepost/admin.sock"
 token = "/var/lib/gatepost/admin-token"
+[standby]
+token = "/var/lib/gatepost/standby-token"
 [source.hyvor]
 provider = "hyvor-talk"
 secrets = [{ file = "/var/lib/gatepost/secrets/hyvor", create = true }]
@@ -33,6 +36,7 @@ fn service() -> String {
     let line = |line: &str| match line {
         line if line.starts_with("WatchdogSec=") => "WatchdogSec=3s".to_owned(),
         // Nothing of the machine is started.
+        "[Service]" => "[Service]\nStandardError=append:/run/test/service.log".to_owned(),
         line if line.starts_with("Wants=") => "DefaultDependencies=no".to_owned(),
         // The one that stands there as an example.
         "# LoadCredential=userecho:/etc/gatepost/secrets/userecho" => {
@@ -41,6 +45,15 @@ fn service() -> String {
         line => line.replace("/etc/gatepost/config.toml", "/run/test/config.toml"),
     };
     SERVICE.lines().map(|one| line(one) + "\n").collect()
+}
+
+/// Whether this kernel has landlock, as `check` says outside any unit.
+fn has_landlock() -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("config.toml"), "[handler.seen.log]\n").unwrap();
+    let mut check = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    let output = check.arg("check").current_dir(folder.path()).output().unwrap();
+    String::from_utf8_lossy(&output.stderr).contains("the process is shut in")
 }
 
 #[test]
@@ -55,6 +68,10 @@ fn units_do_what_they_say_under_a_real_systemd() {
     std::fs::create_dir(folder.path().join("units")).unwrap();
     put("units/drive.service", DRIVE_UNIT);
     put("units/gatepost.service", &service());
+    put(
+        "units/gatepost-promote.service",
+        &PROMOTE.replace("[Unit]", "[Unit]\nDefaultDependencies=no"),
+    );
     put("units/gatepost.socket", &SOCKET.replace("[Unit]", "[Unit]\nDefaultDependencies=no"));
     put("drive.sh", DRIVE);
     put("start.sh", START);
@@ -90,6 +107,11 @@ fn units_do_what_they_say_under_a_real_systemd() {
         "restart 0 active",
         "refused 0",
         "watchdog 1 active",
+        if has_landlock() { "shut in" } else { "not shut in" },
+        "stop 0 success",
+        "root may not promote",
+        "promote 0 success",
+        "promoted 0 active",
         "stop 0 success",
     ];
     assert!(results.len() > 5, "{all}");

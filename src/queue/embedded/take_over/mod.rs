@@ -64,6 +64,13 @@ pub(super) fn take_over(
     Ok(true)
 }
 
+/// Whether `folder` holds a queue of version 1 that was not taken over.
+pub fn is_of_version_1(folder: &Path) -> bool {
+    let has_journal = std::fs::read_dir(folder.join("journal"))
+        .is_ok_and(|files| files.flatten().any(|file| file.file_name() != STUB_NAME));
+    has_journal && !folder.join("FORMAT").exists()
+}
+
 /// Removes what version 1 left, once `FORMAT` says that it does not count.
 pub(super) fn remove_old(storage: &dyn Storage, folder: &Path) -> Result<(), QueueError> {
     let journal = folder.join("journal");
