@@ -4,7 +4,7 @@
 //! `reader` (what comes), `receive`, `endpoint` (a source and its limits), `client_network`, `client_limiter` and
 //! `unverified` (what a client may cost before it is believed), `store` (what was verified),
 //! `late` (repeats whose time is over), `accepted` and `error` (what becomes of a request), `unconfirmed` (whether its answer was written),
-//! `rejected`, `refused`, `shown_path` and `proxies` (what an owner is shown of the rest), `log`.
+//! `rejected`, `refused`, `course`, `shown_path` and `proxies` (what an owner is shown of the rest), `log`.
 //!
 //! - Nothing is stored that was not verified, and nothing is answered that was not stored.
 //! - The commit has [`COMMIT_TIMEOUT`]; who gives up then can repeat the request, which is
@@ -15,6 +15,7 @@ mod accepted;
 mod acknowledged;
 mod client_limiter;
 mod client_network;
+mod course;
 mod edited;
 mod endpoint;
 mod endpoints;
@@ -40,6 +41,7 @@ pub(crate) use client_limiter::is_private;
 #[cfg(test)]
 pub(crate) use client_limiter::{FAILURE_DELAY, FailureResponse, Slot};
 pub(crate) use client_network::ClientNetwork;
+pub use course::{Course, RejectedRun, SourceCourse};
 pub use edited::EditError;
 pub use endpoint::Endpoint;
 pub use error::IngestError;

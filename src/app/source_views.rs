@@ -8,7 +8,7 @@ use crate::api::{SecretView, SourceView};
 use crate::config::Config;
 use crate::event::SourceName;
 use crate::http::public::HOOKS;
-use crate::ingest::{Endpoint, Ingest};
+use crate::ingest::{Endpoint, Ingest, SourceCourse};
 use crate::metrics::RequestOutcome;
 use crate::secret::SecretRef;
 use crate::source::{Provider, SourceSettings};
@@ -69,6 +69,11 @@ fn configured(
         rejected: 0,
         turned_away: 0,
         last_verified_at: None,
+        last_event_at: None,
+        rejected_in_a_row: 0,
+        rejected_since: None,
+        last_rejected_at: None,
+        expect_every_seconds: settings.expect_every.map(|every| every.as_secs()),
         secrets: settings.secrets.iter().enumerate().map(secret).collect(),
     }
 }
@@ -91,6 +96,7 @@ fn most_asked_for(
 
 fn live(config: &Config, endpoint: &Endpoint, base: Option<&str>) -> SourceView {
     let (source, metrics) = (endpoint.source(), endpoint.metrics());
+    let SourceCourse { last_event_at, rejected } = endpoint.course().get();
     let places = source.settings().secrets.iter().map(ToString::to_string);
     let secrets =
         places.zip(endpoint.secrets()).enumerate().map(|(index, (place, last_matched_at))| {
@@ -104,6 +110,10 @@ fn live(config: &Config, endpoint: &Endpoint, base: Option<&str>) -> SourceView 
         rejected: metrics.requests(RequestOutcome::Rejected),
         turned_away: metrics.requests(RequestOutcome::UnverifiedLimited),
         last_verified_at: endpoint.secrets().flatten().max(),
+        last_event_at,
+        rejected_in_a_row: rejected.map_or(0, |run| run.count),
+        rejected_since: rejected.map(|run| run.since),
+        last_rejected_at: rejected.map(|run| run.last_at),
         secrets: secrets.collect(),
         ..configured(config, source.name(), source.settings(), base)
     }

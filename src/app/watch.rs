@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::event::SourceName;
 use crate::ingest::Ingest;
 use crate::metrics::RequestOutcome;
-use crate::queue::{DeadFilter, EventQuery, QueueError};
+use crate::queue::{DeadFilter, EventQuery, QueueError, WantedBodies};
 
 use self::dead_retention::DeadRetention;
 use super::core::Core;
@@ -28,6 +28,9 @@ mod dead_retention;
 const EVERY: Duration = Duration::from_mins(1);
 /// How long one sort of event is not repeated for one source.
 const PAUSE: Duration = Duration::from_hours(1);
+
+/// How long the newest event of one source is looked for at the start.
+const RECALL_TIME: Duration = Duration::from_secs(2);
 
 /// How full the disk of the queue is.
 #[derive(Clone, Debug)]
@@ -76,6 +79,10 @@ impl Watch {
 
     /// Looks now and then, until `stop`.
     pub(super) async fn run(mut self, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = self.recall_sources() => {}
+        }
         let mut look = tokio::time::interval_at(Instant::now() + EVERY, EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -99,6 +106,20 @@ impl Watch {
         }
         self.look_at_disk().await;
         self.drop_old_dead_letters().await;
+    }
+
+    /// Finds out when the newest event of each source came that is kept: what came before the start is known then.
+    async fn recall_sources(&mut self) {
+        for endpoint in self.ingest.endpoints() {
+            let query = newest_of(endpoint.source().name());
+            match self.core.queue.search(query, RECALL_TIME).await {
+                Ok(found) => {
+                    let newest = found.events.first().map(|(event, _)| event.received_at);
+                    newest.into_iter().for_each(|at| endpoint.course().had_event(at));
+                }
+                Err(err) => warn!(error = %err, "The sources' newest events cannot be looked for"),
+            }
+        }
     }
 
     async fn look_for_rejected(&mut self) {
@@ -128,9 +149,10 @@ impl Watch {
             let source = endpoint.source();
             let Some(expected) = source.settings().expect_every else { continue };
             let name = source.name().clone();
-            let query =
-                EventQuery { source: Some(name.clone()), limit: 1, ..EventQuery::default() };
-            let newest = self.core.queue.list(query).await?.first().map(|event| event.received_at);
+            let newest = self.core.queue.list(newest_of(&name)).await?;
+            let newest = newest.first().map(|event| event.received_at);
+            // Another gateway that shares the log may have stored it.
+            newest.into_iter().for_each(|at| endpoint.course().had_event(at));
             let silent = match newest {
                 Some(at) => self.core.clock.now().since(at),
                 // Nothing is retained of it: counted from the start.
@@ -194,6 +216,11 @@ impl Watch {
         self.told.insert((what, of.to_owned()), now);
         self.own.append(what, &format!("{of} {}", now.as_millis()), payload).await;
     }
+}
+
+fn newest_of(source: &SourceName) -> EventQuery {
+    let bodies = WantedBodies::UpTo(0);
+    EventQuery { source: Some(source.clone()), limit: 1, bodies, ..EventQuery::default() }
 }
 
 #[cfg(test)]

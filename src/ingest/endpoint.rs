@@ -8,6 +8,7 @@ use std::time::Duration;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, NotUntil, Quota, RateLimiter};
 
+use super::course::Course;
 use super::error::IngestError;
 use super::request::{BodyError, BodyLimits, Limits, RequestHead};
 use crate::clock::Timestamp;
@@ -25,6 +26,7 @@ pub struct Endpoint {
     body_max: Option<usize>,
     /// Whether the log was told of a look by GET.
     had_look: AtomicBool,
+    course: Course,
 }
 
 impl Endpoint {
@@ -48,7 +50,11 @@ impl Endpoint {
             secret.matched(at);
             secret
         });
+        let course = before.map(|before| {
+            Course::after(before.course.get(), is_checked_alike(&source, &before.source))
+        });
         Self {
+            course: course.unwrap_or_default(),
             metrics: metrics.source(name),
             secrets: secrets.collect(),
             limiter: settings.rate_limit.and_then(quota).map(RateLimiter::direct),
@@ -71,6 +77,11 @@ impl Endpoint {
     /// The source's counters.
     pub fn metrics(&self) -> &SourceMetrics {
         &self.metrics
+    }
+
+    /// How it goes with it.
+    pub fn course(&self) -> &Course {
+        &self.course
     }
 
     /// Whether every address may send.
@@ -142,6 +153,14 @@ impl Endpoint {
         }
         Ok(())
     }
+}
+
+/// Whether both believe the same requests: they have the same rules, and the same secrets.
+fn is_checked_alike(source: &Source, before: &Source) -> bool {
+    let rules = |source: &Source| format!("{:?}", source.settings().profile);
+    source.n_secrets() == before.n_secrets()
+        && (0..source.n_secrets()).all(|n| source.find_secret_in(n, before) == Some(n))
+        && rules(source) == rules(before)
 }
 
 /// So many at once, and as many again in the time that the rate names.

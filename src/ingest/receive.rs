@@ -223,6 +223,7 @@ impl Ingest {
                 // From here on the body is no longer unverified.
                 drop(room);
                 admission.verified();
+                endpoint.course().verified();
                 self.answer_or_store(endpoint, verified, request).await
             }
             Err(rejection) => {
@@ -336,32 +337,31 @@ impl Ingest {
         head: &RequestHead<'_>,
         received: &Result<Accepted, IngestError>,
     ) {
-        let counters = endpoint.map_or(&self.unknown, Endpoint::metrics);
+        let count = |outcome| {
+            endpoint.map_or(&self.unknown, Endpoint::metrics).request(outcome);
+            endpoint.into_iter().for_each(|one| one.course().note(outcome, self.clock.now()));
+        };
         match received {
             Ok(Accepted::Stored(stored)) => {
                 let took = head.began.elapsed();
                 self.metrics.ack(took);
                 match stored.appended {
                     Appended::Stored(id) => {
-                        counters.request(RequestOutcome::Accepted);
+                        count(RequestOutcome::Accepted);
                         self.acknowledged.add(id, took);
                     }
-                    Appended::Duplicate(_) => counters.request(RequestOutcome::Duplicate),
+                    Appended::Duplicate(_) => count(RequestOutcome::Duplicate),
                 }
                 for _ in 0..stored.n_more_repeats {
-                    counters.request(RequestOutcome::Duplicate);
+                    count(RequestOutcome::Duplicate);
                 }
             }
-            Ok(Accepted::EmptyList(_) | Accepted::Handshake(_)) => {
-                counters.request(RequestOutcome::Handshake);
-            }
+            Ok(Accepted::EmptyList(_) | Accepted::Handshake(_)) => count(RequestOutcome::Handshake),
             // A look whether anything is there counts as nothing.
             Ok(Accepted::Probe) => {}
             Err(err) => {
                 let RefusalCount { outcome, shown } = err.counted_as();
-                if let Some(outcome) = outcome {
-                    counters.request(outcome);
-                }
+                outcome.into_iter().for_each(count);
                 if let Some(reason) = shown {
                     let source = endpoint.map(|endpoint| endpoint.source().name());
                     let path = Some(head.path());
@@ -383,6 +383,7 @@ impl Ingest {
         let Ok(verified) = verified else { return Some(Err(IngestError::Rejected)) };
         let stored = self.answer_or_store(&endpoint, verified, request).await;
         if stored.is_ok() {
+            endpoint.course().verified();
             self.rejected.remove(number);
         }
         Some(stored)

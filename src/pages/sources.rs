@@ -9,6 +9,7 @@ use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::handlers::Settings;
 use super::widgets::{Bars, Linked, Plain, Ticked, When};
+use super::verdict::expected;
 use super::{Viewer, events, rejected, rendered, words};
 use crate::api::{
     Api, ApiError, GatewayCounts, RatesView, ReportedSource, SecretView, SourceDetail, SourceView,
@@ -27,7 +28,7 @@ pub(super) struct SourceRow {
     pub(super) handshakes: Linked,
     pub(super) rejected: Linked,
     pub(super) turned_away: Linked,
-    /// When a request was verified since the start.
+    /// When its newest event came, as far as that is known.
     pub(super) last: Option<When>,
     pub(super) chart: Bars,
     pub(super) address: String,
@@ -61,7 +62,7 @@ fn row(source: &SourceView, rates: &RatesView, now: Timestamp) -> SourceRow {
         ),
         rejected: Linked::new(source.rejected, address("/rejected", [("source", name.as_str())])),
         turned_away: Linked::new(source.turned_away, "/rejected#refused".to_owned()),
-        last: source.last_verified_at.map(|at| When::ago(at, now)),
+        last: source.last_event_at.map(|at| When::ago(at, now)),
         chart: Bars::small(good, bad, label),
         address: source.url_shown(),
         name,
@@ -109,8 +110,10 @@ struct SourcePage {
     is_verified: bool,
     secrets: Vec<SecretRow>,
     last: Option<When>,
-    /// How it compares with what is usual, and whether that is long.
-    silence: (String, bool),
+    /// Since when all that it sends is rejected, and how many requests that were.
+    rejects: Option<(When, String)>,
+    /// How it compares with what is expected or usual, and whether that is long.
+    silence: (Ticked, bool),
     types: Vec<TypeRow>,
     /// This gateway, where several share the log: what it keeps is counted by reason, and leads to what it lists.
     here: Option<String>,
@@ -200,8 +203,9 @@ pub(super) async fn show(
         local: view.url.is_none().then(|| format!("{}{}", config.around.address, view.path)),
         is_verified: view.is_verified,
         secrets: secrets.collect(),
+        rejects: rejects(view, now),
         last: detail.newest_at.map(|at| When::ago(at, now)),
-        silence: silence(&detail, now),
+        silence: silence(&detail, status.started_at, now),
         types: types.collect(),
         n_looked_at: words::newest(detail.looked_at),
         here: status.cluster.as_ref().map(|cluster| cluster.node.to_string()),
@@ -228,8 +232,33 @@ fn shares(status: &StatusView, name: &SourceName, now: Timestamp) -> Vec<ShareRo
     status.gateways.iter().take(GATEWAYS_MAX).filter_map(row).collect()
 }
 
-/// Whether it is silent for longer than it was among its newest events.
-fn silence(detail: &SourceDetail, now: Timestamp) -> (String, bool) {
+/// Since when nothing gets in, and how many requests were rejected.
+fn rejects(view: &SourceView, now: Timestamp) -> Option<(When, String)> {
+    let since = view.rejected_since.filter(|_| view.rejects_all(now))?;
+    let count = words::counted(view.rejected_in_a_row, "request was", "requests were");
+    Some((When::clock(since, now), count))
+}
+
+/// Whether it is silent for longer than its owner expects, or than it was among its newest events.
+fn silence(
+    detail: &SourceDetail,
+    started_at: Option<Timestamp>,
+    now: Timestamp,
+) -> (Ticked, bool) {
+    let expected = detail.source.expect_every_seconds.map(|_| expected(&detail.source));
+    let since = detail.source.silent_since(detail.newest_at, started_at, now);
+    if let (Some(expected), Some(since)) = (&expected, since) {
+        let silent = words::between(since, now);
+        return (Ticked::of(&format!("Silent for {silent}: {expected}.")), true);
+    }
+    let (text, is_long) = unusual_silence(detail, now);
+    match expected {
+        Some(expected) => (Ticked::of(&format!("In time: {expected}.")), false),
+        None => (Ticked::of(&text), is_long),
+    }
+}
+
+fn unusual_silence(detail: &SourceDetail, now: Timestamp) -> (String, bool) {
     let (Some(newest_at), Some(longest)) = (detail.newest_at, detail.longest_silence_seconds)
     else {
         return (String::new(), false);

@@ -1,15 +1,21 @@
 //! Whether all is well, in one sentence.
 
-use std::time::Duration;
+mod calm;
+mod sources;
 
 use crate::api::{HandlerStatus, HandlerView, RatesView, StatusView};
 
 use super::cluster::{Trouble, trouble};
 use super::fields::address;
-use super::idle::idle;
 use super::widgets::{Ticked, When};
 use super::words;
 use crate::clock::Timestamp;
+
+pub(super) use calm::young_since;
+pub(super) use sources::expected;
+
+use calm::calm;
+use sources::{of_sources, source_lines, troubled_sources};
 
 /// The longest part of an error that a heading shows.
 const ERROR_CHARS_MAX: usize = 90;
@@ -31,7 +37,7 @@ pub(super) struct Verdict {
     /// What was given up, as a link, and what is said behind that.
     pub(super) dead: Option<(String, String)>,
     pub(super) dead_end: &'static str,
-    /// Each handler in trouble, where there is more than one.
+    /// Each handler in trouble, where there is more than one, and each source.
     pub(super) each: Vec<TroubleLine>,
     pub(super) explained: Ticked,
     /// The handler that it is about, for the buttons.
@@ -40,10 +46,12 @@ pub(super) struct Verdict {
     pub(super) may_retry: bool,
 }
 
-/// One of several handlers in trouble.
+/// One of several handlers or sources in trouble.
 #[derive(Debug)]
 pub(super) struct TroubleLine {
-    pub(super) handler: String,
+    pub(super) name: String,
+    /// Where it says more.
+    pub(super) page: String,
     pub(super) says: String,
     pub(super) since: Option<When>,
     pub(super) error: Ticked,
@@ -79,18 +87,20 @@ pub(super) fn verdict(status: &StatusView, rates: &RatesView, now: Timestamp) ->
         return of_trouble(trouble);
     }
     let cluster = cluster.and_then(|view| trouble(view, now));
-    match troubled.as_slice() {
-        [] => match cluster {
-            Some(trouble) => of_trouble(trouble),
-            None => match status.problems.first() {
-                Some(problem) => of_problem(problem, status.problems.len() - 1),
-                None => calm(status, rates, now),
-            },
+    let sources = troubled_sources(status, now);
+    let mut verdict = match troubled.as_slice() {
+        [] => match (cluster, status.problems.first()) {
+            (Some(trouble), _) => of_trouble(trouble),
+            (None, Some(problem)) => of_problem(problem, status.problems.len() - 1),
+            (None, None) if !sources.is_empty() => return of_sources(&sources, now),
+            (None, None) => return calm(status, rates, now),
         },
         [one] if one.is_giving_up() => one_gives_up(one, &others(&status.handlers), now),
         [one] => one_fails(one, &others(&status.handlers), now),
         many => many_fail(many, now),
-    }
+    };
+    verdict.each.extend(source_lines(&sources, now));
+    verdict
 }
 
 /// Trouble that is no handler's.
@@ -321,7 +331,8 @@ fn trouble_line(handler: &HandlerView, now: Timestamp) -> TroubleLine {
     let error =
         handler.reason.as_deref().or(handler.last_error.as_ref().map(|one| one.text.as_str()));
     TroubleLine {
-        handler: handler.name.to_string(),
+        name: handler.name.to_string(),
+        page: format!("/handlers/{}", handler.name),
         says: match (is_failed, since) {
             (true, _) => "could not be started".to_owned(),
             (false, None) => handler.state_shown().to_owned(),
@@ -330,62 +341,6 @@ fn trouble_line(handler: &HandlerView, now: Timestamp) -> TroubleLine {
         },
         since: since.map(|at| When::clock(at, now)),
         error: error.map(|text| Ticked::new(text, ERROR_CHARS_MAX)).unwrap_or_default(),
-    }
-}
-
-/// Since when events are counted, where that is less than an hour.
-pub(super) fn young_since(status: &StatusView, now: Timestamp) -> Option<Timestamp> {
-    status.any_counts_since().filter(|at| now.since(*at) < Duration::from_hours(1))
-}
-
-fn calm(status: &StatusView, rates: &RatesView, now: Timestamp) -> Verdict {
-    let n_events: u64 = rates.sources.iter().map(|source| source.accepted.last_hour()).sum();
-    let n_waiting: u64 = status.handlers.iter().map(HandlerView::pending).sum();
-    let n_dead: u64 = status.handlers.iter().map(|handler| handler.dead).sum();
-    let oldest = status.handlers.iter().filter_map(|handler| handler.oldest_pending_at).min();
-    let waits = match oldest {
-        Some(at) => format!(
-            "{} to be looked at or delivered, the oldest for {}",
-            if n_waiting == 1 {
-                "1 is".to_owned()
-            } else {
-                format!("{} are", words::count(n_waiting))
-            },
-            words::between(at, now)
-        ),
-        None if n_dead > 0 => "nothing else waits".to_owned(),
-        None => "all delivered".to_owned(),
-    };
-    let idle = idle(status);
-    let (is_trouble, first) = match (status.queue.damage.len(), n_dead) {
-        (0, 0) => (false, "All well:"),
-        (0, _) => (false, "All handlers answer:"),
-        (_, _) => (true, "The queue is damaged:"),
-    };
-    let damage = status.queue.damage.first();
-    Verdict {
-        is_trouble,
-        first: first.to_owned(),
-        since: None,
-        rest: Ticked::of(&match damage {
-            Some(damage) => format!(" {}", words::shown(damage, 200)),
-            None => format!(
-                " {} {}, {waits}.",
-                words::counted(n_events, "event", "events"),
-                young_since(status, now).map_or("in the last hour", |_| "since the start")
-            ),
-        }),
-        link: (n_dead > 0)
-            .then(|| (words::counted(n_dead, "dead letter", "dead letters"), "/dead".into())),
-        end: match n_dead {
-            0 => String::new(),
-            1 => "waits for you.".to_owned(),
-            _ => "wait for you.".to_owned(),
-        },
-        explained: Ticked::of(&format!(
-            "{idle}What was answered 200 is on the disk and is kept until it is delivered."
-        )),
-        ..Verdict::default()
     }
 }
 

@@ -20,6 +20,7 @@ impl ReportedSource {
             rejected: view.rejected,
             turned_away: view.turned_away,
             last_verified_at: view.last_verified_at,
+            last_event_at: view.last_event_at,
             matched: view.secrets.iter().filter_map(matched).collect(),
         }
     }
@@ -36,6 +37,7 @@ impl ReportedSource {
             *sum = sum.saturating_add(*more);
         }
         view.last_verified_at = view.last_verified_at.max(self.last_verified_at);
+        view.last_event_at = view.last_event_at.max(self.last_event_at);
         for secret in &mut view.secrets {
             let is_it =
                 |(print, _): &&(String, Timestamp)| Some(print) == secret.fingerprint.as_ref();

@@ -142,6 +142,7 @@ fn counts_of(name: &str, accepted: u64, matched: &[(&str, i64)]) -> ReportedSour
         rejected: 3,
         turned_away: 4,
         last_verified_at: matched.clone().map(|(_, at)| at).max(),
+        last_event_at: None,
         matched: matched.collect(),
     }
 }

@@ -23,6 +23,8 @@ pub struct ReportedSource {
     pub turned_away: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_verified_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event_at: Option<Timestamp>,
     /// When each secret was last matched, by its fingerprint; without those that were not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub matched: Vec<(String, Timestamp)>,

@@ -1,6 +1,7 @@
 //! The state of everything.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -126,11 +127,60 @@ pub struct SourceView {
     /// When a request was last verified by one of its secrets since the start.
     #[serde(default)]
     pub last_verified_at: Option<Timestamp>,
+    /// When its newest event came in, as far as that is known: since the start, and soon after it of those before.
+    #[serde(default)]
+    pub last_event_at: Option<Timestamp>,
+    /// How many requests failed verification on this gateway since the last one that did not.
+    #[serde(default)]
+    pub rejected_in_a_row: u64,
+    /// When the first of them came.
+    #[serde(default)]
+    pub rejected_since: Option<Timestamp>,
+    /// When the last of them did.
+    #[serde(default)]
+    pub last_rejected_at: Option<Timestamp>,
+    /// How long it may be silent before `gatepost:source.silent` says so (`expect_every`).
+    #[serde(default)]
+    pub expect_every_seconds: Option<u64>,
     /// Its secrets in the order of the configuration.
     pub secrets: Vec<SecretView>,
 }
 
+/// A source that worked is called in trouble after so many rejected requests in a row: one or two may be a
+/// stranger's.
+const REJECTED_MANY: u64 = 3;
+/// And for so long after the last of them.
+const REJECTED_FOR: Duration = Duration::from_hours(1);
+
 impl SourceView {
+    /// Whether nothing gets in any more, or ever did: all that came was rejected, and nothing accepted since.
+    pub fn rejects_all(&self, now: Timestamp) -> bool {
+        let (Some(since), Some(last_at)) = (self.rejected_since, self.last_rejected_at) else {
+            return false;
+        };
+        // Another gateway that shares the log may have had a good one.
+        if self.last_verified_at.max(self.last_event_at).is_some_and(|at| at >= since) {
+            return false;
+        }
+        let was_good = self.last_verified_at.or(self.last_event_at).is_some();
+        let is_stranger =
+            self.rejected_in_a_row < REJECTED_MANY || now.since(last_at) > REJECTED_FOR;
+        !(was_good || self.accepted > 0) || !is_stranger
+    }
+
+    /// Since when it has been silent, where that is longer than its owner expects. One of which no event is known
+    /// is so since `started_at`.
+    pub fn silent_since(
+        &self,
+        newest_at: Option<Timestamp>,
+        started_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let expected = Duration::from_secs(self.expect_every_seconds?);
+        let since = newest_at.or(started_at)?;
+        (now.since(since) > expected).then_some(since)
+    }
+
     /// The address to paste, with [`NO_PUBLIC_URL`] in it where the real one is not known.
     pub fn url_shown(&self) -> String {
         self.url.clone().unwrap_or_else(|| format!("{NO_PUBLIC_URL}{}", self.path))

@@ -36,7 +36,7 @@ fn dead_letters_of_handlers_that_fail_are_told_and_nothing_is_called_safe_beside
         let mailall = handler("mailall", "down", true, mailall.0, mailall.1);
         let verdict = many_fail(&[&app, &mailall], Timestamp::from_millis(0));
         assert_eq!(sentence(&verdict), format!("2 handlers fail. {expected}"));
-        let named: Vec<_> = verdict.each.iter().map(|line| line.handler.as_str()).collect();
+        let named: Vec<_> = verdict.each.iter().map(|line| line.name.as_str()).collect();
         assert_eq!(named, ["app", "mailall"]);
         let is_sent = plain(&verdict.explained).contains("What waits is sent");
         assert_eq!(is_sent, expected.contains("deliver"), "{expected}: {verdict:?}");

@@ -58,7 +58,7 @@ fn overview_has_each_handler_each_source_and_the_machine() {
     {
         assert!(text.contains(&format!(">{name}</th>")), "{name}: {text}");
     }
-    for name in ["Accepted", "Duplicate", "Rejected", "Turned away", "Last verified"] {
+    for name in ["Accepted", "Duplicate", "Rejected", "Turned away", "Last event"] {
         assert!(text.contains(&format!(">{name}</th>")), "{name}: {text}");
     }
     for fact in ["Kept", "Queue on disk", "Disk free", "Configuration read", "Search and history"] {

@@ -17,6 +17,7 @@ mod refusals;
 mod rejected_one;
 mod restarted;
 mod schemathesis;
+mod sources;
 mod steer;
 mod told;
 mod waits;

@@ -40,6 +40,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("rejected", "integer"),
             ("turned_away", "integer"),
             ("last_verified_at", "time?"),
+            ("last_event_at", "time?"),
             ("matched", "[any]?"),
         ],
     ),

@@ -1,0 +1,91 @@
+//! How it goes with a source: when its newest event came, and which requests were turned down since.
+
+use std::sync::Mutex;
+
+use crate::clock::Timestamp;
+use crate::metrics::RequestOutcome;
+use crate::sync::lock;
+
+/// How it goes with a source.
+#[derive(Debug, Default)]
+pub struct Course(Mutex<SourceCourse>);
+
+/// The same at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceCourse {
+    /// When its newest event came in that is known.
+    pub last_event_at: Option<Timestamp>,
+    /// The requests that failed verification since the last one that did not.
+    pub rejected: Option<RejectedRun>,
+}
+
+/// Requests that failed verification one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RejectedRun {
+    pub count: u64,
+    /// When the first of them came.
+    pub since: Timestamp,
+    /// When the last of them did.
+    pub last_at: Timestamp,
+}
+
+impl Course {
+    /// That of a source that is checked in the same way as the one of `before`, or in another: then what failed
+    /// before says nothing of it.
+    pub(super) fn after(before: SourceCourse, is_checked_alike: bool) -> Self {
+        let rejected = before.rejected.filter(|_| is_checked_alike);
+        Self(Mutex::new(SourceCourse { rejected, ..before }))
+    }
+
+    pub fn get(&self) -> SourceCourse {
+        *lock(&self.0)
+    }
+
+    /// An event of it is known that came in then.
+    pub fn had_event(&self, at: Timestamp) {
+        let mut course = lock(&self.0);
+        course.last_event_at = course.last_event_at.max(Some(at));
+    }
+
+    pub(super) fn verified(&self) {
+        lock(&self.0).rejected = None;
+    }
+
+    /// What became of a request.
+    pub(super) fn note(&self, outcome: RequestOutcome, at: Timestamp) {
+        if outcome == RequestOutcome::Accepted {
+            self.had_event(at);
+        } else if outcome == RequestOutcome::Rejected {
+            self.rejected(at);
+        }
+    }
+
+    fn rejected(&self, at: Timestamp) {
+        let mut course = lock(&self.0);
+        let run = course.rejected.unwrap_or(RejectedRun { count: 0, since: at, last_at: at });
+        course.rejected = Some(RejectedRun { count: run.count + 1, last_at: at, ..run });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_of_rejected_requests_ends_with_one_that_is_good_and_with_another_way_to_check_them() {
+        let at = Timestamp::from_millis;
+        let course = Course::default();
+        course.had_event(at(5));
+        course.had_event(at(3));
+        for moment in [10, 20] {
+            course.rejected(at(moment));
+        }
+        let run = RejectedRun { count: 2, since: at(10), last_at: at(20) };
+        let seen = SourceCourse { last_event_at: Some(at(5)), rejected: Some(run) };
+        assert_eq!(course.get(), seen);
+        assert_eq!(Course::after(seen, true).get(), seen);
+        assert_eq!(Course::after(seen, false).get(), SourceCourse { rejected: None, ..seen });
+        course.verified();
+        assert_eq!(course.get().rejected, None);
+    }
+}
