@@ -43,6 +43,7 @@ mod search;
 mod surroundings;
 mod transfer;
 mod type_count;
+mod unasked;
 mod values;
 mod view;
 mod waits;
@@ -81,6 +82,7 @@ pub use search::{moment, state, unknown_qualifiers};
 pub use surroundings::{ConfigView, KeyOrigin, Surroundings, TestView};
 pub use transfer::{ImportView, OtherId};
 pub use type_count::TypeCount;
+pub use unasked::Unasked;
 pub use view::{
     ArrivalView, AttemptView, DeadEntry, DeadView, DeliveryView, EventDetail, EventSummary,
     GatewayCounts, GatewayState, HandlerView, LostView, QueueView, ReportedBy, ReportedSource,

@@ -89,7 +89,7 @@ pub enum Answer {
 pub async fn show(api: &Api, page: Page, query: &str, viewer: &Viewer) -> Result<Answer, ApiError> {
     let fields = Fields::parse(query);
     match page {
-        Page::Overview => overview::show(api, &fields, viewer).map(Answer::Html),
+        Page::Overview => overview::show(api, &fields, viewer).await.map(Answer::Html),
         Page::Events if fields.get("form") == Some("jsonl") => events::lines(api, &fields).await,
         // As a browser sends a form: the address that is kept and passed on has what was chosen.
         Page::Events | Page::Log if query.split('&').any(|field| field.ends_with('=')) => {

@@ -30,7 +30,7 @@ pub struct EventsAsk {
     /// Only those with this value in their JSON body: `data.comment.id=5`.
     pub field: Option<String>,
     /// Words, each of which must be in the body: text, `data.comment.id:5`, `source:`, `-source:`,
-    /// `type:`, `handler:`, `has:dead`, `since:`, `before:`. Quotation marks keep a text together.
+    /// `type:`, `handler:`, `has:dead`, `has:unasked`, `since:`, `before:`. Quotation marks keep a text together.
     pub q: Option<String>,
     /// Only events that this handler was or will be given; with `state` in that state.
     pub handler: Option<String>,
@@ -75,6 +75,7 @@ impl EventsAsk {
             source: self.source.map(|name| source(&name)).transpose()?,
             except: None,
             event_type: self.event_type,
+            named_by_none: None,
             since: self.since,
             until: self.until,
             body,

@@ -65,6 +65,9 @@ impl Api {
         {
             delivery.given = self.given(handler);
         }
+        if let Some(names) = &mut query.named_by_none {
+            *names = self.named();
+        }
         Ok(query)
     }
 

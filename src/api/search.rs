@@ -27,6 +27,8 @@ pub(super) fn narrow(
             Some(("-source", value)) => query.except = Some(source(value)?),
             Some(("type", value)) => query.event_type = Some(value.to_owned()),
             Some(("handler", value)) => delivery(&mut query).handler = Some(handler(value)?),
+            // Filled in by who knows the handlers.
+            Some(("has", "unasked")) => query.named_by_none = Some(Vec::new()),
             Some(("has" | "state", value)) => delivery(&mut query).state = Some(state(value)?),
             Some(("since", value)) => query.since = Some(moment(value, now)?),
             Some(("before" | "until", value)) => query.until = Some(moment(value, now)?),

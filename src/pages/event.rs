@@ -18,7 +18,7 @@ use super::words::Room;
 use super::{Answer, Viewer, rendered, words};
 use crate::api::{
     Api, ApiError, ArrivalView, DeliveryView, EventEntry, EventLine, EventsAsk, HandlerStatus,
-    HandlerView, PlanAsk, StatusView,
+    HandlerView, PlanAsk, StatusView, Wish,
 };
 use crate::clock::Timestamp;
 use crate::deliver::OWN_SOURCE;
@@ -51,6 +51,8 @@ struct EventPage {
     lead: String,
     lanes: Vec<Lane>,
     not_called: Vec<NotCalled>,
+    /// No handler's `on` names it.
+    is_unasked: bool,
     plan: Option<ShownPlan>,
     n_more_lanes: usize,
     body: ShownBody,
@@ -228,6 +230,8 @@ fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) 
     let of = LaneContext { received_at: event.received_at, now, until, kinds, held, steps_max };
     let lanes = called.iter().take(LANES_MAX).map(|one| lane(one, &of, &mut room)).collect();
     let mut room = Room::new(WANTS_ROOM);
+    let is_unasked = called.is_empty()
+        && detail.not_called.iter().all(|one| one.answer == Wish::NotNamed);
     let not_called = detail.not_called.iter().take(LANES_MAX);
     let not_called = not_called.map(|wants| event_lanes::not_called(wants, &mut room)).collect();
     let mut body = shown_body(&BodySource::of(entry), fields.get("body").unwrap_or_default());
@@ -241,6 +245,7 @@ fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) 
         lanes,
         n_more_lanes: called.len().saturating_sub(LANES_MAX),
         not_called,
+        is_unasked,
         plan,
         body,
         headers,

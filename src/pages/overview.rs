@@ -10,7 +10,7 @@ use super::frame::{Frame, Here};
 use super::handlers::{HandlerRow, rows};
 use super::idle::{for_idle, is_left};
 use super::sources::SourceRow;
-use super::verdict::{Verdict, verdict, young_since};
+use super::verdict::{Verdict, since, verdict, young_since};
 use super::widgets::{Bars, Linked, When};
 use super::{Viewer, rendered, sources, words};
 use crate::api::{Api, ApiError, HandlerStatus, HandlerView, LevelsView, RatesView, StatusView};
@@ -115,14 +115,15 @@ struct FirstSteps {
 }
 
 /// The page.
-pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
+pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
     let (status, now) = (api.status(), api.now());
     let rates = api.rates().unwrap_or_default();
-    let verdict = verdict(&status, &rates, now);
+    let unasked = api.unasked(since(&status, now).1).await?;
+    let verdict = verdict(&status, &rates, unasked, now);
     let title = match (&verdict.handler, verdict.is_trouble) {
         (Some(handler), _) => format!("{handler} is failing"),
         (None, true) => "Trouble".to_owned(),
-        (None, false) => "All well".to_owned(),
+        (None, false) => verdict.first.trim_end_matches(':').to_owned(),
     };
     // What keeps events from coming goes before where to have them from.
     let first_steps = if verdict.is_trouble { None } else { first_steps(api, &status) };
@@ -173,10 +174,11 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
 /// How many events came, and where they are listed: counting begins with the process, and Gatepost's
 /// own events are none that came.
 fn received(status: &StatusView, n: u64, now: Timestamp) -> (&'static str, Linked) {
-    let (label, since) = match young_since(status, now) {
-        Some(at) => ("New since the start", at.to_string()),
-        None => ("Received, last hour", "1h".to_owned()),
+    let label = match young_since(status, now) {
+        Some(_) => "New since the start",
+        None => "Received, last hour",
     };
+    let (since, _) = since(status, now);
     let address = address("/events", [("since", since.as_str()), ("q", "-source:gatepost")]);
     (label, Linked::new(n, address))
 }

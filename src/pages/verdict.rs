@@ -3,7 +3,7 @@
 mod calm;
 mod sources;
 
-use crate::api::{HandlerStatus, HandlerView, RatesView, StatusView};
+use crate::api::{HandlerStatus, HandlerView, RatesView, StatusView, Unasked};
 
 use super::cluster::{Trouble, trouble};
 use super::fields::address;
@@ -11,7 +11,7 @@ use super::widgets::{Ticked, When};
 use super::words;
 use crate::clock::Timestamp;
 
-pub(super) use calm::young_since;
+pub(super) use calm::{since, young_since};
 pub(super) use sources::expected;
 
 use calm::calm;
@@ -39,11 +39,20 @@ pub(super) struct Verdict {
     pub(super) dead_end: &'static str,
     /// Each handler in trouble, where there is more than one, and each source.
     pub(super) each: Vec<TroubleLine>,
+    /// Events that no handler asks for.
+    pub(super) unasked: Option<UnaskedLink>,
     pub(super) explained: Ticked,
     /// The handler that it is about, for the buttons.
     pub(super) handler: Option<String>,
     /// Whether it can be tried at once.
     pub(super) may_retry: bool,
+}
+
+/// Events that no handler asks for: how many, and where they are listed.
+#[derive(Debug)]
+pub(super) struct UnaskedLink {
+    pub(super) text: String,
+    pub(super) address: String,
 }
 
 /// One of several handlers or sources in trouble.
@@ -72,7 +81,12 @@ pub(super) fn is_in_trouble(handler: &HandlerView) -> bool {
 }
 
 /// Looks at everything.
-pub(super) fn verdict(status: &StatusView, rates: &RatesView, now: Timestamp) -> Verdict {
+pub(super) fn verdict(
+    status: &StatusView,
+    rates: &RatesView,
+    unasked: Unasked,
+    now: Timestamp,
+) -> Verdict {
     let troubled: Vec<&HandlerView> =
         status.handlers.iter().filter(|handler| is_in_trouble(handler)).collect();
     // No handler's trouble is as urgent: what is not taken in may be lost.
@@ -93,7 +107,7 @@ pub(super) fn verdict(status: &StatusView, rates: &RatesView, now: Timestamp) ->
             (Some(trouble), _) => of_trouble(trouble),
             (None, Some(problem)) => of_problem(problem, status.problems.len() - 1),
             (None, None) if !sources.is_empty() => return of_sources(&sources, now),
-            (None, None) => return calm(status, rates, now),
+            (None, None) => return calm(status, rates, unasked, now),
         },
         [one] if one.is_giving_up() => one_gives_up(one, &others(&status.handlers), now),
         [one] => one_fails(one, &others(&status.handlers), now),

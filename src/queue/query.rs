@@ -19,6 +19,8 @@ pub struct EventQuery {
     pub until: Option<Timestamp>,
     /// What must be in the body, all of it.
     pub body: Vec<BodyFilter>,
+    /// Only events that none of these names.
+    pub named_by_none: Option<Vec<EventNames>>,
     /// Only events that have such a delivery.
     pub delivery: Option<DeliveryFilter>,
     /// Only positions before this one (paging backwards) or after it (forwards).

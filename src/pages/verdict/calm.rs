@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::Verdict;
-use crate::api::{HandlerView, RatesView, StatusView};
+use super::{UnaskedLink, Verdict};
+use crate::api::{HandlerView, RatesView, StatusView, Unasked};
 use crate::clock::Timestamp;
+use crate::pages::fields::address;
 use crate::pages::idle::idle;
 use crate::pages::widgets::Ticked;
 use crate::pages::words;
@@ -14,7 +15,12 @@ pub(in crate::pages) fn young_since(status: &StatusView, now: Timestamp) -> Opti
     status.any_counts_since().filter(|at| now.since(*at) < Duration::from_hours(1))
 }
 
-pub(super) fn calm(status: &StatusView, rates: &RatesView, now: Timestamp) -> Verdict {
+pub(super) fn calm(
+    status: &StatusView,
+    rates: &RatesView,
+    unasked: Unasked,
+    now: Timestamp,
+) -> Verdict {
     let n_events: u64 = rates.sources.iter().map(|source| source.accepted.last_hour()).sum();
     let n_waiting: u64 = status.handlers.iter().map(HandlerView::pending).sum();
     let n_dead: u64 = status.handlers.iter().map(|handler| handler.dead).sum();
@@ -30,10 +36,13 @@ pub(super) fn calm(status: &StatusView, rates: &RatesView, now: Timestamp) -> Ve
             words::between(at, now)
         ),
         None if n_dead > 0 => "nothing else waits".to_owned(),
+        None if unasked.is_all() => "delivered to nobody".to_owned(),
+        None if unasked.count > 0 => "the others all delivered".to_owned(),
         None => "all delivered".to_owned(),
     };
     let idle = idle(status);
     let (is_trouble, first) = match (status.queue.damage.len(), n_dead) {
+        (0, 0) if unasked.is_all() => (false, "Nothing to deliver:"),
         (0, 0) => (false, "All well:"),
         (0, _) => (false, "All handlers answer:"),
         (_, _) => (true, "The queue is damaged:"),
@@ -58,9 +67,35 @@ pub(super) fn calm(status: &StatusView, rates: &RatesView, now: Timestamp) -> Ve
             1 => "waits for you.".to_owned(),
             _ => "wait for you.".to_owned(),
         },
+        unasked: unasked_link(unasked, status, now),
         explained: Ticked::of(&format!(
-            "{idle}What was answered 200 is on the disk and is kept until it is delivered."
+            "{idle}{}What was answered 200 is on the disk and is kept until it is delivered.",
+            if unasked.count > 0 { "An event goes to the handlers whose `on` names its type. " } else { "" }
         )),
         ..Verdict::default()
     }
+}
+
+/// Since when, in the list's address, events are counted.
+pub(in crate::pages) fn since(status: &StatusView, now: Timestamp) -> (String, Timestamp) {
+    match young_since(status, now) {
+        Some(at) => (at.to_string(), at),
+        None => ("1h".to_owned(), now.before(Duration::from_hours(1))),
+    }
+}
+
+/// How many of the events no handler asks for, and where they are listed.
+fn unasked_link(unasked: Unasked, status: &StatusView, now: Timestamp) -> Option<UnaskedLink> {
+    let Unasked { count, looked_at, has_more } = unasked;
+    if count == 0 {
+        return None;
+    }
+    let text = match (count, has_more) {
+        (_, true) => format!("{count} of the newest {looked_at}"),
+        (1, false) if looked_at == 1 => "it".to_owned(),
+        (count, false) => format!("{count} of them"),
+    };
+    let (since, _) = since(status, now);
+    let q = "has:unasked -source:gatepost";
+    Some(UnaskedLink { text, address: address("/events", [("since", since.as_str()), ("q", q)]) })
 }

@@ -20,6 +20,7 @@ mod schemathesis;
 mod sources;
 mod steer;
 mod told;
+mod unasked;
 mod waits;
 mod wide;
 

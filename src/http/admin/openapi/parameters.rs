@@ -26,7 +26,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "EventsAsk",
         "q",
-        "Words, at most 8, each of which must fit: a text, in small or large letters; a field of the body and its value, at its top (`customer:cus_9`, found as a text too) or at a path (`data.comment.id:5`, `$.data.items[0].id:5`, `$.type:x`); `source:`, `-source:`, `type:`, `handler:`, `has:dead`, `since:`, `before:`. In quotation marks it is a text: `\"a:b c\"`.",
+        "Words, at most 8, each of which must fit: a text, in small or large letters; a field of the body and its value, at its top (`customer:cus_9`, found as a text too) or at a path (`data.comment.id:5`, `$.data.items[0].id:5`, `$.type:x`); `source:`, `-source:`, `type:`, `handler:`, `has:dead`, `has:unasked` (no handler's `on` names it), `since:`, `before:`. In quotation marks it is a text: `\"a:b c\"`.",
     ),
     (
         "EventsAsk",

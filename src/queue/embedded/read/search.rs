@@ -52,6 +52,7 @@ impl Search {
         query.source.as_ref().is_none_or(|source| *source == event.source)
             && query.except.as_ref().is_none_or(|source| *source != event.source)
             && query.since.is_none_or(|since| event.received_at >= since)
+            && !query.named_by_none.iter().flatten().any(|names| names.contains(event))
             && query.until.is_none_or(|until| event.received_at < until)
             && self.event_type.as_ref().is_none_or(|glob| glob.matches(event.event_type.as_str()))
             && query.body.iter().all(|filter| filter.matches(event))

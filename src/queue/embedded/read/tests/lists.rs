@@ -73,6 +73,7 @@ fn query() -> impl Strategy<Value = EventQuery> {
     (prop::option::of(any::<bool>()), kind, ends, limits).prop_map(
         |(source, kind, (since, until, cursor, is_newest), (limit, bytes_max))| EventQuery {
             except: None,
+            named_by_none: None,
             delivery: None,
             source: source.map(source_name),
             event_type: kind.map(str::to_owned),
