@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::events::may_be_passed_over;
 use super::find::SEARCH_TIME;
 use super::type_count::{TYPES_MAX, TypeCount, commonest};
 use super::view::{EventSummary, HandlerView, SourceView};
@@ -210,7 +211,8 @@ impl Api {
         probe_at.map_or(at, |probe_at| at.max(probe_at))
     }
 
-    /// What a handler was given among the newest events that are its own.
+    /// What a handler was given among the newest events, or will be: what it has not come to counts where its
+    /// `on` names it.
     async fn taken_by(&self, name: &HandlerName) -> Result<(Vec<TypeCount>, u64), ApiError> {
         let query = EventQuery {
             limit: TAKEN_MAX,
@@ -222,8 +224,14 @@ impl Api {
         let looked_at = events.len() as u64;
         let positions: Vec<Position> = events.iter().map(|(event, _)| event.position).collect();
         let histories = self.queue.histories(&positions).await?;
-        let taken = events.iter().zip(histories).filter(|(_, deliveries)| {
-            deliveries.iter().any(|one| one.handler == *name && one.state != DeliveryState::Skipped)
+        let given = self.given(name);
+        let is_named = |event: &Event| given.as_ref().is_none_or(|names| names.contains(event));
+        let taken = events.iter().zip(histories).filter(|((event, _), deliveries)| {
+            let mut of_it = deliveries.iter().filter(|one| one.handler == *name);
+            of_it.any(|one| {
+                one.state != DeliveryState::Skipped
+                    && (!may_be_passed_over(one) || is_named(event))
+            })
         });
         Ok((commonest(taken.map(|((event, _), _)| names(event))), looked_at))
     }

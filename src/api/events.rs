@@ -8,13 +8,15 @@ use bytes::Bytes;
 
 use crate::deliver::Policy;
 use crate::event::{Dedupe, Event, EventId, HandlerName, NewEvent, Position};
-use crate::queue::{DeliveryState, EventNames, EventQuery, Searched, WantedBodies};
+use crate::queue::{
+    DeliveryHistory, DeliveryState, EventNames, EventQuery, Searched, WantedBodies,
+};
 use crate::source::SourceCredentials;
 
 use super::view::ArrivalView;
 use super::waits;
 use super::{
-    Api, ApiError, EventDetail, EventLine, EventSummary, EventsAsk, ExportedEvent, WantsView,
+    Api, ApiError, EventDetail, EventLine, EventSummary, EventsAsk, ExportedEvent, WantsView, Wish,
 };
 
 /// How long a list takes before it says how far it came: its caller waits for it.
@@ -142,21 +144,28 @@ impl Api {
         }
         let wants = self.server.as_ref().map(|server| server.control.wants(&event));
         let wants = wants.unwrap_or_default();
-        // One that had nothing to do with the event was called: its try says why.
-        let is_called = |name: &HandlerName| {
-            detail.deliveries.iter().any(|delivery| {
-                let was_tried = !delivery.attempts.is_empty();
-                delivery.handler == *name && (was_tried || delivery.state != DeliveryState::Skipped)
+        // One that had nothing to do with the event was called: its try says why. One that has not come to it
+        // will not be called where it does not ask for it.
+        let is_called = |wants: &WantsView| {
+            let is_refused = matches!(wants.answer, Wish::NotNamed | Wish::Filtered);
+            detail.deliveries.iter().filter(|one| one.handler == wants.handler).any(|one| {
+                let is_untaken = match one.state {
+                    DeliveryState::Skipped => true,
+                    DeliveryState::Pending => is_refused && one.under_way_since.is_none(),
+                    _ => false,
+                };
+                !is_untaken || !one.attempts.is_empty()
             })
         };
         detail.lines = lines(&wants);
-        detail.not_called = wants.iter().filter(|one| !is_called(&one.handler)).cloned().collect();
+        detail.not_called = wants.iter().filter(|one| !is_called(one)).cloned().collect();
         let is_body_whole = shown.body == event.body;
         Ok(EventEntry { event: shown, is_body_whole, detail })
     }
 
     /// Events, each with how its deliveries stand. One that a handler skipped because its `on` does not
-    /// name it is no delivery: the handler was not called.
+    /// name it, or will once it comes to it, is no delivery: the handler is not called. What its `when` says is
+    /// not asked: that needs the body of each event.
     pub(super) async fn rows(
         &self,
         events: Vec<(Event, usize)>,
@@ -174,7 +183,7 @@ impl Api {
             summary: EventSummary::sized(&event, body_bytes),
             deliveries: history
                 .into_iter()
-                .filter(|one| one.state != DeliveryState::Skipped || is_named(&one.handler, &event))
+                .filter(|one| !may_be_passed_over(one) || is_named(&one.handler, &event))
                 .map(|one| (one.handler, one.state))
                 .collect(),
             event: shown(&event, &credentials),
@@ -208,6 +217,12 @@ impl Api {
     pub async fn position(&self, id: EventId) -> Result<Position, ApiError> {
         Ok(self.get(id).await?.position)
     }
+}
+
+/// Whether the handler has nothing to do with the event where its `on` does not name it: no try was made.
+pub(super) fn may_be_passed_over(delivery: &DeliveryHistory) -> bool {
+    delivery.state == DeliveryState::Skipped
+        || delivery.state == DeliveryState::Pending && delivery.attempts.is_empty()
 }
 
 /// The lines that an event is in, each once with all whose line it is.

@@ -211,12 +211,13 @@ fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) 
         around;
     let (newer, older) = neighbours;
     let (event, detail) = (&entry.event, &entry.detail);
-    // Skipped by its filter and nothing more: its reason says all.
-    let called: Vec<&DeliveryView> = detail
-        .deliveries
-        .iter()
-        .filter(|one| one.state != DeliveryState::Skipped || !one.attempts.is_empty())
-        .collect();
+    // Passed over, now or once its handler comes to it: its reason says all.
+    let is_refused = |one: &DeliveryView| {
+        detail.not_called.iter().any(|wants| wants.handler == one.handler)
+            || one.state == DeliveryState::Skipped && one.attempts.is_empty()
+    };
+    let called: Vec<&DeliveryView> =
+        detail.deliveries.iter().filter(|one| !is_refused(one)).collect();
     let source = event.source.to_string();
     let event_type = event.event_type.as_str();
     let headers = detail.headers.iter().take(HEADERS_MAX);
@@ -241,7 +242,7 @@ fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) 
     EventPage {
         id: event.id.to_string(),
         about: about(event),
-        lead: lead(&detail.deliveries, handlers.is_empty(), now),
+        lead: lead(&called, handlers.is_empty(), now),
         lanes,
         n_more_lanes: called.len().saturating_sub(LANES_MAX),
         not_called,
@@ -322,7 +323,7 @@ fn kept_until(at: Timestamp, now: Timestamp) -> String {
 }
 
 /// What is the case, in a sentence.
-fn lead(deliveries: &[DeliveryView], is_for_nobody: bool, now: Timestamp) -> String {
+fn lead(deliveries: &[&DeliveryView], is_for_nobody: bool, now: Timestamp) -> String {
     let named = |wanted: &[DeliveryState]| -> Vec<String> {
         let found = deliveries.iter().filter(|one| wanted.contains(&one.state));
         found.map(|one| one.handler.to_string()).collect()
@@ -333,7 +334,7 @@ fn lead(deliveries: &[DeliveryView], is_for_nobody: bool, now: Timestamp) -> Str
     let dead = named(&[DeliveryState::Dead]);
     let n_asking = done.len() + waiting.len() + pending.len() + dead.len();
     let had_nothing =
-        |one: &&DeliveryView| one.state == DeliveryState::Skipped && !one.attempts.is_empty();
+        |one: &&&DeliveryView| one.state == DeliveryState::Skipped && !one.attempts.is_empty();
     let n_skipped = deliveries.iter().filter(had_nothing).count();
     if n_asking == 0 {
         return if n_skipped > 0 {

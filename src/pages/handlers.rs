@@ -5,7 +5,7 @@ use askama::Template;
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::widgets::{Bars, Linked, Sign, Ticked, When};
-use super::{Viewer, events, rendered, verdict, words};
+use super::{Viewer, rendered, verdict, words};
 use crate::api::{
     Actor, Api, ApiError, ConfigView, DeadGroup, HandlerRates, HandlerStatus, HandlerView,
     PauseView, RatesView, StatusView,
@@ -240,7 +240,14 @@ pub(super) async fn show(
         due: When::ahead(next.at, now),
     });
     let takes = detail.takes.iter().map(|row| {
-        let of_type = events::of_type(row.source.as_str(), row.event_type.as_str());
+        let of_type = address(
+            "/events",
+            [
+                ("source", row.source.as_str()),
+                ("type", row.event_type.as_str()),
+                ("handler", name.as_str()),
+            ],
+        );
         let name = format!("{}:{}", row.source, words::shown(row.event_type.as_str(), 60));
         (name, Linked::new(row.count, of_type))
     });
