@@ -13,6 +13,7 @@ mod hostile;
 mod lists;
 mod live;
 mod owner;
+mod pauses;
 mod refusals;
 mod rejected_one;
 mod restarted;
