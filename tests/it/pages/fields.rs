@@ -43,6 +43,14 @@ fn overview_of_a_new_gateway_says_what_to_do_first() {
     let text = page(&bare, "/");
     assert!(text.contains("No source is configured: nothing can come in"), "{text}");
     assert!(text.contains("No handler is configured"), "{text}");
+    let custom = Gateway::serve(Folder::of_text(
+        "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[source.shop]\n\
+         secrets = [{ file = \"secret\" }]\n\
+         verify = { algorithm = \"hmac-sha256\", header = \"X-S\" }\n",
+    ));
+    let text = page(&custom, "/");
+    assert!(!text.contains("No source is configured"), "{text}");
+    assert!(text.contains("<code>gatepost send shop TYPE --body FILE</code>"), "{text}");
 }
 
 #[test]
