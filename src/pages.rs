@@ -14,6 +14,7 @@ use crate::api::{Api, ApiError};
 
 mod about;
 mod action_log;
+mod asked;
 mod assets;
 mod change;
 mod cluster;
@@ -105,14 +106,14 @@ pub async fn show(api: &Api, page: Page, query: &str, viewer: &Viewer) -> Result
         },
         Page::EventsLatest => events::latest(api, &fields).await,
         Page::Event(id) => event::show(api, id, &fields, viewer).await,
-        Page::Dead => dead::show(api, &fields, viewer).await.map(Answer::Html),
-        Page::Rejected => rejected::show(api, &fields, viewer).await.map(Answer::Html),
+        Page::Dead => asked::dead(api, &fields, viewer).await,
+        Page::Rejected => asked::rejected(api, &fields, viewer).await,
         Page::RejectedOne(number) => rejected_one::show(api, number, &fields, viewer).await,
         Page::Handlers => handlers::list(api, &fields, viewer).map(Answer::Html),
         Page::Handler(name) => handlers::show(api, &name, &fields, viewer).await.map(Answer::Html),
         Page::Sources => sources::list(api, &fields, viewer).map(Answer::Html),
         Page::Source(name) => sources::show(api, &name, &fields, viewer).await.map(Answer::Html),
-        Page::Config => config::show(api, &fields, viewer).map(Answer::Html),
+        Page::Config => asked::config(api, &fields, viewer),
         Page::Log => match action_log::show(api, &fields, viewer) {
             Err(err @ ApiError::Bad(_)) => {
                 let fields = fields.refused(err.to_string(), &["done"]);

@@ -33,6 +33,8 @@ const STEPS: [u64; 3] = [1, 10, 100];
 struct DeadPage {
     frame: Frame,
     total: String,
+    /// Of how many they are chosen; nothing = they are all.
+    of_all: String,
     is_empty: bool,
     n_groups: usize,
     bound: String,
@@ -137,15 +139,16 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
     let (status, now) = (api.status(), api.now());
     let is_chosen = FILTER.iter().any(|name| fields.get(name).is_some());
     // One group is as good as chosen.
-    let chosen = is_chosen || groups.groups.len() == 1;
+    let chosen = is_chosen || groups.groups.len() == 1 && fields.wrong().is_none();
     // Types stand beside the buttons, which a viewer who may change nothing has not.
     let ask = ChosenAsk { limit: LETTERS_MAX, with_types: viewer.may_change };
     let chosen = if chosen { Some(choose(api, fields, &groups, ask, now).await?) } else { None };
     let total: u64 = status.handlers.iter().map(|handler| handler.dead).sum();
-    let title = if total == 0 {
-        "No dead letters".to_owned()
-    } else {
-        words::counted(total, "dead letter", "dead letters")
+    let matched = chosen.as_ref().filter(|_| is_chosen).map_or(total, |chosen| chosen.matched);
+    let title = match matched {
+        0 if is_chosen && total > 0 => "No dead letters here".to_owned(),
+        0 => "No dead letters".to_owned(),
+        n => words::counted(n, "dead letter", "dead letters"),
     };
     let json = json_address(fields);
     let mut frame = Frame::new(api, &status, fields, viewer, Here::Dead, title.as_str(), json);
@@ -162,6 +165,7 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
     }
     let rollouts = rollouts::cards(api, now).await?;
     rendered(&DeadPage {
+        of_all: if is_chosen && matched < total { words::count(total) } else { String::new() },
         total: title,
         is_empty: total == 0,
         n_groups: groups.groups.len(),

@@ -29,6 +29,11 @@ impl Fields {
         Self { pairs: kept.cloned().collect(), wrong: Some(why) }
     }
 
+    /// No fields at all, for the page that says what is wrong with all of them: nothing is narrowed by half.
+    pub(super) fn emptied(why: String) -> Self {
+        Self { pairs: Vec::new(), wrong: Some(why) }
+    }
+
     /// Why what they ask for was not done.
     pub(super) fn wrong(&self) -> Option<&str> {
         self.wrong.as_deref()
@@ -60,6 +65,13 @@ impl Fields {
 
     /// An error where a field is none of `known`, or is no number though `numbers` names it.
     pub(super) fn check(&self, known: &[&str], numbers: &[&str]) -> Result<(), ApiError> {
+        let one_of = |all: &[&str]| match all {
+            ["done"] => "nothing is chosen on this page".to_owned(),
+            all => format!(
+                "there are: {}",
+                all.iter().filter(|name| **name != "done").copied().collect::<Vec<_>>().join(", ")
+            ),
+        };
         for (name, value) in &self.pairs {
             let (name, shown) = (name.as_str(), words::shown(value, 60));
             if numbers.contains(&name) {
@@ -67,8 +79,8 @@ impl Fields {
                     return Err(ApiError::Bad(format!("`{name}` is a number, not `{shown}`")));
                 }
             } else if !known.contains(&name) {
-                let (name, all) = (words::shown(name, 60), [known, numbers].concat().join(", "));
-                return Err(ApiError::Bad(format!("there is no `{name}` here; there are: {all}")));
+                let (name, all) = (words::shown(name, 60), one_of(&[known, numbers].concat()));
+                return Err(ApiError::Bad(format!("there is no `{name}` here; {all}")));
             }
         }
         Ok(())

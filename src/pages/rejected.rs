@@ -26,7 +26,7 @@ const ROWS: usize = 30;
 /// Requests of one group that are verified again to say what a release would do.
 const VERIFIED_MAX: usize = 20;
 /// Requests that are looked at.
-const LOOKED_AT_MAX: usize = 1_000;
+pub(super) const LOOKED_AT_MAX: usize = 1_000;
 
 #[derive(Template)]
 #[template(path = "rejected.html")]

@@ -2,6 +2,7 @@
 
 mod access;
 mod action_log;
+mod addresses;
 mod api;
 mod axe;
 mod browser;
