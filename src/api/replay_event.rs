@@ -12,7 +12,7 @@ use crate::text::counted;
 
 use super::acted_on::{ActedOn, ActionTarget};
 use super::events::is_open;
-use super::{Api, ApiError};
+use super::{Api, ApiError, Wish};
 
 /// How long the calls that are under way are waited for, in all: what they come to is not known
 /// before. Most end within a second; a person waits for the answer.
@@ -24,7 +24,7 @@ const TURN_WAIT: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What became of an event that is to be delivered again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplayedEvent {
     /// How many deliveries are made again.
     pub count: u64,
@@ -32,10 +32,13 @@ pub struct ReplayedEvent {
     /// for their next try, or for their turn.
     #[serde(default)]
     pub unsettled: u64,
+    /// Why nothing is delivered; nothing where something is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 impl ReplayedEvent {
-    fn add(&mut self, other: Self) {
+    fn add(&mut self, other: &Self) {
         self.count += other.count;
         self.unsettled += other.unsettled;
     }
@@ -43,9 +46,10 @@ impl ReplayedEvent {
     /// In words, for the action log.
     pub(super) fn words(&self) -> String {
         let made = counted(self.count, "delivery", "deliveries");
-        match self.unsettled {
-            0 => made,
-            unsettled => format!("{made}, {unsettled} not settled yet"),
+        match (self.unsettled, &self.why) {
+            (0, Some(why)) => format!("{made}: {why}"),
+            (0, None) => made,
+            (unsettled, _) => format!("{made}, {unsettled} not settled yet"),
         }
     }
 }
@@ -59,12 +63,35 @@ impl Api {
         handler: Option<&HandlerName>,
     ) -> Result<ReplayedEvent, ApiError> {
         let event = Arc::new(self.get(id).await?);
-        let replayed = self.replay_all_of(&[event], handler).await;
+        let mut replayed = self.replay_all_of(&[Arc::clone(&event)], handler).await;
+        if let Ok(replayed) = &mut replayed
+            && replayed.count == 0
+            && replayed.unsettled == 0
+        {
+            replayed.why = self.why_unwanted(&event, handler);
+        }
         let whom = handler.map_or("every handler", HandlerName::as_str);
         let about = ActedOn::event(id, handler);
         let target = ActionTarget::new(format!("event {id} to {whom}"), about);
         self.note("replay", target, &replayed, ReplayedEvent::words);
         replayed
+    }
+
+    /// Why nobody would be called with an event; `None` = somebody would.
+    fn why_unwanted(&self, event: &Arc<Event>, handler: Option<&HandlerName>) -> Option<String> {
+        let wants = self.server.as_ref().map(|server| server.control.wants(event))?;
+        let Some(name) = handler else {
+            let is_wanted = wants.iter().any(|one| one.answer == Wish::Wanted);
+            return (!is_wanted && !wants.is_empty()).then(|| "no handler asks for it".to_owned());
+        };
+        let of_it = wants.iter().find(|one| one.handler == *name)?;
+        let because = &of_it.because;
+        match of_it.answer {
+            Wish::NotNamed => Some(format!("{name} does not ask for it: `{because}` does not name it")),
+            Wish::Filtered => Some(format!("{name} does not ask for it: `{because}` said no")),
+            Wish::Disabled => Some(format!("{name} is disabled")),
+            Wish::Wanted | Wish::Unclear => None,
+        }
     }
 
     pub(super) async fn replay_all_of(
@@ -75,7 +102,7 @@ impl Api {
         let began = Instant::now();
         let mut replayed = ReplayedEvent::default();
         for event in events {
-            replayed.add(self.replay_event(event, handler, began).await?);
+            replayed.add(&self.replay_event(event, handler, began).await?);
         }
         Ok(replayed)
     }

@@ -92,7 +92,7 @@ async fn one(
             ..ReplayRange::default()
         };
         let count = page(via, &range).await?.deliveries;
-        ReplayedEvent { count, unsettled: 0 }
+        ReplayedEvent { count, ..ReplayedEvent::default() }
     } else {
         match via {
             Via::Server(server) => {
@@ -102,8 +102,9 @@ async fn one(
             Via::Store(api) => api.replay(id, handler).await?,
         }
     };
-    if replayed == ReplayedEvent::default() {
-        let why = "no handler has a place in the log and wants it, or it has just been removed";
+    if replayed.count == 0 && replayed.unsettled == 0 {
+        let usual = "no handler has a place in the log and wants it, or it has just been removed";
+        let why = replayed.why.as_deref().unwrap_or(usual);
         return Err(CliError::Failed(format!("nothing is delivered again: {why}")));
     }
     done((1, replayed), options.dry_run, output)
@@ -145,7 +146,7 @@ async fn range(
             if !options.dry_run {
                 forget(&file)?;
             }
-            let replayed = ReplayedEvent { count: progress.deliveries, unsettled: 0 };
+            let replayed = ReplayedEvent { count: progress.deliveries, ..ReplayedEvent::default() };
             return done((progress.count, replayed), options.dry_run, output);
         }
         if !options.dry_run {
@@ -347,7 +348,7 @@ fn done(
     is_dry: bool,
     output: Output,
 ) -> Result<(), CliError> {
-    let ReplayedEvent { count: deliveries, unsettled } = replayed;
+    let ReplayedEvent { count: deliveries, unsettled, why: _ } = replayed;
     output.one(&ReplayDone { count, deliveries, unsettled, dry_run: is_dry }, |_| {
         let events = if count == 1 { "event" } else { "events" };
         let will = if is_dry { "would be" } else { "will be" };

@@ -2,7 +2,7 @@
 
 use super::fields::Fields;
 use super::{
-    Answer, Page, Viewer, again, dead, event_edit, events, handlers, picked, rejected, sources,
+    Answer, Page, Viewer, again, dead, event, event_edit, events, handlers, picked, rejected, sources,
     words,
 };
 use crate::api::{Api, ApiError, PauseAsk, Run};
@@ -46,6 +46,7 @@ async fn stood_on(
         Page::DeadRedrive | Page::DeadRollout | Page::DeadDrop | Page::RolloutStep(..) => {
             Some(dead::show(api, fields, viewer).await)
         }
+        Page::EventReplay(id) => Some(event::again(api, id, fields, viewer).await),
         Page::EventsReplay => Some(events::show(api, fields, viewer).await),
         Page::RejectedRelease(_) | Page::RejectedReleaseAll => {
             Some(rejected::show(api, fields, viewer).await)
@@ -137,7 +138,10 @@ async fn replay_listed(api: &Api, fields: &Fields) -> Result<String, ApiError> {
 async fn replay(api: &Api, id: EventId, fields: &Fields) -> Result<String, ApiError> {
     let handler = fields.get("handler").map(HandlerName::parse).transpose();
     let handler = handler.map_err(|err| ApiError::Bad(err.to_string()))?;
-    api.replay(id, handler.as_ref()).await?;
+    // No tick for what was not done.
+    if let Some(why) = api.replay(id, handler.as_ref()).await?.why {
+        return Err(ApiError::Conflict(format!("nothing is delivered: {why}")));
+    }
     Ok(format!("/events/{id}"))
 }
 

@@ -116,13 +116,33 @@ pub(super) async fn show(
         let body = fixture.text().map_err(|err| ApiError::Conflict(err.to_string()))?;
         return Ok(Answer::File { name: fixture.name, body: body.into() });
     }
+    whole(api, id, fields, viewer).await.map(Answer::Html)
+}
+
+async fn whole(
+    api: &Api,
+    id: EventId,
+    fields: &Fields,
+    viewer: &Viewer,
+) -> Result<String, ApiError> {
     let entry = api.entry(id).await?;
     let status = api.status();
     let around = around(api, &entry, fields, &status, viewer).await?;
     let title = words::shown(entry.event.event_type.as_str(), 60);
     let json = format!("/api/v1/events/{id}");
     let frame = Frame::new(api, &status, fields, viewer, Here::Events, title, json);
-    rendered(&page(frame, &entry, fields, around)).map(Answer::Html)
+    rendered(&page(frame, &entry, fields, around))
+}
+
+/// The page that a form stood on which was refused: without what the form chose.
+pub(super) async fn again(
+    api: &Api,
+    id: EventId,
+    fields: &Fields,
+    viewer: &Viewer,
+) -> Result<String, ApiError> {
+    let why = fields.wrong().unwrap_or_default().to_owned();
+    whole(api, id, &fields.refused(why, &["handler"]), viewer).await
 }
 
 async fn around(

@@ -208,7 +208,7 @@ fn one_fails(handler: &HandlerView, others: &str, now: Timestamp) -> Verdict {
             address("/dead", [("handler", name.as_str())]),
         )),
         (n, _) => Some((
-            words::up_to(handler.is_bound(), words::counted(n, "event", "events")),
+            words::capital(words::up_to(handler.is_bound(), words::counted(n, "event", "events"))),
             // Both numbers are there: what it has not come to yet, and what it tries again.
             match handler.in_log {
                 0 => address("/events", [("handler", name.as_str()), ("state", "waiting")]),
@@ -333,7 +333,7 @@ fn many_fail(handlers: &[&HandlerView], now: Timestamp) -> Verdict {
         (n, n_dead) => {
             let is_bound = handlers.iter().any(|one| one.is_bound());
             let deliveries = words::up_to(is_bound, words::counted(n, "delivery", "deliveries"));
-            let link = Some((deliveries, "/handlers".to_owned()));
+            let link = Some((words::capital(deliveries), "/handlers".to_owned()));
             with_dead(Verdict { link, ..verdict }, n, n_dead, "/dead".to_owned(), "")
         }
     }

@@ -34,6 +34,17 @@ pub(super) fn ended(mut text: String) -> String {
     text
 }
 
+/// `text` as it begins a sentence.
+pub(super) fn capital(text: String) -> String {
+    match text.chars().next() {
+        Some(first) if first.is_ascii_lowercase() => {
+            let rest = text.get(1..).unwrap_or_default();
+            format!("{}{rest}", first.to_ascii_uppercase())
+        }
+        Some(_) | None => text,
+    }
+}
+
 /// How many bytes of strangers' text a page still has room for, as HTML: what there is no room for
 /// is left out, so that no page grows with what a sender sends.
 #[derive(Debug)]

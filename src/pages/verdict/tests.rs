@@ -41,6 +41,11 @@ fn dead_letters_of_handlers_that_fail_are_told_and_nothing_is_called_safe_beside
         let is_sent = plain(&verdict.explained).contains("What waits is sent");
         assert_eq!(is_sent, expected.contains("deliver"), "{expected}: {verdict:?}");
     }
+    let bound = HandlerView { in_log: 328, ..handler("app", "running", true, 0, 0) };
+    let verdict = many_fail(&[&bound, &bound], Timestamp::from_millis(0));
+    assert!(sentence(&verdict).contains("fail. Up to 656 deliveries wait"), "{verdict:?}");
+    let verdict = one_fails(&bound, "", Timestamp::from_millis(0));
+    assert!(sentence(&verdict).contains(" Up to 328 events wait"), "{verdict:?}");
     let one = handler("app", "running", true, 2, 1);
     let verdict = one_fails(&one, "", Timestamp::from_millis(0));
     assert!(sentence(&verdict).contains("2 events wait for it, and 1 was given up"));
