@@ -26,6 +26,8 @@ mod event;
 mod event_body;
 mod event_edit;
 mod event_lanes;
+mod event_lead;
+mod event_list;
 mod event_plan;
 mod events;
 mod events_take;

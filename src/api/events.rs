@@ -83,8 +83,17 @@ impl Api {
 
     /// Events as `ask` asks for them, within `LIST_TIME`.
     pub async fn events(&self, ask: EventsAsk) -> Result<ListedEvents, ApiError> {
+        self.events_within(ask, LIST_TIME).await
+    }
+
+    /// The same within another time.
+    pub async fn events_within(
+        &self,
+        ask: EventsAsk,
+        most: Duration,
+    ) -> Result<ListedEvents, ApiError> {
         let query = EventQuery { bodies: WantedBodies::UpTo(0), ..self.question(ask)? };
-        let Searched { events, next, looked_at } = self.queue.search(query, LIST_TIME).await?;
+        let Searched { events, next, looked_at } = self.queue.search(query, most).await?;
         let events =
             events.iter().map(|(event, bytes)| EventSummary::sized(event, *bytes)).collect();
         Ok(ListedEvents { events, next: next.map(|next| next.0), looked_at })

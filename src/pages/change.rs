@@ -1,5 +1,6 @@
 //! What forms change. Each leads back to the page that it came from, which shows what came of it.
 
+use super::event_list::EventList;
 use super::fields::Fields;
 use super::{
     Answer, Page, Viewer, again, dead, event, event_edit, events, handlers, picked, rejected, sources,
@@ -142,7 +143,7 @@ async fn replay(api: &Api, id: EventId, fields: &Fields) -> Result<String, ApiEr
     if let Some(why) = api.replay(id, handler.as_ref()).await?.why {
         return Err(ApiError::Conflict(format!("nothing is delivered: {why}")));
     }
-    Ok(format!("/events/{id}"))
+    Ok(EventList::of_event(fields).event(id))
 }
 
 async fn steer(

@@ -9,6 +9,8 @@ use super::about::about;
 use super::event_body::{BodySource, ShownBody, shown_body};
 use super::event_edit::EditPart;
 use super::event_lanes::{self, Lane, LaneContext, NotCalled, lane};
+use super::event_lead::lead;
+use super::event_list::EventList;
 use super::event_plan::{ShownPlan, shown_plan};
 use super::events::of_type;
 use super::fields::{Fields, address};
@@ -17,7 +19,7 @@ use super::widgets::When;
 use super::words::Room;
 use super::{Answer, Viewer, rendered, words};
 use crate::api::{
-    Api, ApiError, ArrivalView, DeliveryView, EventEntry, EventLine, EventsAsk, HandlerStatus,
+    Api, ApiError, ArrivalView, DeliveryView, EventEntry, EventLine, HandlerStatus,
     HandlerView, PlanAsk, StatusView, Wish,
 };
 use crate::clock::Timestamp;
@@ -62,6 +64,11 @@ struct EventPage {
     received: When,
     /// How long after it was stored the line of all lanes ends.
     axis_end: String,
+    /// The list that it was opened from, and its own address that knows it: alone, and with room for more fields.
+    list: String,
+    list_query: String,
+    here: String,
+    with: String,
     newer: Option<String>,
     older: Option<String>,
     handlers: Vec<String>,
@@ -95,6 +102,7 @@ struct EventAround {
     base: String,
     retention: Duration,
     neighbours: (Option<String>, Option<String>),
+    list: EventList,
     plan: Option<ShownPlan>,
     edit: EditPart,
     is_source_here: bool,
@@ -160,6 +168,7 @@ async fn around(
         None => None,
     };
     let surroundings = api.surroundings()?;
+    let list = EventList::of_event(fields);
     let handlers = status.handlers.iter();
     // The form offers the first: one that lacks it, not one that would have it twice.
     let mut names: Vec<String> = handlers.clone().map(|one| one.name.to_string()).collect();
@@ -178,7 +187,8 @@ async fn around(
         handlers: names,
         base: surroundings.address,
         retention: Duration::from_secs(surroundings.retention_seconds),
-        neighbours: neighbours(api, entry).await?,
+        neighbours: list.neighbours(api, entry.event.position.0).await?,
+        list,
         plan,
         edit: EditPart::new(entry, fields, status, viewer, api.now()),
         is_source_here: status.sources.iter().any(|one| one.name == entry.event.source),
@@ -212,25 +222,13 @@ fn held(handler: &HandlerView, now: Timestamp) -> Option<(String, String)> {
     Some((handler.name.to_string(), format!("{} {why}. {rest}", handler.name)))
 }
 
-/// The event that came after it, and the one before.
-async fn neighbours(
-    api: &Api,
-    entry: &EventEntry,
-) -> Result<(Option<String>, Option<String>), ApiError> {
-    let position = entry.event.position.0;
-    let one = EventsAsk { limit: Some(1), ..EventsAsk::default() };
-    let newer = api.events(EventsAsk { after: Some(position), ..one.clone() }).await?.events.pop();
-    let older = api.events(EventsAsk { before: Some(position), ..one }).await?.events.pop();
-    let address = |event: crate::api::EventSummary| format!("/events/{}", event.id);
-    Ok((newer.map(address), older.map(address)))
-}
-
 fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) -> EventPage {
     let is_source_here = around.is_source_here;
-    let EventAround { handlers, kinds, held, base, retention, neighbours, plan, edit, now, .. } =
-        around;
+    let EventAround { handlers, kinds, held, base, retention, neighbours, list, plan, .. } = around;
+    let (edit, now) = (around.edit, around.now);
     let (newer, older) = neighbours;
     let (event, detail) = (&entry.event, &entry.detail);
+    let here = list.event(event.id);
     // Passed over, now or once its handler comes to it: its reason says all.
     let is_refused = |one: &DeliveryView| {
         detail.not_called.iter().any(|wants| wants.handler == one.handler)
@@ -282,12 +280,22 @@ fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) 
         is_source_here,
         edit,
         event_type: words::shown(event_type, 120),
+        with: with(&here),
+        here,
+        list: list.address(),
+        list_query: list.query().to_owned(),
         newer,
         older,
         handlers,
         source,
         frame,
     }
+}
+
+/// An address to which a field is added.
+fn with(address: &str) -> String {
+    let sign = if address.contains('?') { '&' } else { '?' };
+    format!("{address}{sign}")
 }
 
 fn line_link(line: &EventLine, source: &str) -> LineLink {
@@ -340,53 +348,4 @@ fn curl_line(entry: &EventEntry, base: &str) -> String {
 /// Until when it is kept at least: longer where a handler still needs it.
 fn kept_until(at: Timestamp, now: Timestamp) -> String {
     if at > now { words::clock(at, now, false) } else { "the next clean-up".to_owned() }
-}
-
-/// What is the case, in a sentence.
-fn lead(deliveries: &[&DeliveryView], is_for_nobody: bool, now: Timestamp) -> String {
-    let named = |wanted: &[DeliveryState]| -> Vec<String> {
-        let found = deliveries.iter().filter(|one| wanted.contains(&one.state));
-        found.map(|one| one.handler.to_string()).collect()
-    };
-    let done = named(&[DeliveryState::Delivered]);
-    let waiting = named(&[DeliveryState::Retry, DeliveryState::Held]);
-    let pending = named(&[DeliveryState::Pending]);
-    let dead = named(&[DeliveryState::Dead]);
-    let n_asking = done.len() + waiting.len() + pending.len() + dead.len();
-    let had_nothing =
-        |one: &&&DeliveryView| one.state == DeliveryState::Skipped && !one.attempts.is_empty();
-    let n_skipped = deliveries.iter().filter(had_nothing).count();
-    if n_asking == 0 {
-        return if n_skipped > 0 {
-            let asking = if n_skipped == 1 { "handler asks" } else { "handlers ask" };
-            format!("{n_skipped} {asking} for it and had nothing to do: see why below.")
-        } else if is_for_nobody {
-            "No handler is configured: nobody gets it.".to_owned()
-        } else {
-            "No handler asks for it.".to_owned()
-        };
-    }
-    let mut text = match (done.len(), n_asking) {
-        (n, all) if n == all && all == 1 => "The handler that asks for it has it.".to_owned(),
-        (n, all) if n == all => format!("All {all} handlers that ask for it have it."),
-        (n, all) => {
-            let have = if n == 1 { "has" } else { "have" };
-            format!("{n} of the {all} handlers that ask for it {have} it.")
-        }
-    };
-    for (names, one, many) in [
-        (dead, "gave it up: it is a dead letter.", "gave it up: they are dead letters."),
-        (waiting, "tries again.", "try again."),
-        (pending, "has not had it yet.", "have not had it yet."),
-    ] {
-        if !names.is_empty() {
-            let names_text = names.iter().take(6).cloned().collect::<Vec<_>>().join(", ");
-            text.extend([" ", &names_text, " ", if names.len() == 1 { one } else { many }]);
-        }
-    }
-    let next = deliveries.iter().filter_map(|one| one.next_try_at).min();
-    if let Some(at) = next {
-        text.extend([" The next try is due in ", &words::between(now, at), "."]);
-    }
-    text
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use askama::Template;
 
 use super::about::about;
+use super::event_list::EventList;
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::widgets::{Sign, When, state_word};
@@ -13,6 +14,7 @@ use crate::api::{
     Api, ApiError, EventRow, EventsAsk, FoundEvents, ReplayRange, StatusView, state,
     unknown_qualifiers,
 };
+use crate::clock::Timestamp;
 use crate::queue::DeliveryState;
 
 /// Rows of a page: with six handlers and nothing but `<` in their texts they take 50 KB.
@@ -82,6 +84,8 @@ struct Filter {
 #[derive(Debug)]
 struct Row {
     id: String,
+    /// Its page, which knows the way back.
+    page: String,
     ago: When,
     source: String,
     event_type: String,
@@ -102,7 +106,7 @@ struct Cell {
 }
 
 /// The question of a page's fields.
-fn ask(api: &Api, fields: &Fields) -> Result<EventsAsk, ApiError> {
+pub(super) fn ask(api: &Api, fields: &Fields) -> Result<EventsAsk, ApiError> {
     let now = api.now();
     Ok(EventsAsk {
         q: fields.text("q"),
@@ -123,7 +127,7 @@ const REPLAY_TIME: Duration = Duration::from_secs(20);
 const COUNT_TIME: Duration = Duration::from_millis(1_500);
 
 /// The fields of the filter.
-const FILTER: [&str; 7] = ["q", "source", "type", "handler", "state", "since", "until"];
+pub(super) const FILTER: [&str; 7] = ["q", "source", "type", "handler", "state", "since", "until"];
 
 /// All that the page's address may say, but for numbers.
 const KNOWN: [&str; 12] = [
@@ -200,10 +204,11 @@ pub(super) async fn lines(api: &Api, fields: &Fields) -> Result<Answer, ApiError
 /// The newest event that the filter finds.
 pub(super) async fn latest(api: &Api, fields: &Fields) -> Result<Answer, ApiError> {
     let mut ask = EventsAsk { limit: Some(1), ..ask(api, fields)? };
+    let list = EventList::of_list(fields);
     for _ in 0..LATEST_ROUNDS_MAX {
         let mut found = api.events(ask.clone()).await?;
         match (found.events.pop(), found.next) {
-            (Some(event), _) => return Ok(Answer::SeeOther(format!("/events/{}", event.id))),
+            (Some(event), _) => return Ok(Answer::SeeOther(list.event(event.id))),
             (None, Some(next)) => ask.before = Some(next),
             (None, None) => return Err(ApiError::NotFound("no such event is kept".into())),
         }
@@ -238,10 +243,10 @@ fn page(
     replay: Option<ReplayPreview>,
     json: String,
 ) -> Result<String, ApiError> {
-    let (status, now) = (api.status(), api.now());
+    let (status, now, list) = (api.status(), api.now(), EventList::of_list(fields));
     let handlers: Vec<String> = status.handlers.iter().map(|one| one.name.to_string()).collect();
     let columns = if handlers.len() > COLUMNS_MAX { Vec::new() } else { handlers.clone() };
-    let rows: Vec<Row> = found.rows.iter().map(|row| self::row(row, &columns, now)).collect();
+    let rows: Vec<Row> = found.rows.iter().map(|row| self::row(row, &columns, &list, now)).collect();
     let types = types(&rows, &status);
     let is_filtered = FILTER.iter().any(|name| fields.get(name).is_some());
     let older = found.next.map(|next| {
@@ -340,7 +345,7 @@ fn heading(n_rows: usize, has_more: bool) -> String {
     if has_more && n_rows > 0 { format!("The newest {events}") } else { events }
 }
 
-fn row(row: &EventRow, columns: &[String], now: crate::clock::Timestamp) -> Row {
+fn row(row: &EventRow, columns: &[String], list: &EventList, now: Timestamp) -> Row {
     let state_of = |name: &String| {
         let found = row.deliveries.iter().find(|(handler, _)| handler.as_str() == name);
         found.map(|(_, state)| *state)
@@ -355,6 +360,7 @@ fn row(row: &EventRow, columns: &[String], now: crate::clock::Timestamp) -> Row 
     let summary = &row.summary;
     Row {
         id: summary.id.to_string(),
+        page: list.event(summary.id),
         ago: When::ago(summary.received_at, now),
         source: summary.source.to_string(),
         event_type: words::shown(summary.event_type.as_str(), 48),

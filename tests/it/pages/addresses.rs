@@ -1,4 +1,4 @@
-//! Addresses of pages with a mistake in them.
+//! Addresses of pages: what goes along in them, and what is wrong with them.
 
 use super::page;
 use crate::support::bad_server::{BadServer, status};
@@ -60,4 +60,45 @@ fn heading_of_dead_letters_counts_those_that_are_listed() {
     assert!(text.contains("<h1>2 dead letters <span class=\"thin\">of 3</span></h1>"), "{text}");
     let text = page(&gateway, "/dead?handler=all");
     assert!(text.contains("<h1>No dead letters here <span class=\"thin\">of 3</span>"), "{text}");
+}
+
+/// The way back and the neighbours are of the list that the event was opened from.
+#[test]
+fn filter_of_the_list_goes_along_to_the_event_and_its_neighbours_and_back() {
+    let gateway = Gateway::start();
+    let kinds = ["user.create", "page.create", "user.update", "page.update", "user.delete"];
+    let ids: Vec<String> = kinds
+        .iter()
+        .map(|kind| gateway.send(format!(r#"{{"event":"{kind}"}}"#).as_bytes()).id())
+        .collect();
+    gateway.wait_until_delivered("all", 5);
+    let listed = "/events?type=user.*&handler=all&state=delivered";
+    let link_to = |text: &str, id: &str| {
+        let begin = format!("href=\"/events/{id}");
+        let rest = text.split(&begin).nth(1).unwrap_or_else(|| panic!("{id} is linked: {text}"));
+        format!("/events/{id}{}", rest.split('"').next().unwrap().replace("&#38;", "&"))
+    };
+    let middle = link_to(&page(&gateway, listed), &ids[2]);
+    let text = page(&gateway, &middle);
+    let back = "<a href=\"/events?type=user.%2A&#38;handler=all&#38;state=delivered\">Events</a>";
+    assert!(text.contains(back), "{text}");
+    for (neighbour, rel) in [(&ids[4], "prev"), (&ids[0], "next")] {
+        let link = link_to(&text, neighbour);
+        assert!(text.contains(&format!("\" rel=\"{rel}\"")), "{text}");
+        let there = page(&gateway, &link);
+        assert!(there.contains(back), "{link}: {there}");
+    }
+    let other_form = text.split("\">Raw</a>").next().unwrap().rsplit("href=\"").next().unwrap();
+    assert!(page(&gateway, &other_form.replace("&#38;", "&")).contains(back), "{other_form}");
+    let list = middle.split_once("?list=").unwrap().1;
+    let form = format!("handler=all&list={list}");
+    let answer = gateway.ask("POST", &format!("/events/{}/replay", ids[2]), &form);
+    assert!(answer.header("location").unwrap().contains("?list="), "{}", answer.text());
+    // Alone it has all events around it; what is no list is left out.
+    for path in [format!("/events/{}", ids[2]), format!("/events/{}?list=//x/?since=soon", ids[2])] {
+        let text = page(&gateway, &path);
+        assert!(text.contains("<a href=\"/events\">Events</a>") || path.contains("list"), "{text}");
+        link_to(&text, &ids[3]);
+        assert!(!text.contains("//x/"), "{text}");
+    }
 }

@@ -75,7 +75,7 @@ fn event_leads_to_those_of_its_type_and_of_its_order_key() {
     let shown = page(&gateway, &format!("/events/{}", ids[0]));
     let found = |words: &str| {
         let list = page(&gateway, &address_of(&shown, words));
-        ids.iter().map(|id| list.contains(&format!("/events/{id}\""))).collect::<Vec<_>>()
+        ids.iter().map(|id| list.contains(&format!("/events/{id}?list="))).collect::<Vec<_>>()
     };
     assert_eq!(found("All of this type"), [true, true, true, true]);
     assert_eq!(found("All with the same <code>data.page.id</code>"), [true, false, true, false]);
