@@ -229,8 +229,7 @@ impl Api {
         let taken = events.iter().zip(histories).filter(|((event, _), deliveries)| {
             let mut of_it = deliveries.iter().filter(|one| one.handler == *name);
             of_it.any(|one| {
-                one.state != DeliveryState::Skipped
-                    && (!may_be_passed_over(one) || is_named(event))
+                one.state != DeliveryState::Skipped && (!may_be_passed_over(one) || is_named(event))
             })
         });
         Ok((commonest(taken.map(|((event, _), _)| names(event))), looked_at))

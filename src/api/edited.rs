@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::acted_on::{ActedOn, ActionTarget};
 use super::actions::ACTIONS_MAX;
 use super::{ActionsAsk, Actor, Api, ApiError, Wish};
-use crate::body;
+use crate::body::{self, UnreadableBody};
 use crate::clock::Timestamp;
 use crate::deliver::OWN_SOURCE;
 use crate::event::{Event, EventId, EventType, HandlerName, Position, SourceName};
@@ -74,6 +74,10 @@ pub struct Edited {
     pub body_bytes: usize,
     /// Who wants it, by today's configuration.
     pub handlers: Vec<HandlerName>,
+    /// Why it is no JSON any more, where its parent's body was JSON: a filter or a template that asks for a field
+    /// finds none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_longer_json: Option<String>,
 }
 
 /// That an event was made out of another, as far as the action log goes back.
@@ -109,7 +113,12 @@ impl Api {
             let target = ActionTarget::new(format!("event {parent}"), about);
             self.note(EDIT, target, &edited, |edited| {
                 let id = edited.id.unwrap_or(EventId::NONE);
-                format!("made event {id}")
+                let lost = if edited.no_longer_json.is_some() {
+                    ", which is no JSON any more"
+                } else {
+                    ""
+                };
+                format!("made event {id}{lost}")
             });
         }
         edited
@@ -143,6 +152,7 @@ impl Api {
             event_type: new.event_type.clone(),
             body_bytes: new.body.len(),
             handlers: wants.collect(),
+            no_longer_json: why_no_json(&as_stored).filter(|_| why_no_json(&event).is_none()),
         };
         if !is_dry_run {
             edited.id = Some(server.ingest.append_edited(new).await?);
@@ -166,6 +176,24 @@ impl Api {
             Some(EditView { id: edit.about.made?, at: edit.at, actor: edit.actor })
         });
         (edits.collect(), made_by)
+    }
+}
+
+/// Why the body of an event is no list and no object of JSON, as every reader reads it; `None` = it is one.
+fn why_no_json(event: &Event) -> Option<String> {
+    let encoding = event.headers.get("content-encoding");
+    let text = match body::unpacked(encoding, &event.body) {
+        Ok(text) => text,
+        Err(err) => return Some(err.to_string()),
+    };
+    match event.payload() {
+        Ok(payload) if body::starts_like_json(&text) && !payload.is_text() => None,
+        Ok(_) => {
+            let read = serde_json::from_slice::<serde::de::IgnoredAny>(&text);
+            Some(read.map_or_else(|err| err.to_string(), |_| "it is a single value".to_owned()))
+        }
+        Err(UnreadableBody::Json(why)) => Some(why.clone()),
+        Err(err) => Some(err.to_string()),
     }
 }
 

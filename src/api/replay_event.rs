@@ -87,7 +87,9 @@ impl Api {
         let of_it = wants.iter().find(|one| one.handler == *name)?;
         let because = &of_it.because;
         match of_it.answer {
-            Wish::NotNamed => Some(format!("{name} does not ask for it: `{because}` does not name it")),
+            Wish::NotNamed => {
+                Some(format!("{name} does not ask for it: `{because}` does not name it"))
+            }
             Wish::Filtered => Some(format!("{name} does not ask for it: `{because}` said no")),
             Wish::Disabled => Some(format!("{name} is disabled")),
             Wish::Wanted | Wish::Unclear => None,

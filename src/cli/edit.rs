@@ -59,6 +59,11 @@ fn text(edited: &Edited) -> String {
         plain(edited.event_type.as_str()),
         bytes(edited.body_bytes as u64),
     );
+    let lost = edited
+        .no_longer_json
+        .as_ref()
+        .map(|why| format!("\nwarning: the body was JSON and is none now: {}", plain(why)));
+    let what = what + &lost.unwrap_or_default();
     match edited.id {
         Some(id) => format!("made {id}: {what}\nnext: gatepost events show {id}"),
         None => format!("would make {what}"),

@@ -3,8 +3,8 @@
 use super::event_list::EventList;
 use super::fields::Fields;
 use super::{
-    Answer, Page, Viewer, again, dead, event, event_edit, events, handlers, picked, rejected, sources,
-    words,
+    Answer, Page, Viewer, again, dead, event, event_edit, events, handlers, picked, rejected,
+    sources, words,
 };
 use crate::api::{Api, ApiError, PauseAsk, Run};
 use crate::clock::Timestamp;
@@ -18,6 +18,17 @@ pub async fn change(
     viewer: &Viewer,
 ) -> Result<Answer, ApiError> {
     let fields = Fields::parse(body);
+    if let Page::EventEdit(id) = page
+        && fields.get("preview").is_some()
+    {
+        match event_edit::preview(api, id, body).await {
+            Ok(sent) => {
+                return event::edited(api, id, &fields, sent, viewer).await.map(Answer::Html);
+            }
+            Err(ApiError::Bad(_) | ApiError::Conflict(_)) => {}
+            Err(err) => return Err(err),
+        }
+    }
     match done(api, page.clone(), body, &fields).await {
         Ok(back) => {
             let newest = api.newest_action();
@@ -26,7 +37,7 @@ pub async fn change(
         }
         Err(err @ (ApiError::Bad(_) | ApiError::Conflict(_))) => {
             let fields = fields.refused(err.to_string(), OF_FORMS);
-            match stood_on(api, page, &fields, viewer).await {
+            match stood_on(api, page, (body, &fields), viewer).await {
                 Some(page) => again(page, err),
                 None => Err(err),
             }
@@ -40,12 +51,16 @@ pub async fn change(
 async fn stood_on(
     api: &Api,
     page: Page,
-    fields: &Fields,
+    (body, fields): (&str, &Fields),
     viewer: &Viewer,
 ) -> Option<Result<String, ApiError>> {
     match page {
         Page::DeadRedrive | Page::DeadRollout | Page::DeadDrop | Page::RolloutStep(..) => {
             Some(dead::show(api, fields, viewer).await)
+        }
+        Page::EventEdit(id) => {
+            let sent = event_edit::sent(api, id, body).await?;
+            Some(event::edited(api, id, fields, sent, viewer).await)
         }
         Page::EventReplay(id) => Some(event::again(api, id, fields, viewer).await),
         Page::EventsReplay => Some(events::show(api, fields, viewer).await),
@@ -67,7 +82,7 @@ const OF_FORMS: &[&str] = &["confirm", "limit", "rate", "pick", "picked", "to", 
 async fn done(api: &Api, page: Page, body: &str, fields: &Fields) -> Result<String, ApiError> {
     Ok(match page {
         Page::EventReplay(id) => replay(api, id, fields).await?,
-        Page::EventEdit(id) => event_edit::send(api, id, body).await?,
+        Page::EventEdit(id) => event_edit::send(api, id, body, fields).await?,
         Page::DeadRedrive => {
             redrive(api, fields).await?;
             dead_address(fields)

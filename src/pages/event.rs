@@ -7,10 +7,10 @@ use askama::Template;
 
 use super::about::about;
 use super::event_body::{BodySource, ShownBody, shown_body};
-use super::event_edit::EditPart;
+use super::event_edit::{EditPart, SentForm};
 use super::event_lanes::{self, Lane, LaneContext, NotCalled, lane};
 use super::event_lead::lead;
-use super::event_list::EventList;
+use super::event_list::{EventList, LIST};
 use super::event_plan::{ShownPlan, shown_plan};
 use super::events::of_type;
 use super::fields::{Fields, address};
@@ -19,8 +19,8 @@ use super::widgets::When;
 use super::words::Room;
 use super::{Answer, Viewer, rendered, words};
 use crate::api::{
-    Api, ApiError, ArrivalView, DeliveryView, EventEntry, EventLine, HandlerStatus,
-    HandlerView, PlanAsk, StatusView, Wish,
+    Api, ApiError, ArrivalView, DeliveryView, EventEntry, EventLine, HandlerStatus, HandlerView,
+    PlanAsk, StatusView, Wish,
 };
 use crate::clock::Timestamp;
 use crate::deliver::OWN_SOURCE;
@@ -124,22 +124,35 @@ pub(super) async fn show(
         let body = fixture.text().map_err(|err| ApiError::Conflict(err.to_string()))?;
         return Ok(Answer::File { name: fixture.name, body: body.into() });
     }
-    whole(api, id, fields, viewer).await.map(Answer::Html)
+    whole(api, id, (fields, None), viewer).await.map(Answer::Html)
 }
 
 async fn whole(
     api: &Api,
     id: EventId,
-    fields: &Fields,
+    (fields, sent): (&Fields, Option<SentForm>),
     viewer: &Viewer,
 ) -> Result<String, ApiError> {
+    let is_posted = sent.is_some();
     let entry = api.entry(id).await?;
     let status = api.status();
-    let around = around(api, &entry, fields, &status, viewer).await?;
+    let around = around(api, &entry, (fields, sent), &status, viewer).await?;
     let title = words::shown(entry.event.event_type.as_str(), 60);
     let json = format!("/api/v1/events/{id}");
-    let frame = Frame::new(api, &status, fields, viewer, Here::Events, title, json);
+    let mut frame = Frame::new(api, &status, fields, viewer, Here::Events, title, json);
+    frame.is_posted = is_posted;
     rendered(&page(frame, &entry, fields, around))
+}
+
+/// The page with the form of an edited copy as it was sent.
+pub(super) async fn edited(
+    api: &Api,
+    id: EventId,
+    fields: &Fields,
+    sent: SentForm,
+    viewer: &Viewer,
+) -> Result<String, ApiError> {
+    whole(api, id, (&fields.only(&[LIST], &[("body", "edit")]), Some(sent)), viewer).await
 }
 
 /// The page that a form stood on which was refused: without what the form chose.
@@ -150,13 +163,13 @@ pub(super) async fn again(
     viewer: &Viewer,
 ) -> Result<String, ApiError> {
     let why = fields.wrong().unwrap_or_default().to_owned();
-    whole(api, id, &fields.refused(why, &["handler"]), viewer).await
+    whole(api, id, (&fields.refused(why, &["handler"]), None), viewer).await
 }
 
 async fn around(
     api: &Api,
     entry: &EventEntry,
-    fields: &Fields,
+    (fields, sent): (&Fields, Option<SentForm>),
     status: &StatusView,
     viewer: &Viewer,
 ) -> Result<EventAround, ApiError> {
@@ -190,7 +203,7 @@ async fn around(
         neighbours: list.neighbours(api, entry.event.position.0).await?,
         list,
         plan,
-        edit: EditPart::new(entry, fields, status, viewer, api.now()),
+        edit: EditPart::new(entry, fields, status, viewer, (sent, api.now())),
         is_source_here: status.sources.iter().any(|one| one.name == entry.event.source),
         now: api.now(),
     })
@@ -249,8 +262,8 @@ fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) 
     let of = LaneContext { received_at: event.received_at, now, until, kinds, held, steps_max };
     let lanes = called.iter().take(LANES_MAX).map(|one| lane(one, &of, &mut room)).collect();
     let mut room = Room::new(WANTS_ROOM);
-    let is_unasked = called.is_empty()
-        && detail.not_called.iter().all(|one| one.answer == Wish::NotNamed);
+    let is_unasked =
+        called.is_empty() && detail.not_called.iter().all(|one| one.answer == Wish::NotNamed);
     let not_called = detail.not_called.iter().take(LANES_MAX);
     let not_called = not_called.map(|wants| event_lanes::not_called(wants, &mut room)).collect();
     let mut body = shown_body(&BodySource::of(entry), fields.get("body").unwrap_or_default());

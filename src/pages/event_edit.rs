@@ -1,9 +1,12 @@
 //! An edited copy on the page of one event: the form that makes one, and what was made out of what.
 
+use super::event_list::EventList;
 use super::fields::Fields;
-use super::widgets::When;
+use super::widgets::{Ticked, When};
 use super::{Viewer, words};
-use crate::api::{Actor, Api, ApiError, EditAsk, EditView, EventEntry, StatusView, editable};
+use crate::api::{
+    Actor, Api, ApiError, EditAsk, EditView, Edited, EventEntry, StatusView, editable,
+};
 use crate::body::form_fields;
 use crate::clock::Timestamp;
 use crate::deliver::OWN_SOURCE;
@@ -14,6 +17,8 @@ use crate::text::is_deceptive;
 const HTML_MAX: usize = 20_000;
 /// Copies that are named.
 const COPIES_MAX: usize = 6;
+/// Handlers that are named.
+const HANDLERS_MAX: usize = 12;
 /// The form's field.
 const FIELD: &str = "text";
 
@@ -30,6 +35,40 @@ pub(super) struct EditPart {
     /// Where the form was asked for: the text to be edited, else why there is none.
     pub(super) text: Option<String>,
     pub(super) why_not: String,
+    /// What would come of the text, where that was asked for.
+    pub(super) preview: Option<EditPreview>,
+}
+
+/// What would come of an edited copy.
+#[derive(Debug)]
+pub(super) struct EditPreview {
+    /// Its source and type.
+    pub(super) name: String,
+    pub(super) size: String,
+    /// Who would get it.
+    pub(super) handlers: Vec<String>,
+    pub(super) n_more: usize,
+    /// Why it is no JSON any more; it must be confirmed then.
+    pub(super) no_longer_json: Option<Ticked>,
+}
+
+impl EditPreview {
+    fn new(edited: &Edited) -> Self {
+        let event_type = words::shown(edited.event_type.as_str(), 120);
+        Self {
+            name: format!("{}:{event_type}", edited.source),
+            size: words::bytes(edited.body_bytes as u64),
+            handlers: edited.handlers.iter().take(HANDLERS_MAX).map(ToString::to_string).collect(),
+            n_more: edited.handlers.len().saturating_sub(HANDLERS_MAX),
+            no_longer_json: edited.no_longer_json.as_deref().map(|why| Ticked::new(why, 200)),
+        }
+    }
+}
+
+/// The form as it was sent.
+pub(super) struct SentForm {
+    text: String,
+    preview: Option<EditPreview>,
 }
 
 /// One edited copy.
@@ -46,7 +85,7 @@ impl EditPart {
         fields: &Fields,
         status: &StatusView,
         viewer: &Viewer,
-        now: Timestamp,
+        (sent, now): (Option<SentForm>, Timestamp),
     ) -> Self {
         let (event, detail) = (&entry.event, &entry.detail);
         let copied = |edit: &EditView| EditedCopy {
@@ -65,8 +104,9 @@ impl EditPart {
             })
         };
         let form = (is_offered && fields.get("body") == Some("edit")).then(form);
+        let (typed, preview) = sent.map(|sent| (sent.text, sent.preview)).unzip();
         let (text, why_not) = match form {
-            Some(Ok(text)) => (Some(text), String::new()),
+            Some(Ok(text)) => (Some(typed.unwrap_or(text)), String::new()),
             Some(Err(why_not)) => (None, why_not),
             None => (None, String::new()),
         };
@@ -77,6 +117,7 @@ impl EditPart {
             is_offered,
             text,
             why_not,
+            preview: preview.flatten(),
         }
     }
 
@@ -107,12 +148,55 @@ fn text(entry: &EventEntry) -> Result<String, String> {
     Ok(text)
 }
 
-/// Makes the copy that the form asks for; gives its address.
-pub(super) async fn send(api: &Api, id: EventId, form: &str) -> Result<String, ApiError> {
+/// Makes the copy that the form asks for; gives its address. What was JSON and is none any more must be confirmed:
+/// it goes to every handler at once.
+pub(super) async fn send(
+    api: &Api,
+    id: EventId,
+    form: &str,
+    fields: &Fields,
+) -> Result<String, ApiError> {
+    let body = body(api, id, form).await?;
+    let is_confirmed = fields.get("confirm").is_some();
+    let looked_at = api.edit(id, EditAsk::new(body.clone(), true)).await?;
+    if looked_at.no_longer_json.is_some() && !is_confirmed {
+        return Err(ApiError::Conflict(
+            "nothing was sent: the body was JSON and is none now".to_owned(),
+        ));
+    }
+    let edited = api.edit(id, EditAsk::new(body, false)).await?;
+    Ok(EventList::of_event(fields).event(edited.id.unwrap_or(id)))
+}
+
+/// The form once more, with what was typed and what would come of it; `None` = it is too long for a page.
+pub(super) async fn sent(api: &Api, id: EventId, form: &str) -> Option<SentForm> {
+    let text = String::from_utf8(typed(form)).ok()?;
+    if words::html_bytes(&text) > HTML_MAX {
+        return None;
+    }
+    let preview = match body(api, id, form).await {
+        Ok(body) => api.edit(id, EditAsk::new(body, true)).await.ok(),
+        Err(_) => None,
+    };
+    Some(SentForm { text, preview: preview.as_ref().map(EditPreview::new) })
+}
+
+/// What came of the button that only shows what would happen.
+pub(super) async fn preview(api: &Api, id: EventId, form: &str) -> Result<SentForm, ApiError> {
+    api.edit(id, EditAsk::new(body(api, id, form).await?, true)).await?;
+    let too_long = || ApiError::TooLarge("the text is too long for this page".to_owned());
+    sent(api, id, form).await.ok_or_else(too_long)
+}
+
+fn typed(form: &str) -> Vec<u8> {
     let fields = form_fields(None, form.as_bytes());
     let said = fields.into_iter().find(|(name, _)| **name == *FIELD.as_bytes());
-    let said = said.map(|(_, value)| value.into_owned()).unwrap_or_default();
-    let body = match (text(&api.entry(id).await?), String::from_utf8(said)) {
+    said.map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
+/// The body that the form makes, with the line ends that were there.
+async fn body(api: &Api, id: EventId, form: &str) -> Result<Vec<u8>, ApiError> {
+    Ok(match (text(&api.entry(id).await?), String::from_utf8(typed(form))) {
         (Ok(before), Ok(said)) => {
             let lines = said.replace("\r\n", "\n");
             let body = if before.contains("\r\n") { lines.replace('\n', "\r\n") } else { lines };
@@ -127,7 +211,5 @@ pub(super) async fn send(api: &Api, id: EventId, form: &str) -> Result<String, A
         }
         (Err(_), Ok(said)) => said.into_bytes(),
         (_, Err(said)) => said.into_bytes(),
-    };
-    let edited = api.edit(id, EditAsk::new(body, false)).await?;
-    Ok(format!("/events/{}", edited.id.unwrap_or(id)))
+    })
 }

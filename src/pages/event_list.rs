@@ -97,7 +97,10 @@ mod tests {
         let back = EventList::of_event(&fields);
         assert_eq!((back.address(), back.event(7)), (list.address(), event));
         let foreign = EventList::of_event(&Fields::parse("list=%2F%2Fevil.example%2F%3Fx%3D1"));
-        assert_eq!((foreign.address().as_str(), foreign.event(7).as_str()), ("/events", "/events/7"));
+        assert_eq!(
+            (foreign.address().as_str(), foreign.event(7).as_str()),
+            ("/events", "/events/7")
+        );
         let long = EventList::of_list(&Fields::parse(&format!("q={}", "<".repeat(200))));
         assert_eq!(long.event(7), "/events/7");
     }

@@ -246,7 +246,8 @@ fn page(
     let (status, now, list) = (api.status(), api.now(), EventList::of_list(fields));
     let handlers: Vec<String> = status.handlers.iter().map(|one| one.name.to_string()).collect();
     let columns = if handlers.len() > COLUMNS_MAX { Vec::new() } else { handlers.clone() };
-    let rows: Vec<Row> = found.rows.iter().map(|row| self::row(row, &columns, &list, now)).collect();
+    let rows: Vec<Row> =
+        found.rows.iter().map(|row| self::row(row, &columns, &list, now)).collect();
     let types = types(&rows, &status);
     let is_filtered = FILTER.iter().any(|name| fields.get(name).is_some());
     let older = found.next.map(|next| {

@@ -34,6 +34,13 @@ impl Fields {
         Self { pairs: Vec::new(), wrong: Some(why) }
     }
 
+    /// Just those that `names` names, and these in their place.
+    pub(super) fn only(&self, names: &[&str], more: &[(&str, &str)]) -> Self {
+        let kept = self.pairs.iter().filter(|(name, _)| names.contains(&name.as_str())).cloned();
+        let more = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self { pairs: kept.chain(more).collect(), wrong: self.wrong.clone() }
+    }
+
     /// Why what they ask for was not done.
     pub(super) fn wrong(&self) -> Option<&str> {
         self.wrong.as_deref()

@@ -44,6 +44,8 @@ pub(super) struct Frame {
     pub(super) done: Option<Done>,
     /// Why what was asked for was not done.
     pub(super) wrong: Option<Ticked>,
+    /// It answers a form: there is nothing at its address to be fetched again.
+    pub(super) is_posted: bool,
 }
 
 /// A link of the navigation, with a number behind it.
@@ -102,6 +104,7 @@ impl Frame {
             may_change: viewer.may_change,
             json: json.into(),
             done,
+            is_posted: false,
             wrong: fields.wrong().map(|why| Ticked::sentence(why, 400)),
         }
     }

@@ -8,8 +8,8 @@ use askama::Template;
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::handlers::Settings;
-use super::widgets::{Bars, Linked, Plain, Ticked, When};
 use super::verdict::expected;
+use super::widgets::{Bars, Linked, Plain, Ticked, When};
 use super::{Viewer, events, rejected, rendered, words};
 use crate::api::{
     Api, ApiError, GatewayCounts, RatesView, ReportedSource, SecretView, SourceDetail, SourceView,
@@ -240,11 +240,7 @@ fn rejects(view: &SourceView, now: Timestamp) -> Option<(When, String)> {
 }
 
 /// Whether it is silent for longer than its owner expects, or than it was among its newest events.
-fn silence(
-    detail: &SourceDetail,
-    started_at: Option<Timestamp>,
-    now: Timestamp,
-) -> (Ticked, bool) {
+fn silence(detail: &SourceDetail, started_at: Option<Timestamp>, now: Timestamp) -> (Ticked, bool) {
     let expected = detail.source.expect_every_seconds.map(|_| expected(&detail.source));
     let since = detail.source.silent_since(detail.newest_at, started_at, now);
     if let (Some(expected), Some(since)) = (&expected, since) {

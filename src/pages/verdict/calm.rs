@@ -70,7 +70,11 @@ pub(super) fn calm(
         unasked: unasked_link(unasked, status, now),
         explained: Ticked::of(&format!(
             "{idle}{}What was answered 200 is on the disk and is kept until it is delivered.",
-            if unasked.count > 0 { "An event goes to the handlers whose `on` names its type. " } else { "" }
+            if unasked.count > 0 {
+                "An event goes to the handlers whose `on` names its type. "
+            } else {
+                ""
+            }
         )),
         ..Verdict::default()
     }

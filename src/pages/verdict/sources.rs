@@ -164,7 +164,11 @@ mod tests {
             trouble_of(&source, Some(minutes(0)), minutes(now)).map(|one| one.what)
         };
         let rejected = |n| Some(SourceTrouble::Rejected(n));
-        assert_eq!(good_at(None, 1, 10, 500), rejected(1), "the first one, for as long as it takes");
+        assert_eq!(
+            good_at(None, 1, 10, 500),
+            rejected(1),
+            "the first one, for as long as it takes"
+        );
         assert_eq!(good_at(Some(5), 1, 10, 11), None, "a stranger's probe");
         assert_eq!(good_at(Some(5), 2, 10, 11), None);
         assert_eq!(good_at(Some(5), 3, 12, 13), rejected(3), "its secret was changed");

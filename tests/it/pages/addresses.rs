@@ -95,7 +95,8 @@ fn filter_of_the_list_goes_along_to_the_event_and_its_neighbours_and_back() {
     let answer = gateway.ask("POST", &format!("/events/{}/replay", ids[2]), &form);
     assert!(answer.header("location").unwrap().contains("?list="), "{}", answer.text());
     // Alone it has all events around it; what is no list is left out.
-    for path in [format!("/events/{}", ids[2]), format!("/events/{}?list=//x/?since=soon", ids[2])] {
+    for path in [format!("/events/{}", ids[2]), format!("/events/{}?list=//x/?since=soon", ids[2])]
+    {
         let text = page(&gateway, &path);
         assert!(text.contains("<a href=\"/events\">Events</a>") || path.contains("list"), "{text}");
         link_to(&text, &ids[3]);

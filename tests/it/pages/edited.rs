@@ -53,6 +53,49 @@ fn an_edited_copy_is_made_on_the_page_and_leads_to_its_parent() {
 }
 
 #[test]
+fn page_shows_what_would_happen_and_sends_what_is_no_json_any_more_only_when_told_to() {
+    let gateway = Gateway::with(
+        "",
+        "[handler.updates]\non = ['hyvor:comment.update']\n[handler.updates.log]\n",
+    );
+    let id = gateway.send(BODY.as_bytes()).id();
+    gateway.wait_until_delivered("all", 1);
+    let post = |fields: &[(&str, &str)]| {
+        let form: String =
+            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        gateway.ask("POST", &format!("/events/{id}/edit"), &form)
+    };
+    let n_events = || gateway.ask("GET", "/api/v1/events", "").json().as_array().unwrap().len();
+    let good = BODY.replace("create", "update");
+    let shown = post(&[("text", &good), ("preview", "1")]);
+    let text = shown.text();
+    assert_eq!((shown.status, n_events()), (200, 1), "{text}");
+    assert!(text.contains("<b>It would be</b> <code>hyvor:comment.update</code>"), "{text}");
+    assert!(text.contains("and go to all, updates. Nothing was sent."), "{text}");
+    assert!(text.contains("comment.update&#34;,"), "what was typed stays: {text}");
+    assert!(!text.contains("is none now") && !text.contains("id=\"live\""), "{text}");
+    let bad = good.replace("}}", "}");
+    for fields in [&[("text", &*bad)][..], &[("text", &*bad), ("preview", "1")]] {
+        let answer = post(fields);
+        let text = answer.text();
+        assert_eq!(answer.status, if fields.len() == 1 { 409 } else { 200 }, "{text}");
+        assert!(text.contains("The body was JSON and is none now:"), "{text}");
+        assert!(text.contains("name=\"confirm\" value=\"1\""), "{text}");
+        assert_eq!(n_events(), 1, "nothing goes out");
+    }
+    assert_eq!(post(&[("text", &bad), ("confirm", "1")]).status, 303);
+    assert_eq!(n_events(), 2);
+    let log = page(&gateway, "/log?action=edit");
+    assert!(log.contains("which is no JSON any more"), "{log}");
+    let ask = serde_json::json!({ "body": bad, "dry_run": true }).to_string();
+    let answer = gateway.ask("POST", &format!("/api/v1/events/{id}/edit"), &ask).json();
+    assert!(answer["no_longer_json"].is_string(), "{answer}");
+    let ask = serde_json::json!({ "body": good, "dry_run": true }).to_string();
+    let answer = gateway.ask("POST", &format!("/api/v1/events/{id}/edit"), &ask).json();
+    assert!(answer.get("no_longer_json").is_none(), "{answer}");
+}
+
+#[test]
 fn body_that_a_browser_would_change_is_not_put_into_a_form() {
     let rest = "[source.token]\nsecrets = [{ file = \"secret\" }]\ndedupe = \"off\"\n\
                 [source.token.verify]\nalgorithm = \"token\"\njson = \"password\"\n";

@@ -22,6 +22,7 @@ mod schemathesis;
 mod sources;
 mod steer;
 mod told;
+mod trouble;
 mod unasked;
 mod waits;
 mod wide;

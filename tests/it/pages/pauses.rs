@@ -10,7 +10,8 @@ fn pause_is_lengthened_on_the_page_without_letting_anything_go() {
     let gateway = Gateway::start();
     let change = |form: &str| gateway.ask("POST", "/handlers/all/pause", form).status;
     assert_eq!(change("for=15m&reason=disk+%3Cfull%3E"), 303);
-    let pause = || -> Value { gateway.ask("GET", "/api/v1/handlers/all", "").json()["pause"].clone() };
+    let pause =
+        || -> Value { gateway.ask("GET", "/api/v1/handlers/all", "").json()["pause"].clone() };
     let first = pause();
     let text = page(&gateway, "/handlers/all");
     assert!(text.contains("<button class=\"go\">Resume</button>"), "{text}");

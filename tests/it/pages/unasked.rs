@@ -18,7 +18,8 @@ fn send(gateway: &Gateway, event_type: &str, n: u32) -> String {
 fn with_handlers(handlers: &str) -> Gateway {
     let gateway = Gateway::with("", handlers);
     let config = std::fs::read_to_string(gateway.folder.config()).unwrap();
-    let config = config.replace("[handler.all]\n", "[handler.all]\non = ['hyvor:comment.craete']\n");
+    let config =
+        config.replace("[handler.all]\n", "[handler.all]\non = ['hyvor:comment.craete']\n");
     std::fs::write(gateway.folder.config(), config).unwrap();
     assert_eq!(gateway.ask("POST", "/api/v1/reload", "").status, 200);
     gateway
@@ -101,7 +102,8 @@ fn delivering_to_a_handler_that_does_not_ask_for_the_event_says_why_nothing_is_d
     assert!(text.contains("role=\"alert\"") && text.contains("What was done with it"), "{text}");
     let why = "slow does not ask for it: <code>on = [&#34;hyvor:page.*&#34;]</code>";
     assert!(text.contains(why), "{text}");
-    let answer = gateway.ask("POST", &format!("/api/v1/events/{id}/replay"), r#"{"handler":"slow"}"#);
+    let answer =
+        gateway.ask("POST", &format!("/api/v1/events/{id}/replay"), r#"{"handler":"slow"}"#);
     let answer = answer.json();
     assert_eq!(answer["count"], 0, "{answer}");
     let why = answer["why"].as_str().unwrap();

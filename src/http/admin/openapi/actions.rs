@@ -51,6 +51,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("type", "string"),
             ("body_bytes", "integer"),
             ("handlers", "[string]"),
+            ("no_longer_json", "string?"),
         ],
     ),
     ("Edit", &[("id", "id"), ("at", "time"), ("actor", "string")]),

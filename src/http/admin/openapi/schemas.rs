@@ -369,10 +369,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("is_last", "boolean"),
         ],
     ),
-    (
-        "ReplayedEvent",
-        &[("count", "integer"), ("unsettled", "integer"), ("why", "string?")],
-    ),
+    ("ReplayedEvent", &[("count", "integer"), ("unsettled", "integer"), ("why", "string?")]),
     ("Imported", &[("count", "integer"), ("other_ids", "[OtherId]")]),
     ("OtherId", &[("was", "id"), ("is", "id")]),
     ("Stored", &[("id", "id")]),
