@@ -42,6 +42,11 @@ impl PartialUnits {
             self.0.insert(part.author.node, partial);
             return None;
         }
+        let is_late = |partial: &PartialUnit| at.0 >= partial.first.0 + WAITED_FOR;
+        if self.0.get(&part.author.node).is_some_and(is_late) {
+            // By its place, as on every other node: how often one commits is its own.
+            self.0.remove(&part.author.node);
+        }
         let partial = self.0.get_mut(&part.author.node)?;
         let is_next = partial.author.session == part.author.session
             && partial.author.number + 1 == part.author.number;
@@ -64,5 +69,31 @@ impl PartialUnits {
         self.0.retain(|_, partial| applied.0 < partial.first.0 + WAITED_FOR);
         let first_partial = self.0.values().map(|partial| Sequence(partial.first.0 - 1)).min();
         first_partial.map_or(applied, |before| before.min(applied))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(number: u64, index: u64) -> Part {
+        let author = Author { node: NodeName::parse("a").unwrap(), session: 1, number };
+        Part { author, index, n_parts: 2, bytes: Bytes::from_static(b"x") }
+    }
+
+    /// One commits between the parts, the other does not.
+    #[test]
+    fn rest_of_a_unit_that_comes_late_is_void_however_often_a_node_commits() {
+        for (behind, is_whole) in [(WAITED_FOR - 1, true), (WAITED_FOR, false)] {
+            for commits in [false, true] {
+                let mut parts = PartialUnits::default();
+                assert!(parts.gather(part(1, 0), Sequence(5)).is_none());
+                if commits {
+                    parts.applied_whole(Sequence(5 + behind - 1));
+                }
+                let gathered = parts.gather(part(2, 1), Sequence(5 + behind));
+                assert_eq!(gathered.is_some(), is_whole, "{behind} {commits}");
+            }
+        }
     }
 }
