@@ -286,8 +286,11 @@ fn object(fields: &[Field], is_ask: bool) -> Value {
     object
 }
 
+/// A schema's name, and what makes it.
+type NamedSchema = (&'static str, fn() -> Value);
+
 /// Schemas that are no objects of fields.
-const NAMED: [(&str, fn() -> Value); 4] = [
+const NAMED: [NamedSchema; 4] = [
     ("State", states),
     ("HandlerState", || json!({ "enum": HandlerStatus::ALL.map(HandlerStatus::as_str) })),
     ("HandlerCondition", conditions),
