@@ -13,7 +13,7 @@ use crate::queue::{
 };
 use crate::source::SourceCredentials;
 
-use super::view::ArrivalView;
+use super::view::{ArrivalView, DeliveryView};
 use super::waits;
 use super::{
     Api, ApiError, EventDetail, EventLine, EventSummary, EventsAsk, ExportedEvent, WantsView, Wish,
@@ -153,21 +153,9 @@ impl Api {
         }
         let wants = self.server.as_ref().map(|server| server.control.wants(&event));
         let wants = wants.unwrap_or_default();
-        // One that had nothing to do with the event was called: its try says why. One that has not come to it
-        // will not be called where it does not ask for it.
-        let is_called = |wants: &WantsView| {
-            let is_refused = matches!(wants.answer, Wish::NotNamed | Wish::Filtered);
-            detail.deliveries.iter().filter(|one| one.handler == wants.handler).any(|one| {
-                let is_untaken = match one.state {
-                    DeliveryState::Skipped => true,
-                    DeliveryState::Pending => is_refused && one.under_way_since.is_none(),
-                    _ => false,
-                };
-                !is_untaken || !one.attempts.is_empty()
-            })
-        };
         detail.lines = lines(&wants);
-        detail.not_called = wants.iter().filter(|one| !is_called(one)).cloned().collect();
+        detail.not_called =
+            wants.iter().filter(|one| !is_called(one, &detail.deliveries)).cloned().collect();
         let is_body_whole = shown.body == event.body;
         Ok(EventEntry { event: shown, is_body_whole, detail })
     }
@@ -226,6 +214,17 @@ impl Api {
     pub async fn position(&self, id: EventId) -> Result<Position, ApiError> {
         Ok(self.get(id).await?.position)
     }
+}
+
+/// Whether a handler was called with the event, or will be. One that had nothing to do with it was: its try says
+/// why. One that has not come to it will not be, where it does not ask for it.
+fn is_called(wants: &WantsView, deliveries: &[DeliveryView]) -> bool {
+    let is_refused = matches!(wants.answer, Wish::NotNamed | Wish::Filtered);
+    deliveries.iter().filter(|one| one.handler == wants.handler).any(|one| {
+        let is_passed_over = one.state == DeliveryState::Skipped
+            || one.state == DeliveryState::Pending && is_refused && one.under_way_since.is_none();
+        !is_passed_over || !one.attempts.is_empty()
+    })
 }
 
 /// Whether the handler has nothing to do with the event where its `on` does not name it: no try was made.

@@ -23,7 +23,7 @@ pub struct Unasked {
 impl Unasked {
     /// Whether no handler asks for any of them.
     pub const fn is_all(&self) -> bool {
-        self.count > 0 && self.count == self.looked_at
+        self.count > 0 && self.count == self.looked_at && !self.has_more
     }
 }
 

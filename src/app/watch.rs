@@ -115,7 +115,9 @@ impl Watch {
             match self.core.queue.search(query, RECALL_TIME).await {
                 Ok(found) => {
                     let newest = found.events.first().map(|(event, _)| event.received_at);
-                    newest.into_iter().for_each(|at| endpoint.course().had_event(at));
+                    if let Some(at) = newest {
+                        endpoint.course().had_event(at);
+                    }
                 }
                 Err(err) => warn!(error = %err, "The sources' newest events cannot be looked for"),
             }
@@ -152,7 +154,9 @@ impl Watch {
             let newest = self.core.queue.list(newest_of(&name)).await?;
             let newest = newest.first().map(|event| event.received_at);
             // Another gateway that shares the log may have stored it.
-            newest.into_iter().for_each(|at| endpoint.course().had_event(at));
+            if let Some(at) = newest {
+                endpoint.course().had_event(at);
+            }
             let silent = match newest {
                 Some(at) => self.core.clock.now().since(at),
                 // Nothing is retained of it: counted from the start.

@@ -12,7 +12,7 @@ use super::course::Course;
 use super::error::IngestError;
 use super::request::{BodyError, BodyLimits, Limits, RequestHead};
 use crate::clock::Timestamp;
-use crate::metrics::{Metrics, SecretMetrics, SourceMetrics};
+use crate::metrics::{Metrics, RequestOutcome, SecretMetrics, SourceMetrics};
 use crate::source::{MethodUse, RateLimit, Source, Verified};
 
 /// A source with its limits and counters.
@@ -77,6 +77,12 @@ impl Endpoint {
     /// The source's counters.
     pub fn metrics(&self) -> &SourceMetrics {
         &self.metrics
+    }
+
+    /// Counts what became of a request at this moment.
+    pub(super) fn count(&self, outcome: RequestOutcome, at: Timestamp) {
+        self.metrics.request(outcome);
+        self.course.note(outcome, at);
     }
 
     /// How it goes with it.

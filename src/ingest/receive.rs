@@ -337,9 +337,9 @@ impl Ingest {
         head: &RequestHead<'_>,
         received: &Result<Accepted, IngestError>,
     ) {
-        let count = |outcome| {
-            endpoint.map_or(&self.unknown, Endpoint::metrics).request(outcome);
-            endpoint.into_iter().for_each(|one| one.course().note(outcome, self.clock.now()));
+        let count = |outcome| match endpoint {
+            Some(endpoint) => endpoint.count(outcome, self.clock.now()),
+            None => self.unknown.request(outcome),
         };
         match received {
             Ok(Accepted::Stored(stored)) => {

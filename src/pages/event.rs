@@ -19,8 +19,8 @@ use super::widgets::When;
 use super::words::Room;
 use super::{Answer, Viewer, rendered, words};
 use crate::api::{
-    Api, ApiError, ArrivalView, DeliveryView, EventEntry, EventLine, HandlerStatus, HandlerView,
-    PlanAsk, StatusView, Wish,
+    Api, ApiError, ArrivalView, DeliveryView, EventDetail, EventEntry, EventLine, HandlerStatus,
+    HandlerView, PlanAsk, StatusView, Wish,
 };
 use crate::clock::Timestamp;
 use crate::deliver::OWN_SOURCE;
@@ -242,19 +242,9 @@ fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) 
     let (newer, older) = neighbours;
     let (event, detail) = (&entry.event, &entry.detail);
     let here = list.event(event.id);
-    // Passed over, now or once its handler comes to it: its reason says all.
-    let is_refused = |one: &DeliveryView| {
-        detail.not_called.iter().any(|wants| wants.handler == one.handler)
-            || one.state == DeliveryState::Skipped && one.attempts.is_empty()
-    };
-    let called: Vec<&DeliveryView> =
-        detail.deliveries.iter().filter(|one| !is_refused(one)).collect();
+    let called = called(detail);
     let source = event.source.to_string();
     let event_type = event.event_type.as_str();
-    let headers = detail.headers.iter().take(HEADERS_MAX);
-    let mut room = Room::new(HEADERS_ROOM);
-    let headers = headers.map(|(name, value)| (room.shown(name, 60), room.shown(value, 300)));
-    let headers = headers.collect();
     let steps_max = (STEPS_MAX / called.len().clamp(1, LANES_MAX)).max(2);
     let mut room = Room::new(ERRORS_ROOM);
     let (kinds, held) = (&kinds, &held);
@@ -280,7 +270,7 @@ fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) 
         is_unasked,
         plan,
         body,
-        headers,
+        headers: headers(detail),
         position: words::count(event.position.0),
         facts: facts(entry, retention, now),
         received: When::exact(event.received_at, now),
@@ -303,6 +293,22 @@ fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) 
         source,
         frame,
     }
+}
+
+/// The deliveries that are shown as such. Of one that is passed over, now or once its handler comes to it, the
+/// reason says all.
+fn called(detail: &EventDetail) -> Vec<&DeliveryView> {
+    let is_refused = |one: &DeliveryView| {
+        detail.not_called.iter().any(|wants| wants.handler == one.handler)
+            || one.state == DeliveryState::Skipped && one.attempts.is_empty()
+    };
+    detail.deliveries.iter().filter(|one| !is_refused(one)).collect()
+}
+
+fn headers(detail: &EventDetail) -> Vec<(String, String)> {
+    let mut room = Room::new(HEADERS_ROOM);
+    let headers = detail.headers.iter().take(HEADERS_MAX);
+    headers.map(|(name, value)| (room.shown(name, 60), room.shown(value, 300))).collect()
 }
 
 /// An address to which a field is added.

@@ -25,21 +25,7 @@ pub(super) fn calm(
     let n_waiting: u64 = status.handlers.iter().map(HandlerView::pending).sum();
     let n_dead: u64 = status.handlers.iter().map(|handler| handler.dead).sum();
     let oldest = status.handlers.iter().filter_map(|handler| handler.oldest_pending_at).min();
-    let waits = match oldest {
-        Some(at) => format!(
-            "{} to be looked at or delivered, the oldest for {}",
-            if n_waiting == 1 {
-                "1 is".to_owned()
-            } else {
-                format!("{} are", words::count(n_waiting))
-            },
-            words::between(at, now)
-        ),
-        None if n_dead > 0 => "nothing else waits".to_owned(),
-        None if unasked.is_all() => "delivered to nobody".to_owned(),
-        None if unasked.count > 0 => "the others all delivered".to_owned(),
-        None => "all delivered".to_owned(),
-    };
+    let waits = waits(oldest, (n_waiting, n_dead), unasked, now);
     let idle = idle(status);
     let (is_trouble, first) = match (status.queue.damage.len(), n_dead) {
         (0, 0) if unasked.is_all() => (false, "Nothing to deliver:"),
@@ -77,6 +63,30 @@ pub(super) fn calm(
             }
         )),
         ..Verdict::default()
+    }
+}
+
+/// What is still to do, behind how many events came.
+fn waits(
+    oldest: Option<Timestamp>,
+    (n_waiting, n_dead): (u64, u64),
+    unasked: Unasked,
+    now: Timestamp,
+) -> String {
+    match oldest {
+        Some(at) => format!(
+            "{} to be looked at or delivered, the oldest for {}",
+            if n_waiting == 1 {
+                "1 is".to_owned()
+            } else {
+                format!("{} are", words::count(n_waiting))
+            },
+            words::between(at, now)
+        ),
+        None if n_dead > 0 => "nothing else waits".to_owned(),
+        None if unasked.is_all() => "delivered to nobody".to_owned(),
+        None if unasked.count > 0 => "the others all delivered".to_owned(),
+        None => "all delivered".to_owned(),
     }
 }
 
