@@ -31,6 +31,7 @@ mod check;
 mod date;
 mod error;
 mod escape;
+mod exact;
 mod fields;
 mod filters;
 mod lead;

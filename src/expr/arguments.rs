@@ -24,6 +24,11 @@ impl Arguments {
         self.by_place.first().cloned().unwrap_or_default()
     }
 
+    /// What is given by its place behind that.
+    pub(super) fn more(&self) -> &[Value] {
+        self.by_place.get(1..).unwrap_or_default()
+    }
+
     /// `None` where nothing is given, or what is missing is.
     pub(super) fn get(&self, place: usize, name: &str) -> Result<Option<Value>, Error> {
         let argument = match self.by_place.get(place) {

@@ -1,13 +1,13 @@
 //! The filters, tests and methods of the language. What is missing or `null` stays missing through
 //! every one of them: no filter makes the word "None" of it.
 
-use minijinja::value::{Rest, ValueOrKwargs};
+use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, Value, filters, tests};
 
 use super::arguments::Arguments;
 use super::striptags::striptags;
 use super::values::{calculable, cost, is_missing, is_number, text, weight};
-use super::{b64, date, lists, methods, money, operators, order, plain, printf};
+use super::{b64, date, exact, lists, methods, money, operators, order, plain, printf};
 use crate::body::json::{self, Layout};
 use crate::body::number;
 
@@ -23,10 +23,6 @@ enum Given {
     Text,
     /// A number that can be calculated with, of a text that is one as well.
     Number,
-    /// A list of such numbers.
-    Numbers,
-    /// The same without what is missing.
-    PresentNumbers,
 }
 
 pub(super) fn add_to(environment: &mut Environment<'_>) {
@@ -49,6 +45,7 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
     environment.add_filter("money", money::money);
     b64::add_to(environment);
     operators::add_to(environment);
+    exact::add_to(environment);
     add_tests(environment);
     lists::add_to(environment);
     environment.set_unknown_method_callback(methods::call);
@@ -79,14 +76,6 @@ fn add_builtin(environment: &mut Environment<'_>) {
     );
     add_converting(environment, "int", Value::from_function(filters::int));
     add_converting(environment, "float", Value::from_function(filters::float));
-    add!(Numbers:
-        "sort" = filters::sort,
-        "unique" = filters::unique,
-    );
-    add!(PresentNumbers:
-        "min" = filters::min,
-        "max" = filters::max,
-    );
     add!(Value:
         "escape" = filters::escape,
         "e" = filters::escape,
@@ -115,14 +104,20 @@ fn add_calculating(environment: &mut Environment<'_>) {
     environment.add_filter("sum", move |state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>| {
         let args = Arguments::of(args)?;
         let attribute = args.get(1, "attribute")?;
-        let start = args.get(2, "start")?.map_or(Value::from(0), calculable);
+        let start = args.get(2, "start")?.map_or(Value::from(0), exact::exact);
         args.finish()?;
         let value = match attribute {
             Some(path) => lists::fields(state, &args.value(), &path)?,
             None => args.value(),
         };
-        let summands = lists::present_numbers(state, &value, calculable)?;
-        sum.call(state, &[summands, Value::from(()), start])
+        let summands = lists::present(state, &value, exact::exact)?;
+        let is_list = summands.kind() == ValueKind::Seq;
+        if is_list && is_number(&start) && summands.try_iter()?.all(|item| is_number(&item)) {
+            let add = |sum, item| exact::apply(state, exact::Operator::Add, sum, item);
+            return summands.try_iter()?.try_fold(start, add);
+        }
+        let summands = lists::present(state, &summands, calculable)?;
+        sum.call(state, &[summands, Value::from(()), calculable(start)])
     });
     environment.add_filter("format", printf::format);
 }
@@ -142,7 +137,7 @@ fn add_guarded(
         if as_given == Given::Number && args.first().is_some_and(is_blank) {
             return Ok(Value::UNDEFINED);
         }
-        let args = given(state, as_given, args)?;
+        let args = given(as_given, args);
         filter.call(state, &args)
     });
 }
@@ -157,7 +152,7 @@ fn add_converting(environment: &mut Environment<'_>, name: &'static str, filter:
         if is_missing(&value) || is_blank(&value) {
             return Ok(args.get(1, "default")?.unwrap_or(Value::UNDEFINED));
         }
-        let values = given(state, Given::Number, values)?;
+        let values = given(Given::Number, values);
         filter.call(state, &values)
     });
 }
@@ -167,24 +162,18 @@ fn is_blank(value: &Value) -> bool {
     value.as_str().is_some_and(|text| text.trim().is_empty())
 }
 
-fn given(
-    state: &mut State<'_, '_>,
-    as_given: Given,
-    mut args: Vec<Value>,
-) -> Result<Vec<Value>, Error> {
-    let Some((value, others)) = args.split_first_mut() else { return Ok(args) };
+fn given(as_given: Given, mut args: Vec<Value>) -> Vec<Value> {
+    let Some((value, others)) = args.split_first_mut() else { return args };
     *value = match as_given {
         Given::Value => std::mem::take(value),
         Given::Text if value.is_safe() => std::mem::take(value),
         Given::Text => text(value),
         Given::Number => calculable(std::mem::take(value)),
-        Given::Numbers => lists::numbers(value),
-        Given::PresentNumbers => lists::present_numbers(state, value, number::plain)?,
     };
     for other in others {
         *other = number::plain(std::mem::take(other));
     }
-    Ok(args)
+    args
 }
 
 fn length(value: &Value) -> Result<usize, Error> {

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use minijinja::value::{Enumerator, Object, ObjectRepr, Rest, ValueKind, ValueOrKwargs};
+use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, Value, filters};
 
 use super::arguments::Arguments;
@@ -18,6 +18,17 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
     environment.add_filter("zip", move |state: &mut State<'_, '_>, lists: Rest<Value>| {
         if lists.iter().any(is_missing) { Ok(Value::UNDEFINED) } else { zip.call(state, &lists) }
     });
+    for (name, filter, gives) in [
+        ("sort", Value::from_function(filters::sort), Gives::Items),
+        ("unique", Value::from_function(filters::unique), Gives::Items),
+        ("min", Value::from_function(filters::min), Gives::Item),
+        ("max", Value::from_function(filters::max), Gives::Item),
+    ] {
+        let filter = move |state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>| {
+            by_number(state, (&filter, gives), args)
+        };
+        environment.add_filter(name, filter);
+    }
     let map = Value::from_function(filters::map);
     environment.add_filter("map", move |state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>| {
         let values = args.into_values();
@@ -33,20 +44,8 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
     });
 }
 
-/// A list whose numbers can be calculated and compared with.
-pub(super) fn numbers(value: &Value) -> Value {
-    if value.kind() != ValueKind::Seq {
-        return value.clone();
-    }
-    let items = || value.try_iter().into_iter().flatten();
-    if !items().any(|item| number::written(&item).is_some()) {
-        return value.clone();
-    }
-    items().map(number::plain).collect()
-}
-
-/// The same without what is missing, each made a number by `number`.
-pub(super) fn present_numbers(
+/// A list without what is missing, each item of it made by `number`.
+pub(super) fn present(
     state: &mut State<'_, '_>,
     value: &Value,
     number: fn(Value) -> Value,
@@ -63,6 +62,76 @@ pub(super) fn present_numbers(
         }
     }
     Ok(Value::from(present))
+}
+
+/// What a filter that goes by the order of items gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gives {
+    /// A list of them.
+    Items,
+    /// One of those that are not missing.
+    Item,
+}
+
+/// `sort`, `unique`, `min` and `max` go by the numbers that items are, and give them as they were written.
+fn by_number(
+    state: &mut State<'_, '_>,
+    (filter, gives): (&Value, Gives),
+    args: Rest<ValueOrKwargs>,
+) -> Result<Value, Error> {
+    let values = args.into_values();
+    let args = Arguments::of(Rest(values.iter().cloned().map(ValueOrKwargs::from).collect()))?;
+    let list = args.value();
+    if is_missing(&list) {
+        return Ok(Value::UNDEFINED);
+    }
+    if !matches!(list.kind(), ValueKind::Seq | ValueKind::Iterable) {
+        return filter.call(state, &values);
+    }
+    let path = args.named("attribute")?;
+    let is_exact = args.named("case_sensitive")?;
+    let folds_case = !is_exact.as_ref().is_some_and(Value::is_true);
+    let mut keyed = Vec::new();
+    for item in list.try_iter()?.checked() {
+        let item = item?;
+        state.consume_fuel(4)?;
+        if gives == Gives::Item && is_missing(&item) {
+            continue;
+        }
+        let key = match &path {
+            Some(path) => sort_key(&item, path, folds_case),
+            None => number::plain(item.clone()),
+        };
+        keyed.push(Value::from(vec![key, item]));
+    }
+    let by_key = [("attribute", Some(Value::from("0"))), ("case_sensitive", is_exact)];
+    let named = by_key.into_iter().chain([("reverse", args.named("reverse")?)]);
+    let named: Kwargs = named.filter_map(|(name, value)| Some((name, value?))).collect();
+    args.finish()?;
+    let mut given = vec![Value::from(keyed)];
+    given.extend_from_slice(args.more());
+    given.push(named.into());
+    let found = filter.call(state, &given)?;
+    let item = |pair: Value| pair.get_item_by_index(1).unwrap_or_default();
+    Ok(match gives {
+        Gives::Items => found.try_iter()?.map(item).collect(),
+        Gives::Item => item(found),
+    })
+}
+
+/// What an item is sorted by: the field at `path`, or at each of several paths with commas between them.
+fn sort_key(item: &Value, path: &Value, folds_case: bool) -> Value {
+    let paths = path.as_str().filter(|path| path.contains(','));
+    let Some(paths) = paths else { return number::plain(field(item, path)) };
+    let names = paths.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let keys = names.map(|name| {
+        let key = number::plain(field(item, &Value::from(name)));
+        match key.as_str() {
+            Some(text) if folds_case => Value::from(text.to_lowercase()),
+            Some(_) | None => key,
+        }
+    });
+    keys.collect()
 }
 
 /// One list behind the other; those that are missing are left out.

@@ -4,11 +4,13 @@
 //! | written | compiled |
 //! |---|---|
 //! | `a ~ b` | `(a\|_text) ~ (b\|_text)` |
-//! | `a + b` | `(a\|_addend) + (b\|_addend)`: two texts are put together |
-//! | `a * b`, `a + 1` | `(a\|_number) * (b\|_number)`, `(a\|_number) + 1`: a text may be a number |
+//! | `a + b` | `([a,'&',b]\|_calculated)`: two texts are put together |
+//! | `a * b`, `a + 1` | `([a,'*',b]\|_calculated)`, `([a,'+',1]\|_calculated)`: a text may be a number |
+//! | `a / b`, `a * b / 2` | `(a\|_number) / (b\|_number)`, `(a\|_number) * (b\|_number) / 2` |
+//! | `a + 'x'` | `(a\|_addend) + 'x'` |
 //! | `a == b` | `(a\|_equal) == (b\|_equal)` |
 //! | `a == 5` | `(a\|_numeric) == 5`: a form's fields are texts |
-//! | `a < b + 1` | `a in (((b\|_number) + 1)\|_lt)` |
+//! | `a < b + 1` | `a in ((([b,'+',1]\|_calculated))\|_lt)` |
 //! | `a in b` | `a in (b\|_container)` |
 //! | `a[1:2]` | `(a\|_slice(1,2))` |
 //! | `payload.a`, `data[0]` | `payload_fields.a`, `data_fields[0]`: a text has none, but methods |
@@ -61,6 +63,8 @@ pub(super) struct Rewritten {
     /// Every filter, test and method in it, wherever it is.
     pub(super) named: Vec<Named>,
     edits: Vec<Edit>,
+    /// Where calculations stand in the written text that one filter does.
+    calculations: Vec<Range<usize>>,
 }
 
 /// One replaced part: of the written text, and of the compiled one.
@@ -76,7 +80,7 @@ impl Rewritten {
         let is_expression = syntax == Syntax::Expression;
         let tokens = tokenize(text, is_expression, SyntaxConfig::default());
         let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
-        let (mut edits, named) = Walk::through(&tokens, is_expression);
+        let (mut edits, named, calculations) = Walk::through(&tokens, is_expression);
         // Stable: what is put before a word stays before what is put in its place.
         edits.sort_by_key(|edit| (edit.old.start, edit.old.end));
         let mut rewritten = String::with_capacity(text.len());
@@ -87,12 +91,15 @@ impl Rewritten {
             at = edit.old.end;
         }
         rewritten.push_str(text.get(at..).unwrap_or_default());
-        Ok(Self { text: rewritten, named, edits })
+        Ok(Self { text: rewritten, named, edits, calculations })
     }
 
     /// The place in the written text that a place in the compiled one comes from.
     pub(super) fn original(&self, range: &Range<usize>) -> Range<usize> {
-        self.back(range.start)..self.back(range.end)
+        let original = self.back(range.start)..self.back(range.end);
+        // Their filter stands behind what it calculates.
+        let mut whole = self.calculations.iter().filter(|_| original.is_empty());
+        whole.find(|whole| whole.end == original.start).cloned().unwrap_or(original)
     }
 
     fn back(&self, place: usize) -> usize {

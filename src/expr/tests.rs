@@ -11,6 +11,7 @@ use crate::event::{
 };
 
 mod bodies;
+mod exact;
 mod filters;
 mod values;
 

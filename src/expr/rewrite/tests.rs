@@ -13,14 +13,18 @@ fn check_template(text: &str, expected: &str) {
 #[test]
 fn operands_get_the_filter_of_their_operator() {
     check("a ~ ':' ~ b.c", "(a|_text) ~ ':' ~ (b.c|_text)");
-    check("a.b|f(1) * c[0] + 1", "(a.b|f(1)|_number) * (c[0]|_number) + 1");
+    check("a.b|f(1) * c[0] + 1", "([a.b|f(1) ,'*', c[0] ,'+', 1]|_calculated)");
+    check("a * b / 2 + c", "(a|_number) * (b|_number) / 2 + (c|_number)");
+    check("a + 'x' + b", "(a|_addend) + 'x' + (b|_addend)");
+    check("a == b - 1", "(a|_equal) == ([b ,'-', 1]|_calculated|_equal)");
+    check("-a + (b * 2)", "([-(a|_number) ,'&', (([b ,'*', 2]|_calculated))]|_calculated)");
     check("a > 5 and b == c", "a  in  ((5)|_gt) and (b|_equal) == (c|_equal)");
     check("a == 'x' or 'y' != b", "a == 'x' or 'y' != b");
     check("a == none", "(a|_equal) == none");
     check("a == 0 or -1 != b.c", "(a|_numeric) == 0 or -1 != (b.c|_numeric)");
     check("a == -1 or b.0 == c", "(a|_numeric) == -1 or (b.0|_equal) == (c|_equal)");
     check("(a or b) > c(d)", "(a or b)  in  ((c(d))|_gt)");
-    check("a<b+1", "a in (((b|_number)+1)|_lt)");
+    check("a<b+1", "a in ((([b,'+',1]|_calculated))|_lt)");
     check(
         "1 < a <= -b | abs < [c, d][0]",
         "1  in  ((a)|_lt)  in  ((-(b|_number) | abs)|_lte)  in  (([c, d][0])|_lt)",
@@ -32,7 +36,7 @@ fn operands_get_the_filter_of_their_operator() {
     check("none ~ 'x' ~ 1", "(none|_text) ~ 'x' ~ (1|_text)");
     check("a ~ 1 + c", "(a|_text) ~ 1 + (c|_number)");
     check("a ~ b + c", "(a|_text) ~ (b|_addend) + (c|_addend)");
-    check("a + b * c", "(a|_addend) + (b|_number) * (c|_number)");
+    check("a + b * c", "([a ,'&', b ,'*', c]|_calculated)");
     check("a in b.c and x not in [1]", "a in ((b.c)|_container) and x not in (([1])|_container)");
     check("a in b ~ 'c'", "a in (((b|_text) ~ 'c')|_container)");
     check("a if b > 1 else c", "a if b  in  ((1)|_gt) else c");
@@ -42,7 +46,7 @@ fn operands_get_the_filter_of_their_operator() {
 #[test]
 fn unary_minus_binds_before_filters() {
     check("-a.b|abs", "-(a.b|_number)|abs");
-    check("c - -a", "(c|_number) - -(a|_number)");
+    check("c - -a", "([c ,'-', -(a|_number)]|_calculated)");
     check("2 ** -1", "2 ** -1");
 }
 
@@ -51,7 +55,7 @@ fn slices_become_a_filter() {
     check("a[:5]", "(a|_slice(none,5))");
     check("a.b[1:].c", "(a.b|_slice(1,none)).c");
     check("a[::2] ~ 'x'", "((a|_slice(none,none,2))|_text) ~ 'x'");
-    check("a[:n+1][0]", "(a|_slice(none,(n|_number)+1))[0]");
+    check("a[:n+1][0]", "(a|_slice(none,([n,'+',1]|_calculated)))[0]");
     check("a[b[1:2][0]:]", "(a|_slice((b|_slice(1,2))[0],none))");
     check("a['x:y']", "a['x:y']");
     check("a[1:][:2]", "((a|_slice(1,none))|_slice(none,2))");
@@ -86,7 +90,11 @@ fn only_code_of_a_template_is_changed() {
         "{% for x in a if x > 1 %}{% endfor %}",
         "{% for x in a if x  in  ((1)|_gt) %}{% endfor %}",
     );
-    check_template("{%- set x = a + 1 -%}", "{%- set x = (a|_number) + 1 -%}");
+    check_template(
+        "{% if a %}{% elif b + 1 > c %}{% endif %}",
+        "{% if a %}{% elif ([b ,'+', 1]|_calculated)  in  ((c)|_gt) %}{% endif %}",
+    );
+    check_template("{%- set x = a + 1 -%}", "{%- set x = ([a ,'+', 1]|_calculated) -%}");
     check_template(
         "{{ f(x=a, y=1) }}{{ {'k': a ~ 'b'} }}",
         "{{ f(x=a, y=1) }}{{ {'k': (a|_text) ~ 'b'} }}",

@@ -7,6 +7,8 @@ use minijinja::machinery::{Span, Token};
 use super::tokens;
 use super::{Edit, NameKind, Named};
 
+mod parts;
+
 /// Which side of which operator a term stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operator {
@@ -37,6 +39,8 @@ pub(super) struct Walk<'t> {
     tokens: &'t [(Token<'t>, Span)],
     edits: Vec<Edit>,
     named: Vec<Named>,
+    /// Where calculations stand that one filter does.
+    calculations: Vec<Range<usize>>,
     /// Names of the scope that the text gives to something else.
     shadowed: Vec<&'t str>,
 }
@@ -46,11 +50,12 @@ impl<'t> Walk<'t> {
     pub(super) fn through(
         tokens: &'t [(Token<'t>, Span)],
         is_expression: bool,
-    ) -> (Vec<Edit>, Vec<Named>) {
+    ) -> (Vec<Edit>, Vec<Named>, Vec<Range<usize>>) {
         let shadowed = tokens::shadowed(tokens);
-        let mut walk = Self { tokens, edits: Vec::new(), named: Vec::new(), shadowed };
+        let (edits, named, calculations) = (Vec::new(), Vec::new(), Vec::new());
+        let mut walk = Self { tokens, edits, named, calculations, shadowed };
         walk.regions(is_expression);
-        (walk.edits, walk.named)
+        (walk.edits, walk.named, walk.calculations)
     }
 
     fn token(&self, at: usize) -> Option<&'t Token<'t>> {
@@ -121,6 +126,12 @@ impl<'t> Walk<'t> {
                 (at, before, is_behind_term) = (behind, Operator::None, true);
                 continue;
             }
+            let begins =
+                !is_behind_term && matches!(before, Operator::None | Operator::Equality { .. });
+            if begins && let behind @ 1.. = self.calculation(at, end, before) {
+                (at, last, before, is_behind_term) = (behind, Term::Other, Operator::None, true);
+                continue;
+            }
             // A minus behind a term subtracts; behind nothing or an operator it negates the next
             // term.
             if operator != Operator::None {
@@ -141,7 +152,7 @@ impl<'t> Walk<'t> {
                     at = self.test(at + 1, end);
                     (before, is_behind_term) = (Operator::None, true);
                 }
-                Some(Token::Ident("and" | "or" | "not" | "if" | "else" | "recursive")) => {
+                Some(Token::Ident("and" | "or" | "not" | "if" | "elif" | "else" | "recursive")) => {
                     at += 1;
                     (before, is_behind_term) = (Operator::None, false);
                 }
@@ -331,40 +342,6 @@ impl<'t> Walk<'t> {
         {
             self.replace(at, &format!("{name}_fields"));
         }
-    }
-
-    /// `[1:2]` between its brackets; whether it is one.
-    fn slice(&mut self, open: usize, close: usize) -> bool {
-        let mut colons = Vec::new();
-        let mut at = open + 1;
-        while at < close {
-            match self.token(at) {
-                Some(Token::Colon) => colons.push(at),
-                Some(Token::ParenOpen | Token::BracketOpen | Token::BraceOpen) => {
-                    at = self.close(at, close);
-                }
-                _ => {}
-            }
-            at += 1;
-        }
-        if colons.is_empty() {
-            return false;
-        }
-        self.replace(open, "|_slice(");
-        let mut start = open + 1;
-        for end in colons.into_iter().chain([close]) {
-            if start == end {
-                self.insert(self.range(end).start, "none");
-            } else {
-                self.expression(start, end);
-            }
-            if end < close {
-                self.replace(end, ",");
-            }
-            start = end + 1;
-        }
-        self.replace(close, "))");
-        true
     }
 
     /// The filters from `at` on.

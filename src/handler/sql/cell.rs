@@ -126,7 +126,12 @@ impl Cell {
             }
             let is_number = number::written(value).is_some();
             let kind = if is_number { ValueKind::Number } else { value.kind() };
-            TypeMismatch::new(format!("a {kind}"), wanted)
+            let found = format!("a {kind}");
+            if wanted == ColumnType::Integer && kind == ValueKind::Number {
+                let help = ": with `| round | int` behind it is a whole one".to_owned();
+                return TypeMismatch { found, wanted, help };
+            }
+            TypeMismatch::new(found, wanted)
         })
     }
 

@@ -1,0 +1,88 @@
+//! Calculations with decimals.
+
+use super::*;
+
+fn evaluated(text: &str, body: &str) -> Result<Value, ExprError> {
+    Expression::compile(text).unwrap().eval(&Scope::of(&event(body)))
+}
+
+#[track_caller]
+fn eval(text: &str, body: &str) -> String {
+    plain(&evaluated(text, body).unwrap())
+}
+
+// As floats these come to 110.00000000000001, 1998.9999999999998, 3.3000000000000003 and 5.6e-17.
+#[test]
+fn decimals_come_to_what_they_are() {
+    let body = r#"{"p":1.10,"q":2.20,"r":19.99,"big":12345678901234567890.12,"n":3,"l":[2.20,1.10],
+        "m":[{"p":0.10},{"p":0.20},{"p":null}],"e":1E3,"text":"1.10","tiny":1e-40,"neg":-0.50}"#;
+    for (text, expected) in [
+        ("payload.p * 100", "110"),
+        ("payload.r * 100", "1999"),
+        ("payload.p + payload.q", "3.3"),
+        ("payload.p * 3", "3.3"),
+        ("payload.p + payload.q * 2 - 0.1 * payload.n", "5.2"),
+        ("(payload.p + payload.q) * payload.n", "9.9"),
+        ("0.1 + 0.2 - 0.3", "0"),
+        ("payload.big + 0.01", "12345678901234567890.13"),
+        ("payload.big * payload.n", "37037036703703703670.36"),
+        ("payload.text * 100", "110"),
+        ("payload.text + 1", "2.1"),
+        ("payload.e + 0", "1000"),
+        ("-payload.p + payload.q", "1.1"),
+        ("payload.neg * payload.neg", "0.25"),
+        ("payload.neg + 0.05", "-0.45"),
+        ("payload.l | sum", "3.3"),
+        ("payload.m | sum(attribute='p')", "0.3"),
+        ("payload.l | sum(start=0.7)", "4"),
+        ("payload.tiny + 1", "1.0"),
+        ("payload.n * 4 - 1", "11"),
+        ("9223372036854775807 + payload.n", "9223372036854775810"),
+        ("payload.p + payload.q == 3.3 and 3.3 == payload.p + payload.q", "true"),
+        ("payload.p * 3 > 3.3 or payload.q - payload.p == payload.p", "true"),
+    ] {
+        assert_eq!(eval(text, body), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_number_is_put_together_as_ever() {
+    let body = r#"{"a":"x","b":"y","n":2,"one":"1","l":[1],"m":[2]}"#;
+    for (text, expected) in [
+        ("payload.a + payload.b", "xy"),
+        ("payload.one + payload.one", "11"),
+        ("payload.one + 1", "2"),
+        ("payload.l + payload.m", "[1,2]"),
+        ("payload.a * payload.n", "xx"),
+    ] {
+        assert_eq!(eval(text, body), expected, "{text}");
+    }
+    let said = evaluated("payload.n + payload.a", body).unwrap_err().to_string();
+    assert!(said.contains("unsupported types number and string"), "{said}");
+    assert!(said.contains("(at `payload.n + payload.a`)"), "{said}");
+}
+
+#[test]
+fn what_is_sorted_and_chosen_is_as_it_was_written() {
+    let body = r#"{"p":[2.20,1.10,10.50,1.1],"m":[{"p":2.20,"n":"b"},{"p":10.50,"n":"a"},{"p":1.10,"n":"A"}],
+        "ids":[12345678901234567890125,12345678901234567890123],"none":[null,1.50],"words":["b","A","a"]}"#;
+    for (text, expected) in [
+        ("payload.p | sort | join(',')", "1.10,1.1,2.20,10.50"),
+        ("payload.p | sort(reverse=true) | join(',')", "10.50,2.20,1.10,1.1"),
+        ("payload.p | unique | join(',')", "2.20,1.10,10.50"),
+        ("payload.p | min", "1.10"),
+        ("payload.p | max", "10.50"),
+        ("payload.none | max", "1.50"),
+        ("payload.m | sort(attribute='p') | map(attribute='p') | join(',')", "1.10,2.20,10.50"),
+        ("payload.m | sort(attribute='n,p') | map(attribute='p') | join(',')", "1.10,10.50,2.20"),
+        ("(payload.m | max(attribute='p')).p", "10.50"),
+        ("payload.ids | sort | first", "12345678901234567890123"),
+        ("payload.words | sort | join", "Aab"),
+        ("payload.words | unique(case_sensitive=true) | join", "bAa"),
+        ("payload.nothing | sort", ""),
+    ] {
+        assert_eq!(eval(text, body), expected, "{text}");
+    }
+    let said = evaluated("payload.p | min(reverse=true)", body).unwrap_err().to_string();
+    assert!(said.contains("reverse"), "{said}");
+}
