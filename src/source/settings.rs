@@ -8,6 +8,7 @@ use crate::event::{DataRoot, EventType};
 use crate::secret::{Secret, SecretRef};
 pub use crate::settings::{BadRate, RateLimit};
 
+use super::algorithm::AlgorithmKind;
 use super::answer::AnswerRule;
 use super::fetched::KeySettings;
 use super::field_ref::FieldRef;
@@ -178,6 +179,12 @@ impl SigningProfile {
         let is_used = keys.iter().any(Option::is_some);
         let checked = reason.filter(|_| !is_used).map_or(Ok(()), Err);
         (keys, checked)
+    }
+
+    /// Whether its events are signed with a secret that texts can be hashed with: a password is none.
+    pub(super) fn signs_by_hmac(&self) -> bool {
+        let is_keyed = |scheme: &Scheme| matches!(scheme.algorithm.kind(), AlgorithmKind::Hmac);
+        self.schemes.iter().any(is_keyed)
     }
 
     /// The preset's name, or `custom`.

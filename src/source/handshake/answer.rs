@@ -84,6 +84,9 @@ pub(super) fn echo(place: &FieldRef, request: &Inbound<'_>, form: EchoForm) -> O
     };
     match place {
         FieldRef::Header(name) if name == ORIGIN => allow_origin(&text, request),
+        FieldRef::Header(name) if name == OKTA => {
+            Some(Reply::json(&json!({ "verification": text })))
+        }
         FieldRef::Header(name) => {
             let name = if name == SMARTSHEET { SMARTSHEET_ANSWER } else { name };
             let headers = vec![(name.to_owned(), header_value(text)?)];
@@ -108,6 +111,9 @@ pub(super) fn echo(place: &FieldRef, request: &Inbound<'_>, form: EchoForm) -> O
 /// Where the question of `CloudEvents` is, whether it may send here (HTTP 1.1 Web Hooks for Event
 /// Delivery, section 4).
 pub(super) const ORIGIN: &str = "webhook-request-origin";
+
+/// Okta wants its text back in JSON (Event hooks, One-time verification request).
+const OKTA: &str = "x-okta-verification-challenge";
 
 /// Smartsheet wants its text back under another name (its API's guide, Webhook verification).
 const SMARTSHEET: &str = "smartsheet-hook-challenge";

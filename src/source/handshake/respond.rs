@@ -246,7 +246,11 @@ impl Source {
             Answer::Hash(place) => {
                 let token = self.verify_token.as_ref();
                 let token = token.filter(|_| handshake.hashes_for_strangers());
-                hashed(place, url(), request, token.or(secret)?)
+                // No stranger shows one of them: the first is what signs.
+                let is_own =
+                    handshake.hashes_like_events() && self.settings.profile.signs_by_hmac();
+                let first = || self.secrets.first().filter(|_| is_own);
+                hashed(place, url(), request, token.or(secret).or_else(first)?)
             }
             Answer::Json(body) => {
                 let body = body.clone().into_owned().into_bytes();

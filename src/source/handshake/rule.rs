@@ -109,6 +109,11 @@ impl Handshake {
         matches!(&self.answer, Answer::Hash(place) if Asker::of(place) != Asker::Zoom)
     }
 
+    /// Whether X or `LinkedIn` asks it, who want it hashed with the secret that signs their events.
+    pub(in crate::source) fn hashes_like_events(&self) -> bool {
+        matches!(&self.answer, Answer::Hash(place) if Asker::of(place).hashes_like_events())
+    }
+
     /// Whether a stranger who asks this can have `body` hashed just as an event with that body is signed.
     pub(super) fn may_sign(&self, body: &[u8]) -> bool {
         let Answer::Hash(place) = &self.answer else { return false };

@@ -1,5 +1,6 @@
 //! Each question, and what is answered.
 
+mod fixed;
 mod hashed;
 
 use super::super::tests::{configured, source};
@@ -259,6 +260,10 @@ fn header_is_given_back_as_the_same_header() {
     let asked = [("smartsheet-hook-challenge", "2ea4")];
     let reply = ask_custom(smartsheet, "POST", "/hooks/s", &asked, "{}").unwrap();
     assert_eq!(reply.headers, [("smartsheet-hook-response".to_owned(), "2ea4".to_owned())]);
+    let okta = "echo = { header = \"X-Okta-Verification-Challenge\" }";
+    let asked = [("x-okta-verification-challenge", "a\"b")];
+    let reply = ask_custom(okta, "GET", "/hooks/s", &asked, "");
+    assert_eq!(body(reply), r#"{"verification":"a\"b"}"#);
     for bad in ["", "\u{e9}", &"x".repeat(answer::ECHO_BYTES_MAX + 1)] {
         let asked = [("x-hook-secret", bad)];
         assert_eq!(ask_custom(handshake, "POST", "/hooks/s", &asked, "{}"), None);

@@ -179,7 +179,11 @@ fn read_signing(
     is_signed: Option<bool>,
     handshake: Handshake,
 ) -> Option<Handshake> {
-    let is_outside = matches!(handshake.place(), Some(FieldRef::Query(_) | FieldRef::Header(_)));
+    let is_outside = match handshake.place() {
+        Some(place) => matches!(place, FieldRef::Query(_) | FieldRef::Header(_)),
+        // What is always answered the same is no secret of events; a request without a body is never signed.
+        None => is_asked_without_body(&handshake),
+    };
     let needs_signature =
         matches!(handshake.answer, Answer::Hash(_)) && !handshake.hashes_for_strangers();
     // A question that shows `verify_token`, or brings the secret, has no need of a signature.
@@ -192,6 +196,15 @@ fn read_signing(
     }
     let signing = if is_open { Signing::Open } else { Signing::Signed };
     Some(Handshake { signing, ..handshake })
+}
+
+/// Whether it is asked by methods alone whose requests have no body, and nothing is hashed for it.
+fn is_asked_without_body(handshake: &Handshake) -> bool {
+    let hashes = matches!(&handshake.answer, Answer::Template(answer) if answer.hash.is_some());
+    let mut methods = handshake.methods.iter();
+    let is_bodyless = !handshake.methods.is_empty()
+        && methods.all(|method| ["GET", "HEAD", "OPTIONS"].contains(method));
+    is_bodyless && !hashes
 }
 
 /// Headers that every sender's requests have.
@@ -263,7 +276,10 @@ fn check_hash(table: &Table<'_>, profile: &SigningProfile, handshake: &Handshake
         Answer::Template(answer) => answer.hash.as_ref(),
         Answer::Echo(_) | Answer::Hash(_) | Answer::Json(_) | Answer::Nothing(_) => None,
     };
-    let hashes = rule.is_some() || handshake.hashes_for_strangers() && is_signed;
+    // What signs events is there already.
+    let has_own = handshake.hashes_like_events() && profile.signs_by_hmac();
+    let is_asked = handshake.hashes_for_strangers() && is_signed && !has_own;
+    let hashes = rule.is_some() || is_asked;
     if hashes && handshake.signing == Signing::Open && !table.has("verify_token") {
         table.missing(
             "verify_token",

@@ -93,6 +93,35 @@ fn hashing(name: &str, verify: &str) -> Source {
     source
 }
 
+// Both sign events with what they want their question hashed by: it is among the secrets.
+#[test]
+fn what_signs_events_hashes_without_a_verify_token() {
+    for (name, text, verify) in [
+        ("crc_token", "7174", "prefix = \"sha256=\"\nencoding = \"base64\""),
+        ("challengeCode", UUID, "signed = \"hmacsha256={body}\""),
+    ] {
+        let with_token = hashing(name, verify);
+        let question = format!("/hooks/s?{name}={text}");
+        let expected = body(ask(&with_token, &question, "", false));
+        let text = format!(
+            "[source.s.verify]\nalgorithm = \"hmac-sha256\"\nheader = \"X-S\"\n{verify}\n\
+             [source.s.handshake]\nhash = {{ query = \"{name}\" }}"
+        );
+        let source = configured(&text, &["k", "an older one"]);
+        assert_eq!(body(ask(&source, &question, "", false)), expected);
+        assert_eq!(ask(&source, &format!("/hooks/s?{name}=%7B%7D"), "", false), None);
+    }
+    // A password is hashed for no stranger, who would learn whether a guess is right.
+    let password = "[source.s.verify]\nalgorithm = \"token\"\nheader = \"X-T\"\n\
+                    [source.s.handshake]\nhash = { query = \"crc_token\" }";
+    let source = configured(password, &["k"]);
+    assert_eq!(ask(&source, "/hooks/s?crc_token=7174", "", false), None);
+    // eBay's is another one, which lets no events in.
+    let ebay = "secrets = [{ env = \"A\" }]\n[source.s.verify]\nalgorithm = \"hmac-sha256\"\n\
+                header = \"X-S\"\n[source.s.handshake]\nhash = { query = \"challenge_code\" }";
+    assert!(super::super::super::tests::read(ebay).1.contains("`verify_token` is missing"));
+}
+
 #[test]
 fn stranger_has_no_event_signed_by_asking() {
     let linkedin = hashing("challengeCode", "signed = \"hmacsha256={body}\"");

@@ -53,7 +53,12 @@ fn question_by_an_unknown_name_is_hashed_under_a_signature_alone() {
     assert_eq!(signing(&table("t", "")), Some(crate::source::Signing::Signed));
     assert!(bad(&table("t", ", signed = false")).contains("hashed with the secret"));
     for name in ["challenge_code", "crc_token", "challengeCode"] {
-        assert!(bad(&table(name, "")).contains("a stranger's question is hashed with"), "{name}");
+        if name == "challenge_code" {
+            let said = bad(&table(name, ""));
+            assert!(said.contains("a stranger's question is hashed with"), "{said}");
+        } else {
+            good(&table(name, ""));
+        }
         let known = format!("verify_token = {{ env = \"B\" }}\n{}", table(name, ""));
         assert_eq!(signing(&known), Some(crate::source::Signing::Open), "{name}");
     }
