@@ -80,7 +80,7 @@ impl SourceSettings {
     /// The methods by which this sender's events come where nothing is said of them.
     pub(super) fn usual_methods(profile: &SigningProfile) -> &'static [&'static str] {
         match profile.provider {
-            Some(_) => &["POST"],
+            Some(preset) => preset.methods,
             // What a sender of the owner's own signs is an event, whatever its method.
             None => &["POST", "PUT", "PATCH", "DELETE"],
         }

@@ -52,6 +52,7 @@ pub(super) const PLAIN: Provider = Provider {
     stamps: Vec::new(),
     data_root: DataRoot::Payload,
     handshakes: Vec::new(),
+    methods: &["POST"],
     answer: AnswerRule::Id,
     body_max: None,
     other_types: &[],

@@ -47,6 +47,8 @@ pub struct Provider {
     pub(in crate::source) data_root: DataRoot,
     /// What it asks an endpoint before it sends events.
     pub(in crate::source) handshakes: Vec<Handshake>,
+    /// The methods by which its events come.
+    pub(in crate::source) methods: &'static [&'static str],
     /// What it wants to hear about an event that is stored.
     pub(in crate::source) answer: AnswerRule,
     /// The longest body that it sends, where that is more than the server takes by default.

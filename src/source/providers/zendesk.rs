@@ -26,6 +26,8 @@ pub(super) fn provider() -> Provider {
         }],
         event_type: vec![json("type")],
         delivery_id: vec![header("x-zendesk-webhook-invocation-id"), json("id")],
+        // A webhook's method is its owner's choice; what comes by GET has no body.
+        methods: &["POST", "PUT", "PATCH", "DELETE"],
         samples: &[(&["zen:event-type:ticket.created"], include_str!("../samples/zendesk.json"))],
         ..PLAIN
     }
