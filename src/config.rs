@@ -371,7 +371,9 @@ fn read_sources(
                 "give this source another name",
             );
         }
-        let settings = SourceSettings::read(&mut table);
+        let base = server.public_url.as_deref();
+        let address = base.map(|base| format!("{base}/hooks/{name}"));
+        let settings = SourceSettings::read(&mut table, address.as_deref());
         if settings.as_ref().is_some_and(|settings| server.hides_clients(&settings.allow)) {
             table.warning(
                 "allow",

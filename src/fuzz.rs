@@ -228,7 +228,7 @@ static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
         let text = format!("[source.s]\nsecrets = [{{ env = \"A\" }}]\nverify = {{ {table} }}");
         let reading = crate::settings::read(&text, Path::new("/"), |root| {
             let (_, mut table) = root.tables("source", SourceName::parse).pop()?;
-            SourceSettings::read(&mut table)
+            SourceSettings::read(&mut table, None)
         });
         source(reading.value?, "00ff11")
     });

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::settings::ReportStyle;
 
+mod addresses;
 mod proxies;
 mod queue;
 mod renamed;

@@ -128,7 +128,7 @@ pub(super) fn read(algorithm: Algorithm, text: &[u8]) -> Result<Vec<PublicKey>, 
         pem_body(trimmed, &["PUBLIC KEY", "RSA PUBLIC KEY"]),
         pem_body(trimmed, &["CERTIFICATE"]).and_then(|der| key_of_certificate(&der)),
         Encoding::Hex.decode(trimmed),
-        Encoding::Base64.decode(trimmed),
+        base64_of_lines(trimmed),
         Some(text.to_vec()),
     ];
     let key = |bytes: &Vec<u8>| Some((PublicKey::of_bytes(algorithm, bytes)?, bytes.len()));
@@ -174,6 +174,12 @@ fn pem_body(text: &[u8], labels: &[&str]) -> Option<Vec<u8>> {
         let (_, rest) = text.split_once(&format!("-----BEGIN {label}-----"))?;
         rest.split_once(&format!("-----END {label}-----")).map(|(body, _)| body)
     })?;
-    let base64: Vec<u8> = body.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    base64_of_lines(body.as_bytes())
+}
+
+/// The bytes of base64 in lines, whose ends are the two characters `\n` where an environment file holds them.
+fn base64_of_lines(text: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(text).ok()?.replace("\\r", "").replace("\\n", "");
+    let base64: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     Encoding::Base64.decode(&base64)
 }

@@ -32,8 +32,9 @@ use keys::check_keys;
 use verify::read_verify;
 
 impl SourceSettings {
-    /// Reads `[source.NAME]`. `None` = a problem was recorded. The caller finishes the table.
-    pub fn read(table: &mut Table<'_>) -> Option<Self> {
+    /// Reads `[source.NAME]`. `address` is where its sender reaches it, as far as the owner has said. `None` = a
+    /// problem was recorded. The caller finishes the table.
+    pub fn read(table: &mut Table<'_>, address: Option<&str>) -> Option<Self> {
         let secrets = table.one_or_many::<SecretRef>("secrets");
         let help = "for example `dedupe = \"24h\"`, or \"off\"";
         let dedupe = table.checked_or("dedupe", help, |text: String| match text.as_str() {
@@ -54,7 +55,7 @@ impl SourceSettings {
         let (split, split_at) = read_split(table);
         let methods = read_methods(table, Self::METHODS);
         let answer = table.table("answer").map(read_answer);
-        let profile = read_profile(table);
+        let profile = read_profile(table, address);
         let handshake = table.table("handshake").and_then(read_handshake);
         if handshake.as_ref().is_some_and(|handshake| handshake.token.is_some())
             && !table.has("verify_token")
@@ -175,19 +176,19 @@ fn no_secrets(table: &mut Table<'_>) {
 }
 
 /// The preset, or the `verify` table in its place.
-fn read_profile(table: &mut Table<'_>) -> Option<SigningProfile> {
+fn read_profile(table: &mut Table<'_>, address: Option<&str>) -> Option<SigningProfile> {
     let example = match table.text_of("verify") {
         Some("none") => "{ algorithm = \"none\" }",
         _ => "{ algorithm = \"hmac-sha256\", header = \"X-Signature\" }",
     };
-    let verify = table.table_like("verify", example).map(read_verify);
+    let verify = table.table_like("verify", example).map(|table| read_verify(table, address));
     if table.has("provider") && table.has("verify") {
         table.problem(
             "verify",
             "a source has a provider or a verify table, not both",
             "leave one of them out; `provider` also knows the sender's types, ids and questions",
         );
-        read_provider(table);
+        read_provider(table, address);
         return None;
     }
     if table.has("verify") {
@@ -208,7 +209,7 @@ fn read_profile(table: &mut Table<'_>) -> Option<SigningProfile> {
         };
         table.missing("provider", &format!("{}; {verify}", known_providers()));
     }
-    read_provider(table)
+    read_provider(table, address)
 }
 
 fn known_providers() -> String {
@@ -216,7 +217,7 @@ fn known_providers() -> String {
     format!("providers: {}", names.join(", "))
 }
 
-fn read_provider(table: &mut Table<'_>) -> Option<SigningProfile> {
+fn read_provider(table: &mut Table<'_>, address: Option<&str>) -> Option<SigningProfile> {
     let name = table.take::<String>("provider");
     let preset = name.as_deref().and_then(Provider::parse);
     let preset = preset.and_then(|preset| SigningProfile::provider(preset.name));
@@ -256,8 +257,8 @@ fn read_provider(table: &mut Table<'_>) -> Option<SigningProfile> {
         Some(keys) => Some(of_provider(table, &plain, keys)?),
         None => None,
     };
-    let profile = plain.with(Overrides { algorithm, url, tolerance, keys });
-    is_good &= check_url(table, &profile.schemes);
+    let mut profile = plain.with(Overrides { algorithm, url, tolerance, keys });
+    is_good &= check_url(table, &mut profile.schemes, address);
     for scheme in &profile.schemes {
         is_good &= check_weaknesses(table, "provider", scheme, is_allowed);
     }

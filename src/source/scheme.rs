@@ -16,8 +16,12 @@ use super::keys::{Algorithm, Key, KeyRule};
 use super::rejection::Rejection;
 use super::request::Inbound;
 use super::signature::{Encoding, SignatureRule};
-use super::template::{Message, Part, Template, Values};
+use super::template::{Message, Part, Template, Values, other_port};
 use super::timestamp::TimestampRule;
+
+mod weakness;
+
+pub use weakness::Weakness;
 
 /// How a sender signs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +48,8 @@ pub struct Scheme {
     /// The list in the JSON body (a dotted path) of which every item is signed by itself; empty =
     /// the body is the list.
     pub each: Option<Cow<'static, str>>,
+    /// Whether an address is the same with its scheme's port and without (Twilio).
+    pub either_port: bool,
     /// Where the keys are fetched, where they are not among the secrets.
     pub fetch: Option<FetchRule>,
 }
@@ -57,54 +63,6 @@ pub enum Envelope {
     Jwt(JwtRule),
     /// An HTTP Message Signature.
     HttpMessage(MessageRule),
-}
-
-/// What makes a scheme weaker than its owner may think.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weakness {
-    /// The body can be swapped: needs `allow_unsigned_body`.
-    BodyNotSigned,
-    /// The same signature for every request: needs `allow_unsigned_body`.
-    ConstantMessage,
-    /// The time can be rewritten in a replayed request.
-    TimestampNotSigned,
-    /// MD5 is broken as a hash: an owner must consent to it.
-    Md5,
-    /// A check sum stands for the body, and another body with the same one is made in no time.
-    Crc32,
-}
-
-impl Weakness {
-    /// Whether the owner must say in so many words that this is wanted.
-    pub fn needs_consent(self) -> bool {
-        match self {
-            Self::BodyNotSigned | Self::ConstantMessage => true,
-            Self::TimestampNotSigned | Self::Md5 | Self::Crc32 => false,
-        }
-    }
-
-    /// What it means, for people.
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::BodyNotSigned => {
-                "the signature leaves the body out: whoever saw one request can send any body with \
-                 its signature"
-            }
-            Self::ConstantMessage => {
-                "the signed text is the same for every request: the signature is a password that \
-                 anyone who saw one request can use"
-            }
-            Self::TimestampNotSigned => {
-                "the timestamp is checked but not signed: whoever repeats an old request can write \
-                 a new time into it"
-            }
-            Self::Crc32 => {
-                "the body is signed by its CRC-32 only: whoever saw one request can make another body \
-                 that fits its signature; ask the sender's API where much depends on it"
-            }
-            Self::Md5 => "MD5 is broken as a hash: use another algorithm if the sender has one",
-        }
-    }
 }
 
 /// What a good signature came with.
@@ -300,11 +258,15 @@ impl Scheme {
             Some(Ok(id)) => Some(id),
         };
         let filled = Values { timestamp: timestamp.clone(), id: id.clone(), url: self.url() };
-        let message = self.message(request, &filled)?;
-        // All keys are tried against all signatures: during a rotation both may be several.
-        let matches =
-            |key: &Option<Key>| key.as_ref().is_some_and(|key| key.matches(&message, &candidates));
-        let key_index = keys.iter().position(matches).ok_or(Rejection::Mismatch)?;
+        let mut key_index = self.key_of(keys, request, &filled, &candidates)?;
+        if key_index.is_none()
+            && self.either_port
+            && let Some(url) = filled.url.and_then(other_port)
+        {
+            let other = Values { url: Some(&url), ..filled.clone() };
+            key_index = self.key_of(keys, request, &other, &candidates)?;
+        }
+        let key_index = key_index.ok_or(Rejection::Mismatch)?;
         if let Some(place) = &self.body_sha256 {
             let hash = self.required_value(place, values, request)?;
             let is_equal = Encoding::Hex.decode(&hash).as_deref()
@@ -317,6 +279,21 @@ impl Scheme {
         }
         let id = id.and_then(|id| String::from_utf8(id.into_owned()).ok());
         Ok(Accepted { key_index, id })
+    }
+
+    /// Which key made one of `candidates`. All keys are tried against all signatures: during a rotation both may
+    /// be several.
+    fn key_of(
+        &self,
+        keys: &[Option<Key>],
+        request: &Inbound<'_>,
+        values: &Values<'_>,
+        candidates: &[Vec<u8>],
+    ) -> Result<Option<usize>, Rejection> {
+        let message = self.message(request, values)?;
+        let matches =
+            |key: &Option<Key>| key.as_ref().is_some_and(|key| key.matches(&message, candidates));
+        Ok(keys.iter().position(matches))
     }
 
     /// Whether what is in `place` is under the signature.

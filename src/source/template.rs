@@ -6,6 +6,6 @@ mod sorted;
 #[cfg(test)]
 mod tests;
 
-pub(super) use message::{Message, Values};
+pub(super) use message::{Message, Values, other_port};
 pub use parsed::{BadTemplate, Template};
 pub(super) use parsed::{Part, variable};

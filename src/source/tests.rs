@@ -24,7 +24,7 @@ pub(super) fn read(text: &str) -> (Option<SourceSettings>, String) {
     let reading = crate::settings::read(&text, Path::new("/"), |root| {
         let mut sources = root.tables("source", SourceName::parse);
         let (_, mut table) = sources.pop()?;
-        let settings = SourceSettings::read(&mut table);
+        let settings = SourceSettings::read(&mut table, None);
         table.finish();
         settings
     });

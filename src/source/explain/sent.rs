@@ -216,6 +216,7 @@ impl SentPassword {
             body_sha256: None,
             envelope: Envelope::Plain,
             each: None,
+            either_port: false,
             fetch: None,
         }
     }

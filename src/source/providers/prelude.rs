@@ -35,6 +35,7 @@ pub(super) const HEX_OF_BODY: Row = Row {
     body_sha256: None,
     each: None,
     envelope: Envelope::Plain,
+    either_port: false,
     fetch: None,
 };
 

@@ -80,6 +80,8 @@ pub(in crate::source) struct Row {
     pub(super) each: Option<&'static str>,
     /// What the signature comes in.
     pub(super) envelope: Envelope,
+    /// Whether the port that an address leaves out is signed, or is left out where the address has it.
+    pub(super) either_port: bool,
     /// Where its keys are fetched.
     pub(super) fetch: Option<FetchRule>,
 }
@@ -128,6 +130,7 @@ impl Row {
             envelope: self.envelope.clone(),
             each: self.each.map(Cow::Borrowed),
             fetch: self.fetch.clone(),
+            either_port: self.either_port,
         })
     }
 }

@@ -53,6 +53,8 @@ fn twilio() -> Row {
         places: vec![header("x-twilio-signature")],
         encoding: Encoding::Base64,
         signed: "{url}{sorted_form}",
+        // Some of its services sign the port (twilio-python, `request_validator.py`: `add_port`).
+        either_port: true,
         ..HEX_OF_BODY
     }
 }

@@ -5,13 +5,20 @@ use super::super::settings::SigningProfile;
 use super::super::template::Part;
 use crate::settings::Table;
 
-/// Where the address is signed, it must be known.
-pub(super) fn check_url(table: &Table<'_>, schemes: &[Scheme]) -> bool {
-    let is_good = !schemes.iter().any(signs_url) || table.has("url");
+/// Where the address is signed, it must be known: `address` is the source's own, as far as `public_url` says it.
+pub(super) fn check_url(table: &Table<'_>, schemes: &mut [Scheme], address: Option<&str>) -> bool {
+    if !table.has("url") {
+        for scheme in schemes.iter_mut().filter(|scheme| signs_url(scheme)) {
+            scheme.url = address.map(str::to_owned);
+        }
+    }
+    let is_unknown = |scheme: &Scheme| signs_url(scheme) && scheme.url.is_none();
+    let is_good = !schemes.iter().any(is_unknown) || table.has("url");
     if !is_good {
         table.missing(
             "url",
-            "the sender signs its address: write `url = \"https://…\"` just as the sender knows it",
+            "the sender signs its address: write `url = \"https://…\"` just as the sender knows it, or \
+             `public_url` into `[server]`",
         );
     }
     is_good & check_address(table, schemes)

@@ -28,13 +28,13 @@ const UNITS: &[(&str, Unit)] = &[
 ];
 
 /// `[source.NAME.verify]`.
-pub(super) fn read_verify(mut table: Table<'_>) -> Option<SigningProfile> {
-    let profile = take_verify(&mut table);
+pub(super) fn read_verify(mut table: Table<'_>, address: Option<&str>) -> Option<SigningProfile> {
+    let profile = take_verify(&mut table, address);
     table.finish();
     profile
 }
 
-fn take_verify(table: &mut Table<'_>) -> Option<SigningProfile> {
+fn take_verify(table: &mut Table<'_>, address: Option<&str>) -> Option<SigningProfile> {
     let algorithm = table.choice("algorithm", Algorithm::ALL);
     if !table.has("algorithm") {
         table.missing("algorithm", "write `algorithm = \"hmac-sha256\"`; `none` checks nothing");
@@ -61,7 +61,7 @@ fn take_verify(table: &mut Table<'_>) -> Option<SigningProfile> {
 
     // Everything is taken: from here on nothing new is asked.
     let algorithm = algorithm?;
-    let scheme = Scheme {
+    let mut scheme = Scheme {
         algorithm,
         signature: signature?,
         signed: signed?,
@@ -76,13 +76,14 @@ fn take_verify(table: &mut Table<'_>) -> Option<SigningProfile> {
         body_sha256: None,
         envelope: envelope?,
         each: each.map(Into::into),
+        either_port: false,
         fetch: match keys? {
             Some(keys) => Some(of_verify(table, Some(algorithm), keys)?),
             None => None,
         },
     };
     let mut is_good = check_variables(table, &scheme);
-    is_good &= check_url(table, std::slice::from_ref(&scheme));
+    is_good &= check_url(table, std::slice::from_mut(&mut scheme), address);
     is_good &= check_weaknesses(table, "signed", &scheme, is_allowed);
     let event_type = event_type.unwrap_or(Some(TypeRule::At(Vec::new())))?;
     is_good.then(|| SigningProfile {

@@ -123,6 +123,19 @@ fn full_url<'a>(url: &'a str, request: &Inbound<'a>) -> Cow<'a, [u8]> {
     format!("{base}?{query}").into_bytes().into()
 }
 
+/// An address with its scheme's port, where it has none, and without, where it has that; `None` = it has another.
+pub(in crate::source) fn other_port(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
+    let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
+    match host.strip_suffix(port) {
+        Some(host) => Some(format!("{scheme}://{host}{path}")),
+        None if has_port => None,
+        None => Some(format!("{scheme}://{host}{port}{path}")),
+    }
+}
+
 /// Twilio's way with forms: names and values run together, sorted, equal ones once.
 pub(super) fn sorted_form(body: &[u8]) -> Result<Vec<u8>, Rejection> {
     let mut fields: Vec<_> = pairs(body).take(FORM_FIELDS_MAX + 1).collect();

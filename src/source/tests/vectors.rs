@@ -197,6 +197,29 @@ fn twilio_as_its_library_tests_it() {
     .unwrap();
 }
 
+// Some of its services sign the port and some do not: its library tries both (`add_port`, `remove_port`).
+#[test]
+fn twilio_may_sign_the_port_of_its_address() {
+    let of = |url: &str| preset("twilio", &format!("url = \"{url}\""), "12345");
+    for (theirs, ours, is_good) in [
+        ("https://a.example:443/hooks/s", "https://a.example/hooks/s", true),
+        ("https://a.example/hooks/s", "https://a.example:443/hooks/s", true),
+        ("http://a.example:80", "http://a.example", true),
+        ("https://[::1]:443/", "https://[::1]/", true),
+        ("https://a.example:8443/", "https://a.example/", false),
+        ("https://a.example/", "https://a.example:8443/", false),
+        ("https://a.example:80/", "https://a.example/", false),
+    ] {
+        let now = Timestamp::from_millis(0);
+        let signed = of(theirs).sign(&EventType::new("t"), b"A=1".to_vec(), "/hooks/s", now);
+        let signed = signed.unwrap();
+        let header = signed.headers.iter().find(|(name, _)| name == "x-twilio-signature").unwrap();
+        let header = [("x-twilio-signature", header.1.as_str())];
+        let judged = verify(&of(ours), &header, b"A=1");
+        assert_eq!(judged.is_ok(), is_good, "{theirs} at {ours}: {judged:?}");
+    }
+}
+
 // box/box-node-sdk tests/lib/managers/webhooks-test.js.
 #[test]
 fn box_by_a_verify_table() {
@@ -267,7 +290,10 @@ fn ed25519_as_the_rfc_has_it() {
     let der = base64::engine::general_purpose::STANDARD.encode(der);
     let pem = format!("-----BEGIN PUBLIC KEY-----\n{der}\n-----END PUBLIC KEY-----\n");
     let base64 = base64::engine::general_purpose::STANDARD.encode(&raw);
-    for form in [key, &der, &pem, &base64] {
+    // As environment files hold it, and as it is copied out of such a file.
+    let escaped = [pem.replace('\n', "\\n"), pem.replace('\n', "\\r\\n")];
+    let wrapped = format!("{}\r\n{}", &der[..30], &der[30..]);
+    for form in [key, &der, &pem, &base64, &escaped[0], &escaped[1], &wrapped] {
         check(&configured(text, &[form]), &[("X-S", signature)], "\x72");
     }
     let settings = read(&format!("secrets = [{{ env = \"A\" }}]\n{text}")).0.unwrap();
