@@ -213,8 +213,9 @@ fn class_by_affinity(lower: &str) -> ColumnType {
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     if has(&["bool"]) {
         ColumnType::Bool
-    } else if has(&["timestamp", "datetime"]) || lower == "date" {
-        // It has no days: what is called so holds whatever it gets.
+    } else if lower == "date" {
+        ColumnType::Date
+    } else if has(&["timestamp", "datetime"]) {
         ColumnType::Timestamp
     } else if has(&["json"]) {
         ColumnType::Json
@@ -298,7 +299,7 @@ mod tests {
             check(Engine::Postgres, real_type, expected);
         }
         check(Engine::MySql, "date", ColumnType::Date);
-        check(Engine::Sqlite, "DATE", ColumnType::Timestamp);
+        check(Engine::Sqlite, "DATE", ColumnType::Date);
         check(Engine::MySql, "tinyint(1)", ColumnType::Bool);
         check(Engine::MySql, "bit(1)", ColumnType::Bool);
         check(Engine::MySql, "bit(8)", ColumnType::Integer);
