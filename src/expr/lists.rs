@@ -108,10 +108,10 @@ fn by_number(
     let named = by_key.into_iter().chain([("reverse", args.named("reverse")?)]);
     let named: Kwargs = named.filter_map(|(name, value)| Some((name, value?))).collect();
     args.finish()?;
-    let mut given = vec![Value::from(keyed)];
-    given.extend_from_slice(args.more());
-    given.push(named.into());
-    let found = filter.call(state, &given)?;
+    let mut passed = vec![Value::from(keyed)];
+    passed.extend_from_slice(args.more());
+    passed.push(named.into());
+    let found = filter.call(state, &passed)?;
     let item = |pair: Value| pair.get_item_by_index(1).unwrap_or_default();
     Ok(match gives {
         Gives::Items => found.try_iter()?.map(item).collect(),

@@ -113,9 +113,7 @@ impl<'t> Walk<'t> {
 
     /// Goes through the terms and operators from `at` to before `end`.
     fn expression(&mut self, mut at: usize, end: usize) {
-        let mut before = Operator::None;
-        let mut last = Term::Other;
-        let mut is_behind_term = false;
+        let (mut before, mut last, mut is_behind_term) = (Operator::None, Term::Other, false);
         while at < end {
             let operator = self.operator(at, last);
             if let Operator::Order(filter) | Operator::In(filter) = operator
@@ -126,9 +124,7 @@ impl<'t> Walk<'t> {
                 (at, before, is_behind_term) = (behind, Operator::None, true);
                 continue;
             }
-            let begins =
-                !is_behind_term && matches!(before, Operator::None | Operator::Equality { .. });
-            if begins && let behind @ 1.. = self.calculation(at, end, before) {
+            if !is_behind_term && let behind @ 1.. = self.calculation(at, end, before) {
                 (at, last, before, is_behind_term) = (behind, Term::Other, Operator::None, true);
                 continue;
             }

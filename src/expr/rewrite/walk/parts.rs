@@ -8,17 +8,18 @@ impl Walk<'_> {
     /// Makes a filter of the sums, differences and products that begin at `at`; gives the place behind them, 0
     /// where there are none, or something else is among them.
     pub(super) fn calculation(&mut self, at: usize, end: usize, before: Operator) -> usize {
-        let Some(behind) = self.calculation_end(at, end) else { return 0 };
+        // Beside other operators it is a part of theirs.
+        let begins = matches!(before, Operator::None | Operator::Equality { .. });
+        let Some(behind) = self.calculation_end(at, end).filter(|_| begins) else { return 0 };
         let start = self.range(at).start;
         self.insert(start, "([");
         let mut place = at;
         while place < behind {
-            place = match self.token(place) {
-                Some(Token::Minus) => self.negated(place + 1, behind),
-                _ => {
-                    let (rest, _) = self.postfix(place, behind);
-                    self.filters(rest, behind)
-                }
+            place = if let Some(Token::Minus) = self.token(place) {
+                self.negated(place + 1, behind)
+            } else {
+                let (rest, _) = self.postfix(place, behind);
+                self.filters(rest, behind)
             };
             if place < behind {
                 let is_beside_number = tokens::is_beside_number(self.tokens, place);
