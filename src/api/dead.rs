@@ -12,6 +12,7 @@ use crate::queue::{DeadChange, DeadFilter, DeadRecord};
 
 use super::acted_on::ActionTarget;
 use super::dead_ask::DeadSelection;
+use super::redriven::LETTERS_MAX;
 use super::type_count::TypeCount;
 use super::{Api, ApiError};
 
@@ -138,11 +139,11 @@ impl Api {
             let types = self.oldest_types(&records).await?.counts;
             return Ok(Changed { types, ..Changed::new(matched, matched) });
         }
-        let letters: Vec<_> =
-            records.iter().map(|one| (one.handler.clone(), one.position)).collect();
+        let named = |one: &DeadRecord| (one.handler.clone(), one.position);
+        let remembered = records.iter().take(LETTERS_MAX).map(named).collect();
         // Groups are worked out here and not in the queue, so their letters are named one by one.
         let done = if like.is_some() {
-            self.queue.change_dead(letters.clone(), change).await
+            self.queue.change_dead(records.iter().map(named).collect(), change).await
         } else {
             match change {
                 DeadChange::Redrive => self.queue.redrive(filter).await,
@@ -160,7 +161,7 @@ impl Api {
             format!("{} of {}, {} skipped", changed.done, changed.matched, changed.skipped)
         });
         if change == DeadChange::Redrive {
-            self.remember_redriven(letters);
+            self.remember_redriven(remembered);
         }
         changed
     }

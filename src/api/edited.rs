@@ -144,7 +144,9 @@ impl Api {
         })?;
         let as_stored = Arc::new(Event::new(new.clone(), EventId::NONE, Position(0)));
         let wants = server.control.wants(&as_stored).into_iter();
-        let wants = wants.filter(|one| one.answer == Wish::Wanted).map(|one| one.handler);
+        let wants = wants
+            .filter(|one| matches!(one.answer, Wish::Wanted | Wish::Unclear))
+            .map(|one| one.handler);
         let mut edited = Edited {
             id: None,
             parent,

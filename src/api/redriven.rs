@@ -12,7 +12,7 @@ use super::{Api, ApiError};
 /// How many redrives are remembered, in memory.
 const REDRIVES_MAX: usize = 20;
 /// How many letters of each. Each is looked up with each look at the page.
-const LETTERS_MAX: usize = 100;
+pub(super) const LETTERS_MAX: usize = 100;
 
 type Letter = (HandlerName, Position);
 

@@ -77,7 +77,7 @@ impl Api {
         replayed
     }
 
-    /// Why nobody would be called with an event; `None` = somebody would.
+    /// Why no handler would be called with an event; `None` = one would.
     fn why_unwanted(&self, event: &Arc<Event>, handler: Option<&HandlerName>) -> Option<String> {
         let wants = self.server.as_ref().map(|server| server.control.wants(event))?;
         let Some(name) = handler else {

@@ -1,15 +1,17 @@
 //! Events that no handler asks for: mostly a typing mistake in an `on`.
 
+use std::time::Duration;
+
 use super::{Api, ApiError};
 use crate::clock::Timestamp;
 use crate::deliver::OWN_SOURCE;
 use crate::event::SourceName;
 use crate::queue::{EventNames, EventQuery, WantedBodies};
 
-use super::find::SEARCH_TIME;
-
 /// Of how many of the newest events it is told: a page waits for it.
 const LOOKED_AT_MAX: usize = 100;
+/// For how long they are looked for: the overview waits for it.
+const UNASKED_TIME: Duration = Duration::from_millis(300);
 
 /// How many of the newest events no handler asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,7 +44,7 @@ impl Api {
             bodies: WantedBodies::UpTo(0),
             ..EventQuery::default()
         };
-        let found = self.queue.search(query, SEARCH_TIME).await?;
+        let found = self.queue.search(query, UNASKED_TIME).await?;
         let named = self.named();
         let is_asked_for = |(event, _): &&(_, usize)| named.iter().any(|one| one.contains(event));
         let looked_at = found.events.len() as u64;

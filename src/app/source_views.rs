@@ -71,6 +71,8 @@ fn configured(
         last_verified_at: None,
         last_event_at: None,
         rejected_in_a_row: 0,
+        rejected_signed: 0,
+        watched_since: None,
         rejected_since: None,
         last_rejected_at: None,
         expect_every_seconds: settings.expect_every.map(|every| every.as_secs()),
@@ -96,7 +98,8 @@ fn most_asked_for(
 
 fn live(config: &Config, endpoint: &Endpoint, base: Option<&str>) -> SourceView {
     let (source, metrics) = (endpoint.source(), endpoint.metrics());
-    let SourceCourse { last_event_at, rejected } = endpoint.course().get();
+    let SourceCourse { last_event_at, rejected, rejected_signed, watched_since } =
+        endpoint.course().get();
     let places = source.settings().secrets.iter().map(ToString::to_string);
     let secrets =
         places.zip(endpoint.secrets()).enumerate().map(|(index, (place, last_matched_at))| {
@@ -112,6 +115,8 @@ fn live(config: &Config, endpoint: &Endpoint, base: Option<&str>) -> SourceView 
         last_verified_at: endpoint.secrets().flatten().max(),
         last_event_at,
         rejected_in_a_row: rejected.map_or(0, |run| run.count),
+        rejected_signed,
+        watched_since,
         rejected_since: rejected.map(|run| run.since),
         last_rejected_at: rejected.map(|run| run.last_at),
         secrets: secrets.collect(),

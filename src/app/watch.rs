@@ -49,7 +49,6 @@ pub(super) struct Watch {
     ingest: Arc<Ingest>,
     disk: LookAtDisk,
     own: Arc<SystemSource>,
-    began: Timestamp,
     /// How many requests of a source had failed or were turned away when that was last told.
     rejected: HashMap<SourceName, u64>,
     told: HashMap<(&'static str, String), Timestamp>,
@@ -65,10 +64,9 @@ impl Watch {
         disk: LookAtDisk,
         own: Arc<SystemSource>,
     ) -> Self {
-        let began = core.clock.steady();
         let (rejected, told, open) = (HashMap::new(), HashMap::new(), HashSet::new());
         let dead_retention = None;
-        Self { core, ingest, disk, own, began, rejected, told, open, dead_retention }
+        Self { core, ingest, disk, own, rejected, told, open, dead_retention }
     }
 
     /// Drops dead letters once they died longer ago than this.
@@ -100,6 +98,7 @@ impl Watch {
 
     /// Looks once.
     async fn look(&mut self) {
+        self.recall_sources().await;
         self.look_for_rejected().await;
         if let Err(err) = self.look_for_silence().await {
             warn!(error = %err, "Silent sources cannot be looked for");
@@ -108,9 +107,13 @@ impl Watch {
         self.drop_old_dead_letters().await;
     }
 
-    /// Finds out when the newest event of each source came that is kept: what came before the start is known then.
+    /// Finds out when the newest event that is kept came of each source that is new here: at the start, or by a
+    /// reload.
     async fn recall_sources(&mut self) {
         for endpoint in self.ingest.endpoints() {
+            if !endpoint.course().watch(self.core.clock.now()) {
+                continue;
+            }
             let query = newest_of(endpoint.source().name());
             match self.core.queue.search(query, RECALL_TIME).await {
                 Ok(found) => {
@@ -157,10 +160,11 @@ impl Watch {
             if let Some(at) = newest {
                 endpoint.course().had_event(at);
             }
+            let (course, now) = (endpoint.course().get(), self.core.clock.now());
             let silent = match newest {
-                Some(at) => self.core.clock.now().since(at),
-                // Nothing is retained of it: counted from the start.
-                None => self.core.clock.steady().since(self.began),
+                Some(at) => now.since(at),
+                // Nothing is retained of it: counted from when it came to be configured.
+                None => course.watched_since.map_or(Duration::ZERO, |since| now.since(since)),
             };
             if silent > expected && self.may_tell("source.silent", name.as_str()) {
                 let payload = json!({

@@ -196,8 +196,8 @@ impl Duties {
                 let seen = life.seen.get(name);
                 seen.is_some_and(|seen| steady.since(*seen) < GONE_AFTER)
             };
-            let nodes =
-                members.nodes().filter(|(name, member)| !member.has_left || is_waited_for(name));
+            // Neither for one that left nor for one that was never stopped in order is the log kept for ever.
+            let nodes = members.nodes().filter(|(name, _)| is_waited_for(name));
             nodes.map(|(_, member)| member.applied).min()
         };
         let Some(before) = before.filter(|before| *before > 0) else { return };

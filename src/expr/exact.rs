@@ -14,14 +14,14 @@ const SCALE_MAX: u32 = 38;
 /// What stands between two values. A sum beside a written number is one of numbers, else two texts are
 /// put together (see [`super::rewrite`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operator {
+pub(super) enum Arithmetic {
     Join,
     Add,
     Subtract,
     Multiply,
 }
 
-impl Operator {
+impl Arithmetic {
     /// The operator that [`super::rewrite`] writes so.
     fn of(word: &Value) -> Option<Self> {
         match word.as_str()? {
@@ -49,18 +49,18 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
 /// What a calculation comes to, which is a list of its values with the operators between them.
 fn calculated(state: &mut State<'_, '_>, parts: &Value) -> Result<Value, Error> {
     let parts: Vec<Value> = parts.try_iter()?.collect();
-    let operator = |at: usize| parts.get(at).and_then(Operator::of);
-    let mut sum: Option<(Value, Operator)> = None;
+    let operator = |at: usize| parts.get(at).and_then(Arithmetic::of);
+    let mut sum: Option<(Value, Arithmetic)> = None;
     let mut product = Value::UNDEFINED;
     for at in (0..parts.len()).step_by(2) {
         let Some(value) = parts.get(at) else { break };
         state.consume_fuel(weight(value).saturating_add(1))?;
         let (before, after) = (at.checked_sub(1).and_then(operator), operator(at + 1));
         let is_of_numbers =
-            [before, after].into_iter().flatten().any(|beside| beside != Operator::Join);
+            [before, after].into_iter().flatten().any(|beside| beside != Arithmetic::Join);
         let value = if is_of_numbers { exact(value.clone()) } else { value.clone() };
         product = match before {
-            Some(Operator::Multiply) => apply(state, Operator::Multiply, product, value)?,
+            Some(Arithmetic::Multiply) => apply(state, Arithmetic::Multiply, product, value)?,
             Some(operator) => {
                 let term = match sum {
                     Some((sum, operator)) => apply(state, operator, sum, product)?,
@@ -90,15 +90,15 @@ pub(super) fn exact(value: Value) -> Value {
 /// Two values, added, subtracted or multiplied.
 pub(super) fn apply(
     state: &State<'_, '_>,
-    operator: Operator,
+    operator: Arithmetic,
     one: Value,
     other: Value,
 ) -> Result<Value, Error> {
     if let (Some(one), Some(other)) = (whole(&one), whole(&other)) {
         let come_to = match operator {
-            Operator::Join | Operator::Add => one.checked_add(other),
-            Operator::Subtract => one.checked_sub(other),
-            Operator::Multiply => one.checked_mul(other),
+            Arithmetic::Join | Arithmetic::Add => one.checked_add(other),
+            Arithmetic::Subtract => one.checked_sub(other),
+            Arithmetic::Multiply => one.checked_mul(other),
         };
         if let Some(number) = come_to {
             return Ok(Value::from(number));
@@ -113,7 +113,7 @@ pub(super) fn apply(
     let (one, other) = (number::plain(one), number::plain(other));
     let expression = state.env().compile_expression(operator.expression())?;
     let come_to = expression.eval(context! { one, other });
-    // Without its place, which is one in an expression that nobody wrote.
+    // Without its place, which is one in an expression that no owner wrote.
     come_to.map_err(|err| Error::new(err.kind(), err.detail().unwrap_or_default().to_owned()))
 }
 
@@ -144,8 +144,8 @@ impl Fixed {
         }
     }
 
-    fn apply(self, operator: Operator, other: &Self) -> Option<Self> {
-        if operator == Operator::Multiply {
+    fn apply(self, operator: Arithmetic, other: &Self) -> Option<Self> {
+        if operator == Arithmetic::Multiply {
             let scale = self.scale.checked_add(other.scale)?;
             return Some(Self { units: self.units.checked_mul(other.units)?, scale });
         }
@@ -153,8 +153,8 @@ impl Fixed {
         let units = |number: &Self| number.units.checked_mul(ten_to(scale - number.scale)?);
         let (one, other) = (units(&self)?, units(other)?);
         let units = match operator {
-            Operator::Subtract => one.checked_sub(other)?,
-            Operator::Join | Operator::Add | Operator::Multiply => one.checked_add(other)?,
+            Arithmetic::Subtract => one.checked_sub(other)?,
+            Arithmetic::Join | Arithmetic::Add | Arithmetic::Multiply => one.checked_add(other)?,
         };
         Some(Self { units, scale })
     }

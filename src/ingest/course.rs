@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use crate::clock::Timestamp;
 use crate::metrics::RequestOutcome;
+use crate::source::Rejection;
 use crate::sync::lock;
 
 /// How it goes with a source.
@@ -17,6 +18,10 @@ pub struct SourceCourse {
     pub last_event_at: Option<Timestamp>,
     /// The requests that failed verification since the last one that did not.
     pub rejected: Option<RejectedRun>,
+    /// How many of them had a signature, as strangers' have not.
+    pub rejected_signed: u64,
+    /// Since when it is looked after for silence; `None` = not yet.
+    pub watched_since: Option<Timestamp>,
 }
 
 /// Requests that failed verification one after the other.
@@ -34,7 +39,8 @@ impl Course {
     /// before says nothing of it.
     pub(super) fn after(before: SourceCourse, is_checked_alike: bool) -> Self {
         let rejected = before.rejected.filter(|_| is_checked_alike);
-        Self(Mutex::new(SourceCourse { rejected, ..before }))
+        let rejected_signed = if is_checked_alike { before.rejected_signed } else { 0 };
+        Self(Mutex::new(SourceCourse { rejected, rejected_signed, ..before }))
     }
 
     pub fn get(&self) -> SourceCourse {
@@ -48,7 +54,27 @@ impl Course {
     }
 
     pub(super) fn verified(&self) {
-        lock(&self.0).rejected = None;
+        let mut course = lock(&self.0);
+        (course.rejected, course.rejected_signed) = (None, 0);
+    }
+
+    /// A request that was kept is good by now, and is stored.
+    pub(super) fn released(&self, at: Timestamp) {
+        self.verified();
+        self.had_event(at);
+    }
+
+    /// A request failed verification, which is counted by [`Self::note`].
+    pub(super) fn rejected_by(&self, rejection: &Rejection) {
+        lock(&self.0).rejected_signed += u64::from(rejection.shows_signature());
+    }
+
+    /// It is looked after from now on; `true` = it was not before.
+    pub fn watch(&self, now: Timestamp) -> bool {
+        let mut course = lock(&self.0);
+        let is_new = course.watched_since.is_none();
+        course.watched_since.get_or_insert(now);
+        is_new
     }
 
     /// What became of a request.
@@ -81,11 +107,21 @@ mod tests {
             course.rejected(at(moment));
         }
         let run = RejectedRun { count: 2, since: at(10), last_at: at(20) };
-        let seen = SourceCourse { last_event_at: Some(at(5)), rejected: Some(run) };
+        course.rejected_by(&Rejection::Mismatch);
+        course.rejected_by(&Rejection::Missing);
+        let seen = SourceCourse {
+            last_event_at: Some(at(5)),
+            rejected: Some(run),
+            rejected_signed: 1,
+            ..SourceCourse::default()
+        };
         assert_eq!(course.get(), seen);
         assert_eq!(Course::after(seen, true).get(), seen);
-        assert_eq!(Course::after(seen, false).get(), SourceCourse { rejected: None, ..seen });
+        let anew = SourceCourse { rejected: None, rejected_signed: 0, ..seen };
+        assert_eq!(Course::after(seen, false).get(), anew);
         course.verified();
-        assert_eq!(course.get().rejected, None);
+        assert_eq!(course.get(), anew);
+        assert!(course.watch(at(30)) && !course.watch(at(40)));
+        assert_eq!(course.get().watched_since, Some(at(30)));
     }
 }

@@ -255,6 +255,7 @@ impl Ingest {
         if is_look && source.may_be_look(request.method) {
             return Ok(Accepted::Probe);
         }
+        endpoint.course().rejected_by(rejection);
         let rejected = RejectedRequest::new(source, request, rejection);
         self.log.rejected(&rejected, self.clock.now());
         self.refused.add_unkept(&rejected, self.clock.now());
@@ -383,14 +384,13 @@ impl Ingest {
         let Ok(verified) = verified else { return Some(Err(IngestError::Rejected)) };
         let stored = self.answer_or_store(&endpoint, verified, request).await;
         if stored.is_ok() {
-            endpoint.course().verified();
+            endpoint.course().released(self.clock.now());
             self.rejected.remove(number);
         }
         Some(stored)
     }
 
-    /// Whether [`Ingest::release`] would store it, by the secrets alone: nothing is fetched for that.
-    /// `None` = it is not kept any more.
+    /// Whether [`Ingest::release`] would store it, with nothing fetched. `None` = it is not kept any more.
     pub fn is_good_by_now(&self, number: u64) -> Option<bool> {
         let rejected = self.rejected.get(number)?;
         let endpoint = self.endpoint(rejected.source.as_str())?;

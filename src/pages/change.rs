@@ -18,18 +18,21 @@ pub async fn change(
     viewer: &Viewer,
 ) -> Result<Answer, ApiError> {
     let fields = Fields::parse(body);
-    if let Page::EventEdit(id) = page
-        && fields.get("preview").is_some()
-    {
-        match event_edit::preview(api, id, body).await {
+    let preview = match page {
+        Page::EventEdit(id) if fields.get("preview").is_some() => Some(id),
+        _ => None,
+    };
+    let done = match preview {
+        None => done(api, page.clone(), body, &fields).await,
+        Some(id) => match event_edit::preview(api, id, body).await {
             Ok(sent) => {
                 return event::edited(api, id, &fields, sent, viewer).await.map(Answer::Html);
             }
-            Err(ApiError::Bad(_) | ApiError::Conflict(_)) => {}
-            Err(err) => return Err(err),
-        }
-    }
-    match done(api, page.clone(), body, &fields).await {
+            // Nothing is sent in its place.
+            Err(err) => Err(err),
+        },
+    };
+    match done {
         Ok(back) => {
             let newest = api.newest_action();
             let sign = if back.contains('?') { '&' } else { '?' };

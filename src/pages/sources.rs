@@ -205,7 +205,7 @@ pub(super) async fn show(
         secrets: secrets.collect(),
         rejects: rejects(view, now),
         last: detail.newest_at.map(|at| When::ago(at, now)),
-        silence: silence(&detail, status.started_at, now),
+        silence: silence(&detail, now),
         types: types.collect(),
         n_looked_at: words::newest(detail.looked_at),
         here: status.cluster.as_ref().map(|cluster| cluster.node.to_string()),
@@ -240,9 +240,9 @@ fn rejects(view: &SourceView, now: Timestamp) -> Option<(When, String)> {
 }
 
 /// Whether it is silent for longer than its owner expects, or than it was among its newest events.
-fn silence(detail: &SourceDetail, started_at: Option<Timestamp>, now: Timestamp) -> (Ticked, bool) {
+fn silence(detail: &SourceDetail, now: Timestamp) -> (Ticked, bool) {
     let expected = detail.source.expect_every_seconds.map(|_| expected(&detail.source));
-    let since = detail.source.silent_since(detail.newest_at, started_at, now);
+    let since = detail.source.silent_since(detail.newest_at, now);
     if let (Some(expected), Some(since)) = (&expected, since) {
         let silent = words::between(since, now);
         return (Ticked::of(&format!("Silent for {silent}: {expected}.")), true);

@@ -106,7 +106,10 @@ pub(super) fn verdict(
         [] => match (cluster, status.problems.first()) {
             (Some(trouble), _) => of_trouble(trouble),
             (None, Some(problem)) => of_problem(problem, status.problems.len() - 1),
-            (None, None) if !sources.is_empty() => return of_sources(&sources, now),
+            // What is damaged is more than what does not come in.
+            (None, None) if !sources.is_empty() && status.queue.damage.is_empty() => {
+                return of_sources(&sources, now);
+            }
             (None, None) => return calm(status, rates, unasked, now),
         },
         [one] if one.is_giving_up() => one_gives_up(one, &others(&status.handlers), now),

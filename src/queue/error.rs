@@ -82,15 +82,20 @@ pub enum QueueError {
     },
 }
 
+/// The users that systemd makes up for services (systemd.exec(5), `DynamicUser=`).
+const DYNAMIC_USERS: std::ops::RangeInclusive<u32> = 61_184..=65_519;
+
 /// What to do where `folder` is another user's. A user without a name is one that systemd makes for a service:
 /// what it owns is below `/var/lib/private`, which none but root and that service enter.
 fn of_another(folder: &str, owner: &str, user: &str) -> String {
-    let what = if let Some(number) = owner.strip_prefix('#') {
+    let number = owner.strip_prefix('#').and_then(|number| number.parse().ok());
+    let of_service = number.filter(|number: &u32| DYNAMIC_USERS.contains(number));
+    let what = if let Some(number) = of_service {
         format!("`{folder}` belongs to the user {number} of a service")
     } else {
         format!("`{folder}` belongs to the user `{owner}`")
     };
-    let help = match (owner.strip_prefix('#'), user) {
+    let help = match (of_service, user) {
         (Some(_), _) => "start the service (`systemctl start gatepost`), which then answers, or run this in its place: \
              systemd-run --pty -p DynamicUser=yes -p User=gatepost -p StateDirectory=gatepost gatepost \
              --config /etc/gatepost/config.toml …"

@@ -4,6 +4,7 @@
 //! A letter is noted durably before the queue is told to redrive it. After a crash between the two
 //! it is a dead letter as before, and is redriven then; one that was redriven is only looked up.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::view::{LetGo, LetGoResult, RolloutState};
 use crate::api::{Api, ApiError};
 use crate::event::{HandlerName, Position};
 use crate::queue::{
-    DeadChange, DeadFilter, DeadRecord, DeliveryHistory, DeliveryState, QueueError,
+    DeadChange, DeadListing, DeadRecord, DeliveryHistory, DeliveryState, QueueError,
 };
 
 /// How often results are looked for.
@@ -160,24 +161,41 @@ impl Api {
         }
         let positions: Vec<Position> = letters.iter().map(|one| one.position).collect();
         let histories = self.queue.histories(&positions).await?;
+        let is_dead = |(letter, history): &(&LetGo, &Vec<DeliveryHistory>)| {
+            history
+                .iter()
+                .any(|one| one.handler == letter.handler && one.state == DeliveryState::Dead)
+        };
+        let dead = letters.iter().zip(&histories).filter(is_dead);
+        let dead = dead.map(|(letter, _)| (letter.handler.clone(), letter.position)).collect();
+        // Once for all of them: each call waits for what is not recorded yet.
+        let dead = self.dead_of(dead).await?;
         let mut findings = Vec::with_capacity(letters.len());
         for (letter, history) in letters.iter().zip(histories) {
             let own = history.iter().find(|one| one.handler == letter.handler);
-            let is_dead = own.is_some_and(|own| own.state == DeliveryState::Dead);
-            let dead = if is_dead { self.dead_record(letter).await? } else { None };
-            let finding = finding(letter, own, dead.as_ref());
+            let dead = dead.get(&(letter.handler.clone(), letter.position));
+            let finding = finding(letter, own, dead);
             findings.push(((letter.handler.clone(), letter.position), finding));
         }
         Ok(findings)
     }
 
-    async fn dead_record(&self, letter: &LetGo) -> Result<Option<DeadRecord>, QueueError> {
-        let filter = DeadFilter {
-            handler: Some(letter.handler.clone()),
-            position: Some(letter.position),
-            ..DeadFilter::default()
-        };
-        Ok(self.queue.dead_records(filter).await?.pop())
+    /// Those of `letters` that are dead letters still.
+    async fn dead_of(
+        &self,
+        letters: Vec<Letter>,
+    ) -> Result<BTreeMap<Letter, DeadRecord>, QueueError> {
+        if letters.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let DeadListing { letters, unreadable } = self.queue.dead_letters(letters).await?;
+        let readable = letters.into_iter().map(|letter| DeadRecord {
+            handler: letter.handler,
+            position: letter.position,
+            fact: (letter.attempts > 0).then_some((letter.died_at, letter.reason)),
+        });
+        let records = readable.chain(unreadable);
+        Ok(records.map(|one| ((one.handler.clone(), one.position), one)).collect())
     }
 }
 

@@ -133,12 +133,18 @@ pub struct SourceView {
     /// How many requests failed verification on this gateway since the last one that did not.
     #[serde(default)]
     pub rejected_in_a_row: u64,
+    /// How many of those had a signature.
+    #[serde(default)]
+    pub rejected_signed: u64,
     /// When the first of them came.
     #[serde(default)]
     pub rejected_since: Option<Timestamp>,
     /// When the last of them did.
     #[serde(default)]
     pub last_rejected_at: Option<Timestamp>,
+    /// Since when it is looked after for silence.
+    #[serde(default)]
+    pub watched_since: Option<Timestamp>,
     /// How long it may be silent before `gatepost:source.silent` says so (`expect_every`).
     #[serde(default)]
     pub expect_every_seconds: Option<u64>,
@@ -162,22 +168,20 @@ impl SourceView {
         if self.last_verified_at.max(self.last_event_at).is_some_and(|at| at >= since) {
             return false;
         }
-        let was_good = self.last_verified_at.or(self.last_event_at).is_some();
-        let is_stranger =
-            self.rejected_in_a_row < REJECTED_MANY || now.since(last_at) > REJECTED_FOR;
-        !(was_good || self.accepted > 0) || !is_stranger
+        let was_good = self.last_verified_at.or(self.last_event_at).is_some() || self.accepted > 0;
+        if !was_good && self.rejected_signed > 0 {
+            return true;
+        }
+        // A sender that was told no secret signs nothing; of a source that worked that is a stranger.
+        let n_rejected = if was_good { self.rejected_signed } else { self.rejected_in_a_row };
+        n_rejected >= REJECTED_MANY && now.since(last_at) <= REJECTED_FOR
     }
 
     /// Since when it has been silent, where that is longer than its owner expects. One of which no event is known
-    /// is so since `started_at`.
-    pub fn silent_since(
-        &self,
-        newest_at: Option<Timestamp>,
-        started_at: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Option<Timestamp> {
+    /// is so since it is looked after.
+    pub fn silent_since(&self, newest_at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
         let expected = Duration::from_secs(self.expect_every_seconds?);
-        let since = newest_at.or(started_at)?;
+        let since = newest_at.or(self.watched_since)?;
         (now.since(since) > expected).then_some(since)
     }
 

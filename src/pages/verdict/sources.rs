@@ -27,20 +27,16 @@ enum SourceTrouble {
 
 /// Those that are in trouble; one whose requests are rejected is not silent.
 pub(super) fn troubled_sources(status: &StatusView, now: Timestamp) -> Vec<TroubledSource<'_>> {
-    let of = |source| trouble_of(source, status.started_at, now);
+    let of = |source| trouble_of(source, now);
     status.sources.iter().filter_map(of).collect()
 }
 
-fn trouble_of(
-    source: &SourceView,
-    started_at: Option<Timestamp>,
-    now: Timestamp,
-) -> Option<TroubledSource<'_>> {
+fn trouble_of(source: &SourceView, now: Timestamp) -> Option<TroubledSource<'_>> {
     if let Some(since) = source.rejected_since.filter(|_| source.rejects_all(now)) {
         let what = SourceTrouble::Rejected(source.rejected_in_a_row);
         return Some(TroubledSource { source, what, since });
     }
-    let since = source.silent_since(source.last_event_at, started_at, now)?;
+    let since = source.silent_since(source.last_event_at, now)?;
     Some(TroubledSource { source, what: SourceTrouble::Silent, since })
 }
 
@@ -151,6 +147,8 @@ mod tests {
         }))
         .unwrap();
         source.rejected_in_a_row = n_rejected;
+        source.rejected_signed = n_rejected;
+        source.watched_since = Some(minutes(0));
         source.rejected_since = Some(minutes(10));
         source.last_rejected_at = Some(minutes(last));
         source
@@ -161,7 +159,7 @@ mod tests {
         let good_at = |at: Option<i64>, n: u64, last: i64, now: i64| {
             let mut source = source(n, last);
             source.last_event_at = at.map(minutes);
-            trouble_of(&source, Some(minutes(0)), minutes(now)).map(|one| one.what)
+            trouble_of(&source, minutes(now)).map(|one| one.what)
         };
         let rejected = |n| Some(SourceTrouble::Rejected(n));
         assert_eq!(
@@ -174,6 +172,14 @@ mod tests {
         assert_eq!(good_at(Some(5), 3, 12, 13), rejected(3), "its secret was changed");
         assert_eq!(good_at(Some(5), 3, 12, 73), None, "nothing more came");
         assert_eq!(good_at(Some(11), 3, 12, 13), None, "another gateway had a good one");
+        let unsigned = |at: Option<i64>, n: u64| {
+            let mut source = SourceView { rejected_signed: 0, ..source(n, 12) };
+            source.last_event_at = at.map(minutes);
+            trouble_of(&source, minutes(13)).map(|one| one.what)
+        };
+        assert_eq!(unsigned(Some(5), 9), None, "strangers sign nothing");
+        assert_eq!(unsigned(None, 1), None, "one look of a stranger before it is in use");
+        assert_eq!(unsigned(None, 3), rejected(3), "its sender was told no secret");
     }
 
     #[test]
@@ -187,7 +193,7 @@ mod tests {
         assert_eq!([since(&source, 60), since(&source, 61)], [None, Some(minutes(0))]);
         source.last_event_at = Some(minutes(30));
         assert_eq!([since(&source, 90), since(&source, 91)], [None, Some(minutes(30))]);
-        let said = of_sources(&[trouble_of(&source, None, minutes(91)).unwrap()], minutes(91));
+        let said = of_sources(&[trouble_of(&source, minutes(91)).unwrap()], minutes(91));
         assert_eq!(said.link, Some(("Its page".to_owned(), "/sources/hyvor".to_owned())));
         assert!(said.first.starts_with("hyvor has been silent"), "{said:?}");
     }

@@ -292,7 +292,10 @@ fn ed25519_as_the_rfc_has_it() {
     let base64 = base64::engine::general_purpose::STANDARD.encode(&raw);
     // As environment files hold it, and as it is copied out of such a file.
     let escaped = [pem.replace('\n', "\\n"), pem.replace('\n', "\\r\\n")];
-    let wrapped = format!("{}\r\n{}", &der[..30], &der[30..]);
+    let wrapped = {
+        let (begin, rest) = der.split_at(30);
+        format!("{begin}\r\n{rest}")
+    };
     for form in [key, &der, &pem, &base64, &escaped[0], &escaped[1], &wrapped] {
         check(&configured(text, &[form]), &[("X-S", signature)], "\x72");
     }

@@ -22,6 +22,8 @@ use crate::queue::embedded::step::Step;
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// How long to wait after a failure.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// The same after a panic, which may come again at the same record.
+const RETRY_AFTER_PANIC: Duration = Duration::from_mins(1);
 /// How often facts about events that are gone are taken out. All facts about kept events are
 /// looked at each time, so it is not done for every segment that goes.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
@@ -116,7 +118,8 @@ impl Follower {
 
     fn fail(&mut self, now: Timestamp, err: &StoreError) -> Step {
         tracing::warn!(error = %err, "The index failed and will be made anew from the log");
-        let until = now.after(RETRY_AFTER);
+        let has_panicked = matches!(err, StoreError::Panicked);
+        let until = now.after(if has_panicked { RETRY_AFTER_PANIC } else { RETRY_AFTER });
         self.phase = Phase::Failed(until);
         self.sources.index.progress.send_replace(Progress::default());
         Step::At(until)
