@@ -213,9 +213,8 @@ fn class_by_affinity(lower: &str) -> ColumnType {
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     if has(&["bool"]) {
         ColumnType::Bool
-    } else if lower == "date" {
-        ColumnType::Date
-    } else if has(&["timestamp", "datetime"]) {
+    } else if has(&["timestamp", "datetime"]) || lower == "date" {
+        // It has no days: what is called so holds whatever it gets.
         ColumnType::Timestamp
     } else if has(&["json"]) {
         ColumnType::Json
@@ -299,7 +298,7 @@ mod tests {
             check(Engine::Postgres, real_type, expected);
         }
         check(Engine::MySql, "date", ColumnType::Date);
-        check(Engine::Sqlite, "DATE", ColumnType::Date);
+        check(Engine::Sqlite, "DATE", ColumnType::Timestamp);
         check(Engine::MySql, "tinyint(1)", ColumnType::Bool);
         check(Engine::MySql, "bit(1)", ColumnType::Bool);
         check(Engine::MySql, "bit(8)", ColumnType::Integer);
