@@ -153,9 +153,9 @@ pub fn read(
     let is_one_text = format != Format::Multipart || starts_like_json(&text);
     let text = if is_one_text { charset::to_utf8(text, charset) } else { text };
     if text.trim_ascii().is_empty() {
-        // Many clients call nothing JSON. Blanks, and what is empty once it is unpacked, the sender has written.
+        // What is called JSON has lost its body on the way; what is called nothing has none.
         return match format {
-            Format::Json if !body.is_empty() => Err(UnreadableBody::Json("it is empty".to_owned())),
+            Format::Json => Err(UnreadableBody::Json("it is empty".to_owned())),
             _ => Ok(Payload::made(Value::UNDEFINED)),
         };
     }

@@ -70,8 +70,10 @@ fn nothing_is_undefined_and_not_unreadable() {
         check(content_type, "", "undefined");
         check(content_type, "\r\n", "undefined");
     }
-    check("application/json", "", "undefined");
-    check("application/json", "\r\n", "the body is not JSON: it is empty");
+    // Called JSON, it has lost something: no filter takes it for an event without fields.
+    for body in ["", "\r\n"] {
+        check("application/json", body, "the body is not JSON: it is empty");
+    }
 }
 
 #[test]

@@ -8,7 +8,6 @@ use crate::event::{DataRoot, EventType};
 use crate::secret::{Secret, SecretRef};
 pub use crate::settings::{BadRate, RateLimit};
 
-use super::algorithm::AlgorithmKind;
 use super::answer::AnswerRule;
 use super::fetched::KeySettings;
 use super::field_ref::FieldRef;
@@ -18,9 +17,9 @@ use super::identity::{self, DedupePolicy, Identity};
 use super::keys::{Algorithm, BadKey, Key};
 use super::providers::{Provider, Row};
 use super::request::Inbound;
-use super::scheme::Scheme;
+use super::scheme::{Envelope, Scheme};
 use super::split::Split;
-use super::template::BadTemplate;
+use super::template::{BadTemplate, Template};
 use super::type_rule::TypeRule;
 
 /// What `[source.NAME]` says.
@@ -181,10 +180,17 @@ impl SigningProfile {
         (keys, checked)
     }
 
-    /// Whether its events are signed with a secret that texts can be hashed with: a password is none.
-    pub(super) fn signs_by_hmac(&self) -> bool {
-        let is_keyed = |scheme: &Scheme| matches!(scheme.algorithm.kind(), AlgorithmKind::Hmac);
-        self.schemes.iter().any(is_keyed)
+    /// Whether events are signed as X and LinkedIn sign theirs: by an HMAC-SHA256 over the body, with or without a text
+    /// before it. Of other signatures, a question that a stranger chooses may be what is signed.
+    pub(super) fn signs_bare_bodies(&self) -> bool {
+        let is_bare = |scheme: &Scheme| {
+            scheme.algorithm == Algorithm::HmacSha256
+                && matches!(scheme.envelope, Envelope::Plain)
+                && scheme.each.is_none()
+                && scheme.body_sha256.is_none()
+                && scheme.signed.as_ref().is_some_and(Template::is_bare_body)
+        };
+        !self.schemes.is_empty() && self.schemes.iter().all(is_bare)
     }
 
     /// The preset's name, or `custom`.

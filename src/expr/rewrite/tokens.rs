@@ -46,6 +46,8 @@ pub(super) fn operand_end(tokens: &[(Token<'_>, Span)], start: usize, end: usize
             Some(Token::ParenOpen | Token::BracketOpen | Token::BraceOpen) => {
                 at = close(tokens, at, end);
             }
+            // The name behind it is no operator, whatever it is.
+            Some(Token::Dot | Token::Pipe) => at += 1,
             // `is not odd` belongs to the side.
             Some(Token::Ident("is")) => {
                 at += usize::from(matches!(token(tokens, at + 1), Some(Token::Ident("not"))));

@@ -37,9 +37,26 @@ fn decimals_come_to_what_they_are() {
         ("payload.l | sum(start=0.7)", "4"),
         ("payload.tiny + 1", "1.0"),
         ("payload.n * 4 - 1", "11"),
+        ("payload.n / 3 * 3", "3.0"),
+        ("(payload.n * 10 / 9) * 9", "30.0"),
         ("9223372036854775807 + payload.n", "9223372036854775810"),
         ("payload.p + payload.q == 3.3 and 3.3 == payload.p + payload.q", "true"),
         ("payload.p * 3 > 3.3 or payload.q - payload.p == payload.p", "true"),
+    ] {
+        assert_eq!(eval(text, body), expected, "{text}");
+    }
+}
+
+#[test]
+fn name_behind_a_dot_is_no_operator() {
+    let body = r#"{"out":10,"in":2,"a":7,"or":1,"d":{"not":3}}"#;
+    for (text, expected) in [
+        ("payload.out + payload.in", "12"),
+        ("payload.out - payload.in", "8"),
+        ("payload.a * payload.or", "7"),
+        ("payload.a + payload.d.not * 2", "13"),
+        ("payload.in < payload.out", "true"),
+        ("payload.or < payload.in and payload.in < payload.a", "true"),
     ] {
         assert_eq!(eval(text, body), expected, "{text}");
     }

@@ -185,9 +185,8 @@ mod tests {
     #[test]
     fn silence_is_told_by_what_the_owner_expects_from_the_newest_event_or_the_start_on() {
         let mut source = SourceView { rejected_since: None, ..source(0, 0) };
-        let since = |source: &SourceView, now| {
-            trouble_of(source, Some(minutes(0)), minutes(now)).map(|one| one.since)
-        };
+        let since =
+            |source: &SourceView, now| trouble_of(source, minutes(now)).map(|one| one.since);
         assert_eq!(since(&source, 9_000), None, "nothing is expected of it");
         source.expect_every_seconds = Some(3_600);
         assert_eq!([since(&source, 60), since(&source, 61)], [None, Some(minutes(0))]);

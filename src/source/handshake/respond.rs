@@ -10,6 +10,8 @@ use super::super::keys::Algorithm;
 use super::super::rejection::Rejection;
 use super::super::reply::Reply;
 use super::super::request::Inbound;
+use super::super::scheme::{Envelope, Scheme};
+use super::super::template::Template;
 use super::answer::{ORIGIN, echo, text_at};
 use super::hashed::hashed;
 use super::rule::{Answer, Handshake, Signing};
@@ -81,6 +83,16 @@ impl Source {
         request.body.is_empty() && (request.method == "HEAD" || says_nothing())
     }
 
+    /// Whether the query stands for a body that is missing. Not beside a signature over the body alone: whoever saw
+    /// such a request could write another query.
+    pub fn takes_query_for_body(&self, verified: &Verified) -> bool {
+        let is_covered = |scheme: &Scheme| {
+            !matches!(scheme.envelope, Envelope::Plain)
+                || scheme.signed.as_ref().is_none_or(Template::has_query)
+        };
+        !verified.is_signed() || self.settings().profile.schemes.iter().any(is_covered)
+    }
+
     /// What a request without a body says in its query, as the form that it is: without passwords and
     /// signatures. `None` = nothing.
     pub fn form_in_query(&self, path_and_query: &str) -> Option<String> {
@@ -131,8 +143,11 @@ impl Source {
     /// The answer where `request`, which is believed, is a question and no event.
     pub fn answer_verified(&self, request: &Inbound<'_>, verified: &Verified) -> Option<Answered> {
         let secret = self.secrets.get(verified.secret_index);
-        let is_asked =
-            |handshake: &Handshake| handshake.signing == Signing::Signed || !verified.is_signed();
+        // By a method by which no event comes, a good signature takes no answer away.
+        let is_by_event_method = self.method_use(request.method) == MethodUse::Event;
+        let is_asked = |handshake: &Handshake| {
+            handshake.signing == Signing::Signed || !verified.is_signed() || !is_by_event_method
+        };
         // Events come with the same password: a field alone does not tell one from the other. Asked of what
         // has that field only: most events have it not.
         let is_event =
@@ -248,7 +263,7 @@ impl Source {
                 let token = token.filter(|_| handshake.hashes_for_strangers());
                 // No stranger shows one of them: the first is what signs.
                 let is_own =
-                    handshake.hashes_like_events() && self.settings.profile.signs_by_hmac();
+                    handshake.hashes_like_events() && self.settings.profile.signs_bare_bodies();
                 let first = || self.secrets.first().filter(|_| is_own);
                 hashed(place, url(), request, token.or(secret).or_else(first)?)
             }

@@ -198,13 +198,17 @@ fn read_signing(
     Some(Handshake { signing, ..handshake })
 }
 
-/// Whether it is asked by methods alone whose requests have no body, and nothing is hashed for it.
+/// Whether it is asked by methods alone whose requests have no body, and always answered the same.
 fn is_asked_without_body(handshake: &Handshake) -> bool {
-    let hashes = matches!(&handshake.answer, Answer::Template(answer) if answer.hash.is_some());
+    let is_fixed = match &handshake.answer {
+        Answer::Template(answer) => answer.hash.is_none() && !answer.text.source().contains('{'),
+        Answer::Json(_) | Answer::Nothing(_) => true,
+        Answer::Echo(_) | Answer::Hash(_) => false,
+    };
     let mut methods = handshake.methods.iter();
     let is_bodyless = !handshake.methods.is_empty()
         && methods.all(|method| ["GET", "HEAD", "OPTIONS"].contains(method));
-    is_bodyless && !hashes
+    is_bodyless && is_fixed
 }
 
 /// Headers that every sender's requests have.
@@ -277,7 +281,7 @@ fn check_hash(table: &Table<'_>, profile: &SigningProfile, handshake: &Handshake
         Answer::Echo(_) | Answer::Hash(_) | Answer::Json(_) | Answer::Nothing(_) => None,
     };
     // What signs events is there already.
-    let has_own = handshake.hashes_like_events() && profile.signs_by_hmac();
+    let has_own = handshake.hashes_like_events() && profile.signs_bare_bodies();
     let is_asked = handshake.hashes_for_strangers() && is_signed && !has_own;
     let hashes = rule.is_some() || is_asked;
     if hashes && handshake.signing == Signing::Open && !table.has("verify_token") {

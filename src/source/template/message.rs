@@ -128,7 +128,8 @@ pub(in crate::source) fn other_port(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
     let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
+    let named = host.rsplit('@').next().unwrap_or(host);
+    let has_port = named.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
     match host.strip_suffix(port) {
         Some(host) => Some(format!("{scheme}://{host}{path}")),
         None if has_port => None,

@@ -100,6 +100,21 @@ impl Template {
         Self(vec![Part::Body])
     }
 
+    /// The body, with or without a text before it.
+    pub(in crate::source) fn is_bare_body(&self) -> bool {
+        matches!(self.0.as_slice(), [Part::Body] | [Part::Literal(_), Part::Body])
+    }
+
+    /// Whether anything of the address's query is in it.
+    pub(in crate::source) fn has_query(&self) -> bool {
+        let of_query = |place: &FieldRef| matches!(place, FieldRef::Query(_));
+        self.0.iter().any(|part| match part {
+            Part::Path | Part::Url | Part::Sorted(_) => true,
+            Part::At(place) | Part::AtOptional(place) => of_query(place),
+            _ => false,
+        })
+    }
+
     pub(in crate::source) fn has(&self, wanted: &Part) -> bool {
         self.0.contains(wanted)
     }

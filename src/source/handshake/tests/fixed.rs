@@ -12,6 +12,8 @@ fn question_by_get_alone_needs_no_signature_for_an_answer_that_is_always_the_sam
     }
     let signed = format!("{get}\nsigned = true");
     assert_eq!(ask_custom(&signed, "GET", "/hooks/s", &[], ""), None);
+    let reflects = "methods = [\"GET\"]\nanswer = \"{{ query.a }}\"";
+    assert_eq!(ask_custom(reflects, "GET", "/hooks/s?a=1", &[], ""), None);
     // What is hashed, or may come with a body, is for who signs.
     let hashed = "methods = [\"GET\"]\nanswer = \"{{ hash }}\"\n\
                   hash = { algorithm = \"sha256\", signed = \"{query:a}{secret}\" }";

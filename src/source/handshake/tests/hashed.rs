@@ -111,6 +111,17 @@ fn what_signs_events_hashes_without_a_verify_token() {
         assert_eq!(body(ask(&source, &question, "", false)), expected);
         assert_eq!(ask(&source, &format!("/hooks/s?{name}=%7B%7D"), "", false), None);
     }
+    // What a stranger asks could be what these sign.
+    for signed in ["{timestamp}.{body}", "{body_sha256}", "{sorted_form}", "{unpacked_body}"] {
+        let timestamp =
+            if signed.contains("timestamp") { "timestamp = { header = \"X-T\" }\n" } else { "" };
+        let text = format!(
+            "secrets = [{{ env = \"A\" }}]\n[source.s.verify]\nalgorithm = \"hmac-sha256\"\nheader = \"X-S\"\n\
+             signed = \"{signed}\"\n{timestamp}[source.s.handshake]\nhash = {{ query = \"crc_token\" }}"
+        );
+        let told = super::super::super::tests::read(&text).1;
+        assert!(told.contains("`verify_token` is missing"), "{signed}: {told}");
+    }
     // A password is hashed for no stranger, who would learn whether a guess is right.
     let password = "[source.s.verify]\nalgorithm = \"token\"\nheader = \"X-T\"\n\
                     [source.s.handshake]\nhash = { query = \"crc_token\" }";
