@@ -180,7 +180,7 @@ impl SigningProfile {
         (keys, checked)
     }
 
-    /// Whether events are signed as X and LinkedIn sign theirs: by an HMAC-SHA256 over the body, with or without a text
+    /// Whether events are signed as X and `LinkedIn` sign theirs: by an HMAC-SHA256 over the body, with or without a text
     /// before it. Of other signatures, a question that a stranger chooses may be what is signed.
     pub(super) fn signs_bare_bodies(&self) -> bool {
         let is_bare = |scheme: &Scheme| {
