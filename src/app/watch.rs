@@ -49,6 +49,8 @@ pub(super) struct Watch {
     ingest: Arc<Ingest>,
     disk: LookAtDisk,
     own: Arc<SystemSource>,
+    /// Since when each source is looked after, by the steady clock.
+    watched: HashMap<SourceName, Timestamp>,
     /// How many requests of a source had failed or were turned away when that was last told.
     rejected: HashMap<SourceName, u64>,
     told: HashMap<(&'static str, String), Timestamp>,
@@ -66,7 +68,8 @@ impl Watch {
     ) -> Self {
         let (rejected, told, open) = (HashMap::new(), HashMap::new(), HashSet::new());
         let dead_retention = None;
-        Self { core, ingest, disk, own, rejected, told, open, dead_retention }
+        let watched = HashMap::new();
+        Self { core, ingest, disk, own, watched, rejected, told, open, dead_retention }
     }
 
     /// Drops dead letters once they died longer ago than this.
@@ -114,6 +117,8 @@ impl Watch {
             if !endpoint.course().watch(self.core.clock.now()) {
                 continue;
             }
+            let (name, now) = (endpoint.source().name().clone(), self.core.clock.steady());
+            self.watched.insert(name, now);
             let query = newest_of(endpoint.source().name());
             match self.core.queue.search(query, RECALL_TIME).await {
                 Ok(found) => {
@@ -160,11 +165,13 @@ impl Watch {
             if let Some(at) = newest {
                 endpoint.course().had_event(at);
             }
-            let (course, now) = (endpoint.course().get(), self.core.clock.now());
             let silent = match newest {
-                Some(at) => now.since(at),
+                Some(at) => self.core.clock.now().since(at),
                 // Nothing is retained of it: counted from when it came to be configured.
-                None => course.watched_since.map_or(Duration::ZERO, |since| now.since(since)),
+                None => self
+                    .watched
+                    .get(&name)
+                    .map_or(Duration::ZERO, |since| self.core.clock.steady().since(*since)),
             };
             if silent > expected && self.may_tell("source.silent", name.as_str()) {
                 let payload = json!({
@@ -175,7 +182,10 @@ impl Watch {
                 });
                 self.tell("source.silent", name.as_str(), &payload).await;
                 self.open.insert(("source.silent", name.to_string()));
-            } else if silent <= expected && self.open.remove(&("source.silent", name.to_string())) {
+            } else if silent <= expected
+                && newest.is_some()
+                && self.open.remove(&("source.silent", name.to_string()))
+            {
                 let payload = json!({ "source": name, "newest_at": newest });
                 self.tell("source.back", name.as_str(), &payload).await;
             }

@@ -15,12 +15,18 @@ use minijinja::value::{DynObject, Object, ObjectRepr, ValueKind};
 #[derive(Debug)]
 pub(crate) struct Number(Box<str>);
 
+/// So many digits of a number that was written outlive a float.
+pub(crate) const FLOAT_DIGITS: usize = 15;
+
 /// The value of a JSON number, of `NaN` or of `Infinity`.
 pub(crate) fn read(text: &str) -> Value {
     let exact = || Value::from_object(Number(text.into()));
     if text.contains(['.', 'e', 'E', 'N', 'I']) {
         let value = Value::from(float(text));
-        return if value.to_string() == text { value } else { exact() };
+        let n_digits = text.bytes().filter(u8::is_ascii_digit).count();
+        // A float of more digits is no more what was written once it is calculated with.
+        let is_kept = n_digits <= FLOAT_DIGITS && value.to_string() == text;
+        return if is_kept { value } else { exact() };
     }
     if text == "-0" {
         return exact();

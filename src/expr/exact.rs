@@ -8,9 +8,6 @@ use minijinja::{Environment, Error, State, Value, context};
 use super::values::{is_number, weight};
 use crate::body::number::{self, Decimal};
 
-/// So many digits of a number that was written outlive a float.
-const FLOAT_DIGITS: usize = 15;
-
 /// The most digits behind the point that are calculated with: as many as 128 bits hold.
 const SCALE_MAX: u32 = 38;
 
@@ -138,7 +135,7 @@ impl Fixed {
         let Decimal { is_negative, point, digits } = Decimal::of(&number::json(value)?)?;
         // A quotient: its last digits are what is left over, and no one has written them.
         let is_calculated = number::written(value).is_none() && !value.is_integer();
-        if is_calculated && digits.len() > FLOAT_DIGITS {
+        if is_calculated && digits.len() > number::FLOAT_DIGITS {
             return None;
         }
         let units: i128 = if digits.is_empty() { 0 } else { digits.parse().ok()? };

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use crate::clock::Timestamp;
+use crate::ingest::Accepted;
 use crate::metrics::RequestOutcome;
 use crate::source::Rejection;
 use crate::sync::lock;
@@ -58,15 +59,20 @@ impl Course {
         (course.rejected, course.rejected_signed) = (None, 0);
     }
 
-    /// A request that was kept is good by now, and is stored.
-    pub(super) fn released(&self, at: Timestamp) {
+    /// A request that was kept is good by now.
+    pub(super) fn released(&self, accepted: &Accepted, at: Timestamp) {
         self.verified();
-        self.had_event(at);
+        if matches!(accepted, Accepted::Stored(_)) {
+            self.had_event(at);
+        }
     }
 
     /// A request failed verification, which is counted by [`Self::note`].
     pub(super) fn rejected_by(&self, rejection: &Rejection) {
-        lock(&self.0).rejected_signed += u64::from(rejection.shows_signature());
+        let is_signed = rejection.shows_signature();
+        // One whose key cannot be fetched is answered 503, and comes again.
+        let counts = is_signed && !matches!(rejection, Rejection::KeyNotFetched(_));
+        lock(&self.0).rejected_signed += u64::from(counts);
     }
 
     /// It is looked after from now on; `true` = it was not before.

@@ -383,8 +383,8 @@ impl Ingest {
         let verified = source.verify_fetching(&request.inbound(), request.received_at).await;
         let Ok(verified) = verified else { return Some(Err(IngestError::Rejected)) };
         let stored = self.answer_or_store(&endpoint, verified, request).await;
-        if stored.is_ok() {
-            endpoint.course().released(self.clock.now());
+        if let Ok(accepted) = &stored {
+            endpoint.course().released(accepted, rejected.received_at);
             self.rejected.remove(number);
         }
         Some(stored)

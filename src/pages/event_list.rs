@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use super::events::{FILTER, ask};
 use super::fields::{Fields, address};
-use crate::api::{Api, ApiError, EventsAsk, ListedEvents};
+use crate::api::{Api, ApiError, EventsAsk, ListedEvents, state};
 
 /// The field that has the list's own.
 pub(super) const LIST: &str = "list";
@@ -13,6 +12,29 @@ pub(super) const LIST: &str = "list";
 const BYTES_MAX: usize = 200;
 /// How long a neighbour is looked for.
 const NEIGHBOUR_TIME: Duration = Duration::from_millis(300);
+
+/// The fields of the filter.
+pub(super) const FILTER: [&str; 7] = ["q", "source", "type", "handler", "state", "since", "until"];
+
+/// Rows of a page: with six handlers and nothing but `<` in their texts they take 50 KB.
+pub(super) const ROWS: usize = 30;
+
+/// The question of a page's fields.
+pub(super) fn ask(api: &Api, fields: &Fields) -> Result<EventsAsk, ApiError> {
+    let now = api.now();
+    Ok(EventsAsk {
+        q: fields.text("q"),
+        source: fields.text("source"),
+        event_type: fields.text("type"),
+        handler: fields.text("handler"),
+        state: fields.get("state").map(state).transpose()?,
+        since: fields.time("since", now)?,
+        until: fields.time("until", now)?,
+        before: fields.number("before"),
+        limit: Some(ROWS),
+        ..EventsAsk::default()
+    })
+}
 
 /// A list of events as its address says it.
 #[derive(Clone, Debug, Default)]

@@ -5,20 +5,17 @@ use std::time::Duration;
 use askama::Template;
 
 use super::about::about;
-use super::event_list::EventList;
+use super::event_list::{EventList, FILTER, ask};
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::widgets::{Sign, When, state_word};
 use super::{Answer, Viewer, events_take, rendered, words};
 use crate::api::{
-    Api, ApiError, EventRow, EventsAsk, FoundEvents, ReplayRange, StatusView, state,
-    unknown_qualifiers,
+    Api, ApiError, EventRow, EventsAsk, FoundEvents, ReplayRange, StatusView, unknown_qualifiers,
 };
 use crate::clock::Timestamp;
 use crate::queue::DeliveryState;
 
-/// Rows of a page: with six handlers and nothing but `<` in their texts they take 50 KB.
-const ROWS: usize = 30;
 /// How often the newest event of a filter is looked for on where a list took too long.
 const LATEST_ROUNDS_MAX: usize = 8;
 /// Types that are suggested.
@@ -105,29 +102,9 @@ struct Cell {
     is_uncalled: bool,
 }
 
-/// The question of a page's fields.
-pub(super) fn ask(api: &Api, fields: &Fields) -> Result<EventsAsk, ApiError> {
-    let now = api.now();
-    Ok(EventsAsk {
-        q: fields.text("q"),
-        source: fields.text("source"),
-        event_type: fields.text("type"),
-        handler: fields.text("handler"),
-        state: fields.get("state").map(state).transpose()?,
-        since: fields.time("since", now)?,
-        until: fields.time("until", now)?,
-        before: fields.number("before"),
-        limit: Some(ROWS),
-        ..EventsAsk::default()
-    })
-}
-
 /// How long one click may take, and the counting before it.
 const REPLAY_TIME: Duration = Duration::from_secs(20);
 const COUNT_TIME: Duration = Duration::from_millis(1_500);
-
-/// The fields of the filter.
-pub(super) const FILTER: [&str; 7] = ["q", "source", "type", "handler", "state", "since", "until"];
 
 /// All that the page's address may say, but for numbers.
 const KNOWN: [&str; 12] = [

@@ -309,8 +309,10 @@ impl Source {
     /// Reads type and id out of a request that `scheme` believes.
     fn read(&self, request: &Inbound<'_>, scheme: &Scheme, accepted: Accepted) -> Verified {
         let profile = &self.settings.profile;
-        // A request without a body says all of it in its query, which becomes its body, a form.
-        let form = self.form_in_query(request.path_and_query).unwrap_or_default();
+        // A request without a body says all of it in its query, which becomes its body where it is believed.
+        let is_believed = !request.body.is_empty() || scheme.believes_query();
+        let form = self.form_in_query(request.path_and_query);
+        let form = form.filter(|_| is_believed).unwrap_or_default();
         let body = if request.body.is_empty() { form.as_bytes() } else { request.body };
         let said = &Inbound { body, ..*request };
         let types = profile.event_type.places();
@@ -325,13 +327,12 @@ impl Source {
         let identity = profile.identify(&fields, request, scheme, id);
         let query = identity::untimed(&form, scheme);
         let method = (request.method != "POST").then(|| request.method.to_owned());
-        let data_root = profile.data_root;
         Verified {
             event_type,
             identity,
             method,
             query,
-            data_root,
+            data_root: profile.data_root,
             is_json,
             algorithm: scheme.algorithm,
             is_by_fetched: scheme.fetch.is_some(),

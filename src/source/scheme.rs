@@ -75,6 +75,16 @@ pub(super) struct Accepted {
 }
 
 impl Scheme {
+    /// Whether a query that stands for a missing body comes under it.
+    pub(super) fn believes_query(&self) -> bool {
+        match &self.envelope {
+            Envelope::Plain => {
+                !self.algorithm.signs() || self.signed.as_ref().is_none_or(Template::has_query)
+            }
+            Envelope::Jwt(_) | Envelope::HttpMessage(_) => true,
+        }
+    }
+
     /// What makes this scheme weaker than its owner may think.
     pub fn weaknesses(&self) -> Vec<Weakness> {
         let covers_body = match &self.envelope {

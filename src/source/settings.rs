@@ -19,7 +19,7 @@ use super::providers::{Provider, Row};
 use super::request::Inbound;
 use super::scheme::{Envelope, Scheme};
 use super::split::Split;
-use super::template::{BadTemplate, Template};
+use super::template::BadTemplate;
 use super::type_rule::TypeRule;
 
 /// What `[source.NAME]` says.
@@ -180,17 +180,16 @@ impl SigningProfile {
         (keys, checked)
     }
 
-    /// Whether events are signed as X and `LinkedIn` sign theirs: by an HMAC-SHA256 over the body, with or without a text
-    /// before it. Of other signatures, a question that a stranger chooses may be what is signed.
-    pub(super) fn signs_bare_bodies(&self) -> bool {
-        let is_bare = |scheme: &Scheme| {
+    /// Whether events are signed by an HMAC-SHA256 over `before` and the body, and by nothing else.
+    pub(super) fn signs_bodies_behind(&self, before: &str) -> bool {
+        let is_so = |scheme: &Scheme| {
             scheme.algorithm == Algorithm::HmacSha256
                 && matches!(scheme.envelope, Envelope::Plain)
                 && scheme.each.is_none()
                 && scheme.body_sha256.is_none()
-                && scheme.signed.as_ref().is_some_and(Template::is_bare_body)
+                && scheme.signed.as_ref().is_some_and(|signed| signed.is_body_behind(before))
         };
-        !self.schemes.is_empty() && self.schemes.iter().all(is_bare)
+        !self.schemes.is_empty() && self.schemes.iter().all(is_so)
     }
 
     /// The preset's name, or `custom`.

@@ -60,6 +60,8 @@ impl Rig {
     /// Lets `time` pass and looks: the own events that come of it, by type.
     async fn after(&mut self, time: Duration) -> Vec<(String, Value)> {
         let before = self.system_events().await.len();
+        // As when the watch begins.
+        self.watch.recall_sources().await;
         self.clock.advance(time);
         self.watch.look().await;
         let events = self.system_events().await;

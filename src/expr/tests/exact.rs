@@ -15,7 +15,8 @@ fn eval(text: &str, body: &str) -> String {
 #[test]
 fn decimals_come_to_what_they_are() {
     let body = r#"{"p":1.10,"q":2.20,"r":19.99,"big":12345678901234567890.12,"n":3,"l":[2.20,1.10],
-        "m":[{"p":0.10},{"p":0.20},{"p":null}],"e":1E3,"text":"1.10","tiny":1e-40,"neg":-0.50}"#;
+        "m":[{"p":0.10},{"p":0.20},{"p":null}],"e":1E3,"text":"1.10","tiny":1e-40,"neg":-0.50,
+        "end":1700000000.623457,"start":1700000000.123456}"#;
     for (text, expected) in [
         ("payload.p * 100", "110"),
         ("payload.r * 100", "1999"),
@@ -37,6 +38,8 @@ fn decimals_come_to_what_they_are() {
         ("payload.l | sum(start=0.7)", "4"),
         ("payload.tiny + 1", "1.0"),
         ("payload.n * 4 - 1", "11"),
+        ("payload.end - payload.start", "0.500001"),
+        ("payload.end - payload.start - 0.5", "0.000001"),
         ("payload.n / 3 * 3", "3.0"),
         ("(payload.n * 10 / 9) * 9", "30.0"),
         ("9223372036854775807 + payload.n", "9223372036854775810"),

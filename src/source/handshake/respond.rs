@@ -10,8 +10,7 @@ use super::super::keys::Algorithm;
 use super::super::rejection::Rejection;
 use super::super::reply::Reply;
 use super::super::request::Inbound;
-use super::super::scheme::{Envelope, Scheme};
-use super::super::template::Template;
+use super::super::scheme::Scheme;
 use super::answer::{ORIGIN, echo, text_at};
 use super::hashed::hashed;
 use super::rule::{Answer, Handshake, Signing};
@@ -86,11 +85,7 @@ impl Source {
     /// Whether the query stands for a body that is missing. Not beside a signature over the body alone: whoever saw
     /// such a request could write another query.
     pub fn takes_query_for_body(&self, verified: &Verified) -> bool {
-        let is_covered = |scheme: &Scheme| {
-            !matches!(scheme.envelope, Envelope::Plain)
-                || scheme.signed.as_ref().is_none_or(Template::has_query)
-        };
-        !verified.is_signed() || self.settings().profile.schemes.iter().any(is_covered)
+        !verified.is_signed() || self.settings().profile.schemes.iter().any(Scheme::believes_query)
     }
 
     /// What a request without a body says in its query, as the form that it is: without passwords and
@@ -259,12 +254,17 @@ impl Source {
         match &handshake.answer {
             Answer::Echo(place) => echo(place, request, handshake.echo_form()),
             Answer::Hash(place) => {
+                let may_share = handshake.may_share_secret(&self.settings.profile);
+                let signs = |token: &&Secret| {
+                    self.secrets.iter().any(|secret| secret.expose() == token.expose())
+                };
                 let token = self.verify_token.as_ref();
                 let token = token.filter(|_| handshake.hashes_for_strangers());
+                // Two names of one secret.
+                let token = token
+                    .filter(|token| may_share || !handshake.hashes_like_events() || !signs(token));
                 // No stranger shows one of them: the first is what signs.
-                let is_own =
-                    handshake.hashes_like_events() && self.settings.profile.signs_bare_bodies();
-                let first = || self.secrets.first().filter(|_| is_own);
+                let first = || self.secrets.first().filter(|_| may_share);
                 hashed(place, url(), request, token.or(secret).or_else(first)?)
             }
             Answer::Json(body) => {

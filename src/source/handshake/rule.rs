@@ -6,6 +6,7 @@ use crate::body;
 
 use super::super::field_ref::FieldRef;
 use super::super::request::Inbound;
+use super::super::settings::SigningProfile;
 use super::answer::{AnswerTemplate, EchoForm, ORIGIN, is_url_verification, is_whole_body};
 use super::hashed::Asker;
 
@@ -112,6 +113,19 @@ impl Handshake {
     /// Whether X or `LinkedIn` asks it, who want it hashed with the secret that signs their events.
     pub(in crate::source) fn hashes_like_events(&self) -> bool {
         matches!(&self.answer, Answer::Hash(place) if Asker::of(place).hashes_like_events())
+    }
+
+    /// Whether it may be hashed with what signs events: where these are signed as who asks it signs them. Of others, what
+    /// a stranger asks may be what is signed. (No UUID begins with `hmacsha256=`.)
+    pub(in crate::source) fn may_share_secret(&self, profile: &SigningProfile) -> bool {
+        let Answer::Hash(place) = &self.answer else { return false };
+        match Asker::of(place) {
+            Asker::X => profile.signs_bodies_behind(""),
+            Asker::LinkedIn => {
+                profile.signs_bodies_behind("") || profile.signs_bodies_behind("hmacsha256=")
+            }
+            Asker::Ebay | Asker::Zoom => false,
+        }
     }
 
     /// Whether a stranger who asks this can have `body` hashed just as an event with that body is signed.

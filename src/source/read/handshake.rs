@@ -201,7 +201,7 @@ fn read_signing(
 /// Whether it is asked by methods alone whose requests have no body, and always answered the same.
 fn is_asked_without_body(handshake: &Handshake) -> bool {
     let is_fixed = match &handshake.answer {
-        Answer::Template(answer) => answer.hash.is_none() && !answer.text.source().contains('{'),
+        Answer::Template(answer) => answer.hash.is_none() && !has_template(answer.text.source()),
         Answer::Json(_) | Answer::Nothing(_) => true,
         Answer::Echo(_) | Answer::Hash(_) => false,
     };
@@ -209,6 +209,10 @@ fn is_asked_without_body(handshake: &Handshake) -> bool {
     let is_bodyless = !handshake.methods.is_empty()
         && methods.all(|method| ["GET", "HEAD", "OPTIONS"].contains(method));
     is_bodyless && is_fixed
+}
+
+fn has_template(text: &str) -> bool {
+    text.contains("{{") || text.contains("{%")
 }
 
 /// Headers that every sender's requests have.
@@ -240,7 +244,7 @@ pub(super) fn check_handshake(
     let is_signed = profile.schemes.iter().any(|scheme| scheme.algorithm.signs());
     check_hash(table, profile, handshake, is_signed);
     if is_signed && verify_token.is_some_and(|token| secrets.contains(token)) {
-        warn_of_shared_secret(table, handshake);
+        check_shared_secret(table, profile, handshake);
     }
     if handshake.learns {
         check_learning(table, profile, handshake, secrets);
@@ -281,7 +285,7 @@ fn check_hash(table: &Table<'_>, profile: &SigningProfile, handshake: &Handshake
         Answer::Echo(_) | Answer::Hash(_) | Answer::Json(_) | Answer::Nothing(_) => None,
     };
     // What signs events is there already.
-    let has_own = handshake.hashes_like_events() && profile.signs_bare_bodies();
+    let has_own = handshake.may_share_secret(profile);
     let is_asked = handshake.hashes_for_strangers() && is_signed && !has_own;
     let hashes = rule.is_some() || is_asked;
     if hashes && handshake.signing == Signing::Open && !table.has("verify_token") {
@@ -298,8 +302,16 @@ fn check_hash(table: &Table<'_>, profile: &SigningProfile, handshake: &Handshake
     }
 }
 
-/// Warns of a hash for strangers, by the owner's own rule, with what signs events.
-fn warn_of_shared_secret(table: &Table<'_>, handshake: &Handshake) {
+/// Tells of a hash for strangers with what signs events.
+fn check_shared_secret(table: &Table<'_>, profile: &SigningProfile, handshake: &Handshake) {
+    let is_open = handshake.signing == Signing::Open;
+    if is_open && handshake.hashes_like_events() && !handshake.may_share_secret(profile) {
+        table.problem(
+            "verify_token",
+            "what signs events would hash what strangers ask, who could have events of their own signed",
+            "name a secret of its own; X and LinkedIn sign the body and nothing else",
+        );
+    }
     let Answer::Template(AnswerTemplate { hash: Some(_), .. }) = &handshake.answer else { return };
     if handshake.signing == Signing::Open {
         let message =

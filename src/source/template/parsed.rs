@@ -100,16 +100,21 @@ impl Template {
         Self(vec![Part::Body])
     }
 
-    /// The body, with or without a text before it.
-    pub(in crate::source) fn is_bare_body(&self) -> bool {
-        matches!(self.0.as_slice(), [Part::Body] | [Part::Literal(_), Part::Body])
+    /// Whether it is `before` and the body.
+    pub(in crate::source) fn is_body_behind(&self, before: &str) -> bool {
+        match self.0.as_slice() {
+            [Part::Body] => before.is_empty(),
+            [Part::Literal(text), Part::Body] => text == before,
+            _ => false,
+        }
     }
 
     /// Whether anything of the address's query is in it.
     pub(in crate::source) fn has_query(&self) -> bool {
         let of_query = |place: &FieldRef| matches!(place, FieldRef::Query(_));
         self.0.iter().any(|part| match part {
-            Part::Path | Part::Url | Part::Sorted(_) => true,
+            Part::Path | Part::Url => true,
+            Part::Sorted(rule) => rule.of == SortedOf::Query,
             Part::At(place) | Part::AtOptional(place) => of_query(place),
             _ => false,
         })

@@ -194,7 +194,7 @@ impl Reading {
         let delivery = DeliveryKey::new(*position, handler, *incarnation);
         let facts = self.index.attempts(*position).unwrap_or_default().into_iter();
         let tries = facts.filter(|(of, fact)| *of == delivery && fact.attempt.is_some());
-        u32::try_from(tries.count()).unwrap_or(u32::MAX)
+        tries.map(|_| 1_u32).sum()
     }
 
     /// `None` = its event cannot be read.
