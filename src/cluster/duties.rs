@@ -192,13 +192,9 @@ impl Duties {
         let before = {
             let members = self.node.members.lock();
             let life = self.node.life.lock();
-            let is_waited_for = |name: &NodeName| {
-                let seen = life.seen.get(name);
-                seen.is_some_and(|seen| steady.since(*seen) < GONE_AFTER)
-            };
-            // Neither for one that left nor for one that was never stopped in order is the log kept for ever.
-            let nodes = members.nodes().filter(|(name, _)| is_waited_for(name));
-            nodes.map(|(_, member)| member.applied).min()
+            let seen = |name: &NodeName| life.seen.get(name).copied();
+            let nodes = members.nodes().map(|(name, member)| (member.applied, seen(name)));
+            applied_by_all(nodes, steady)
         };
         let Some(before) = before.filter(|before| *before > 0) else { return };
         self.had_by_all.push_back((steady, before));
@@ -213,6 +209,17 @@ impl Duties {
             tracing::debug!(error = %err, "The shared log could not be trimmed");
         }
     }
+}
+
+/// How far all nodes have applied the log that are waited for: each node's place, and when it gave its last sign of
+/// life. The log is kept for ever neither for one that left nor for one that was never stopped in order.
+fn applied_by_all(
+    nodes: impl Iterator<Item = (u64, Option<Timestamp>)>,
+    steady: Timestamp,
+) -> Option<u64> {
+    let is_waited_for = |seen: Timestamp| steady.since(seen) < GONE_AFTER;
+    let nodes = nodes.filter(|(_, seen)| seen.is_some_and(is_waited_for));
+    nodes.map(|(applied, _)| applied).min()
 }
 
 /// The same on every node and in every version: FNV-1a, then mixed, since names differ in one letter.
@@ -236,5 +243,20 @@ impl Hasher for Fnv {
     fn finish(&self) -> u64 {
         let mixed = (self.0 ^ (self.0 >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
         mixed ^ (mixed >> 33)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_is_kept_for_a_silent_node_for_a_day_and_no_longer() {
+        let hours = |hours: i64| Timestamp::from_millis(hours * 3_600_000);
+        let by_all = |now| {
+            let nodes = [(10, Some(hours(now))), (3, Some(hours(100))), (1, None)];
+            applied_by_all(nodes.into_iter(), hours(now))
+        };
+        assert_eq!([by_all(100), by_all(123), by_all(124)], [Some(3), Some(3), Some(10)]);
     }
 }

@@ -180,8 +180,13 @@ impl SigningProfile {
         (keys, checked)
     }
 
+    /// Whether a stranger's question may be hashed with what signs events: no answer to it is an event's signature.
+    pub(super) fn may_hash(&self, handshake: &Handshake) -> bool {
+        handshake.before_bodies().iter().any(|before| self.signs_bodies_behind(before))
+    }
+
     /// Whether events are signed by an HMAC-SHA256 over `before` and the body, and by nothing else.
-    pub(super) fn signs_bodies_behind(&self, before: &str) -> bool {
+    fn signs_bodies_behind(&self, before: &str) -> bool {
         let is_so = |scheme: &Scheme| {
             scheme.algorithm == Algorithm::HmacSha256
                 && matches!(scheme.envelope, Envelope::Plain)

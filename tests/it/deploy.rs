@@ -247,7 +247,7 @@ fn no_shipped_unit_has_a_step_that_can_keep_the_program_down() {
             }
         }
     }
-    assert_eq!(n_units, 3);
+    assert_eq!(n_units, 4);
 }
 
 /// The words of an instruction in JSON, as Docker runs them without a shell.

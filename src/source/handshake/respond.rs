@@ -82,7 +82,7 @@ impl Source {
         request.body.is_empty() && (request.method == "HEAD" || says_nothing())
     }
 
-    /// Whether the query stands for a body that is missing. Not beside a signature over the body alone: whoever saw
+    /// Whether the query stands for a body that is missing. Not beside a signature over the body alone: who saw
     /// such a request could write another query.
     pub fn takes_query_for_body(&self, verified: &Verified) -> bool {
         !verified.is_signed() || self.settings().profile.schemes.iter().any(Scheme::believes_query)
@@ -254,7 +254,7 @@ impl Source {
         match &handshake.answer {
             Answer::Echo(place) => echo(place, request, handshake.echo_form()),
             Answer::Hash(place) => {
-                let may_share = handshake.may_share_secret(&self.settings.profile);
+                let may_share = self.settings.profile.may_hash(handshake);
                 let signs = |token: &&Secret| {
                     self.secrets.iter().any(|secret| secret.expose() == token.expose())
                 };

@@ -6,7 +6,6 @@ use crate::body;
 
 use super::super::field_ref::FieldRef;
 use super::super::request::Inbound;
-use super::super::settings::SigningProfile;
 use super::answer::{AnswerTemplate, EchoForm, ORIGIN, is_url_verification, is_whole_body};
 use super::hashed::Asker;
 
@@ -115,16 +114,17 @@ impl Handshake {
         matches!(&self.answer, Answer::Hash(place) if Asker::of(place).hashes_like_events())
     }
 
-    /// Whether it may be hashed with what signs events: where these are signed as who asks it signs them. Of others, what
-    /// a stranger asks may be what is signed. (No UUID begins with `hmacsha256=`.)
-    pub(in crate::source) fn may_share_secret(&self, profile: &SigningProfile) -> bool {
-        let Answer::Hash(place) = &self.answer else { return false };
-        match Asker::of(place) {
-            Asker::X => profile.signs_bodies_behind(""),
-            Asker::LinkedIn => {
-                profile.signs_bodies_behind("") || profile.signs_bodies_behind("hmacsha256=")
-            }
-            Asker::Ebay | Asker::Zoom => false,
+    /// What stands before the body in what signs the events of who asks it, where they want it hashed with the same
+    /// secret: of events that are signed otherwise, what a stranger asks may be what is signed. (No UUID, as
+    /// `LinkedIn` asks with, begins with `hmacsha256=`.)
+    pub(in crate::source) fn before_bodies(&self) -> &'static [&'static str] {
+        match &self.answer {
+            Answer::Hash(place) => match Asker::of(place) {
+                Asker::X => &[""],
+                Asker::LinkedIn => &["", "hmacsha256="],
+                Asker::Ebay | Asker::Zoom => &[],
+            },
+            Answer::Echo(_) | Answer::Json(_) | Answer::Template(_) | Answer::Nothing(_) => &[],
         }
     }
 

@@ -285,7 +285,7 @@ fn check_hash(table: &Table<'_>, profile: &SigningProfile, handshake: &Handshake
         Answer::Echo(_) | Answer::Hash(_) | Answer::Json(_) | Answer::Nothing(_) => None,
     };
     // What signs events is there already.
-    let has_own = handshake.may_share_secret(profile);
+    let has_own = profile.may_hash(handshake);
     let is_asked = handshake.hashes_for_strangers() && is_signed && !has_own;
     let hashes = rule.is_some() || is_asked;
     if hashes && handshake.signing == Signing::Open && !table.has("verify_token") {
@@ -305,7 +305,7 @@ fn check_hash(table: &Table<'_>, profile: &SigningProfile, handshake: &Handshake
 /// Tells of a hash for strangers with what signs events.
 fn check_shared_secret(table: &Table<'_>, profile: &SigningProfile, handshake: &Handshake) {
     let is_open = handshake.signing == Signing::Open;
-    if is_open && handshake.hashes_like_events() && !handshake.may_share_secret(profile) {
+    if is_open && handshake.hashes_like_events() && !profile.may_hash(handshake) {
         table.problem(
             "verify_token",
             "what signs events would hash what strangers ask, who could have events of their own signed",

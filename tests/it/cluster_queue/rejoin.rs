@@ -2,17 +2,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use gatepost::api::{Api, ExportedEvent};
-use gatepost::clock::{Clock as _, ManualClock, SystemClock};
-use gatepost::cluster::{ClusterAck, ClusterOptions, ClusterQueue, LogEngine as _, Sequence};
+use gatepost::clock::SystemClock;
+use gatepost::cluster::{LogEngine as _, Sequence};
 use gatepost::event::EventId;
 use gatepost::queue::Queue;
 
 use crate::support::folder::TestFolder;
 
-use super::{Cluster, PATIENCE, append, deliver, subscribe, take, types, until, until_stored};
+use super::{Cluster, append, deliver, subscribe, take, types, until, until_stored};
 
 /// What is a node's own and not its copy's.
 const OWN: [&str; 2] = ["spool", "node.json"];
@@ -220,32 +219,4 @@ async fn what_a_log_without_its_beginning_lost_goes_into_a_new_one_from_a_copy()
     assert_eq!(offline(a.clone()).import(exported).await.unwrap().count, 4);
     let rest = take(&*at_a, 3).await;
     assert_eq!(types(&rest), ["five", "three", "four"], "what was delivered is not again");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn log_is_not_kept_for_ever_for_a_node_that_was_never_stopped_in_order() {
-    let cluster = Cluster::new();
-    let clock = Arc::new(ManualClock::new(SystemClock::new().now()));
-    let open = async |name: &str| {
-        let options = cluster.options((name, name), ClusterAck::Both, cluster.engine.clone());
-        let clock = Arc::<ManualClock>::clone(&clock);
-        ClusterQueue::open(ClusterOptions { clock, ..options }).await.unwrap()
-    };
-    let a = open("a").await;
-    let b = open("b").await;
-    append(&b, "one").await;
-    until("a knows b", || a.view().nodes.len() == 2).await;
-    drop(b);
-    for event_type in ["two", "three", "four"] {
-        append(&a, event_type).await;
-    }
-    let behind_b = a.view().applied;
-    // For a day it is waited for, and for another what all have had stays.
-    let let_go = async {
-        while cluster.engine.head().await.unwrap().first.0 < behind_b {
-            clock.advance(Duration::from_mins(30));
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, let_go).await.expect("the log is let go");
 }
