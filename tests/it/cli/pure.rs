@@ -69,7 +69,7 @@ fn state(folder: &Path) -> BTreeMap<PathBuf, (u32, u32, i64, Vec<u8>)> {
         for entry in std::fs::read_dir(&one).unwrap() {
             let path = entry.unwrap().path();
             let about = std::fs::symlink_metadata(&path).unwrap();
-            if path == folder.join("data") {
+            if ["data", "log"].iter().any(|own| path == folder.join(own)) {
                 continue;
             }
             if about.is_dir() {
