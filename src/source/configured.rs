@@ -310,7 +310,7 @@ impl Source {
     fn read(&self, request: &Inbound<'_>, scheme: &Scheme, accepted: Accepted) -> Verified {
         let profile = &self.settings.profile;
         // A request without a body says all of it in its query, which becomes its body where it is believed.
-        let is_believed = !request.body.is_empty() || scheme.believes_query();
+        let is_believed = !request.body.is_empty() || scheme.believes_query(request.method);
         let form = self.form_in_query(request.path_and_query);
         let form = form.filter(|_| is_believed).unwrap_or_default();
         let body = if request.body.is_empty() { form.as_bytes() } else { request.body };

@@ -75,11 +75,14 @@ pub(super) struct Accepted {
 }
 
 impl Scheme {
-    /// Whether a query that stands for a missing body comes under it.
-    pub(super) fn believes_query(&self) -> bool {
+    /// Whether a query that stands for a missing body is believed: one that is signed, or that comes by GET, which has
+    /// no other place for what it says and which the owner has named.
+    pub(super) fn believes_query(&self, method: &str) -> bool {
         match &self.envelope {
             Envelope::Plain => {
-                !self.algorithm.signs() || self.signed.as_ref().is_none_or(Template::has_query)
+                method == "GET"
+                    || !self.algorithm.signs()
+                    || self.signed.as_ref().is_none_or(Template::has_query)
             }
             Envelope::Jwt(_) | Envelope::HttpMessage(_) => true,
         }

@@ -85,7 +85,9 @@ impl Source {
     /// Whether the query stands for a body that is missing. Not beside a signature over the body alone: who saw
     /// such a request could write another query.
     pub fn takes_query_for_body(&self, verified: &Verified) -> bool {
-        !verified.is_signed() || self.settings().profile.schemes.iter().any(Scheme::believes_query)
+        let method = verified.method.as_deref().unwrap_or("POST");
+        let is_believed = |scheme: &Scheme| scheme.believes_query(method);
+        !verified.is_signed() || self.settings().profile.schemes.iter().any(is_believed)
     }
 
     /// What a request without a body says in its query, as the form that it is: without passwords and
