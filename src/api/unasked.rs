@@ -32,7 +32,7 @@ impl Unasked {
 impl Api {
     /// What the `on` of each configured handler names.
     pub(super) fn named(&self) -> Vec<EventNames> {
-        self.handlers().iter().filter_map(|one| self.given(&one.name)).collect()
+        self.own_handlers().iter().filter_map(|one| self.given(&one.name)).collect()
     }
 
     /// How many of the newest events since then no `on` names, by today's configuration. Gatepost's own are none.

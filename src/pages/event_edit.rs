@@ -170,22 +170,26 @@ pub(super) async fn send(
 
 /// The form once more, with what was typed and what would come of it; `None` = it is too long for a page.
 pub(super) async fn sent(api: &Api, id: EventId, form: &str) -> Option<SentForm> {
-    let text = String::from_utf8(typed(form)).ok()?;
-    if words::html_bytes(&text) > HTML_MAX {
-        return None;
-    }
-    let preview = match body(api, id, form).await {
-        Ok(body) => api.edit(id, EditAsk::new(body, true)).await.ok(),
-        Err(_) => None,
-    };
-    Some(SentForm { text, preview: preview.as_ref().map(EditPreview::new) })
+    let looked_at = look(api, id, form).await.ok();
+    sent_form(form, looked_at.as_ref())
 }
 
 /// What came of the button that only shows what would happen.
 pub(super) async fn preview(api: &Api, id: EventId, form: &str) -> Result<SentForm, ApiError> {
-    api.edit(id, EditAsk::new(body(api, id, form).await?, true)).await?;
+    let looked_at = look(api, id, form).await?;
     let too_long = || ApiError::TooLarge("the text is too long for this page".to_owned());
-    sent(api, id, form).await.ok_or_else(too_long)
+    sent_form(form, Some(&looked_at)).ok_or_else(too_long)
+}
+
+/// What would come of the form; nothing is sent.
+async fn look(api: &Api, id: EventId, form: &str) -> Result<Edited, ApiError> {
+    api.edit(id, EditAsk::new(body(api, id, form).await?, true)).await
+}
+
+fn sent_form(form: &str, looked_at: Option<&Edited>) -> Option<SentForm> {
+    let text = String::from_utf8(typed(form)).ok()?;
+    let preview = looked_at.map(EditPreview::new);
+    (words::html_bytes(&text) <= HTML_MAX).then_some(SentForm { text, preview })
 }
 
 fn typed(form: &str) -> Vec<u8> {

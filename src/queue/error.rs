@@ -95,18 +95,16 @@ fn of_another(folder: &str, owner: &str, user: &str) -> String {
     } else {
         format!("`{folder}` belongs to the user `{owner}`")
     };
+    let as_owner = format!("run it as that user (sudo -u '{owner}' gatepost …)");
     let help = match (of_service, user) {
         (Some(_), _) => "start the service (`systemctl start gatepost`), which then answers, or run this in its place: \
              systemd-run --pty -p DynamicUser=yes -p User=gatepost -p StateDirectory=gatepost gatepost \
              --config /etc/gatepost/config.toml …"
             .to_owned(),
-        (None, "root") => format!("run it as that user (sudo -u '{owner}' gatepost …)"),
+        (None, "root") => as_owner,
         (None, _) => {
             let user = user.trim_start_matches('#');
-            format!(
-                "run it as that user (sudo -u '{owner}' gatepost …), or give the folder to this one \
-                 (chown -R '{user}' '{folder}')"
-            )
+            format!("{as_owner}, or give the folder to this one (chown -R '{user}' '{folder}')")
         }
     };
     format!("{what}, and this runs as `{user}`: {help}")

@@ -7,7 +7,6 @@ use actix_web::{HttpRequest, web};
 use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use serde_json::map::Entry;
 use url::form_urlencoded;
 
 use super::error::AdminError;
@@ -118,15 +117,11 @@ impl<'de> Deserialize<'de> for Fields {
 
             fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Fields, A::Error> {
                 let mut fields = serde_json::Map::new();
-                while let Some((name, value)) = entries.next_entry::<String, Value>()? {
-                    let name = match fields.entry(name) {
-                        Entry::Occupied(twice) => twice.key().clone(),
-                        Entry::Vacant(place) => {
-                            place.insert(value);
-                            continue;
-                        }
-                    };
-                    return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
+                while let Some(name) = entries.next_key::<String>()? {
+                    if fields.contains_key(&name) {
+                        return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
+                    }
+                    fields.insert(name, entries.next_value()?);
                 }
                 Ok(Fields(fields))
             }
