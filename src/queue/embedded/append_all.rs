@@ -3,10 +3,47 @@
 use tokio::sync::oneshot;
 
 use super::EmbeddedQueue;
-use super::commit::{self, AppendRequest, Group, Request};
+use super::commit::{self, AppendReply, AppendRequest, Group, Request};
+use super::core::Core;
 use super::keys::Generation;
-use crate::event::{EventId, NewEvent};
+use crate::event::{Dedupe, DedupeKey, EventId, NewEvent};
 use crate::queue::{APPEND_ALL_MAX, Appended, QueueError};
+
+/// An append that the committer was asked for. Dropped with the answer in it that nobody took, as
+/// where its request's time is over just then, the sender hears nothing of it: it will repeat the
+/// request.
+struct PendingAppend<'a> {
+    core: &'a Core,
+    /// Of an event that is repeated where its answer cannot have arrived.
+    unanswered: Option<DedupeKey>,
+    answer: oneshot::Receiver<(Result<Appended, QueueError>, NewEvent)>,
+}
+
+impl<'a> PendingAppend<'a> {
+    fn of(event: &NewEvent, core: &'a Core) -> (AppendReply, Self) {
+        let (reply, answer) = oneshot::channel();
+        let unanswered = match event.dedupe {
+            Dedupe::Unanswered { key } => Some(key),
+            Dedupe::Off | Dedupe::Within { .. } => None,
+        };
+        (reply, Self { core, unanswered, answer })
+    }
+
+    async fn answered(mut self) -> Result<Appended, QueueError> {
+        let (appended, _event) = (&mut self.answer).await.map_err(|_| QueueError::Closed)?;
+        appended
+    }
+}
+
+impl Drop for PendingAppend<'_> {
+    fn drop(&mut self) {
+        // From here on the committer cannot tell it, and notes that itself.
+        self.answer.close();
+        if let (Some(key), Ok((Ok(appended), _event))) = (self.unanswered, self.answer.try_recv()) {
+            self.core.note_unanswered(key, appended.id());
+        }
+    }
+}
 
 impl EmbeddedQueue {
     /// Stores one event, by an id from elsewhere where it may keep that.
@@ -21,12 +58,11 @@ impl EmbeddedQueue {
         if let Some(seen) = seen {
             return Ok(Appended::Duplicate(seen.id));
         }
-        let (reply, answer) = oneshot::channel();
+        let (reply, pending) = PendingAppend::of(&event, &self.core);
         let group = Group::default();
         self.core.send(Request::Append(AppendRequest { event, named, probed, reply, group }))?;
         self.core.drive();
-        let (appended, _event) = answer.await.map_err(|_| QueueError::Closed)?;
-        appended
+        pending.answered().await
     }
 
     pub(super) async fn append_group(
@@ -48,10 +84,10 @@ impl EmbeddedQueue {
                 answers.push(Err(Appended::Duplicate(seen.id)));
                 continue;
             }
-            let (reply, answer) = oneshot::channel();
+            let (reply, pending) = PendingAppend::of(&event, &self.core);
             let bytes = commit::record_bytes(&event);
             appends.push(AppendRequest { event, named: None, probed, reply, group });
-            answers.push(Ok(answer));
+            answers.push(Ok(pending));
             group.n_more += 1;
             group.more_bytes += bytes;
         }
@@ -62,7 +98,7 @@ impl EmbeddedQueue {
         for answer in answers.into_iter().rev() {
             all.push(match answer {
                 Err(seen) => seen,
-                Ok(answer) => answer.await.map_err(|_| QueueError::Closed)?.0?,
+                Ok(pending) => pending.answered().await?,
             });
         }
         Ok(all)

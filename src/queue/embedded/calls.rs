@@ -19,7 +19,6 @@ use crate::queue::{
     DeadRecord, DeliveryHistory, EventQuery, LostDeliveries, Queue, QueueError, QueueStats,
     Searched, Start, Subscription,
 };
-use crate::sync::lock;
 
 #[async_trait]
 impl Queue for EmbeddedQueue {
@@ -42,7 +41,7 @@ impl Queue for EmbeddedQueue {
     }
 
     fn note_unanswered(&self, key: DedupeKey, id: EventId) {
-        lock(&self.core.unanswered).insert(key, id, self.core.clock.steady());
+        self.core.note_unanswered(key, id);
     }
 
     async fn subscribe(

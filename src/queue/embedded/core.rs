@@ -20,7 +20,7 @@ use super::recent_commits::RecentCommits;
 use super::recovery;
 use super::subscription::{HandlerCell, Wake};
 use crate::clock::{Clock, Timestamp};
-use crate::event::{HandlerName, Position};
+use crate::event::{DedupeKey, EventId, HandlerName, Position};
 use crate::queue::QueueError;
 use crate::sync::lock;
 
@@ -128,6 +128,11 @@ impl Core {
             #[cfg(feature = "test-support")]
             inline: OnceLock::new(),
         }
+    }
+
+    /// Notes that the answer to the request of `id` cannot have arrived.
+    pub(crate) fn note_unanswered(&self, key: DedupeKey, id: EventId) {
+        lock(&self.unanswered).insert(key, id, self.clock.steady());
     }
 
     /// Leaves the keys whose answers cannot have arrived to the next start.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::commit::Request;
 use super::index::{SledStore, Store};
 use super::testing::MemoryStorage;
+use super::testing::manual_queue::{Call, Component, ManualQueue};
 use super::{Driver, EmbeddedQueue, IndexIn, Settings, inline, open};
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::event::{
@@ -284,6 +285,26 @@ async fn what_was_not_answered_is_known_after_a_close() {
     minutes(6);
     let (_queue, third) = open_and_repeat(&storage, &clock).await;
     assert_ne!(third.id(), second.id(), "ten minutes are over");
+}
+
+#[test]
+fn answer_that_nobody_took_has_not_arrived() {
+    let (storage, clock) = (MemoryStorage::new(), clock());
+    let dynamic = Arc::clone(&clock) as Arc<dyn Clock>;
+    let manual = ManualQueue::open(settings(&storage), dynamic, 7).unwrap();
+    let append = || {
+        let (queue, key) = (Arc::clone(&manual.queue), DedupeKey([7; 16]));
+        let new = NewEvent { dedupe: Dedupe::Unanswered { key }, ..new_event() };
+        let mut call = Call::new(async move { queue.append(new).await.unwrap() });
+        assert_eq!(call.poll(), None, "the committer was not stepped yet");
+        while manual.step(Component::Committer, Duration::ZERO) {}
+        call
+    };
+    // The committer has answered; the time of its request is over before the answer is taken.
+    drop(append());
+    let again = append().poll().unwrap();
+    assert!(matches!(again, Appended::Duplicate(_)), "{again:?}");
+    assert!(matches!(append().poll().unwrap(), Appended::Stored(_)), "its answer was taken");
 }
 
 #[tokio::test]

@@ -69,7 +69,7 @@ impl Committer {
                 self.core.newest_answer.set(self.core.clock.now());
             }
             Dedupe::Unanswered { key } => {
-                lock(&self.core.unanswered).insert(key, appended.id(), self.core.clock.steady());
+                self.core.note_unanswered(key, appended.id());
             }
         }
     }
