@@ -84,12 +84,12 @@ fn read(table: &mut Table<'_>, sources: &[SourceName]) -> ReadHandler {
     let retry = policy::read_retry(table);
     let (retry_on, dead_on) = policy::read_judgement(table);
     let breaker = policy::read_breaker(table);
-    let timeout = table
-        .checked_or("timeout", "for example `timeout = \"30s\"`", check_timeout)
-        .unwrap_or(Policy::TIMEOUT);
+    let timeout = table.checked_or("timeout", "for example `timeout = \"30s\"`", check_timeout);
     let batch = policy::read_batch(table);
     let (kind, settings) = kind::read(table, sources, &on).unzip();
     let settings = settings.flatten();
+    let of_kind = || settings.as_deref().and_then(KindSettings::default_timeout);
+    let timeout = timeout.or_else(of_kind).unwrap_or(Policy::TIMEOUT);
     if let Some(kind) = kind {
         policy::check_batch(table, batch.as_ref(), kind, settings.as_deref());
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -89,6 +90,11 @@ pub trait KindSettings: fmt::Debug + Send + Sync {
     /// installed later: the key in its table, and what is wrong there. Changes nothing.
     fn doubts(&self, _context: &BuildContext) -> Vec<(&'static str, String)> {
         Vec::new()
+    }
+
+    /// How long one call may take where the owner says nothing; `None` = as long as of other kinds.
+    fn default_timeout(&self) -> Option<Duration> {
+        None
     }
 
     /// The events that the kind wants whatever `when` says.

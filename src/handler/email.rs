@@ -20,8 +20,11 @@
 //!    them, and a redrive asks for them alone. Who has a mail already is kept with the try, so that
 //!    a restart sends it to no reader twice.
 //! 5. Nothing of an event becomes a header line of its own, whatever is in it.
-//! 6. What the server says about a mail decides: 4yz is tried again, 5yz is not. What it says
-//!    before there is a mail (no TLS, no log-in) is about the settings and is always tried again.
+//! 6. What the server says about a mail or a reader decides: 4yz is tried again, 5yz is not. What it
+//!    says before there is a reader (no TLS, no log-in, no sender like this one), and what it says
+//!    later about who we are (relaying, log-in), is about the settings and is always tried again.
+//! 7. A server has 10 minutes to say that it has a mail (RFC 5321, 4.5.3.2.6): it may look for spam
+//!    and viruses first, and given up on before its answer it keeps a mail that is sent again.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -32,7 +35,7 @@ use async_trait::async_trait;
 
 use super::{BuildContext, BuildError, Handler, Kind, KindSettings};
 use crate::clock::Clock;
-use crate::event::{Delivery, EventId, Failure, FailureClass, HandlerName, Output};
+use crate::event::{Delivery, EventId, Failure, HandlerName, Output};
 use crate::sync::lock;
 use crate::text::host_and_port;
 
@@ -56,12 +59,16 @@ use dialog::Progress;
 use known::Known;
 use message::{Composed, Mail, Unfit, Writer, compose};
 use quota::{Availability, HourlyQuota, Reservation};
-use smtp::Smtp;
+use smtp::{BEGIN_TIMEOUT, Smtp};
 
 /// The most events in one digest: a longer one is not read.
 const BATCH_MAX: usize = 500;
 /// The most mails of one call, so that it ends within its time. The others go in the next one.
 const AT_ONCE_MAX: usize = 20;
+
+/// How long a call may take where nothing else is said: the 10 minutes that a server has for its
+/// last word, and what comes before.
+const TIMEOUT: Duration = Duration::from_mins(11);
 
 /// How long before its caller does a call gives up by itself, to say how far it was.
 const EARLIER: Duration = Duration::from_millis(500);
@@ -103,6 +110,10 @@ impl KindSettings for Arc<Settings> {
         Settings::texts(self)
     }
 
+    fn default_timeout(&self) -> Option<Duration> {
+        Some(TIMEOUT)
+    }
+
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
         Ok(Box::new(EmailHandler {
             name: context.handler.clone(),
@@ -123,7 +134,8 @@ impl KindSettings for Arc<Settings> {
     async fn check_online(&self, context: &BuildContext) -> Result<(), BuildError> {
         let smtp = Smtp::new(self, context)?;
         let progress = Progress::new();
-        let tried = tokio::time::timeout(context.timeout, smtp.try_connect(&progress)).await;
+        let limit = context.timeout.min(BEGIN_TIMEOUT);
+        let tried = tokio::time::timeout(limit, smtp.try_connect(&progress)).await;
         match tried {
             Ok(Ok(())) => Ok(()),
             Ok(Err(failure)) => Err(BuildError::Unfit(failure.to_string())),
@@ -160,7 +172,7 @@ impl Handler for EmailHandler {
         let sending = self.send(deliveries, &progress, &mut each, &mut skipped);
         let result = match tokio::time::timeout(self.limit, sending).await {
             Ok(result) => result,
-            Err(_) => Err(self.gave_up(&progress)),
+            Err(_) => Err(self.smtp.gave_up(&progress.step(), self.limit)),
         };
         let mut known = self.known();
         let ids = deliveries.iter().map(|delivery| delivery.event.id);
@@ -227,13 +239,6 @@ impl EmailHandler {
             each.extend(self.known().note_mail(&mail.events, readers, &refused, &plan.unfit));
         }
         if plan.left.is_empty() { Ok(()) } else { Err(self.defer(&plan.left)) }
-    }
-
-    fn gave_up(&self, progress: &Progress) -> Failure {
-        let (limit, step) = (self.limit, progress.step());
-        let (at, help) = (self.smtp.at(&step), self.smtp.advice(&step));
-        Failure::transient(format_args!("{at}: no answer within {limit:?}{help}"))
-            .with_class(FailureClass::Timeout)
     }
 
     fn plan(&self, deliveries: &[Delivery]) -> Result<Plan<'_>, Failure> {

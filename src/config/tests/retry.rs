@@ -55,3 +55,17 @@ fn algorithm_of_a_preset_that_is_written_as_consoles_do_is_led_to_in_one_step() 
         "write `algorithm = \"hmac-sha256\"`; it signs by: hmac-sha256, hmac-sha1"
     );
 }
+
+#[test]
+fn mail_server_has_time_to_say_that_it_has_the_mail() {
+    let timeout = |own: &str, kind: &str| {
+        let config = good(&format!("{SMALL}[handler.extra]\n{own}\n[handler.extra.{kind}]\n"));
+        let (_, extra) = config.handlers.iter().find(|(name, _)| name.as_str() == "extra").unwrap();
+        extra.policy.timeout.as_secs()
+    };
+    let email = "email]\nsmtp = 'smtp://localhost'\nfrom = 'a@example.com'\nto = ['b@example.com']\n\
+                 subject = 'x'\ntext = 'x'\n[handler.extra.email.headers";
+    assert_eq!(timeout("", "log"), 30);
+    assert_eq!(timeout("", email), 660);
+    assert_eq!(timeout("timeout = '5s'", email), 5);
+}

@@ -24,7 +24,10 @@ impl Attached {
         let essence = written.and_then(|value| value.split(';').next()).unwrap_or_default();
         let (essence, extension) = kind_of(essence.trim());
         let content_type = ContentType::parse(essence).unwrap_or(ContentType::TEXT_PLAIN);
-        let name = format!("{}.{extension}", event.id);
+        // Short, so that it needs not be split over several parameters (RFC 2231): Outlook shows such a
+        // file as "Untitled attachment".
+        let id = event.id.to_string();
+        let name = format!("event-{}.{extension}", id.rsplit('-').next().unwrap_or(&id));
         Self { name, content_type, bytes: event.body.to_vec() }
     }
 

@@ -1,4 +1,4 @@
-//! One mail over a connection: every recipient is asked for, and those who are accepted get it.
+//! The way to one mail over a connection: every recipient is asked for, and those who are accepted get it.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -105,8 +105,9 @@ pub(super) enum SendError {
     Smtp(#[from] smtp::Error),
 }
 
-/// Sends `mail` to all who are accepted; gives the others. Where none is accepted, nothing is sent.
-pub(super) async fn send(
+/// Asks for all readers of `mail`; gives those who are not accepted. Where others are, the server waits for the mail
+/// itself.
+pub(super) async fn begin(
     connection: &mut AsyncSmtpConnection,
     mail: &Mail,
     progress: &Progress,
@@ -137,14 +138,35 @@ pub(super) async fn send(
         }
     }
     if refused.len() == mail.envelope.to().len() {
+        // What is said of everybody alike is about us.
+        if refused.iter().all(|refused| names_policy(&refused.text)) {
+            for refused in &mut refused {
+                refused.kind = FailureKind::Transient;
+            }
+        }
         connection.command(Rset).await?;
         return Ok(refused);
     }
     progress.set(Step::Data);
     connection.command(Data).await?;
-    progress.set(Step::Text);
-    connection.message(&mail.bytes).await?;
     Ok(refused)
+}
+
+/// Whether a refusal for good is about the settings, and no reader's or mail's fault: they may be mended. Many servers
+/// say only once there is a sender or a reader what they want of everybody.
+pub(super) fn is_of_settings(err: &smtp::Error, step: &Step) -> bool {
+    *step == Step::From || err.status().map(u16::from).is_some_and(is_about_us)
+}
+
+/// Replies that tell a client what it has to do first (RFC 5321, 4.2.2; RFC 4954, 4.7.1): 503 and 530 to log in or
+/// to begin TLS, 504 to say who it is, 534, 535 and 538 how to log in.
+fn is_about_us(status: u16) -> bool {
+    matches!(status, 503 | 504 | 530 | 534 | 535 | 538)
+}
+
+/// Whether a refusal is by what the server allows whom (RFC 3463, `5.7.x`), as where it does not relay for us.
+fn names_policy(text: &str) -> bool {
+    text.split_whitespace().any(|word| word.starts_with("5.7."))
 }
 
 /// What the server says is about this recipient, unless it takes leave (421).
@@ -153,7 +175,8 @@ fn refusal(address: &Address, err: smtp::Error) -> Result<Refused, smtp::Error> 
     if status.is_none() {
         return Err(err);
     }
-    let kind = if err.is_permanent() { FailureKind::Permanent } else { FailureKind::Transient };
+    let is_for_good = err.is_permanent() && !status.is_some_and(is_about_us);
+    let kind = if is_for_good { FailureKind::Permanent } else { FailureKind::Transient };
     Ok(Refused { address: address.clone(), kind, status, text: words_of(&err) })
 }
 

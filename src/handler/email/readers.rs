@@ -86,7 +86,7 @@ impl Readers {
     pub(super) fn addresses(&self) -> Vec<Address> {
         let mut addresses: Vec<Address> = Vec::new();
         for mailbox in self.to.iter().chain(&self.cc).chain(&self.bcc) {
-            if !addresses.contains(&mailbox.email) {
+            if !addresses.iter().any(|known| is_same(known, &mailbox.email)) {
                 addresses.push(mailbox.email.clone());
             }
         }
@@ -135,6 +135,11 @@ pub(super) fn named<T: ToString>(
     (!named.is_empty()).then(|| format!("{said} {}", named.join(", ")))
 }
 
+/// Whether both are one mailbox: in which case a domain is written says nothing (RFC 5321, 2.4).
+fn is_same(one: &Address, other: &Address) -> bool {
+    one.user() == other.user() && one.domain().eq_ignore_ascii_case(other.domain())
+}
+
 /// What stands for readers.
 #[derive(Default)]
 struct GivenReaders {
@@ -169,8 +174,11 @@ fn of_event(expression: &Expression, delivery: &Delivery) -> Result<GivenReaders
         }
     }
     // By the address first, so that one with a name and one without stand side by side.
-    given.mailboxes.sort_by(|one, other| (&one.email, &one.name).cmp(&(&other.email, &other.name)));
-    given.mailboxes.dedup_by(|one, other| one.email == other.email);
+    given.mailboxes.sort_by_cached_key(|mailbox| {
+        let (email, name) = (&mailbox.email, mailbox.name.clone());
+        (email.user().to_owned(), email.domain().to_ascii_lowercase(), name)
+    });
+    given.mailboxes.dedup_by(|one, other| is_same(&one.email, &other.email));
     Ok(given)
 }
 
@@ -184,8 +192,19 @@ impl GivenReaders {
         if let Ok(mailboxes) = text.parse::<Mailboxes>() {
             return self.extend(mailboxes);
         }
-        for part in parts(text).into_iter().filter(|part| !part.trim().is_empty()) {
-            match part.trim().parse::<Mailboxes>() {
+        let mut parts =
+            parts(text).into_iter().map(bare).filter(|part| !part.is_empty()).peekable();
+        while let Some(part) = parts.next() {
+            // `Doe, Jane <jane@example.com>`: that comma stands within a name.
+            let full =
+                parts.peek().map(|next| format!("\"{part}, {}", next.replacen(" <", "\" <", 1)));
+            let full = full.filter(|_| !part.contains(['@', '"', '<']));
+            if let Some(Ok(mailbox)) = full.map(|full| full.parse::<Mailbox>()) {
+                self.extend([mailbox].into_iter().collect());
+                parts.next();
+                continue;
+            }
+            match part.parse::<Mailboxes>() {
                 Ok(mailboxes) => self.extend(mailboxes),
                 Err(_) => self.unfit.push(part.to_owned()),
             }
@@ -200,6 +219,16 @@ impl GivenReaders {
                 ..mailbox
             }
         }));
+    }
+}
+
+/// An address without what people write around it: `mailto:jane@example.com`, `jane@example.com (Jane)`.
+fn bare(part: &str) -> &str {
+    let part = part.trim();
+    let part = part.strip_prefix("mailto:").unwrap_or(part);
+    match part.split_once(" (") {
+        Some((address, comment)) if comment.ends_with(')') && !part.contains('<') => address.trim(),
+        _ => part,
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use lettre::message::Mailbox;
 use lettre::message::header::HeaderName;
 
-use super::url::{BadSmtpUrl, SmtpUrl, with_plain_domain};
+use super::url::{BadSmtpUrl, SmtpUrl, hello_name, with_plain_domain};
 use crate::expr::{Escape, Expression, Template};
 use crate::handler::texts::{self, Text};
 use crate::secret::SecretRef;
@@ -26,6 +26,8 @@ pub struct Settings {
     /// A file with the one authority (PEM) whose certificates are believed, in place of the
     /// system's.
     pub ca: Option<PathBuf>,
+    /// What this machine is called in EHLO, in place of what it calls itself.
+    pub hello: Option<String>,
     /// Who writes.
     pub from: Mailbox,
     /// Who reads.
@@ -67,6 +69,17 @@ pub struct Words {
     pub is_for_batch: bool,
 }
 
+fn check_words(table: &mut Table<'_>) {
+    for (key, help) in [
+        ("subject", "write `subject = \"New comment on {{ data.comment.page.title }}\"`"),
+        ("text", "write `text = \"{{ data.comment.body }}\"`"),
+    ] {
+        if !table.has(key) {
+            table.missing(key, help);
+        }
+    }
+}
+
 fn warn_of_blank(table: &mut Table<'_>) {
     let is_blank = |key| table.text_of(key).is_some_and(|text| text.trim().is_empty());
     if is_blank("subject") && is_blank("text") && (!table.has("html") || is_blank("html")) {
@@ -81,42 +94,38 @@ impl Settings {
         let smtp = read_url(table);
         let password = table.take::<SecretRef>("password");
         let ca = table.take::<PathBuf>("ca");
-        let is_bad_ca = table.has("ca") && ca.is_none();
-        let is_bad_password = table.has("password") && password.is_none();
+        let hello =
+            table.checked_or("hello", "for example `hello = \"www.example.com\"`", hello_name);
         let from = read_from(table);
         let to = read_to(table);
-        let keys = ["cc", "bcc", "reply_to"];
-        let [cc, bcc, reply_to] = keys.map(|key| read_addresses(table, key));
-        let is_bad_reader = keys
-            .into_iter()
-            .zip([&cc, &bcc, &reply_to])
-            .any(|(key, read)| table.has(key) && read.is_none());
+        let [cc, bcc, reply_to] = ["cc", "bcc", "reply_to"].map(|key| read_addresses(table, key));
         let headers = read_headers(table);
         let attach_body = table.take_or("attach_body", false);
         let subject = words(table, "subject", Escape::None);
         let text = words(table, "text", Escape::None);
         let html = words(table, "html", Escape::Html);
-        let is_bad_html = table.has("html") && html.is_none();
-        for (key, help) in [
-            ("subject", "write `subject = \"New comment on {{ data.comment.page.title }}\"`"),
-            ("text", "write `text = \"{{ data.comment.body }}\"`"),
-        ] {
-            if !table.has(key) {
-                table.missing(key, help);
-            }
-        }
+        check_words(table);
         if !attach_body {
             warn_of_blank(table);
         }
         let max_per_hour = table.take::<NonZeroU32>("max_per_hour");
-        let is_bad_max = table.has("max_per_hour") && max_per_hour.is_none();
         if let Some(smtp) = &smtp {
             check_log_in(table, smtp);
             if let Some((message, help)) = smtp.odd_port() {
                 table.warning("smtp", message, help);
             }
         }
-        if is_bad_reader || is_bad_ca || is_bad_password || is_bad_html || is_bad_max {
+        let optional = [
+            ("password", password.is_some()),
+            ("ca", ca.is_some()),
+            ("hello", hello.is_some()),
+            ("cc", cc.is_some()),
+            ("bcc", bcc.is_some()),
+            ("reply_to", reply_to.is_some()),
+            ("html", html.is_some()),
+            ("max_per_hour", max_per_hour.is_some()),
+        ];
+        if optional.into_iter().any(|(key, is_read)| table.has(key) && !is_read) {
             return None;
         }
         let smtp = smtp.filter(|smtp| smtp.user.is_some() == password.is_some())?;
@@ -124,6 +133,7 @@ impl Settings {
             smtp,
             password,
             ca,
+            hello,
             from: from?,
             to: to?,
             cc,
@@ -207,6 +217,8 @@ fn read_from(table: &mut Table<'_>) -> Option<Mailbox> {
     table.checked_or("from", AN_ADDRESS, |text: String| mailbox(&text))
 }
 
+const NAME_WITH_COMMA: &str =
+    ": a name with a comma stands in quotation marks, `'\"Doe, Jane\" <jane@example.com>'`";
 /// How an address is written.
 const AN_ADDRESS: &str = "for example \"owner@example.com\" or \"Owner <owner@example.com>\"";
 /// How an expression is written that gives addresses.
@@ -215,7 +227,11 @@ const NOT_IN_A_LIST: &str =
 
 fn mailbox(text: &str) -> Result<Mailbox, String> {
     let mailbox = text.parse().map(with_plain_domain);
-    mailbox.map_err(|_| format!("`{}` is not a mail address", text.escape_debug()))
+    mailbox.map_err(|_| {
+        let has_comma = text.split_once('<').is_some_and(|(name, _)| name.contains(','));
+        let help = if has_comma { NAME_WITH_COMMA } else { "" };
+        format!("`{}` is not a mail address{help}", text.escape_debug())
+    })
 }
 
 /// A list of addresses, one address, or an expression: an address is no expression, and an

@@ -1,6 +1,7 @@
 //! The way to the mail server: connections that are kept for the next mail.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ use crate::text::host_and_port;
 /// How long a connection may stand idle. Servers end idle ones after minutes, and one that is used
 /// just then is a failure for nothing.
 const IDLE_MAX: Duration = Duration::from_secs(30);
+/// How long a server may take for all that comes before the mail itself: less than for its last word,
+/// since nothing is lost or done twice by another try.
+pub(super) const BEGIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -81,7 +85,7 @@ impl Smtp {
             tls,
             trust,
             credentials,
-            hello: ClientId::default(),
+            hello: settings.hello.clone().map_or_else(own_name, ClientId::Domain),
             clock: Arc::clone(&context.clock),
             idle_max: context.concurrency,
             idle: Mutex::default(),
@@ -96,21 +100,52 @@ impl Smtp {
         progress: &Progress,
     ) -> Result<Vec<Refused>, Failure> {
         progress.set(Step::Connecting);
+        let beginning = tokio::time::timeout(BEGIN_TIMEOUT, self.begin(mail, progress)).await;
+        let begun = beginning.map_err(|_| self.gave_up(&progress.step(), BEGIN_TIMEOUT))?;
+        let (mut connection, refused) = begun?;
+        if refused.len() < mail.envelope.to().len() {
+            progress.set(Step::Text);
+            if let Err(err) = connection.message(&mail.bytes).await {
+                return Err(self.ended(connection, &err.into(), progress).await);
+            }
+        }
+        self.keep(connection);
+        Ok(refused)
+    }
+
+    /// Brings a connection to where the mail itself comes next, or is for nobody.
+    async fn begin(
+        &self,
+        mail: &Mail,
+        progress: &Progress,
+    ) -> Result<(AsyncSmtpConnection, Vec<Refused>), Failure> {
         let mut connection = match self.take_idle().await {
             Some(connection) => connection,
             None => self.connect(progress).await?,
         };
-        match dialog::send(&mut connection, mail, progress).await {
-            Ok(refused) => {
-                self.keep(connection);
-                Ok(refused)
-            }
-            Err(err) => {
-                let failure = self.of_mail(&err, &progress.step());
-                connection.abort().await;
-                Err(failure)
-            }
+        match dialog::begin(&mut connection, mail, progress).await {
+            Ok(refused) => Ok((connection, refused)),
+            Err(err) => Err(self.ended(connection, &err, progress).await),
         }
+    }
+
+    /// Leaves the connection on which a mail failed.
+    async fn ended(
+        &self,
+        mut connection: AsyncSmtpConnection,
+        err: &SendError,
+        progress: &Progress,
+    ) -> Failure {
+        let failure = self.of_mail(err, &progress.step());
+        connection.abort().await;
+        failure
+    }
+
+    /// The server did not answer at `step`.
+    pub(super) fn gave_up(&self, step: &Step, limit: Duration) -> Failure {
+        let (at, help) = (self.at(step), self.advice(step));
+        Failure::transient(format_args!("{at}: no answer within {limit:?}{help}"))
+            .with_class(FailureClass::Timeout)
     }
 
     /// Where something went wrong.
@@ -126,7 +161,7 @@ impl Smtp {
     fn of_mail(&self, err: &SendError, step: &Step) -> Failure {
         match err {
             SendError::Sender => Failure::permanent(format_args!("{}: {err}", self.at(step))),
-            SendError::Smtp(err) if err.is_permanent() => {
+            SendError::Smtp(err) if err.is_permanent() && !dialog::is_of_settings(err, step) => {
                 told(err, Failure::permanent(self.text_of(err, step)))
             }
             SendError::Smtp(err) => told(err, Failure::transient(self.text_of(err, step))),
@@ -262,6 +297,15 @@ fn tls(host: &str, is_judged_after: bool) -> Result<TlsParameters, BuildError> {
             .dangerous_accept_invalid_hostnames(true);
     }
     builder.build().map_err(|err| BuildError::Unfit(format!("TLS cannot be set up: {err}")))
+}
+
+/// What this machine calls itself: its name where that can be looked up. Strict servers refuse one without a dot
+/// (504, `reject_non_fqdn_helo_hostname`), as containers have, and take an address in its place (RFC 5321, 4.1.4).
+fn own_name() -> ClientId {
+    match ClientId::default() {
+        ClientId::Domain(name) if !name.contains('.') => ClientId::Ipv4(Ipv4Addr::LOCALHOST),
+        name => name,
+    }
 }
 
 fn told(err: &smtp::Error, failure: Failure) -> Failure {

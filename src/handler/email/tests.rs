@@ -194,10 +194,24 @@ fn recipients_may_come_from_the_event_and_nobody_reads_the_others_mail() {
         "\r\na@example.org\n",
         "A <a@example.org>\n",
         "a@example.org,\n b@example.org",
+        "a@example.org (Ann)",
+        "mailto:a@example.org",
+        "A, B <a@example.org>",
     ] {
         let mails = write(&text, &[to(1, json!(around))]);
         assert_eq!(mails[0].envelope.to()[0].to_string(), "a@example.org", "{around:?}");
     }
+    // A comma within a name, as people have it in their address books.
+    let to_two =
+        json!("M\u{fc}ller, Hans <h@example.org>; b@example.org, B@EXAMPLE.org, b@EXAMPLE.ORG");
+    let composed = try_compose(&text, &[to(1, to_two)]).unwrap();
+    assert!(composed.unfit.is_empty(), "{:?}", composed.unfit);
+    let envelope: Vec<String> =
+        composed.mails[0].envelope.to().iter().map(ToString::to_string).collect();
+    assert_eq!(envelope.len(), 3, "a domain is the same however it is written: {envelope:?}");
+    let names =
+        parse(&composed.mails[0]).to().unwrap().iter().find_map(|to| to.name().map(str::to_owned));
+    assert_eq!(names.as_deref(), Some("M\u{fc}ller, Hans"));
     for nobody in [json!(null), json!([]), json!(""), json!([null, " "])] {
         assert!(write(&text, &[to(1, nobody)]).is_empty(), "nobody is to be told");
     }

@@ -163,6 +163,20 @@ pub(super) fn with_plain_domain(mailbox: Mailbox) -> Mailbox {
     Mailbox { email: plain.unwrap_or(mailbox.email), name: mailbox.name }
 }
 
+/// What a client may call itself in EHLO (RFC 5321, 4.1.1.1).
+pub(super) fn hello_name(text: String) -> Result<String, String> {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    let is_address = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_address = is_address.is_some_and(|address| {
+        address.strip_prefix("IPv6:").unwrap_or(address).parse::<IpAddr>().is_ok()
+    });
+    if is_address || (text.contains('.') && text.chars().all(is_of_name)) {
+        Ok(text)
+    } else {
+        Err("no full name of a machine, and no address like `[192.0.2.1]`".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -120,7 +120,12 @@ async fn what_the_server_says_of_a_mail_decides() {
         assert_eq!(failure.status, Some(451));
         will("550 5.1.1 no such user");
         let failure = mail.handle(&[comment(1)]).await.unwrap_err();
-        assert_permanent(&failure);
+        // No sender like this one: the settings are to blame, and may be mended.
+        if command == "MAIL" {
+            assert_transient(&failure);
+        } else {
+            assert_permanent(&failure);
+        }
         assert_eq!(failure.status, Some(550));
     }
     server.will("GREETING", Quirk::Say("554 5.3.2 not today"));
@@ -130,6 +135,44 @@ async fn what_the_server_says_of_a_mail_decides() {
     assert!(server.stored().is_empty());
     mail.handle(&[comment(1)]).await.unwrap();
     assert_eq!(server.stored().len(), 1);
+}
+
+#[tokio::test]
+async fn refusals_that_are_about_us_are_tried_again() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let (_folder, mail) = handler(&server, &plain_url(&server), "");
+    for reply in [
+        "504 5.5.2 <vm>: Helo command rejected: need fully-qualified hostname",
+        "530 5.7.0 Must issue a STARTTLS command first",
+        "554 5.7.1 <owner@example.com>: Relay access denied",
+    ] {
+        server.refuse("owner@example.com", reply);
+        server.refuse("second@example.com", reply);
+        let failure = mail.handle(&[comment(1)]).await.unwrap_err();
+        assert_transient(&failure);
+        assert!(failure.text.as_str().contains(reply.split_once(' ').unwrap().1), "{failure}");
+    }
+    // Said of one of them alone, a policy is that reader's.
+    server.accept("owner@example.com");
+    server.refuse("second@example.com", "550 5.7.124 not allowed to write to this group");
+    assert_permanent(&mail.handle(&[comment(2)]).await.unwrap_err());
+    server.will("DATA", Quirk::Say("530 5.7.0 Authentication required"));
+    assert_transient(&mail.handle(&[comment(3)]).await.unwrap_err());
+}
+
+#[tokio::test]
+async fn server_is_greeted_by_a_full_name_or_an_address() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    for (more, is_right) in [
+        ("", (|hello| hello.contains('.') || hello.starts_with('[')) as fn(&str) -> bool),
+        ("hello = \"www.example.com\"", |hello| hello == "www.example.com"),
+        ("hello = \"[IPv6:::1]\"", |hello| hello == "[IPv6:::1]"),
+    ] {
+        let (_folder, mail) = handler(&server, &plain_url(&server), more);
+        mail.handle(&[comment(1)]).await.unwrap();
+        let hello = server.stored().last().unwrap().hello.clone();
+        assert!(is_right(&hello), "{more}: {hello}");
+    }
 }
 
 #[tokio::test]

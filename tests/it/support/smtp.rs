@@ -43,6 +43,8 @@ pub(crate) enum Quirk {
 /// A mail that was accepted.
 #[derive(Default, Clone, Debug)]
 pub(crate) struct Stored {
+    /// What the client called itself.
+    pub(crate) hello: String,
     pub(crate) from: String,
     pub(crate) to: Vec<String>,
     pub(crate) bytes: Vec<u8>,
@@ -205,7 +207,10 @@ impl Dialog {
             }
             let address = || line.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
             match verb.as_str() {
-                "EHLO" => self.hello(stream, is_encrypted).await?,
+                "EHLO" => {
+                    mail.hello = line.split(' ').nth(1).unwrap_or_default().to_owned();
+                    self.hello(stream, is_encrypted).await?;
+                }
                 "STARTTLS" if self.tls == Tls::OnRequest && !is_encrypted => {
                     say(stream, "220 go on").await?;
                     return Ok(End::StartTls);
