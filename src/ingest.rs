@@ -12,7 +12,6 @@
 //! - What fails verification is kept in a bounded ring for diagnosis.
 
 mod accepted;
-mod acknowledged;
 mod client_limiter;
 mod client_network;
 mod course;
@@ -28,7 +27,6 @@ mod reader;
 mod receive;
 mod refused;
 mod rejected;
-mod repeats;
 mod request;
 mod shown_path;
 mod store;
@@ -36,7 +34,6 @@ mod unconfirmed;
 mod unverified;
 
 pub use accepted::{Accepted, Ack, Stored};
-pub use acknowledged::Acknowledged;
 pub(crate) use client_limiter::is_private;
 #[cfg(test)]
 pub(crate) use client_limiter::{FAILURE_DELAY, FailureResponse, Slot};
@@ -45,12 +42,12 @@ pub use course::{Course, RejectedRun, SourceCourse};
 pub use edited::EditError;
 pub use endpoint::Endpoint;
 pub use error::IngestError;
+pub use newest::NewestFacts;
 pub use proxies::{FORWARDED, FORWARDING_HEADERS, ProxiedRequest, Proxies, ProxyRow, is_read};
 pub use reader::RequestReader;
 pub use receive::Ingest;
 pub use refused::{RefusedFor, RefusedRequest, RefusedRequests, RefusedRow};
 pub use rejected::{RejectedRequest, RejectedRing};
-pub use repeats::SeenRepeats;
 pub use request::{BodyError, BodyLimits, Limits, RequestHead};
 pub use store::COMMIT_TIMEOUT;
 pub use unconfirmed::UnconfirmedAnswer;

@@ -117,7 +117,7 @@ impl Api {
         let shown = Arc::new(shown(&event, &credentials));
         let mut detail = EventDetail::new(&shown, history);
         let ingest = self.server.as_ref().map(|server| &server.ingest);
-        let answered_after = ingest.and_then(|ingest| ingest.acknowledged().after(event.id));
+        let answered_after = ingest.and_then(|ingest| ingest.acknowledged().of(event.id).pop());
         let repeated_at = ingest.map(|ingest| ingest.repeats().of(event.id)).unwrap_or_default();
         // The headers that are shown say nothing of how it came.
         detail.summary.parent = event.parent();

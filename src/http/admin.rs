@@ -5,6 +5,8 @@
 //! browser that another site's page misleads gets nowhere: the `Host` must be ours, and changes
 //! must come from our own pages.
 
+use std::time::Duration;
+
 use actix_http::{ConnectionType, Payload};
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::Extensions;
@@ -106,7 +108,8 @@ async fn entry(
     let as_told = header::HeaderValue::from_static("nosniff");
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, as_told);
     // A stream is answered for as long as it lasts.
-    if response.body().size() != BodySize::Stream && connection.end(Instant::now()) {
+    if response.body().size() != BodySize::Stream && connection.end(Instant::now(), Duration::ZERO)
+    {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     response
@@ -121,7 +124,7 @@ fn explained(err: &ApiError) -> HttpResponse {
         ApiError::TooLarge(_) => Problem::TooLarge,
         ApiError::Queue(_) => {
             error!(error = %err, "Admin request failed");
-            Problem::Unavailable(std::time::Duration::from_secs(5))
+            Problem::Unavailable(Duration::from_secs(5))
         }
     };
     problem.with_detail(&err.to_string())

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_http::header::{self, HeaderValue};
 use actix_http::{ConnectionType, Method, Request as HttpRequest, Response, StatusCode};
@@ -52,7 +53,7 @@ fn answer(mut request: HttpRequest, store: &CertificateStore) -> Response<BoxBod
         }
         None => Problem::NotFound.response().into(),
     };
-    connection.end(Instant::now());
+    connection.end(Instant::now(), Duration::ZERO);
     // An authority asks once.
     response.head_mut().set_connection_type(ConnectionType::Close);
     response

@@ -229,11 +229,13 @@ impl ConnectionHandle<'_> {
         }
     }
 
-    /// The request is answered. `true` = its body was not read to its end.
-    pub(super) fn end(self, now: Instant) -> bool {
+    /// The request is answered. `true` = its body was not read to its end: then the rest of it is
+    /// thrown away, for `sooner` less than the time that others have for it.
+    pub(super) fn end(self, now: Instant, sooner: Duration) -> bool {
         let Some(control) = self.0 else { return false };
         let is_unread = control.phase() == Phase::Body;
-        control.set(if is_unread { Phase::Discard } else { Phase::Head }, now);
+        let since = now.checked_sub(sooner).unwrap_or(now);
+        control.set(if is_unread { Phase::Discard } else { Phase::Head }, since);
         is_unread
     }
 }

@@ -22,6 +22,7 @@ use super::problem::Problem;
 use crate::clock::Timestamp;
 use crate::ingest::{
     BodyError, Ingest, IngestError, ProxiedRequest, RefusedFor, RefusedRequest, RequestHead,
+    is_private,
 };
 
 mod response;
@@ -101,10 +102,10 @@ pub(super) async fn serve(
     let headers = &request.head().headers;
     let length = body::length(headers);
     connection.begin(&payload, length, began);
-    let mut answered_before = Duration::ZERO;
+    let mut sooner = Duration::ZERO;
     let mut response = match source_name(request.path()) {
         Some(source) => {
-            let info = ClientInfo::of(request.head(), &public.trusted_proxies.load());
+            let info = public.client_info(&request);
             if !info.forwarding.is_empty() {
                 public.note_proxy(&request, &info);
             }
@@ -115,7 +116,7 @@ pub(super) async fn serve(
                 Ok(accepted) => response::of_accepted(accepted, connection),
                 Err(err) => {
                     if err == IngestError::Body(BodyError::NoRoom) {
-                        answered_before = CLOSED_SOONER;
+                        sooner = CLOSED_SOONER;
                     }
                     response::of_error(&err)
                 }
@@ -131,11 +132,9 @@ pub(super) async fn serve(
     // answer.
     let is_offer = request.head().connection_type() == ConnectionType::Upgrade;
     let is_closing = public.is_closing.load(Ordering::Relaxed);
-    let answered_at = Instant::now();
-    let answered_at = answered_at.checked_sub(answered_before).unwrap_or(answered_at);
     // What is left of the body is thrown away, and no other request is looked for behind it. Behind
     // a stream's there is none.
-    let is_unread = connection.end(answered_at) && stream.is_none();
+    let is_unread = connection.end(Instant::now(), sooner) && stream.is_none();
     if is_unread || is_offer || is_closing {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
@@ -166,7 +165,7 @@ impl Public {
     pub(super) fn is_welcome(&self, request: &HttpRequest) -> bool {
         source_name(request.path()).is_some_and(|source| {
             let head = request.head();
-            let info = ClientInfo::of(head, &self.trusted_proxies.load());
+            let info = self.client_info(request);
             let length = body::length(&head.headers);
             let head = request_head(source, request, &info, length, Instant::now());
             self.ingest.is_welcome(&head)
@@ -183,17 +182,26 @@ impl Public {
         self.trusted_proxies.store(Arc::new(trusted_proxies));
     }
 
-    /// Remembers the proxy that passed the request on.
-    fn note_proxy(&self, request: &HttpRequest, info: &ClientInfo) {
-        let Some(peer) = info.peer else { return };
+    fn client_info(&self, request: &HttpRequest) -> ClientInfo {
         let trusted = self.trusted_proxies.load();
-        let is_trusted = trusted.iter().any(|net| net.contains(&peer));
+        ClientInfo::of(request.head(), |address| is_in(address, &trusted))
+    }
+
+    /// Remembers the proxy that passed the request on. Strangers, who may claim what they like, are
+    /// none.
+    fn note_proxy(&self, request: &HttpRequest, info: &ClientInfo) {
+        let (Some(peer), Some(client)) = (info.peer, info.client) else { return };
+        let trusted = self.trusted_proxies.load();
+        let is_trusted = is_in(peer, &trusted);
+        if !is_trusted && !is_private(peer) {
+            return;
+        }
+        let with_peer = |address| address == peer || is_in(address, &trusted);
         let hops = client::hops(&request.head().headers, &info.forwarding);
-        let with_peer = [trusted.as_slice(), &[peer.into()]].concat();
-        let claimed = client::address(Some(peer), &with_peer, &hops);
-        let (client, claimed) = (info.client.unwrap_or(peer), claimed.unwrap_or(peer));
+        let claimed = if is_trusted { client } else { client::address(peer, with_peer, hops) };
         let headers = info.forwarding.clone();
-        self.ingest.note_proxy(ProxiedRequest { peer, is_trusted, headers, client, claimed });
+        let proxied = ProxiedRequest { peer, is_trusted, headers, client, claimed };
+        self.ingest.proxies().add(proxied, self.now());
     }
 
     /// Counts what brings something to where no source is. A GET only looks around.
@@ -206,7 +214,7 @@ impl Public {
         let is_near = path.contains(HOOKS.trim_end_matches('/'))
             || self.ingest.endpoint(&last.to_ascii_lowercase()).is_some();
         let reason = if is_near { RefusedFor::UnknownSource } else { RefusedFor::Elsewhere };
-        let client = ClientInfo::of(request.head(), &self.trusted_proxies.load()).client;
+        let client = self.client_info(request).client;
         self.ingest.refuse(RefusedRequest { reason, path: Some(path), source: None, client });
     }
 
@@ -219,6 +227,10 @@ impl Public {
     ) {
         self.ingest.refuse(RefusedRequest { reason, path: place, source: None, client });
     }
+}
+
+fn is_in(address: IpAddr, networks: &[IpNet]) -> bool {
+    networks.iter().any(|network| network.contains(&address))
 }
 
 /// What the way in looks at before the body is read.

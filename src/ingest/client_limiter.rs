@@ -1,8 +1,8 @@
 //! Limits how many requests of each client address may fail verification.
 //!
 //! - A request is charged to its client when it has failed, or when it ends before it was verified;
-//!   a good one costs nothing. So honest senders never reach the limit, however much they send at
-//!   once.
+//!   a good one costs nothing, nor does one for which we have no room. So honest senders never reach
+//!   the limit, however much they send at once.
 //! - The requests of a client that has used up its limit are still verified: an honest sender may
 //!   have the same address, as where a provider sends for all its customers from there. But each
 //!   takes a slot while it is verified, and where it fails, until its delayed response was sent. So
@@ -25,6 +25,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::client_network::ClientNetwork;
 use super::error::IngestError;
+use super::request::BodyError;
 use crate::clock::Clock;
 use crate::source::RateLimit;
 use crate::sync::lock;
@@ -231,6 +232,12 @@ impl<'a> Admission<'a> {
             }
             _ => true,
         }
+    }
+
+    /// Refuses a request for which there was no room: that is not its client's fault.
+    pub(crate) fn no_room<T>(mut self) -> Result<T, IngestError> {
+        self.is_judged = true;
+        Err(BodyError::NoRoom.into())
     }
 
     /// The signature was good.

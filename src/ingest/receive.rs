@@ -1,22 +1,22 @@
 //! The way in, from a request's head to the durable commit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
 use super::accepted::Accepted;
-use super::acknowledged::Acknowledged;
 use super::client_limiter::{Admission, ClientLimiter};
 use super::endpoint::Endpoint;
 use super::endpoints::Endpoints;
 use super::error::{IngestError, RefusalCount};
 use super::log::{self, ThrottledLog};
-use super::proxies::{ProxiedRequest, Proxies};
+use super::newest::NewestFacts;
+use super::proxies::Proxies;
 use super::reader::RequestReader;
 use super::refused::{RefusedFor, RefusedRequest, RefusedRequests};
 use super::rejected::{RejectedRequest, RejectedRing};
-use super::repeats::SeenRepeats;
-use super::request::{Limits, Request, RequestHead};
+use super::request::{BodyError, Limits, Request, RequestHead};
 use super::store::EventStore;
 use super::unverified::UnverifiedBytes;
 use crate::clock::{Clock, Timestamp};
@@ -42,7 +42,8 @@ pub struct Ingest {
     rejected: RejectedRing,
     refused: RefusedRequests,
     proxies: Proxies,
-    acknowledged: Acknowledged,
+    /// How long after the request's head was read.
+    acknowledged: NewestFacts<Duration>,
     log: Arc<ThrottledLog>,
     /// Held while a rejected request is stored: who asks for the same one meanwhile must find it
     /// gone. It is let go of only afterwards, so that it is not lost where storing fails.
@@ -75,7 +76,7 @@ impl Ingest {
             rejected: RejectedRing::default(),
             refused: RefusedRequests::default(),
             proxies: Proxies::default(),
-            acknowledged: Acknowledged::default(),
+            acknowledged: NewestFacts::default(),
             releasing: tokio::sync::Mutex::default(),
             clock,
             metrics,
@@ -130,12 +131,12 @@ impl Ingest {
     }
 
     /// When the newest repeats came.
-    pub fn repeats(&self) -> &SeenRepeats {
+    pub fn repeats(&self) -> &NewestFacts<Timestamp> {
         self.store.repeats()
     }
 
-    /// How soon the newest events were answered.
-    pub fn acknowledged(&self) -> &Acknowledged {
+    /// How long after their requests' heads were read the newest events were answered.
+    pub fn acknowledged(&self) -> &NewestFacts<Duration> {
         &self.acknowledged
     }
 
@@ -147,11 +148,6 @@ impl Ingest {
     /// What time it is.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
-    }
-
-    /// Remembers the proxy that a request came through.
-    pub fn note_proxy(&self, request: ProxiedRequest) {
-        self.proxies.add(request, self.clock.now());
     }
 
     /// Counts a request that was refused before its signature was looked at, and tells the log.
@@ -207,10 +203,12 @@ impl Ingest {
             Some((client, limit)) => self.client_limiter.admit(client, limit)?, // 429
             None => Admission::unlimited(),
         };
-        let mut room = self.unverified.reserve(head, limits.unverified_bytes)?; // 503
+        let reserved = self.unverified.reserve(head, limits.unverified_bytes);
+        let Ok(mut room) = reserved else { return admission.no_room() }; // 503
         let body = match reader.body(body_limits, &mut room).await {
             Ok(body) => body,
-            Err(err) => return admission.fail(Err(err.into())).await, // 413, 408, 400, 503
+            Err(BodyError::NoRoom) => return admission.no_room(), // 503
+            Err(err) => return admission.fail(Err(err.into())).await, // 413, 408, 400
         };
         if !admission.acquire_slot() {
             return admission.fail(Err(IngestError::TooManyUnverified)).await; // 429
@@ -319,6 +317,8 @@ impl Ingest {
         let Some(place) = source.settings().secrets.first() else { return };
         match place.learn(secret) {
             Ok(true) => {}
+            // Learned by another request, while a reload read the secrets just before that.
+            Ok(false) if source.n_secrets() == 0 => {}
             Ok(false) => return,
             Err(err) => return self.log.not_learned(source.name(), &err, self.clock.now()),
         }

@@ -10,7 +10,7 @@ use super::endpoint::Endpoint;
 use super::error::{IngestError, RETRY_LATER};
 use super::late::late_event;
 use super::log::ThrottledLog;
-use super::repeats::SeenRepeats;
+use super::newest::NewestFacts;
 use super::request::Request;
 use super::unconfirmed::UnconfirmedAnswer;
 use crate::clock::{Clock, Timestamp};
@@ -35,7 +35,7 @@ pub(super) struct EventStore {
     log: Arc<ThrottledLog>,
     standbys: Option<Arc<Standbys>>,
     traces: Traces,
-    repeats: SeenRepeats,
+    repeats: NewestFacts<Timestamp>,
 }
 
 impl EventStore {
@@ -44,11 +44,11 @@ impl EventStore {
         clock: Arc<dyn Clock>,
         log: Arc<ThrottledLog>,
     ) -> Self {
-        let (traces, repeats) = (Traces::default(), SeenRepeats::default());
+        let (traces, repeats) = (Traces::default(), NewestFacts::default());
         Self { queue, clock, log, standbys: None, traces, repeats }
     }
 
-    pub(super) fn repeats(&self) -> &SeenRepeats {
+    pub(super) fn repeats(&self) -> &NewestFacts<Timestamp> {
         &self.repeats
     }
 
