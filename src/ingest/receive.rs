@@ -295,8 +295,7 @@ impl Ingest {
             }
             return Ok(Accepted::Probe);
         }
-        let is_all_in_query = request.body.is_empty() && source.takes_query_for_body(&verified);
-        let request = if is_all_in_query { request.with_body_of_query(source) } else { request };
+        let request = request.as_believed(&verified);
         self.store.store(endpoint, verified, request).await
     }
 

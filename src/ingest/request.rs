@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::clock::Timestamp;
 use crate::event::Headers;
-use crate::source::{Inbound, RateLimit, Source};
+use crate::source::{Inbound, RateLimit, Verified};
 
 const CONTENT_TYPE: &str = "content-type";
 
@@ -97,15 +97,16 @@ impl Request<'_> {
         (self.method == "HEAD" || query.is_empty()) && self.body.is_empty()
     }
 
-    /// The same with its query as its body, a form: what it says there would be lost.
-    pub(super) fn with_body_of_query(self, source: &Source) -> Self {
-        let Some(form) = source.form_in_query(self.path_and_query) else { return self };
+    /// The same with what `verified` believes of its query as its body, a form, where it has none: what it says
+    /// there would be lost.
+    pub(super) fn as_believed(self, verified: &Verified) -> Self {
+        let Some(form) = verified.form_for_body() else { return self };
         let mut headers = Headers::builder();
         for (name, value) in self.headers.iter().filter(|(name, _)| *name != CONTENT_TYPE) {
             headers.push(name, value);
         }
         headers.push(CONTENT_TYPE, b"application/x-www-form-urlencoded");
-        Self { headers: headers.finish(), body: form.into(), ..self }
+        Self { headers: headers.finish(), body: form.to_owned().into(), ..self }
     }
 
     pub(super) fn inbound(&self) -> Inbound<'_> {

@@ -184,3 +184,39 @@ async fn late_repeat_of_a_stored_event_is_answered_as_its_first_request() {
     clock.advance(DedupePolicy::WINDOW);
     assert_eq!(send(&ingest, "right", body).await, Err(IngestError::Rejected));
 }
+
+/// A sender whose events are addresses.
+fn by_address() -> Source {
+    let text = "[source.s]\nsecrets = [{ env = \"A\" }]\nmethods = [\"GET\"]\ndedupe = \"1h\"\n\
+                verify = { algorithm = \"hmac-sha256\", header = \"X-S\", allow_unsigned_body = true, \
+                signed = \"{timestamp}{path}\", timestamp = { header = \"X-T\" } }";
+    let read = crate::settings::read(text, std::path::Path::new("/"), |root| {
+        let (_, mut table) = root.tables("source", SourceName::parse).pop()?;
+        let settings = SourceSettings::read(&mut table, None);
+        table.finish();
+        settings
+    });
+    let name = SourceName::parse("s").unwrap();
+    Source::with_secrets(name, read.value.unwrap(), vec![Secret::new("k")]).unwrap()
+}
+
+#[tokio::test]
+async fn late_repeat_of_request_without_body_is_answered_as_its_first() {
+    let clock = Arc::new(ManualClock::new(NOW));
+    let dynamic = Arc::clone(&clock) as Arc<dyn Clock>;
+    let queue = Arc::new(MemoryDisk::new().open(Arc::clone(&dynamic)));
+    let ingest = Ingest::new(queue, dynamic, Metrics::new(), testing::limits(), vec![by_address()]);
+    let send = async |path: &str| {
+        let signed = by_address().sign(&EventType::new("t"), Vec::new(), path, NOW).unwrap();
+        let headers = signed.headers.iter();
+        let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let reader = InMemory { headers: headers.collect(), body: "".into() };
+        let head = RequestHead { method: "GET", ..testing::head("s", path) };
+        let received = ingest.receive(head, reader).await;
+        received.map(|accepted| accepted.appended().unwrap())
+    };
+    let Ok(Appended::Stored(id)) = send("/hooks/s?a=1").await else { panic!("it is new") };
+    clock.advance(Duration::from_mins(30));
+    assert_eq!(send("/hooks/s?a=1").await, Ok(Appended::Duplicate(id)));
+    assert_eq!(send("/hooks/s?a=2").await, Err(IngestError::Rejected));
+}

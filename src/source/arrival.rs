@@ -3,8 +3,9 @@
 use crate::event::{Arrival, Dedupe, Headers};
 
 use super::algorithm::Algorithm;
-use super::configured::{Source, Verified};
+use super::configured::Source;
 use super::identity::Identity;
+use super::verified::Verified;
 
 impl Source {
     /// The headers of an event with what is told of its request beside them.

@@ -1,13 +1,12 @@
 //! A configured source with its secrets: judges requests, and makes events of those it believes.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::clock::{Clock, Timestamp};
-use crate::event::{DataRoot, EventType, Headers, NewEvent, SourceName};
+use crate::event::{Headers, NewEvent, SourceName};
 use crate::secret::{Secret, SecretError, SecretRef};
 
 use super::algorithm::Algorithm;
@@ -21,68 +20,7 @@ use super::rejection::Rejection;
 use super::request::Inbound;
 use super::scheme::{Accepted, Scheme};
 use super::settings::SourceSettings;
-
-/// Proof that a request's signature was good.
-#[derive(Clone, Debug)]
-pub struct Verified {
-    pub(super) event_type: EventType,
-    pub(super) identity: Identity,
-    /// The request's method where it is another than POST.
-    pub(super) method: Option<String>,
-    /// What its query says, but for passwords, signatures and the time of sending.
-    pub(super) query: String,
-    pub(super) data_root: DataRoot,
-    pub(super) is_json: bool,
-    /// How it was believed.
-    pub(super) algorithm: Algorithm,
-    /// Whether by a key that its sender publishes, and by none of the source's secrets.
-    pub(super) is_by_fetched: bool,
-    pub(super) secret_index: usize,
-    /// Its sender's address, where that is known.
-    pub(super) client: Option<IpAddr>,
-    /// The items of its list, where each becomes an event.
-    pub(super) items: Option<Box<ItemList>>,
-    /// It is a list that stays one event, against the source's `split`.
-    pub(super) is_unsplit: bool,
-}
-
-impl Verified {
-    /// What happened, in the provider's words.
-    pub fn event_type(&self) -> &EventType {
-        &self.event_type
-    }
-
-    /// What the sender calls this delivery: the same when it tries again.
-    pub fn delivery_id(&self) -> Option<&str> {
-        self.identity.id()
-    }
-
-    /// The same of a request from `client`.
-    #[must_use]
-    pub fn from_client(self, client: Option<IpAddr>) -> Self {
-        Self { client, ..self }
-    }
-
-    /// Whether the body came under a signature, as opposed to beside a password.
-    pub(super) fn is_signed(&self) -> bool {
-        self.algorithm.signs()
-    }
-
-    /// Where `data` begins in the payload.
-    pub fn data_root(&self) -> DataRoot {
-        self.data_root
-    }
-
-    /// Whether it carries a list that was to become one event for each item, and stays one event.
-    pub fn is_unsplit(&self) -> bool {
-        self.is_unsplit
-    }
-
-    /// Which of the source's secrets it was signed with, counted from 0.
-    pub fn secret_index(&self) -> usize {
-        self.secret_index
-    }
-}
+use super::verified::Verified;
 
 /// Why a source cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -309,11 +247,11 @@ impl Source {
     /// Reads type and id out of a request that `scheme` believes.
     fn read(&self, request: &Inbound<'_>, scheme: &Scheme, accepted: Accepted) -> Verified {
         let profile = &self.settings.profile;
+        let form = self.form_in_query(request.path_and_query).unwrap_or_default();
+        let has_body = !request.body.is_empty();
         // A request without a body says all of it in its query, which becomes its body where it is believed.
-        let is_believed = !request.body.is_empty() || scheme.believes_query(request.method);
-        let form = self.form_in_query(request.path_and_query);
-        let form = form.filter(|_| is_believed).unwrap_or_default();
-        let body = if request.body.is_empty() { form.as_bytes() } else { request.body };
+        let form = if has_body { form } else { scheme.believed_query(&form, &accepted) };
+        let body = if has_body { request.body } else { form.as_bytes() };
         let said = &Inbound { body, ..*request };
         let types = profile.event_type.places();
         let fields =
@@ -332,6 +270,7 @@ impl Source {
             identity,
             method,
             query,
+            form_for_body: (!has_body && !form.is_empty()).then(|| form.clone()),
             data_root: profile.data_root,
             is_json,
             algorithm: scheme.algorithm,

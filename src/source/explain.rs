@@ -2,11 +2,12 @@
 
 use crate::secret::{Secret, SecretRef};
 
-use super::configured::{Source, Verified};
+use super::configured::Source;
 use super::field_ref::Lookup;
 use super::handshake::Answered;
 use super::rejection::Rejection;
 use super::request::Inbound;
+use super::verified::Verified;
 
 mod address;
 mod asked;

@@ -16,7 +16,11 @@ use super::field_ref::{FieldRef, query};
 use super::keys::Key;
 use super::rejection::Rejection;
 use super::request::Inbound;
+use super::signed_query::SignedQuery;
 use super::template::Message;
+use address::Address;
+
+mod address;
 
 /// The header that says what is signed.
 pub(super) const INPUT: &str = "signature-input";
@@ -64,7 +68,7 @@ impl MessageRule {
         self.components.iter().any(|component| component == name)
     }
 
-    /// Which of `keys` has signed `request`. `url` is the public address, where it is known.
+    /// Which of `keys` has signed `request`, and what of its query. `url` is the public address, where it is known.
     pub(super) fn verify(
         &self,
         algorithm: Algorithm,
@@ -72,7 +76,7 @@ impl MessageRule {
         request: &Inbound<'_>,
         url: Option<&str>,
         now: Timestamp,
-    ) -> Result<usize, Rejection> {
+    ) -> Result<(usize, SignedQuery), Rejection> {
         let inputs = dictionary(request, INPUT)?.ok_or(Rejection::Missing)?;
         let signatures = dictionary(request, SIGNATURE)?.ok_or(Rejection::Missing)?;
         let is_wanted = |label: &str| self.label.as_ref().is_none_or(|wanted| wanted == label);
@@ -86,7 +90,7 @@ impl MessageRule {
             };
             let Some(signature) = signature.bare_item.as_byte_sequence() else { continue };
             match self.verify_one(algorithm, keys, request, url, input, signature, now) {
-                Ok(key_index) => return Ok(key_index),
+                Ok(key_index) => return Ok((key_index, signed_query(request, input))),
                 Err(rejection) => closest = closest.max(rejection),
             }
         }
@@ -330,6 +334,24 @@ fn query_param<'a>(request: &Inbound<'a>, item: &Item) -> Option<Cow<'a, str>> {
     values.next().is_none().then(|| escape(&value).into())
 }
 
+/// What of the query is under a signature over `input`.
+fn signed_query(request: &Inbound<'_>, input: &InnerList) -> SignedQuery {
+    let name = |item: &Item| item.bare_item.as_string().map(|name| name.as_str().to_owned());
+    let is_all = |item: &Item| {
+        let all = ["@query", "@target-uri", "@request-target"];
+        item.params.is_empty() && name(item).is_some_and(|name| all.contains(&&*name))
+    };
+    if input.items.iter().any(is_all) {
+        return SignedQuery::All;
+    }
+    let params = input.items.iter().filter(|item| name(item).as_deref() == Some("@query-param"));
+    let params = params.filter_map(|item| item.params.get("name")?.as_string());
+    let signed: Vec<&str> = params.map(|name| name.as_str()).collect();
+    let names = super::field_ref::pairs(query(request).as_bytes()).map(|(name, _)| name);
+    let names = names.filter(|name| signed.contains(&&*escape(name)));
+    SignedQuery::Parameters(names.map(Cow::into_owned).collect())
+}
+
 /// Percent-encodes all but letters, digits and `*-._`.
 fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
@@ -341,47 +363,4 @@ fn escape(bytes: &[u8]) -> String {
         }
     }
     text
-}
-
-/// The request's address, as its sender knows it.
-struct Address<'a> {
-    scheme: &'a str,
-    authority: Option<String>,
-    path: &'a str,
-    query: &'a str,
-}
-
-impl<'a> Address<'a> {
-    /// Of the public address where that is configured; else as the request says, over TLS.
-    fn of(request: &Inbound<'a>, url: Option<&'a str>) -> Self {
-        let host = request.headers.get("host").and_then(|host| std::str::from_utf8(host).ok());
-        let (own_path, query) =
-            request.path_and_query.split_once('?').unwrap_or((request.path_and_query, ""));
-        let (scheme, rest) = url.and_then(|url| url.split_once("://")).unwrap_or(("https", ""));
-        let (authority, path) = match rest.find('/') {
-            Some(at) => rest.split_at_checked(at).unwrap_or((rest, "")),
-            None => (rest, ""),
-        };
-        let path = path.split_once('?').map_or(path, |(path, _)| path);
-        let authority = if url.is_some() { Some(authority) } else { host };
-        let path = if url.is_some() { path } else { own_path };
-        Self {
-            scheme,
-            authority: authority.map(|host| without_default_port(scheme, host)),
-            path: if path.is_empty() { "/" } else { path },
-            query,
-        }
-    }
-
-    fn whole(&self) -> String {
-        let Self { scheme, path, query, .. } = self;
-        let authority = self.authority.as_deref().unwrap_or_default();
-        let mark = if query.is_empty() { "" } else { "?" };
-        format!("{scheme}://{authority}{path}{mark}{query}")
-    }
-}
-
-fn without_default_port(scheme: &str, authority: &str) -> String {
-    let port = if scheme == "http" { ":80" } else { ":443" };
-    authority.strip_suffix(port).unwrap_or(authority).to_ascii_lowercase()
 }

@@ -11,6 +11,7 @@ mod algorithm;
 mod answer;
 mod arrival;
 mod batch;
+mod believed_query;
 mod configured;
 mod credentials;
 mod doubt;
@@ -39,14 +40,16 @@ mod scheme;
 mod settings;
 mod sign;
 mod signature;
+mod signed_query;
 mod split;
 mod template;
 mod timestamp;
 mod type_rule;
 mod unpacked;
+mod verified;
 
 pub use answer::{AnswerBody, AnswerRule};
-pub use configured::{Source, SourceError, Verified};
+pub use configured::{Source, SourceError};
 pub use credentials::{Credentials, SourceCredentials};
 pub use explain::{Explanation, Rejected, explain, explain_by_question};
 pub use fetched::{
@@ -71,6 +74,7 @@ pub use split::Split;
 pub use template::{BadTemplate, Template};
 pub use timestamp::{TimestampRule, Unit};
 pub use type_rule::TypeRule;
+pub use verified::Verified;
 
 #[cfg(test)]
 mod tests;

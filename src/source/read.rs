@@ -25,7 +25,7 @@ mod keys;
 mod verify;
 
 use answer::{read_answer, read_methods};
-use checks::{check_url, check_weaknesses};
+use checks::{check_query, check_url, check_weaknesses};
 use fetched::{of_provider, read_keys};
 use handshake::{check_handshake, read_handshake};
 use keys::check_keys;
@@ -69,6 +69,9 @@ impl SourceSettings {
             let methods = methods.as_ref().and_then(Option::as_deref).unwrap_or(usual);
             let secrets = (secrets, verify_token.as_ref());
             check_handshake(table, &profile, handshake, secrets, methods);
+        }
+        if methods.iter().flatten().flatten().any(|method| *method == "GET") {
+            check_query(table, &profile);
         }
         let secrets = check_secrets(table, &profile, secrets)?;
         check_verify_token(table, &profile, handshake.is_some());

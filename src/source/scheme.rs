@@ -16,6 +16,7 @@ use super::keys::{Algorithm, Key, KeyRule};
 use super::rejection::Rejection;
 use super::request::Inbound;
 use super::signature::{Encoding, SignatureRule};
+use super::signed_query::SignedQuery;
 use super::template::{Message, Part, Template, Values, other_port};
 use super::timestamp::TimestampRule;
 
@@ -72,22 +73,11 @@ pub(super) struct Accepted {
     pub(super) key_index: usize,
     /// The id, where the scheme names one.
     pub(super) id: Option<String>,
+    /// What an HTTP Message Signature covers of the query; of others their scheme says it.
+    pub(super) query: SignedQuery,
 }
 
 impl Scheme {
-    /// Whether a query that stands for a missing body is believed: one that is signed, or that comes by GET, which has
-    /// no other place for what it says and which the owner has named.
-    pub(super) fn believes_query(&self, method: &str) -> bool {
-        match &self.envelope {
-            Envelope::Plain => {
-                method == "GET"
-                    || !self.algorithm.signs()
-                    || self.signed.as_ref().is_none_or(Template::has_query)
-            }
-            Envelope::Jwt(_) | Envelope::HttpMessage(_) => true,
-        }
-    }
-
     /// What makes this scheme weaker than its owner may think.
     pub fn weaknesses(&self) -> Vec<Weakness> {
         let covers_body = match &self.envelope {
@@ -194,8 +184,8 @@ impl Scheme {
         now: Timestamp,
     ) -> Result<Accepted, Rejection> {
         if let Envelope::HttpMessage(rule) = &self.envelope {
-            let key_index = rule.verify(self.algorithm, keys, request, self.url(), now)?;
-            return Ok(self.accepted(key_index, request));
+            let (key_index, query) = rule.verify(self.algorithm, keys, request, self.url(), now)?;
+            return Ok(Accepted { query, ..self.accepted(key_index, request) });
         }
         if let Envelope::Jwt(rule) = &self.envelope
             && rule.is_body
@@ -243,7 +233,7 @@ impl Scheme {
     /// What is accepted where the id is no part of a template.
     fn accepted(&self, key_index: usize, request: &Inbound<'_>) -> Accepted {
         let id = self.id.as_ref().and_then(|place| place.find(request).text());
-        Accepted { key_index, id }
+        Accepted { key_index, id, query: SignedQuery::default() }
     }
 
     /// Judges the signatures of one place.
@@ -291,7 +281,7 @@ impl Scheme {
             rule.judge(text, now)?;
         }
         let id = id.and_then(|id| String::from_utf8(id.into_owned()).ok());
-        Ok(Accepted { key_index, id })
+        Ok(Accepted { key_index, id, query: SignedQuery::default() })
     }
 
     /// Which key made one of `candidates`. All keys are tried against all signatures: during a rotation both may
@@ -327,7 +317,7 @@ impl Scheme {
                 signed.covers_body() || self.body_sha256.is_some()
             }
             // The address is signed with the query that came.
-            FieldRef::Query(_) => signed.has(&Part::Url),
+            FieldRef::Query(name) => signed.covers_query(name.as_bytes()),
             FieldRef::Header(_) | FieldRef::List(_) => false,
         };
         let is_id = self.id.as_ref() == Some(place) && signed.has(&Part::Id);

@@ -14,6 +14,7 @@ mod batches;
 mod identity;
 mod messages;
 mod properties;
+mod queries;
 mod senders;
 mod tokens;
 mod vectors;

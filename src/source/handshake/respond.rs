@@ -4,13 +4,12 @@ use subtle::ConstantTimeEq;
 
 use crate::secret::Secret;
 
-use super::super::configured::{Source, Verified};
+use super::super::configured::Source;
 use super::super::field_ref::{FieldRef, pairs, query};
-use super::super::keys::Algorithm;
 use super::super::rejection::Rejection;
 use super::super::reply::Reply;
 use super::super::request::Inbound;
-use super::super::scheme::Scheme;
+use super::super::verified::Verified;
 use super::answer::{ORIGIN, echo, text_at};
 use super::hashed::hashed;
 use super::rule::{Answer, Handshake, Signing};
@@ -80,14 +79,6 @@ impl Source {
                 && pairs(query(request).as_bytes()).all(|(name, _)| is_password(&name))
         };
         request.body.is_empty() && (request.method == "HEAD" || says_nothing())
-    }
-
-    /// Whether the query stands for a body that is missing. Not beside a signature over the body alone: who saw
-    /// such a request could write another query.
-    pub fn takes_query_for_body(&self, verified: &Verified) -> bool {
-        let method = verified.method.as_deref().unwrap_or("POST");
-        let is_believed = |scheme: &Scheme| scheme.believes_query(method);
-        !verified.is_signed() || self.settings().profile.schemes.iter().any(is_believed)
     }
 
     /// What a request without a body says in its query, as the form that it is: without passwords and
@@ -283,11 +274,5 @@ impl Source {
             }
             Answer::Nothing(status) => Some(Reply { status: *status, ..Reply::default() }),
         }
-    }
-}
-impl Verified {
-    /// Whether its sender showed who it is, by a signature or a password.
-    pub fn is_of_known_sender(&self) -> bool {
-        self.algorithm != Algorithm::None
     }
 }

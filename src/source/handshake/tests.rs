@@ -19,6 +19,7 @@ fn ask(source: &Source, path_and_query: &str, body: &str, signed: bool) -> Optio
         identity: super::super::identity::Identity::Body,
         method: None,
         query: String::new(),
+        form_for_body: None,
         data_root: crate::event::DataRoot::Payload,
         is_json: false,
         algorithm: crate::source::Algorithm::HmacSha256,

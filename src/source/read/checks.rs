@@ -39,6 +39,19 @@ fn check_address(table: &Table<'_>, schemes: &[Scheme]) -> bool {
     is_whole
 }
 
+/// Tells where events come by GET, which has no body, and nothing of their query is believed.
+pub(super) fn check_query(table: &mut Table<'_>, profile: &SigningProfile) {
+    if !profile.schemes.iter().any(Scheme::may_believe_query) {
+        table.warning(
+            "methods",
+            "what a GET says stands in its query, and the signature leaves that out: such an event's \
+             payload is empty",
+            "where the sender signs its address too, say so: `signed = \"{path}{body}\"`, `{url}` or \
+             `{query:NAME}`; an HTTP Message Signature covers `@query` or `@target-uri`",
+        );
+    }
+}
+
 /// Whether the address is signed, so that it must be known.
 fn signs_url(scheme: &Scheme) -> bool {
     match &scheme.envelope {

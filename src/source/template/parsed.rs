@@ -120,6 +120,16 @@ impl Template {
         })
     }
 
+    /// Whether the parameter `name` of the address's query is in it.
+    pub(in crate::source) fn covers_query(&self, name: &[u8]) -> bool {
+        self.0.iter().any(|part| match part {
+            Part::Path | Part::Url => true,
+            Part::Sorted(rule) => rule.of == SortedOf::Query && rule.has(name),
+            Part::At(place) | Part::AtOptional(place) => place.is_query(name),
+            _ => false,
+        })
+    }
+
     pub(in crate::source) fn has(&self, wanted: &Part) -> bool {
         self.0.contains(wanted)
     }

@@ -56,6 +56,11 @@ impl SortedRule {
         Some(Self { of, is_php: false, pair, item, without })
     }
 
+    /// Whether a field of this name is signed.
+    pub(super) fn has(&self, name: &[u8]) -> bool {
+        self.without.iter().all(|left_out| left_out.as_bytes() != name)
+    }
+
     /// The text that is signed. Fields of one name keep the order of their values.
     pub(super) fn text(&self, request: &Inbound<'_>) -> Result<Vec<u8>, Rejection> {
         let bytes = match self.of {
@@ -66,8 +71,7 @@ impl SortedRule {
         if fields.len() > FORM_FIELDS_MAX {
             return Err(Rejection::TooManyFields);
         }
-        fields
-            .retain(|(name, _)| self.without.iter().all(|left_out| left_out.as_bytes() != &**name));
+        fields.retain(|(name, _)| self.has(name));
         fields.sort_by(|(left, _), (right, _)| left.cmp(right));
         if self.is_php {
             return php_array(&fields);
