@@ -74,6 +74,41 @@ pub(crate) fn order(one: &Value, other: &Value) -> Option<Ordering> {
     }
 }
 
+/// A number by which lists are sorted, whatever its digits; `None` = the value is none.
+pub(crate) fn sort_key(value: &Value) -> Option<Value> {
+    let text = match (written(value), value.kind()) {
+        (Some(text), _) => Cow::Borrowed(text),
+        (None, ValueKind::Number) => Cow::Owned(value.to_string()),
+        (None, ValueKind::Bool) => Cow::Borrowed(if value.is_true() { "1" } else { "0" }),
+        (None, _) => return None,
+    };
+    let decimal = Decimal::of(&text).filter(|_| text.len() <= DIGITS_MAX);
+    Some(Value::from_object(SortKey { decimal, float: float(&text) }))
+}
+
+/// What a number is sorted by.
+#[derive(Debug)]
+struct SortKey {
+    /// Of what is finite and not too long.
+    decimal: Option<Decimal>,
+    float: f64,
+}
+
+impl Object for SortKey {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<Ordering> {
+        let other = other.downcast_ref::<Self>()?;
+        // One order for all: what has no decimal is beyond those that have, or NaN.
+        Some(match (&self.decimal, &other.decimal) {
+            (Some(one), Some(other)) => one.cmp(other),
+            (_, _) => self.float.total_cmp(&other.float),
+        })
+    }
+}
+
 /// What is not `NaN`.
 fn is_number(value: &Value) -> Option<()> {
     let float = f64::try_from(value.clone());

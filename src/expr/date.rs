@@ -18,7 +18,7 @@ mod doubt;
 mod forms;
 
 pub use doubt::{MomentDoubt, moment_doubt};
-use doubt::{is_packed_or_millis, is_year_or_seconds};
+use doubt::{is_packed_or_millis, is_small, is_year_or_seconds};
 use forms::{DAYS, FORMS, OFFSET_WITHIN, ZERO_DATES, ZONES};
 
 /// What a date looks like where nothing is said.
@@ -33,13 +33,14 @@ pub(super) fn date(args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let zone = zone_of(&zone)?;
     show(Timestamp::UNIX_EPOCH.into(), &zone, &format)?;
     let value = args.value();
+    let value = packed(&value).map_or(value, Value::from);
     let is_blank = value.as_str().is_some_and(|text| text.trim().is_empty());
     if is_missing(&value) || is_blank || is_zero_date(&value) {
         return Ok(Value::UNDEFINED);
     }
     let moment = moment(&value).ok_or_else(|| {
-        let message = match value.as_str().map(moment_doubt) {
-            Some(MomentDoubt { form, help }) => format!("this string {form} is no date: {help}"),
+        let message = match moment_doubt(&value) {
+            Some(MomentDoubt { form, help }) => format!("this {form} is no date: {help}"),
             None => format!("this {} is no date", value.kind()),
         };
         Error::new(ErrorKind::InvalidOperation, message)
@@ -300,22 +301,35 @@ fn is_offset(text: &str) -> bool {
     n_digits == 4 && (digits.len() == 4 || (digits.len() == 5 && digits.get(2..3) == Some(":")))
 }
 
+/// The digits of a number that are a date: `20191219102115`, as M-Pesa writes it, and `20191219`. As Unix time the
+/// one is beyond the year 2600, in milliseconds, and the other of 1970.
+fn packed(value: &Value) -> Option<String> {
+    let number = value.as_i64().filter(|_| value.kind() == ValueKind::Number)?;
+    let text = number.to_string();
+    let is_date = match number {
+        19_000_101..=21_001_231 => iso(&text).is_some(),
+        19_000_101_000_000..=21_001_231_235_959 => other(&text).is_some(),
+        _ => false,
+    };
+    is_date.then_some(text)
+}
+
 /// Seconds up to the year 5138, milliseconds, microseconds or nanoseconds beyond it: senders do
 /// not say which, and no other reading of such a number is a date of our time. What is the last day of
-/// 9999 in one of these units is that: it stands for "never".
+/// 9999 in one of these units is that: it stands for "never". A small number is hardly one of these.
 fn unix(value: &Value) -> Option<CalendarTime> {
+    if let Some(text) = packed(value) {
+        return written(&text);
+    }
+    if is_small(value) {
+        return None;
+    }
     let Some(number) = value.as_i64() else {
         let seconds: f64 = value.clone().try_into().ok()?;
         let duration = SignedDuration::try_from_secs_f64(seconds).ok()?;
         // What is finer is noise of a binary number: .123 would be .122999.
         return CalendarTime::after_epoch(duration.round(jiff::Unit::Microsecond).ok()?);
     };
-    // `20191219102115`, as M-Pesa writes it: as Unix time in milliseconds it is beyond the year 2600.
-    if (19_000_101_000_000..=21_001_231_235_959).contains(&number)
-        && let Some(moment) = other(&number.to_string())
-    {
-        return Some(moment);
-    }
     let is_never =
         |per_second: i64| (LAST_DAY..=LAST_DAY + 86_400).contains(&(number / per_second));
     let duration = match number.unsigned_abs() {

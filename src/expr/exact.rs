@@ -1,9 +1,11 @@
-//! `+`, `-` and `*` of decimals come to what a cash desk would say: as floats `1.10 * 100` is
-//! 110.00000000000001, which no column of whole numbers takes. Up to 38 digits are exact; what has more, and
-//! what is no number, is left to MiniJinja.
+//! `+`, `-`, `*`, `/`, `//` and `%` of decimals come to what a cash desk would say: as floats `1.10 * 100` is
+//! 110.00000000000001, which no column of whole numbers takes. Up to 38 digits are exact; what has more, a
+//! quotient without an end, and what is no number, is left to MiniJinja.
+
+use std::sync::LazyLock;
 
 use minijinja::value::ValueKind;
-use minijinja::{Environment, Error, State, Value, context};
+use minijinja::{Environment, Error, ErrorKind, Expression, State, Value, context};
 
 use super::values::{is_number, weight};
 use crate::body::number::{self, Decimal};
@@ -19,6 +21,9 @@ pub(super) enum Arithmetic {
     Add,
     Subtract,
     Multiply,
+    Divide,
+    FloorDivide,
+    Remainder,
 }
 
 impl Arithmetic {
@@ -29,21 +34,73 @@ impl Arithmetic {
             "+" => Some(Self::Add),
             "-" => Some(Self::Subtract),
             "*" => Some(Self::Multiply),
+            "/" => Some(Self::Divide),
+            "//" => Some(Self::FloorDivide),
+            "%" => Some(Self::Remainder),
             _ => None,
         }
     }
 
-    const fn expression(self) -> &'static str {
+    /// Whether it binds closer than a sum.
+    const fn is_of_product(self) -> bool {
         match self {
-            Self::Join | Self::Add => "one + other",
-            Self::Subtract => "one - other",
-            Self::Multiply => "one * other",
+            Self::Join | Self::Add | Self::Subtract => false,
+            Self::Multiply | Self::Divide | Self::FloorDivide | Self::Remainder => true,
         }
     }
+
+    /// As MiniJinja calculates it, of what has no decimals or is no number.
+    fn usual(self, one: Value, other: Value) -> Result<Value, Error> {
+        let operators = OPERATORS.as_ref().map_err(|err| error_of(err))?;
+        let expression = match self {
+            Self::Join | Self::Add => &operators.add,
+            Self::Subtract => &operators.subtract,
+            Self::Multiply => &operators.multiply,
+            Self::Divide => &operators.divide,
+            Self::FloorDivide => &operators.floor_divide,
+            Self::Remainder => &operators.remainder,
+        };
+        expression.eval(context! { one, other }).map_err(|err| error_of(&err))
+    }
+}
+
+/// The operators of MiniJinja, compiled once.
+struct Operators {
+    add: Expression<'static, 'static>,
+    subtract: Expression<'static, 'static>,
+    multiply: Expression<'static, 'static>,
+    divide: Expression<'static, 'static>,
+    floor_divide: Expression<'static, 'static>,
+    remainder: Expression<'static, 'static>,
+}
+
+static OPERATORS: LazyLock<Result<Operators, Error>> = LazyLock::new(|| {
+    let compile = |text| super::EXPRESSIONS.compile_expression(text);
+    Ok(Operators {
+        add: compile("one + other")?,
+        subtract: compile("one - other")?,
+        multiply: compile("one * other")?,
+        divide: compile("one / other")?,
+        floor_divide: compile("one // other")?,
+        remainder: compile("one % other")?,
+    })
+});
+
+/// The same without its place, which is one in an expression that no owner wrote, and without values, which come
+/// from a body.
+fn error_of(err: &Error) -> Error {
+    let detail = match err.detail() {
+        Some(detail) if detail.starts_with("unable to calculate") => {
+            "this cannot be calculated: it is divided by zero, or comes to too much"
+        }
+        detail => detail.unwrap_or_default(),
+    };
+    Error::new(err.kind(), detail.to_owned())
 }
 
 pub(super) fn add_to(environment: &mut Environment<'_>) {
     environment.add_filter("_calculated", calculated);
+    environment.add_filter("_negated", negated);
 }
 
 /// What a calculation comes to, which is a list of its values with the operators between them.
@@ -60,10 +117,10 @@ fn calculated(state: &mut State<'_, '_>, parts: &Value) -> Result<Value, Error> 
             [before, after].into_iter().flatten().any(|beside| beside != Arithmetic::Join);
         let value = if is_of_numbers { exact(value.clone()) } else { value.clone() };
         product = match before {
-            Some(Arithmetic::Multiply) => apply(state, Arithmetic::Multiply, product, value)?,
+            Some(operator) if operator.is_of_product() => apply(operator, product, value)?,
             Some(operator) => {
                 let term = match sum {
-                    Some((sum, operator)) => apply(state, operator, sum, product)?,
+                    Some((sum, operator)) => apply(operator, sum, product)?,
                     None => product,
                 };
                 sum = Some((term, operator));
@@ -73,7 +130,7 @@ fn calculated(state: &mut State<'_, '_>, parts: &Value) -> Result<Value, Error> 
         };
     }
     match sum {
-        Some((sum, operator)) => apply(state, operator, sum, product),
+        Some((sum, operator)) => apply(operator, sum, product),
         None => Ok(product),
     }
 }
@@ -87,18 +144,38 @@ pub(super) fn exact(value: Value) -> Value {
     }
 }
 
-/// Two values, added, subtracted or multiplied.
-pub(super) fn apply(
-    state: &State<'_, '_>,
-    operator: Arithmetic,
-    one: Value,
-    other: Value,
-) -> Result<Value, Error> {
-    if let (Some(one), Some(other)) = (whole(&one), whole(&other)) {
+/// The value with the other sign, whatever its digits.
+fn negated(state: &mut State<'_, '_>, value: &Value) -> Result<Value, Error> {
+    state.consume_fuel(weight(value).saturating_add(1))?;
+    let value = exact(value.clone());
+    let text = number::json(&value).filter(|_| is_number(&value));
+    if let Some(text) = text.filter(|text| Decimal::of(text).is_some()) {
+        let is_zero = Decimal::of(&text).is_some_and(|decimal| decimal.digits.is_empty());
+        return Ok(match text.strip_prefix('-') {
+            Some(unsigned) => number::read(unsigned),
+            None if is_zero => value.clone(),
+            None => number::read(&format!("-{text}")),
+        });
+    }
+    match f64::try_from(number::plain(value.clone())) {
+        Ok(float) if is_number(&value) => Ok(Value::from(-float)),
+        Ok(_) | Err(_) => {
+            let message = format!("tried to use - operator on unsupported type {}", value.kind());
+            Err(Error::new(ErrorKind::InvalidOperation, message))
+        }
+    }
+}
+
+/// What two values come to.
+pub(super) fn apply(operator: Arithmetic, one: Value, other: Value) -> Result<Value, Error> {
+    if let (Some(one), Some(other)) = (whole(&one), whole(&other))
+        && operator != Arithmetic::Divide
+    {
         let come_to = match operator {
             Arithmetic::Join | Arithmetic::Add => one.checked_add(other),
             Arithmetic::Subtract => one.checked_sub(other),
             Arithmetic::Multiply => one.checked_mul(other),
+            Arithmetic::Divide | Arithmetic::FloorDivide | Arithmetic::Remainder => None,
         };
         if let Some(number) = come_to {
             return Ok(Value::from(number));
@@ -108,13 +185,9 @@ pub(super) fn apply(
         && let (Some(one), Some(other)) = (Fixed::of(&one), Fixed::of(&other))
         && let Some(come_to) = one.apply(operator, &other)
     {
-        return Ok(number::read(&come_to.text()));
+        return Ok(number::read(&come_to));
     }
-    let (one, other) = (number::plain(one), number::plain(other));
-    let expression = state.env().compile_expression(operator.expression())?;
-    let come_to = expression.eval(context! { one, other });
-    // Without its place, which is one in an expression that no owner wrote.
-    come_to.map_err(|err| Error::new(err.kind(), err.detail().unwrap_or_default().to_owned()))
+    operator.usual(number::plain(one), number::plain(other))
 }
 
 /// A whole number of at most 64 bits.
@@ -149,19 +222,66 @@ impl Fixed {
         }
     }
 
-    fn apply(self, operator: Arithmetic, other: &Self) -> Option<Self> {
-        if operator == Arithmetic::Multiply {
-            let scale = self.scale.checked_add(other.scale)?;
-            return Some(Self { units: self.units.checked_mul(other.units)?, scale });
-        }
+    /// What both come to, as it is written; `None` = it has too many digits, or no last one.
+    fn apply(self, operator: Arithmetic, other: &Self) -> Option<String> {
         let scale = self.scale.max(other.scale);
         let units = |number: &Self| number.units.checked_mul(ten_to(scale - number.scale)?);
-        let (one, other) = (units(&self)?, units(other)?);
-        let units = match operator {
-            Arithmetic::Subtract => one.checked_sub(other)?,
-            Arithmetic::Join | Arithmetic::Add | Arithmetic::Multiply => one.checked_add(other)?,
+        let of_both = |units: Option<i128>| Some(Self { units: units?, scale });
+        // As everywhere a quotient is no whole number, and prints as none.
+        let fraction = |number: Option<Self>| {
+            let text = number?.text();
+            Some(if text.contains('.') { text } else { text + ".0" })
         };
-        Some(Self { units, scale })
+        Some(match operator {
+            Arithmetic::Join | Arithmetic::Add => {
+                of_both(units(&self)?.checked_add(units(other)?))?.text()
+            }
+            Arithmetic::Subtract => of_both(units(&self)?.checked_sub(units(other)?))?.text(),
+            Arithmetic::Multiply => {
+                let scale = self.scale.checked_add(other.scale)?;
+                Self { units: self.units.checked_mul(other.units)?, scale }.text()
+            }
+            Arithmetic::Divide => fraction(self.divided(other))?,
+            Arithmetic::FloorDivide => {
+                let (quotient, _) = floor_division(units(&self)?, units(other)?)?;
+                fraction(Some(Self { units: quotient, scale: 0 }))?
+            }
+            Arithmetic::Remainder => {
+                let (_, remainder) = floor_division(units(&self)?, units(other)?)?;
+                fraction(of_both(Some(remainder)))?
+            }
+        })
+    }
+
+    /// The quotient, where it ends: what is left of the divisor, once shortened, is twos and fives.
+    fn divided(self, other: &Self) -> Option<Self> {
+        let divisor = gcd(self.units.unsigned_abs(), other.units.unsigned_abs());
+        let divisor = i128::try_from(divisor).ok().filter(|_| other.units != 0)?;
+        let sign = other.units.signum();
+        let (units, mut rest) = (self.units / divisor * sign, other.units / divisor * sign);
+        let mut count = |prime: i128| {
+            let mut n = 0_u32;
+            while rest % prime == 0 {
+                (rest, n) = (rest / prime, n + 1);
+            }
+            n
+        };
+        let (twos, fives) = (count(2), count(5));
+        if rest != 1 {
+            return None;
+        }
+        let digits = twos.max(fives);
+        let missing =
+            2_i128.checked_pow(digits - twos)?.checked_mul(5_i128.checked_pow(digits - fives)?)?;
+        let units = units.checked_mul(missing)?;
+        let scale = i64::from(digits) + i64::from(self.scale) - i64::from(other.scale);
+        match u32::try_from(scale) {
+            Ok(scale) => Some(Self { units, scale }),
+            Err(_) => {
+                let power = u32::try_from(scale.unsigned_abs()).ok()?;
+                Some(Self { units: units.checked_mul(ten_to(power)?)?, scale: 0 })
+            }
+        }
     }
 
     /// As JSON has it, without zeros that say nothing.
@@ -178,4 +298,18 @@ impl Fixed {
 
 fn ten_to(power: u32) -> Option<i128> {
     10_i128.checked_pow(power)
+}
+
+/// Quotient and remainder as Python has them: the remainder has the sign of what is divided by.
+fn floor_division(one: i128, other: i128) -> Option<(i128, i128)> {
+    let (quotient, remainder) = (one.checked_div(other)?, one.checked_rem(other)?);
+    let is_below = remainder != 0 && (remainder < 0) != (other < 0);
+    Some(if is_below { (quotient - 1, remainder + other) } else { (quotient, remainder) })
+}
+
+fn gcd(mut one: u128, mut other: u128) -> u128 {
+    while other != 0 {
+        (one, other) = (other, one % other);
+    }
+    one
 }

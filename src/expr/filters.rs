@@ -113,7 +113,7 @@ fn add_calculating(environment: &mut Environment<'_>) {
         let summands = lists::present(state, &value, exact::exact)?;
         let is_list = summands.kind() == ValueKind::Seq;
         if is_list && is_number(&start) && summands.try_iter()?.all(|item| is_number(&item)) {
-            let add = |sum, item| exact::apply(state, exact::Arithmetic::Add, sum, item);
+            let add = |sum, item| exact::apply(exact::Arithmetic::Add, sum, item);
             return summands.try_iter()?.try_fold(start, add);
         }
         let summands = lists::present(state, &summands, calculable)?;

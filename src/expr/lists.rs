@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, Value, filters};
+use smallvec::{SmallVec, smallvec};
 
 use super::arguments::Arguments;
 use super::values::is_missing;
@@ -98,17 +99,18 @@ fn by_number(
         if gives == Gives::Item && is_missing(&item) {
             continue;
         }
-        let key = match &path {
-            Some(path) => sort_key(&item, path, folds_case),
-            None => number::plain(item.clone()),
+        let keys = match &path {
+            Some(path) => sort_keys(&item, path),
+            None => smallvec![item.clone()],
         };
-        keyed.push(Value::from(vec![key, item]));
+        keyed.push((keys, item));
     }
+    let keyed = with_order(keyed, folds_case);
     let by_key = [("attribute", Some(Value::from("0"))), ("case_sensitive", is_exact)];
     let named = by_key.into_iter().chain([("reverse", args.named("reverse")?)]);
     let named: Kwargs = named.filter_map(|(name, value)| Some((name, value?))).collect();
     args.finish()?;
-    let mut passed = vec![Value::from(keyed)];
+    let mut passed = vec![keyed];
     passed.extend_from_slice(args.more());
     passed.push(named.into());
     let found = filter.call(state, &passed)?;
@@ -119,19 +121,51 @@ fn by_number(
     })
 }
 
+type SortKeys = SmallVec<[Value; 1]>;
+
 /// What an item is sorted by: the field at `path`, or at each of several paths with commas between them.
-fn sort_key(item: &Value, path: &Value, folds_case: bool) -> Value {
+fn sort_keys(item: &Value, path: &Value) -> SortKeys {
     let paths = path.as_str().filter(|path| path.contains(','));
-    let Some(paths) = paths else { return number::plain(field(item, path)) };
+    let Some(paths) = paths else { return smallvec![field(item, path)] };
     let names = paths.split(',').map(str::trim).filter(|name| !name.is_empty());
-    let keys = names.map(|name| {
-        let key = number::plain(field(item, &Value::from(name)));
-        match key.as_str() {
-            Some(text) if folds_case => Value::from(text.to_lowercase()),
-            Some(_) | None => key,
-        }
+    names.map(|name| field(item, &Value::from(name))).collect()
+}
+
+/// Pairs of a key that `MiniJinja` orders and an item. Numbers of more digits than a float has are told apart: then all
+/// numbers of the list are keys of our own, beside where their kind stands among others.
+fn with_order(keyed: Vec<(SortKeys, Value)>, folds_case: bool) -> Value {
+    let mut keys = keyed.iter().flat_map(|(keys, _)| keys);
+    let is_exact = keys.any(|key| number::written(key).is_some());
+    let ordered = |key: Value| match key.as_str() {
+        Some(text) if folds_case => Value::from(text.to_lowercase()),
+        Some(_) | None => key,
+    };
+    let ranked = |key: Value| match number::sort_key(&key) {
+        Some(key) => vec![Value::from(RANK_OF_NUMBERS), key],
+        None => vec![Value::from(rank(key.kind())), ordered(key)],
+    };
+    let pairs = keyed.into_iter().map(|(mut keys, item)| {
+        let key = match (is_exact, keys.len()) {
+            (false, 1) => keys.pop().unwrap_or_default(),
+            (false, _) => keys.into_iter().map(ordered).collect(),
+            (true, _) => keys.into_iter().flat_map(ranked).collect(),
+        };
+        Value::from(vec![key, item])
     });
-    keys.collect()
+    Value::from(pairs.collect::<Vec<_>>())
+}
+
+const RANK_OF_NUMBERS: i64 = 2;
+
+/// Where values of this kind stand among others, as `MiniJinja` has it.
+fn rank(kind: ValueKind) -> i64 {
+    match kind {
+        ValueKind::Undefined => 0,
+        ValueKind::None => 1,
+        ValueKind::Bool | ValueKind::Number => RANK_OF_NUMBERS,
+        ValueKind::String => 3,
+        _ => 4,
+    }
 }
 
 /// One list behind the other; those that are missing are left out.
@@ -165,7 +199,10 @@ fn groupby(state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>) -> Result<Value
     }
     let compare = |one: &Value, other: &Value| match (one.as_str(), other.as_str()) {
         (Some(one), Some(other)) if !is_exact => one.to_lowercase().cmp(&other.to_lowercase()),
-        (_, _) => number::plain(one.clone()).cmp(&number::plain(other.clone())),
+        (_, _) => match (number::sort_key(one), number::sort_key(other)) {
+            (Some(one), Some(other)) => one.cmp(&other),
+            (_, _) => number::plain(one.clone()).cmp(&number::plain(other.clone())),
+        },
     };
     keyed.sort_by(|(one, _), (other, _)| compare(one, other));
     let groups = keyed.chunk_by(|(one, _), (other, _)| compare(one, other) == Ordering::Equal);

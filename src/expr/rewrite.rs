@@ -3,10 +3,11 @@
 //!
 //! | written | compiled |
 //! |---|---|
-//! | `a ~ b` | `(a\|_text) ~ (b\|_text)` |
+//! | `a ~ b`, `a * b ~ c` | `(a\|_text) ~ (b\|_text)`, `([a,'*',b]\|_calculated\|_text) ~ (c\|_text)` |
 //! | `a + b` | `([a,'&',b]\|_calculated)`: two texts are put together |
 //! | `a * b`, `a + 1` | `([a,'*',b]\|_calculated)`, `([a,'+',1]\|_calculated)`: a text may be a number |
-//! | `a / b`, `a * b / 2` | `(a\|_number) / (b\|_number)`, `(a\|_number) * (b\|_number) / 2` |
+//! | `a / b`, `a * b / 2` | `([a,'/',b]\|_calculated)`, `([a,'*',b,'/',2]\|_calculated)` |
+//! | `a ** b`, `-a` | `(a\|_number) ** (b\|_number)`, `(a\|_negated)` |
 //! | `a + 'x'` | `(a\|_addend) + 'x'` |
 //! | `a == b` | `(a\|_equal) == (b\|_equal)` |
 //! | `a == 5` | `(a\|_numeric) == 5`: a form's fields are texts |

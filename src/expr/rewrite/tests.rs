@@ -14,10 +14,14 @@ fn check_template(text: &str, expected: &str) {
 fn operands_get_the_filter_of_their_operator() {
     check("a ~ ':' ~ b.c", "(a|_text) ~ ':' ~ (b.c|_text)");
     check("a.b|f(1) * c[0] + 1", "([a.b|f(1) ,'*', c[0] ,'+', 1]|_calculated)");
-    check("a * b / 2 + c", "(a|_number) * (b|_number) / 2 + (c|_number)");
+    check("a * b / 2 + c", "([a ,'*', b ,'/', 2 ,'+', c]|_calculated)");
+    check("a // 2 % b", "([a ,'//', 2 ,'%', b]|_calculated)");
+    check("a ** 2 * -b", "([(a|_number) ** 2 ,'*', (b|_negated)]|_calculated)");
+    check("a * b ~ 'x' ~ c", "([a ,'*', b]|_calculated|_text) ~ 'x' ~ (c|_text)");
+    check("a / b + 'x'", "([a ,'/', b]|_calculated) + 'x'");
     check("a + 'x' + b", "(a|_addend) + 'x' + (b|_addend)");
     check("a == b - 1", "(a|_equal) == ([b ,'-', 1]|_calculated|_equal)");
-    check("-a + (b * 2)", "([-(a|_number) ,'&', (([b ,'*', 2]|_calculated))]|_calculated)");
+    check("-a + (b * 2)", "([(a|_negated) ,'&', (([b ,'*', 2]|_calculated))]|_calculated)");
     check("a > 5 and b == c", "a  in  ((5)|_gt) and (b|_equal) == (c|_equal)");
     check("a == 'x' or 'y' != b", "a == 'x' or 'y' != b");
     check("a == none", "(a|_equal) == none");
@@ -27,15 +31,15 @@ fn operands_get_the_filter_of_their_operator() {
     check("a<b+1", "a in ((([b,'+',1]|_calculated))|_lt)");
     check(
         "1 < a <= -b | abs < [c, d][0]",
-        "1  in  ((a)|_lt)  in  ((-(b|_number) | abs)|_lte)  in  (([c, d][0])|_lt)",
+        "1  in  ((a)|_lt)  in  (((b|_negated) | abs)|_lte)  in  (([c, d][0])|_lt)",
     );
     check(
         "f(x=a > 1, y=2) or a >= b is not odd and c",
         "f(x=a  in  ((1)|_gt), y=2) or a  in  ((b is not odd)|_gte) and c",
     );
     check("none ~ 'x' ~ 1", "(none|_text) ~ 'x' ~ (1|_text)");
-    check("a ~ 1 + c", "(a|_text) ~ 1 + (c|_number)");
-    check("a ~ b + c", "(a|_text) ~ (b|_addend) + (c|_addend)");
+    check("a ~ 1 + c", "([(a|_text) ~ (1|_text) ,'&', c]|_calculated)");
+    check("a ~ b + c", "([(a|_text) ~ (b|_text) ,'&', c]|_calculated)");
     check("a + b * c", "([a ,'&', b ,'*', c]|_calculated)");
     check("a in b.c and x not in [1]", "a in ((b.c)|_container) and x not in (([1])|_container)");
     check("a in b ~ 'c'", "a in (((b|_text) ~ 'c')|_container)");
@@ -45,8 +49,9 @@ fn operands_get_the_filter_of_their_operator() {
 
 #[test]
 fn unary_minus_binds_before_filters() {
-    check("-a.b|abs", "-(a.b|_number)|abs");
-    check("c - -a", "([c ,'-', -(a|_number)]|_calculated)");
+    check("-a.b|abs", "(a.b|_negated)|abs");
+    check("--a", "(a|_number)");
+    check("c - -a", "([c ,'-', (a|_negated)]|_calculated)");
     check("2 ** -1", "2 ** -1");
 }
 

@@ -131,15 +131,11 @@ impl<'t> Walk<'t> {
             // A minus behind a term subtracts; behind nothing or an operator it negates the next
             // term.
             if operator != Operator::None {
-                let is_unary = !is_behind_term && matches!(self.token(at), Some(Token::Minus));
-                at += 1;
-                if is_unary {
+                if !is_behind_term && matches!(self.token(at), Some(Token::Minus)) {
                     at = self.negated(at, end);
-                    is_behind_term = true;
-                    before = Operator::None;
+                    (before, is_behind_term) = (Operator::None, true);
                 } else {
-                    before = operator;
-                    is_behind_term = false;
+                    (at, before, is_behind_term) = (at + 1, operator, false);
                 }
                 continue;
             }
@@ -236,13 +232,21 @@ impl<'t> Walk<'t> {
         }
     }
 
-    /// The operand of a unary minus; its filters are applied to the negated value.
+    /// The term behind a unary minus at `at`; its filters are applied to the negated value.
     fn negated(&mut self, at: usize, end: usize) -> usize {
-        let start = self.range(at).start;
-        let (behind, term) = self.postfix(at, end);
-        if term == Term::Other && behind > at {
-            self.insert(start, "(");
-            self.insert(self.range(behind - 1).end, "|_number)");
+        let is_minus = |at: &usize| matches!(self.token(*at), Some(Token::Minus)) && *at < end;
+        let operand = (at..=end).find(|at| !is_minus(at)).unwrap_or(end);
+        let (start, first_edit) = (self.range(at).start, self.edits.len());
+        let (behind, term) = self.postfix(operand, end);
+        if term == Term::Other && behind > operand {
+            let is_even = (operand - at).is_multiple_of(2);
+            let stop = self.range(behind - 1).end;
+            self.edits.insert(
+                first_edit,
+                Edit { old: start..self.range(operand).start, new: "(".into() },
+            );
+            self.insert(stop, if is_even { "|_number)" } else { "|_negated)" });
+            self.calculations.push(start..stop);
         }
         self.filters(behind, end)
     }

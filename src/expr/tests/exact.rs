@@ -40,13 +40,58 @@ fn decimals_come_to_what_they_are() {
         ("payload.n * 4 - 1", "11"),
         ("payload.end - payload.start", "0.500001"),
         ("payload.end - payload.start - 0.5", "0.000001"),
-        ("payload.n / 3 * 3", "3.0"),
+        ("payload.n / 3 * 3", "3"),
         ("(payload.n * 10 / 9) * 9", "30.0"),
         ("9223372036854775807 + payload.n", "9223372036854775810"),
         ("payload.p + payload.q == 3.3 and 3.3 == payload.p + payload.q", "true"),
         ("payload.p * 3 > 3.3 or payload.q - payload.p == payload.p", "true"),
     ] {
         assert_eq!(eval(text, body), expected, "{text}");
+    }
+}
+
+// As floats these come to 110.00000000000001, 1.6500000000000001, 1998.0, 0.09999999999999998 and 12345678901234567000.
+#[test]
+fn decimals_beside_other_operators_come_to_what_they_are() {
+    let body = r#"{"p":1.10,"q":2.20,"r":19.99,"n":3,"cents":1250,"null":null,"text":"x","qty":"2",
+        "big":12345678901234567890.12,"huge":1234567890123456789012345678901234567890123,"neg":-0.50}"#;
+    for (text, expected) in [
+        ("payload.p * 100 ~ ' cents'", "110 cents"),
+        ("'EUR ' ~ payload.p * 3 ~ '/' ~ payload.n * 2", "EUR 3.3/6"),
+        ("(payload.p + payload.q) ~ '' == '3.3'", "true"),
+        ("payload.null ~ payload.text + payload.text", "xx"),
+        ("payload.p * 3 / 2", "1.65"),
+        ("payload.cents / 100", "12.5"),
+        ("payload.cents / 10", "125.0"),
+        ("payload.cents / 100 * payload.qty", "25"),
+        ("payload.r * 100 // 1", "1999"),
+        ("7.5 // 2", "3.0"),
+        ("-7.5 // 2", "-4.0"),
+        ("0.3 % 0.1", "0.0"),
+        ("-payload.p % 1", "0.9"),
+        ("payload.big / 2", "6172839450617283945.06"),
+        ("payload.n / 7 == 3 / 7", "true"),
+        ("payload.n ** 2 * payload.p", "9.9"),
+        ("-payload.big", "-12345678901234567890.12"),
+        ("-payload.huge", "-1234567890123456789012345678901234567890123"),
+        ("- -payload.big", "12345678901234567890.12"),
+        ("-payload.neg", "0.50"),
+        ("-payload.qty", "-2"),
+        ("-payload.n|abs", "3"),
+        ("'x' + (payload.p * 100) | string", "x110"),
+    ] {
+        assert_eq!(eval(text, body), expected, "{text}");
+    }
+    for (text, said) in [
+        ("payload.n / 0", "divided by zero"),
+        ("payload.p // 0", "divided by zero"),
+        ("-payload.text", "unsupported type string"),
+        ("-payload.null", "unsupported type none"),
+        ("payload.text / 2", "unsupported types"),
+    ] {
+        let err = evaluated(text, body).unwrap_err().to_string();
+        assert!(err.contains(said), "{text}: {err}");
+        assert!(err.contains(&format!("(at `{text}`)")), "{err}");
     }
 }
 
@@ -85,7 +130,9 @@ fn what_is_no_number_is_put_together_as_ever() {
 #[test]
 fn what_is_sorted_and_chosen_is_as_it_was_written() {
     let body = r#"{"p":[2.20,1.10,10.50,1.1],"m":[{"p":2.20,"n":"b"},{"p":10.50,"n":"a"},{"p":1.10,"n":"A"}],
-        "ids":[12345678901234567890125,12345678901234567890123],"none":[null,1.50],"words":["b","A","a"]}"#;
+        "ids":[12345678901234567890125,12345678901234567890123],"none":[null,1.50],"words":["b","A","a"],"near":[9007199254740993.5,9007199254740992.5,9007199254740993.25],
+        "mixed":["b",9007199254740993.5,1,"A",9007199254740993.25,false,-1],
+        "of":[{"n":9007199254740993.25,"g":1,"i":"a"},{"n":9007199254740993.5,"g":1,"i":"b"},{"n":9007199254740992.5,"g":1,"i":"c"}]}"#;
     for (text, expected) in [
         ("payload.p | sort | join(',')", "1.10,1.1,2.20,10.50"),
         ("payload.p | sort(reverse=true) | join(',')", "10.50,2.20,1.10,1.1"),
@@ -97,6 +144,21 @@ fn what_is_sorted_and_chosen_is_as_it_was_written() {
         ("payload.m | sort(attribute='n,p') | map(attribute='p') | join(',')", "1.10,10.50,2.20"),
         ("(payload.m | max(attribute='p')).p", "10.50"),
         ("payload.ids | sort | first", "12345678901234567890123"),
+        (
+            "payload.near | sort | join(',')",
+            "9007199254740992.5,9007199254740993.25,9007199254740993.5",
+        ),
+        ("payload.near | sort(reverse=true) | first", "9007199254740993.5"),
+        ("payload.near | max", "9007199254740993.5"),
+        ("payload.near | min", "9007199254740992.5"),
+        ("payload.near | unique | length", "3"),
+        (
+            "payload.mixed | sort | join(',')",
+            "-1,false,1,9007199254740993.25,9007199254740993.5,A,b",
+        ),
+        ("payload.of | sort(attribute='n') | map(attribute='i') | join", "cab"),
+        ("payload.of | sort(attribute='g,n') | map(attribute='i') | join", "cab"),
+        ("payload.of | groupby('n') | length", "3"),
         ("payload.words | sort | join", "Aab"),
         ("payload.words | unique(case_sensitive=true) | join", "bAa"),
         ("payload.nothing | sort", ""),

@@ -51,6 +51,7 @@ fn dates_are_read_in_every_form_and_shown_in_a_zone() {
     }
     check("'' | date", "undefined");
     check("20140425041738 | date", "2014-04-25 04:17");
+    check("20140425 | date('%F', 'America/New_York')", "2014-04-25");
     assert!(compile("data.a | date('DD.MM.YYYY')").unwrap_err().message.contains("has no `%`"));
     let err = Expression::compile("data.text | date").unwrap().eval(&Scope::of(&event(BODY)));
     assert_eq!(
@@ -59,6 +60,21 @@ fn dates_are_read_in_every_form_and_shown_in_a_zone() {
          Unix time together of its parts, as in `x[:10]` (at `data.text | date`)"
     );
     assert!(compile("data.a | date('%Q%')").is_err(), "a wrong format is found when compiling");
+}
+
+/// It is a year or a count of days, unless it is told to be Unix time.
+#[test]
+fn small_number_is_no_moment_of_1970() {
+    for small in ["2014", "2014.0", "45123.5", "99999999", "'45123'", "'2014'"] {
+        let shown = Expression::compile(&format!("{small} | date")).unwrap();
+        let said = shown.eval(&Scope::of(&event(BODY))).unwrap_err().message;
+        assert!(said.contains("it may be a year or a count of days"), "{small}: {said}");
+    }
+    check("(2014 ~ '-01-01') | date", "2014-01-01 00:00");
+    check("{'seconds': 63072000} | date", "1972-01-01 00:00");
+    check("{'seconds': '2014' | int} | date('%T')", "00:33:34");
+    check("-86400 | date('%F')", "1969-12-31");
+    check("100000000 | date('%F')", "1973-03-03");
 }
 
 /// What is said of dates that mean either leads to one that is read.

@@ -143,7 +143,8 @@ fn calculating_with_nothing_fails_by_the_names_that_were_written() {
         ("data.missing * 2", "undefined and number (at `data.missing * 2`)"),
         ("1 + payload.data.none", "number and none"),
         ("data.qty < data.missing + 1", "undefined and number (at `data.missing + 1`)"),
-        ("data.missing / 2", "`data.missing` is undefined"),
+        ("data.missing / 2", "undefined and number (at `data.missing / 2`)"),
+        ("data.missing ** 2", "`data.missing` is undefined"),
     ] {
         let err = Expression::compile(text).unwrap().eval(&Scope::of(&event(BODY))).unwrap_err();
         let told_at = err.message.contains(told) && !err.message.contains("_fields");

@@ -94,10 +94,10 @@ impl TypeMismatch {
         Self { found: found.into(), wanted, help: String::new() }
     }
 
-    /// That a text is no moment of a form that is known.
-    fn no_moment(text: &str, wanted: ColumnType) -> Self {
-        let MomentDoubt { form, help } = moment_doubt(text);
-        Self { found: format!("a string {form}"), wanted, help: format!(": {help}") }
+    /// That a text or number is no moment of a form that is known.
+    fn no_moment(doubt: MomentDoubt, wanted: ColumnType) -> Self {
+        let MomentDoubt { form, help } = doubt;
+        Self { found: format!("a {form}"), wanted, help: format!(": {help}") }
     }
 }
 
@@ -120,9 +120,10 @@ impl Cell {
             ColumnType::Date => moment(value).map(day),
         };
         cell.ok_or_else(|| {
-            if let (ColumnType::Timestamp | ColumnType::Date, Some(text)) = (wanted, value.as_str())
+            if let ColumnType::Timestamp | ColumnType::Date = wanted
+                && let Some(doubt) = moment_doubt(value)
             {
-                return TypeMismatch::no_moment(text, wanted);
+                return TypeMismatch::no_moment(doubt, wanted);
             }
             let is_number = number::written(value).is_some();
             let kind = if is_number { ValueKind::Number } else { value.kind() };

@@ -1,58 +1,56 @@
 //! The parts of a text of which filters are made: slices, and calculations.
 
+use std::ops::Range;
+
 use minijinja::machinery::Token;
 
 use super::{Operator, Walk, tokens};
 
+/// What holds the parts of a calculation together, from what binds least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OperatorLevel {
+    Sum,
+    Concatenation,
+    Product,
+    Power,
+}
+
+impl OperatorLevel {
+    fn of(token: Option<&Token<'_>>) -> Option<Self> {
+        match token? {
+            Token::Plus | Token::Minus => Some(Self::Sum),
+            Token::Tilde => Some(Self::Concatenation),
+            Token::Mul | Token::Div | Token::FloorDiv | Token::Mod => Some(Self::Product),
+            Token::Pow => Some(Self::Power),
+            _ => None,
+        }
+    }
+}
+
 impl Walk<'_> {
-    /// Makes a filter of the sums, differences and products that begin at `at`; gives the place behind them, 0
-    /// where there are none, or something else is among them.
+    /// Makes filters of the calculations that begin at `at`; gives the place behind them, 0 where there are
+    /// none, or something else is among them.
     pub(super) fn calculation(&mut self, at: usize, end: usize, before: Operator) -> usize {
         // Beside other operators it is a part of theirs.
         let begins = matches!(before, Operator::None | Operator::Equality { .. });
         let Some(behind) = self.calculation_end(at, end).filter(|_| begins) else { return 0 };
-        let start = self.range(at).start;
-        self.insert(start, "([");
-        let mut place = at;
-        while place < behind {
-            place = if let Some(Token::Minus) = self.token(place) {
-                self.negated(place + 1, behind)
-            } else {
-                let (rest, _) = self.postfix(place, behind);
-                self.filters(rest, behind)
-            };
-            if place < behind {
-                let is_beside_number = tokens::is_beside_number(self.tokens, place);
-                let word = match self.token(place) {
-                    Some(Token::Minus) => ",'-',",
-                    Some(Token::Mul) => ",'*',",
-                    _ if is_beside_number => ",'+',",
-                    _ => ",'&',",
-                };
-                self.replace(place, word);
-                place += 1;
-            }
-        }
         let is_equated = matches!(before, Operator::Equality { .. })
             || matches!(self.token(behind), Some(Token::Eq | Token::Ne)) && behind < end;
-        let stop = self.range(behind - 1).end;
-        self.insert(stop, if is_equated { "]|_calculated|_equal)" } else { "]|_calculated)" });
-        self.calculations.push(start..stop);
+        self.sum(at..behind, if is_equated { "|_equal" } else { "" });
         behind
     }
 
-    /// Where the calculation that begins at `at` ends. With a text that is written there is none, and
-    /// what is divided is no decimal of so many digits.
+    /// Where the calculation that begins at `at` ends.
     fn calculation_end(&self, at: usize, end: usize) -> Option<usize> {
         let behind = tokens::operand_end(self.tokens, at, end);
-        let (mut n_operators, mut is_behind_term, mut is_negated) = (0, false, false);
+        let (mut n_operators, mut is_behind_term) = (0, false);
         let mut place = at;
         while place < behind {
             match self.token(place)? {
-                Token::Plus | Token::Mul | Token::Minus if is_behind_term => {
-                    (n_operators, is_behind_term, is_negated) = (n_operators + 1, false, false);
+                token if is_behind_term && OperatorLevel::of(Some(token)).is_some() => {
+                    (n_operators, is_behind_term) = (n_operators + 1, false);
                 }
-                Token::Minus if !is_negated => is_negated = true,
+                Token::Minus => {}
                 // The name of a field or filter.
                 Token::Dot | Token::Pipe if is_behind_term => place += 1,
                 Token::ParenOpen | Token::BracketOpen => {
@@ -60,7 +58,12 @@ impl Walk<'_> {
                     is_behind_term = true;
                 }
                 Token::Ident("is") => return None,
-                Token::Ident(_) | Token::Int(_) | Token::Int128(_) | Token::Float(_)
+                Token::Ident(_)
+                | Token::Int(_)
+                | Token::Int128(_)
+                | Token::Float(_)
+                | Token::Str(_)
+                | Token::String(_)
                     if !is_behind_term =>
                 {
                     is_behind_term = true;
@@ -70,6 +73,161 @@ impl Walk<'_> {
             place += 1;
         }
         (n_operators > 0 && is_behind_term).then_some(behind)
+    }
+
+    /// The parts between the operators of `level`; those have the places between two parts.
+    fn split(&self, range: Range<usize>, level: OperatorLevel) -> Vec<Range<usize>> {
+        let mut parts = Vec::new();
+        let (mut start, mut place, mut is_behind_term) = (range.start, range.start, false);
+        while place < range.end {
+            match self.token(place) {
+                token if is_behind_term && OperatorLevel::of(token).is_some() => {
+                    is_behind_term = false;
+                    if OperatorLevel::of(token) == Some(level) {
+                        parts.push(start..place);
+                        start = place + 1;
+                    }
+                }
+                Some(Token::Minus) => {}
+                Some(Token::Dot | Token::Pipe) => place += 1,
+                Some(Token::ParenOpen | Token::BracketOpen) => {
+                    place = self.close(place, range.end);
+                    is_behind_term = true;
+                }
+                _ => is_behind_term = true,
+            }
+            place += 1;
+        }
+        parts.push(start..range.end);
+        parts
+    }
+
+    /// Sums and differences. With a text that is written there is nothing to calculate.
+    fn sum(&mut self, range: Range<usize>, filter: &str) {
+        let parts = self.split(range.clone(), OperatorLevel::Sum);
+        if parts.len() == 1 {
+            self.concatenation(range, filter);
+        } else if parts.iter().any(|part| self.is_text(part)) {
+            for part in parts {
+                if self.split(part.clone(), OperatorLevel::Concatenation).len() > 1 {
+                    self.concatenation(part, "");
+                } else if self.split(part.clone(), OperatorLevel::Product).len() > 1 {
+                    self.product(part, "");
+                } else if !self.is_text(&part) {
+                    self.filtered(part, "|_addend");
+                }
+            }
+        } else {
+            let stop = self.begin_list(&range);
+            let is_text = |walk: &Self, part: &Range<usize>| {
+                walk.split(part.clone(), OperatorLevel::Concatenation).len() > 1
+            };
+            let mut is_behind_text = false;
+            for part in parts {
+                let is_before_text = is_text(self, &part);
+                if part.start > range.start {
+                    let place = part.start - 1;
+                    let adds = tokens::is_beside_number(self.tokens, place)
+                        && !is_behind_text
+                        && !is_before_text;
+                    let word = match self.token(place) {
+                        Some(Token::Minus) => ",'-',",
+                        _ if adds => ",'+',",
+                        _ => ",'&',",
+                    };
+                    self.replace(place, word);
+                }
+                if is_before_text {
+                    self.concatenation(part, "");
+                } else {
+                    self.factors(part);
+                }
+                is_behind_text = is_before_text;
+            }
+            self.end_list(&range, stop, filter);
+        }
+    }
+
+    /// Texts that are put together.
+    fn concatenation(&mut self, range: Range<usize>, filter: &str) {
+        let parts = self.split(range.clone(), OperatorLevel::Concatenation);
+        if parts.len() == 1 {
+            return self.product(range, filter);
+        }
+        for part in parts {
+            if self.split(part.clone(), OperatorLevel::Product).len() > 1 {
+                self.product(part, "|_text");
+            } else if !self.is_text(&part) {
+                self.filtered(part, "|_text");
+            }
+        }
+    }
+
+    /// Products and quotients.
+    fn product(&mut self, range: Range<usize>, filter: &str) {
+        if self.split(range.clone(), OperatorLevel::Product).len() == 1 {
+            return self.power(range);
+        }
+        let stop = self.begin_list(&range);
+        self.factors(range.clone());
+        self.end_list(&range, stop, filter);
+    }
+
+    /// What is multiplied and divided, as items of a list.
+    fn factors(&mut self, range: Range<usize>) {
+        for factor in self.split(range.clone(), OperatorLevel::Product) {
+            if factor.start > range.start {
+                let place = factor.start - 1;
+                let word = match self.token(place) {
+                    Some(Token::Div) => ",'/',",
+                    Some(Token::FloorDiv) => ",'//',",
+                    Some(Token::Mod) => ",'%',",
+                    _ => ",'*',",
+                };
+                self.replace(place, word);
+            }
+            self.power(factor);
+        }
+    }
+
+    /// One term, or several with `**` between them.
+    fn power(&mut self, range: Range<usize>) {
+        let parts = self.split(range, OperatorLevel::Power);
+        let is_alone = parts.len() == 1;
+        for part in parts {
+            if matches!(self.token(part.start), Some(Token::Minus)) {
+                self.negated(part.start, part.end);
+            } else if is_alone {
+                let (behind, _) = self.postfix(part.start, part.end);
+                self.filters(behind, part.end);
+            } else {
+                self.term(part.start, part.end, Operator::Arithmetic);
+            }
+        }
+    }
+
+    /// One term, or a power, with a filter behind it.
+    fn filtered(&mut self, range: Range<usize>, filter: &str) {
+        let (start, stop) = (self.range(range.start).start, self.range(range.end - 1).end);
+        self.insert(start, "(");
+        self.power(range);
+        self.insert(stop, &format!("{filter})"));
+    }
+
+    fn is_text(&self, range: &Range<usize>) -> bool {
+        range.len() == 1
+            && matches!(self.token(range.start), Some(Token::Str(_) | Token::String(_)))
+    }
+
+    /// Opens the list that `_calculated` takes; gives where it ends.
+    fn begin_list(&mut self, range: &Range<usize>) -> usize {
+        self.insert(self.range(range.start).start, "([");
+        self.range(range.end - 1).end
+    }
+
+    fn end_list(&mut self, range: &Range<usize>, stop: usize, filter: &str) {
+        self.insert(stop, &format!("]|_calculated{filter})"));
+        self.calculations.push(self.range(range.start).start..stop);
     }
 
     /// `[1:2]` between its brackets; whether it is one.
