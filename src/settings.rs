@@ -43,6 +43,7 @@ mod secret_header;
 mod secret_names;
 mod spelled_out;
 mod table;
+mod tables;
 mod tokens;
 mod unexpanded;
 mod units;

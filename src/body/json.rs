@@ -5,10 +5,12 @@ use std::ops::Range;
 use indexmap::IndexMap;
 use minijinja::Value;
 
+mod commas;
 pub(crate) mod lexer;
 mod tree;
 mod write;
 
+pub(crate) use commas::without_spare_commas;
 pub(crate) use lexer::{JsonError, Lexer, Token, unmarked};
 pub(crate) use write::{Layout, write};
 

@@ -98,6 +98,16 @@ fn value() -> Value {
     if let Some(handler) = root.pointer_mut("/properties/handler/additionalProperties") {
         extend(handler, "oneOf", Value::Array(kinds));
     }
+    let handshake = "/properties/source/additionalProperties/properties/handshake";
+    if let Some(handshake) = root.pointer_mut(handshake) {
+        let one = std::mem::take(handshake);
+        *handshake = json!({ "anyOf": [one, { "type": "array", "items": one }] });
+        for name in ["description", "examples", "default"] {
+            if let Some(said) = one.get(name) {
+                extend(handshake, name, said.clone());
+            }
+        }
+    }
     extend(&mut root, "$schema", json!("https://json-schema.org/draft/2020-12/schema"));
     extend(&mut root, "title", json!("Gatepost's configuration"));
     root

@@ -49,6 +49,8 @@ pub enum RefusedFor {
     Tls,
     /// It is the PROXY protocol, which a proxy was told to speak.
     ProxyProtocol,
+    /// It is HTTP/2 without TLS, as a client speaks it that was told so beforehand.
+    Http2Clear,
     /// The TLS handshake failed, or took too long.
     TlsHandshake,
     /// It is plain HTTP on a TLS port.
@@ -76,7 +78,16 @@ pub enum RefusedFor {
     NotKept,
 }
 
-const N_REASONS: usize = 24;
+/// What helps where HTTP/2 comes without TLS.
+const OF_HTTP2_CLEAR: &str = "HTTP/2 without TLS (h2c), which is not spoken here: have the proxy or platform in front speak \
+    HTTP/1.1 to this port (Traefik: `http://` for `h2c://`, Envoy: no `http2_protocol_options`, Cloud \
+    Run: no end-to-end HTTP/2); within TLS, HTTP/2 is spoken";
+
+/// What is said of a request that was not believed and not kept.
+const OF_NOT_KEPT: &str = "verification failed, and with more than 8 MiB the request is too large to be kept: \
+    it is not among those of `rejected list`; the log says why it was not believed";
+
+const N_REASONS: usize = 25;
 
 impl RefusedFor {
     /// The answer's status; 0 = there was no answer.
@@ -88,7 +99,9 @@ impl RefusedFor {
             Self::TooLarge => 413,
             Self::NotAllowed | Self::NotAllowedBehindProxy | Self::NotKept => 401,
             Self::HeadTooLarge => 431,
-            Self::Malformed | Self::Tls | Self::ProxyProtocol | Self::Broken => 400,
+            Self::Malformed | Self::Tls | Self::ProxyProtocol | Self::Http2Clear | Self::Broken => {
+                400
+            }
             Self::SlowHead | Self::TooSlow => 408,
             Self::TooManyUnverified | Self::RateLimited => 429,
             Self::NoRoom | Self::NoConnection => 503,
@@ -131,6 +144,7 @@ impl RefusedFor {
                 "the PROXY protocol, which is not spoken here: turn it off at the proxy (HAProxy: \
                  `send-proxy`, nginx: `proxy_protocol on`), X-Forwarded-For says the same"
             }
+            Self::Http2Clear => OF_HTTP2_CLEAR,
             Self::TlsHandshake => {
                 "the TLS handshake failed: the sender does not trust the certificate, speaks no \
                  TLS 1.2 or 1.3, or was too slow"
@@ -153,10 +167,7 @@ impl RefusedFor {
                 "all connections are taken and in use, or too many send a head over 8 KiB: one more was \
                  answered 503"
             }
-            Self::NotKept => {
-                "verification failed, and with more than 8 MiB the request is too large to be kept: \
-                 it is not among those of `rejected list`; the log says why it was not believed"
-            }
+            Self::NotKept => OF_NOT_KEPT,
         }
     }
 

@@ -367,12 +367,12 @@ impl<'a> Table<'a> {
         self.value(key)
     }
 
-    fn ask(&mut self, key: &str, expected: String, schema: Json) {
+    pub(super) fn ask(&mut self, key: &str, expected: String, schema: Json) {
         self.asked.insert(key.to_owned());
         self.diagnostics.register_key(&join(&self.pattern, key), expected, schema);
     }
 
-    fn value(&self, key: &str) -> Option<Value<'a>> {
+    pub(super) fn value(&self, key: &str) -> Option<Value<'a>> {
         let (name, value) = self.entries.get_key_value(key)?;
         Some(Value {
             diagnostics: self.diagnostics,
@@ -397,4 +397,4 @@ impl<'a> Table<'a> {
 }
 
 /// What the list of all keys says of a table.
-const TABLE: &str = "a table";
+pub(super) const TABLE: &str = "a table";

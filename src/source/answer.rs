@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::body;
 use crate::event::{Event, EventId, NewEvent, Position};
 use crate::expr::{Escape, ExprError, Scope, Template};
 
@@ -55,14 +56,20 @@ impl AnswerBody {
         if content_type.is_some_and(is_markup) { Escape::Html } else { Escape::None }
     }
 
+    fn is_json(&self) -> bool {
+        let essence = self.content_type.as_deref().and_then(|text| text.split(';').next());
+        essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+    }
+
     /// The answer to a request that was stored as `id`; and why its body is empty, where it cannot be made of the
     /// event, which is stored all the same.
     pub fn reply(&self, event: Option<NewEvent>, id: EventId) -> (Reply, Option<ExprError>) {
-        let body = self.body.as_ref().zip(event).map(|(template, event)| {
+        let rendered = self.body.as_ref().zip(event).map(|(template, event)| {
             let event = Arc::new(Event::new(event, id, Position::default()));
             template.render(&Scope::of(&event))
         });
-        let (body, err) = match body {
+        let (body, err) = match rendered {
+            Some(Ok(body)) if self.is_json() => (body::json::without_spare_commas(body), None),
             Some(Ok(body)) => (body, None),
             Some(Err(err)) => (String::new(), Some(err)),
             None => (String::new(), None),

@@ -27,7 +27,7 @@ mod verify;
 use answer::{read_answer, read_methods};
 use checks::{check_query, check_url, check_weaknesses};
 use fetched::{of_provider, read_keys};
-use handshake::{check_handshake, read_handshake};
+use handshake::{check_handshake, read_handshakes};
 use keys::check_keys;
 use verify::read_verify;
 
@@ -56,14 +56,9 @@ impl SourceSettings {
         let methods = read_methods(table, Self::METHODS);
         let answer = table.table("answer").map(read_answer);
         let profile = read_profile(table, address);
-        let handshake = table.table("handshake").and_then(read_handshake);
-        if handshake.as_ref().is_some_and(|handshake| handshake.token.is_some())
-            && !table.has("verify_token")
-        {
-            table.missing("verify_token", "write `verify_token = { file = \"data/secrets/…\" }`");
-        }
+        let handshakes = read_handshakes(table);
         let mut profile = profile?;
-        if let Some(handshake) = &handshake {
+        for handshake in &handshakes {
             let secrets = secrets.as_deref().unwrap_or_default();
             let usual = Self::usual_methods(&profile);
             let methods = methods.as_ref().and_then(Option::as_deref).unwrap_or(usual);
@@ -74,8 +69,8 @@ impl SourceSettings {
             check_query(table, &profile);
         }
         let secrets = check_secrets(table, &profile, secrets)?;
-        check_verify_token(table, &profile, handshake.is_some());
-        profile.handshakes.extend(handshake);
+        check_verify_token(table, &profile, !handshakes.is_empty());
+        profile.handshakes.extend(handshakes);
         if profile.schemes.iter().all(|scheme| !scheme.algorithm.signs()) {
             profile.handshakes.push(Handshake::cloud_events());
         }

@@ -30,7 +30,7 @@ pub struct SignatureRule {
 /// What is around a signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignatureFormat {
-    /// The whole value, behind this prefix (`sha256=`, `Bearer `, nothing).
+    /// The whole value, behind this prefix (`sha256=`, `Bearer `, nothing), in whatever case that is written.
     Whole {
         /// Must stand there; empty where nothing does.
         prefix: Cow<'static, str>,
@@ -170,12 +170,11 @@ impl SignatureRule {
     pub(super) fn raw_signatures<'v>(&self, values: &'v [Cow<'_, [u8]>]) -> SmallList<&'v [u8]> {
         match &self.format {
             SignatureFormat::Whole { prefix } => {
-                // RFC 9110: the word before the credentials has no case.
-                let is_word = self.places.contains(&FieldRef::Header("authorization".into()));
+                // The word before credentials has no case (RFC 9110), and `SHA256=` is a sender's `sha256=`: what
+                // stands there is no secret.
                 let strip = |value: &'v Cow<'_, [u8]>| {
                     let (head, text) = value.trim_ascii().split_at_checked(prefix.len())?;
-                    let is_there = head == prefix.as_bytes()
-                        || is_word && head.eq_ignore_ascii_case(prefix.as_bytes());
+                    let is_there = head.eq_ignore_ascii_case(prefix.as_bytes());
                     is_there.then(|| self.unquote_whole(prefix, text.trim_ascii()))
                 };
                 values.iter().filter_map(strip).collect()

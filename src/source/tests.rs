@@ -366,3 +366,18 @@ fn an_event_is_what_was_verified() {
     let key = dedupe_key(&event.source, None, b"content");
     assert_eq!(event.dedupe, Dedupe::Unanswered { key });
 }
+
+#[test]
+fn prefix_is_found_in_whatever_case_it_is_written() {
+    let github = source("github", &["k"]);
+    let now = Timestamp::from_millis(1_700_000_000_000);
+    let signed = github.sign(&EventType::new("push"), b"{}".to_vec(), "/hooks/s", now).unwrap();
+    let of = |name: &str| signed.headers.iter().find(|(own, _)| own == name).unwrap().1.clone();
+    let signature = of("x-hub-signature-256").replace("sha256=", "SHA256=");
+    verify(&github, &[("x-hub-signature-256", &signature)], b"{}").unwrap();
+    let token = "verify = { algorithm = \"token\", header = \"X-Token\", prefix = \"Bearer \" }";
+    let token = configured(token, &["Secret"]);
+    verify(&token, &[("x-token", "bearer Secret")], b"{}").unwrap();
+    assert!(verify(&token, &[("x-token", "Bearer secret")], b"{}").is_err());
+    assert!(verify(&token, &[("x-token", "Secret")], b"{}").is_err());
+}

@@ -25,6 +25,10 @@ pub enum Unit {
     Seconds,
     /// Milliseconds since the Unix epoch.
     Millis,
+    /// Microseconds since the Unix epoch.
+    Micros,
+    /// Nanoseconds since the Unix epoch.
+    Nanos,
     /// A date and time as text: RFC 3339, with or without a zone, or an HTTP date.
     Rfc3339,
     /// The same, written as an HTTP date by `gatepost send`.
@@ -60,15 +64,41 @@ impl Unit {
                 let fraction = if is_negative { -fraction } else { fraction };
                 millis.checked_add(fraction).map(Timestamp::from_millis)
             }
-            Self::Millis => decimal(text).map(|(millis, _)| Timestamp::from_millis(millis)),
+            Self::Millis | Self::Micros | Self::Nanos => {
+                let (number, _) = decimal(text)?;
+                Some(Timestamp::from_millis(number.div_euclid(self.in_a_milli())))
+            }
             Self::Rfc3339 | Self::HttpDate => Timestamp::parse_date(text),
+        }
+    }
+
+    /// As the configuration says it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Seconds => "s",
+            Self::Millis => "ms",
+            Self::Micros => "us",
+            Self::Nanos => "ns",
+            Self::Rfc3339 => "rfc3339",
+            Self::HttpDate => "http-date",
+        }
+    }
+
+    /// How many of what is shorter than a second are in a millisecond.
+    const fn in_a_milli(self) -> i64 {
+        match self {
+            Self::Micros => 1_000,
+            Self::Nanos => 1_000_000,
+            Self::Seconds | Self::Millis | Self::Rfc3339 | Self::HttpDate => 1,
         }
     }
 
     pub(super) fn write(self, at: Timestamp) -> String {
         match self {
             Self::Seconds => at.as_millis().div_euclid(1000).to_string(),
-            Self::Millis => at.as_millis().to_string(),
+            Self::Millis | Self::Micros | Self::Nanos => {
+                at.as_millis().saturating_mul(self.in_a_milli()).to_string()
+            }
             Self::Rfc3339 => at.to_string(),
             Self::HttpDate => at.http_date(),
         }
@@ -115,6 +145,12 @@ mod tests {
     #[test]
     fn every_unit_is_read() {
         check(Unit::Millis, "1700000000123", 1_700_000_000_123, &Ok(()));
+        check(Unit::Micros, "1700000000123456", 1_700_000_000_123, &Ok(()));
+        check(Unit::Nanos, "1700000000123456789", 1_700_000_300_123, &Ok(()));
+        for unit in [Unit::Seconds, Unit::Millis, Unit::Micros, Unit::Nanos] {
+            let at = Timestamp::from_millis(1_700_000_000_000);
+            assert_eq!(unit.parse(unit.write(at).as_bytes()), Some(at), "{unit:?}");
+        }
         check(Unit::Rfc3339, "2020-01-01T00:00:00-07:00", 1_577_862_000_000, &Ok(()));
         // Seconds where milliseconds are expected are decades away.
         let far = Err(Rejection::Stale { seconds: 1_698_300_000 });

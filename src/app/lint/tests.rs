@@ -293,11 +293,14 @@ fn json_template_that_a_text_breaks_is_found() {
         "headers = { Content-Type = 'application/json' }\nbody = 'a {{ data.comment.id }}'";
     assert!(found(&http(called))[0].starts_with(&format!("{of}expected value")));
     check(&http("body = '[Gatepost] {{ data.comment.body }}'"), &[]);
-    let comma = "body = '{\"a\": {{ data.comment.body }}, }'\nescape = 'json'";
-    let comma = found(&http(comma));
-    let [comma] = &comma[..] else { panic!("{comma:?}") };
-    assert!(comma.starts_with(&format!("{of}key must be a string at line 1")), "{comma}");
-    assert!(comma.ends_with(" | see it with `gatepost handlers try`"), "{comma}");
+    let colon = "body = '{\"a\" {{ data.comment.body }}}'\nescape = 'json'";
+    let colon = found(&http(colon));
+    let [colon] = &colon[..] else { panic!("{colon:?}") };
+    assert!(colon.starts_with(&format!("{of}expected `:` at line 1")), "{colon}");
+    assert!(colon.ends_with(" | see it with `gatepost handlers try`"), "{colon}");
+    // Of its commas too many none is sent.
+    let comma = "body = '{\"a\": {{ data.comment.id }}, {% if data.x %}\"b\": 1{% endif %} }'";
+    check(&http(comma), &[]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::service::Service;
+use super::service::{DISCORD_NAME_CHARS_MAX, Service};
 use crate::expr::striptags;
 
 /// The longest text that each takes.
@@ -109,6 +109,7 @@ fn discord(text: &str, title: Option<&str>, username: Option<&str>) -> Value {
             add(&mut message, "embeds", Some(embeds));
         }
     }
+    let username = username.map(|name| cut(name, DISCORD_NAME_CHARS_MAX, |_| 1));
     add(&mut message, "username", username);
     message
 }

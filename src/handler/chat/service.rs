@@ -99,7 +99,7 @@ impl Service {
             };
             if let Some(mut inner) = table.table_like(name, example) {
                 read = match name {
-                    "slack" => read_slack(&mut inner),
+                    "slack" => inner.require("url").map(|url| Service::Slack { url }),
                     "discord" => read_discord(&mut inner),
                     "telegram" => read_telegram(&mut inner),
                     "teams" => inner.require("url").map(|url| Service::Teams { url }),
@@ -293,15 +293,18 @@ impl Service {
     }
 }
 
+/// The longest name that Discord shows a message to be from; it refuses a longer one.
+pub(super) const DISCORD_NAME_CHARS_MAX: usize = 80;
+
 /// The longest pause that is believed.
 const PAUSE_MAX: Duration = Duration::from_hours(24);
 
-fn read_slack(table: &mut Table<'_>) -> Option<Service> {
-    Some(Service::Slack { url: table.require("url")? })
-}
-
 fn read_discord(table: &mut Table<'_>) -> Option<Service> {
-    let username = table.take("username");
+    let username = table.take::<String>("username");
+    if username.as_ref().is_some_and(|name| name.chars().count() > DISCORD_NAME_CHARS_MAX) {
+        let message = "Discord takes a name of 80 characters: what is behind them is cut off";
+        table.warning("username", message, "write a shorter one");
+    }
     Some(Service::Discord { url: table.require("url")?, username })
 }
 

@@ -51,6 +51,21 @@ async fn discord_gets_text_that_alerts_nobody() {
 }
 
 #[tokio::test]
+async fn name_that_discord_refuses_is_cut_off_and_told() {
+    let server = BadServer::start([status(204)]);
+    let folder = folder(&server.url("/api/webhooks/1/secret"));
+    let name = "ü".repeat(81);
+    let text = format!("text = 'x'\ndiscord = {{ url = {{ file = 'key' }}, username = '{name}' }}");
+    let (settings, problems) = try_settings("chat", &text, folder.path());
+    assert_eq!(problems, ["Discord takes a name of 80 characters: what is behind them is cut off"]);
+    super::super::testing::install_tls();
+    let context = super::super::testing::context(folder.path());
+    settings.unwrap().build(&context).unwrap().handle(&[delivery(BODY)]).await.unwrap();
+    let body: Value = serde_json::from_slice(&server.requests().remove(0).body).unwrap();
+    assert_eq!(body["username"].as_str().unwrap().chars().count(), 80);
+}
+
+#[tokio::test]
 async fn telegram_gets_plain_text_for_a_chat() {
     for (chat, expected) in [("-1001234", json!(-1_001_234)), ("@channel", json!("@channel"))] {
         let server = BadServer::start([]);

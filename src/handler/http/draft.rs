@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::headers::Header;
 use super::{Format, Settings, Target, header_value, parse_url, shared_value};
+use crate::body::json::without_spare_commas;
 use crate::event::{Delivery, Failure};
 use crate::expr::Scope;
 use crate::handler::envelope::write_event;
@@ -48,6 +49,24 @@ pub(super) struct Draft {
     pub(super) url: Option<Url>,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+}
+
+impl Draft {
+    /// The same with a body that is JSON, where commas are all that is wrong with it.
+    fn without_spare_commas(mut self) -> Self {
+        let content_type = self.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+        let is_json = content_type.split_at_checked(JSON.len()).is_some_and(|(head, rest)| {
+            head.eq_ignore_ascii_case(JSON)
+                && !matches!(rest, [b'a'..=b'z' | b'-' | b'0'..=b'9', ..])
+        });
+        if is_json {
+            self.body = match String::from_utf8(self.body.into()) {
+                Ok(text) => without_spare_commas(text).into(),
+                Err(err) => err.into_bytes().into(),
+            };
+        }
+        self
+    }
 }
 
 impl Settings {
@@ -132,7 +151,9 @@ impl Settings {
             }
         };
         self.forward.apply(&mut headers, &event.headers);
-        self.draft(event.id.to_string(), delivery, &scope, headers, body)
+        let draft = self.draft(event.id.to_string(), delivery, &scope, headers, body)?;
+        // Commas that parts of a template leave where other parts are not written for this event.
+        Ok(if self.body.is_some() { draft.without_spare_commas() } else { draft })
     }
 
     fn batch(&self, deliveries: &[Delivery]) -> Result<Option<Draft>, Failure> {

@@ -12,6 +12,7 @@ use crate::event::{FailureClass, FailureKind};
 
 mod answers;
 mod chosen;
+mod commas;
 mod secrets;
 
 /// The handler with `url` and more settings.
@@ -205,7 +206,6 @@ async fn a_batch_is_one_request_with_a_stable_id() {
     assert_eq!(ids.len(), 1);
     assert!(requests[0].header("webhook-id").unwrap().starts_with("batch-"));
     assert_eq!(requests[3].header("webhook-id"), Some(id(1).to_string().as_str()));
-
     let array: Vec<serde_json::Value> = serde_json::from_slice(&requests[0].body).unwrap();
     assert_eq!(array.len(), 2);
     assert_eq!(array[0]["payload"]["a"], 1);

@@ -21,10 +21,16 @@ const TLS_BEGINNING: &[u8] = b"\x16\x03";
 /// How a proxy begins that speaks the PROXY protocol, of version 1 and 2.
 const PROXY_BEGINNINGS: [&[u8]; 2] = [b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n"];
 
-/// What a client sends that speaks no HTTP.
+/// How a client begins that speaks HTTP/2 without asking first (RFC 9113, 3.4).
+const HTTP2_BEGINNING: &[u8] = b"PRI * HTTP/2.0\r\n";
+
+/// What a client sends that speaks no HTTP, or none that is known without TLS.
 pub(super) fn at_beginning(bytes: &[u8]) -> Option<RefusedFor> {
     if bytes.starts_with(TLS_BEGINNING) {
         return Some(RefusedFor::Tls);
+    }
+    if bytes.starts_with(HTTP2_BEGINNING) {
+        return Some(RefusedFor::Http2Clear);
     }
     let speaks_proxy = PROXY_BEGINNINGS.iter().any(|beginning| bytes.starts_with(beginning));
     speaks_proxy.then_some(RefusedFor::ProxyProtocol)

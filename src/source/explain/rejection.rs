@@ -8,7 +8,7 @@ use super::super::jwt::JwtRule;
 use super::super::rejection::Rejection;
 use super::super::scheme::Envelope;
 use super::super::settings::SigningProfile;
-use super::super::template::{Template, variable};
+use super::super::template::Template;
 use super::super::timestamp::Unit;
 use super::case::{Case, Explanation, because};
 
@@ -152,30 +152,30 @@ impl Case<'_> {
         let schemes = &self.source.settings.profile.schemes;
         let rule = schemes.iter().find_map(|scheme| scheme.timestamp.as_ref())?;
         let (configured, written) = match rule.unit {
-            Unit::Seconds => ("s", read.div_euclid(1000)),
-            Unit::Millis => ("ms", read),
+            Unit::Seconds => ("seconds", read.div_euclid(1000)),
+            Unit::Millis => ("milliseconds", read),
+            Unit::Micros => ("microseconds", read.checked_mul(1000)?),
+            Unit::Nanos => ("nanoseconds", read.checked_mul(1_000_000)?),
             Unit::Rfc3339 | Unit::HttpDate => return None,
         };
+        // As it stands there where it can be found: of a time that is off by decades seconds are too coarse.
+        let text = rule.at.find(&self.rejected.request).text();
+        let written = text.and_then(|text| text.trim().parse().ok()).unwrap_or(written);
         let units = [
-            ("s", "seconds", written.checked_mul(1000)),
-            ("ms", "milliseconds", Some(written)),
-            ("", "microseconds", Some(written.div_euclid(1000))),
-            ("", "nanoseconds", Some(written.div_euclid(1_000_000))),
+            (Unit::Seconds, "seconds", written.checked_mul(1000)),
+            (Unit::Millis, "milliseconds", Some(written)),
+            (Unit::Micros, "microseconds", Some(written.div_euclid(1000))),
+            (Unit::Nanos, "nanoseconds", Some(written.div_euclid(1_000_000))),
         ];
         let is_now = |millis: &i64| now.abs_diff(*millis) < DAY_MS;
         let (unit, word, _) =
             units.iter().find(|(_, _, millis)| millis.as_ref().is_some_and(is_now))?;
-        if *unit == configured {
+        if *unit == rule.unit {
             return None;
         }
-        let as_read = if configured == "s" { "seconds" } else { "milliseconds" };
         let line =
-            format!("the signature is good, but its time is in {word}, and read as {as_read}");
-        Some(match *unit {
-            "s" => self.with_unit(&line, Unit::Seconds),
-            "ms" => self.with_unit(&line, Unit::Millis),
-            _ => self.without_unit(&line),
-        })
+            format!("the signature is good, but its time is in {word}, and read as {configured}");
+        Some(self.with_unit(&line, *unit))
     }
 
     /// The scheme with its time written in `unit`.
@@ -186,31 +186,7 @@ impl Case<'_> {
         if let Some(rule) = &mut scheme.timestamp {
             rule.unit = unit;
         }
-        let name = match unit {
-            Unit::Seconds => "s",
-            Unit::Millis => "ms",
-            Unit::Rfc3339 => "rfc3339",
-            Unit::HttpDate => "http-date",
-        };
-        self.with_scheme(line, &format!("`unit = \"{name}\"` of the timestamp"), &scheme)
-    }
-
-    /// The scheme for a time that has no unit here.
-    fn without_unit(&self, line: &str) -> Explanation {
-        let schemes = &self.source.settings.profile.schemes;
-        let scheme = schemes.iter().find(|scheme| scheme.timestamp.is_some());
-        let Some(mut scheme) = scheme.cloned() else { return because(line, None) };
-        let place = scheme
-            .timestamp
-            .take()
-            .map_or_else(String::new, |rule| format!("{{{}}}", variable(&rule.at)));
-        let signed = scheme.signed.as_ref().map(ToString::to_string).unwrap_or_default();
-        scheme.signed = Template::parse(&signed.replace("{timestamp}", &place)).ok();
-        let change = format!(
-            "there is no unit for that: write `{place}` for `{{timestamp}}` in `signed` and leave `timestamp` out (a \
-             request's age is then not judged)"
-        );
-        self.with_scheme(line, &change, &scheme)
+        self.with_scheme(line, &format!("`unit = \"{}\"` of the timestamp", unit.name()), &scheme)
     }
 
     /// A time that cannot be read.
@@ -223,11 +199,14 @@ impl Case<'_> {
         let is_number = n_digits == text.trim().len() && n_digits > 0;
         let line = "the signature is good, but its timestamp cannot be read";
         match (is_number, n_digits) {
-            (true, 17..) => self.without_unit(line),
-            (true, 12..) => self.with_unit(line, Unit::Millis),
-            (true, _) => self.with_unit(line, Unit::Seconds),
+            (true, 18..=19) => self.with_unit(line, Unit::Nanos),
+            (true, 15..=17) => self.with_unit(line, Unit::Micros),
+            (true, 12..=14) => self.with_unit(line, Unit::Millis),
+            (true, ..=11) => self.with_unit(line, Unit::Seconds),
             (false, _) if text.contains(':') => self.with_unit(line, Unit::Rfc3339),
-            (false, _) => because(line, Some("check `unit` of the timestamp: s, ms or rfc3339")),
+            (true, 20..) | (false, _) => {
+                because(line, Some("check `unit` of the timestamp: s, ms, us, ns or rfc3339"))
+            }
         }
     }
 

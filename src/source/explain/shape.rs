@@ -151,8 +151,7 @@ impl ShapeInWords {
                 let line = || format!("timestamp = {{ {setting}{unit} }}");
                 self.line(is_other, || format!("with the time of the {}", time.place), line);
             } else {
-                self.what
-                    .push("with a time in microseconds or smaller, which has no unit".to_owned());
+                self.what.push("with a time that has no unit here".to_owned());
             }
         }
         if let Some(id) = text.id {
@@ -176,7 +175,8 @@ pub(super) fn unit(value: &str) -> (Unit, bool) {
     match (is_number, n_digits) {
         (true, ..=11) => (Unit::Seconds, true),
         (true, ..=14) => (Unit::Millis, true),
-        (true, _) => (Unit::Millis, false),
+        (true, ..=17) => (Unit::Micros, true),
+        (true, n_digits) => (Unit::Nanos, n_digits <= 19),
         (false, _) if value.contains(", ") => (Unit::HttpDate, true),
         (false, _) => (Unit::Rfc3339, true),
     }

@@ -222,6 +222,8 @@ pub(super) fn in_unit(unit: Unit) -> &'static str {
     match unit {
         Unit::Seconds => "",
         Unit::Millis => ", unit = \"ms\"",
+        Unit::Micros => ", unit = \"us\"",
+        Unit::Nanos => ", unit = \"ns\"",
         Unit::Rfc3339 => ", unit = \"rfc3339\"",
         Unit::HttpDate => ", unit = \"http-date\"",
     }

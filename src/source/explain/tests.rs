@@ -382,8 +382,12 @@ fn time_in_another_unit_is_named() {
         source.sign(&EventType::new("t"), BODY.to_vec(), "/hooks/s", at).unwrap()
     };
     let line = "its time is in microseconds, and read as milliseconds";
-    check(&millis, &micros(&millis), line, "there is no unit for that");
-    check(&seconds, &micros(&millis), "in microseconds, and read as seconds", "no unit for that");
+    check(&millis, &micros(&millis), line, "`unit = \"us\"`");
+    check(&seconds, &micros(&millis), "in microseconds, and read as seconds", "`unit = \"us\"`");
+    let nanos = of("ns");
+    check(&of("us"), &sign(&nanos), "in nanoseconds, and read as microseconds", "`unit = \"ns\"`");
+    check(&nanos, &sign(&seconds), "in seconds, and read as nanoseconds", "`unit = \"s\"`");
+    check(&seconds, &sign(&nanos), "its timestamp cannot be read", "`unit = \"ns\"`");
     let date = verify(
         &format!(
             "{HEX}, timestamp = {{ header = \"X-T\", unit = \"rfc3339\" }}, signed = \

@@ -34,15 +34,18 @@ pub(in crate::source) const NAMES: [&str; 6] =
 pub struct AnswerTemplate {
     /// The text, over `NAMES`.
     pub text: Arc<expr::Template>,
-    /// What it is.
+    /// What it is; empty where it stands in a header.
     pub content_type: &'static str,
+    /// The header that it stands in; nothing where it is the body.
+    pub header: Option<String>,
     /// What `hash` is in it.
     pub hash: Option<HashRule>,
 }
 
 impl PartialEq for AnswerTemplate {
     fn eq(&self, other: &Self) -> bool {
-        self.text.source() == other.text.source() && self.hash == other.hash
+        let same = (self.text.source(), &self.hash, &self.header);
+        same == (other.text.source(), &other.hash, &other.header)
     }
 }
 
@@ -175,6 +178,12 @@ impl AnswerTemplate {
             ("hash", Value::from(hash)),
         ];
         let body = self.text.render_value(map(values)).ok()?;
+        if let Some(name) = &self.header {
+            let headers = vec![(name.clone(), header_value(body)?)];
+            return Some(Reply { status: 200, headers, ..Reply::default() });
+        }
+        let is_json = self.content_type == "application/json";
+        let body = if is_json { body::json::without_spare_commas(body) } else { body };
         (body.len() <= ANSWER_BYTES_MAX).then(|| Reply {
             status: 200,
             content_type: self.content_type.into(),

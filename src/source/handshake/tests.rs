@@ -2,6 +2,7 @@
 
 mod fixed;
 mod hashed;
+mod own;
 
 use super::super::tests::{configured, source};
 use super::*;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 
+use crate::body;
 use crate::expr::Template;
 use crate::settings::Table;
 
@@ -95,8 +96,11 @@ pub(super) fn read_answer(mut table: Table<'_>) -> Option<AnswerRule> {
 
 /// What a body is whose type is not said.
 fn type_of(body: &str) -> &'static str {
-    let body = body.trim_start();
-    let is_json = body.starts_with('{') && !body.starts_with("{{") && !body.starts_with("{%");
+    let body = body.trim();
+    let is_object = body.starts_with('{') && !body.starts_with("{{") && !body.starts_with("{%");
+    // `[ok]` is a word in brackets.
+    let is_list = body.starts_with('[') && body.ends_with(']') && may_be_json(body);
+    let is_json = is_object || is_list;
     if is_json { "application/json" } else { "text/plain; charset=utf-8" }
 }
 
@@ -108,6 +112,26 @@ fn is_breakable(template: &str) -> bool {
     })
 }
 
+/// What to write where that is none.
+pub(super) const ANSWER_HEADER_HELP: &str = "for example `answer_header = \"X-Hook-Secret\"`";
+
+/// The name of a header that an answer may set.
+pub(super) fn answer_header(text: String) -> Result<String, &'static str> {
+    let name = text.to_ascii_lowercase();
+    let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_sign) {
+        return Err("this is not the name of a header");
+    }
+    if OF_THE_ANSWER.contains(&&*name) {
+        return Err("this header is the answer's own");
+    }
+    Ok(name)
+}
+
+/// What the HTTP library says of an answer.
+const OF_THE_ANSWER: [&str; 6] =
+    ["connection", "content-length", "content-type", "date", "transfer-encoding", "upgrade"];
+
 /// What is wrong with a template that should write JSON.
 pub(super) const NO_JSON: &str =
     "this does not write JSON: what stands in `{{ }}` comes with quotes of its own";
@@ -115,8 +139,18 @@ pub(super) const NO_JSON: &str =
 pub(super) const NO_JSON_HELP: &str =
     "leave out quotes around `{{ }}`; texts are joined by `~`: `{{ \"sha256=\" ~ hash }}`";
 
-/// Whether `text` can write JSON, as far as that can be said before its values are known.
+/// Whether `text` can write JSON, as far as that can be said before its values are known. Each value is a text, so that
+/// one within another text is seen.
 pub(super) fn writes_json(text: &str) -> bool {
+    is_json_with(text, "\"\"")
+}
+
+/// The same where quotes stand around values.
+fn may_be_json(text: &str) -> bool {
+    is_json_with(text, "0")
+}
+
+fn is_json_with(text: &str, value: &str) -> bool {
     if text.contains("{%") || text.contains("{#") {
         return true;
     }
@@ -125,17 +159,33 @@ pub(super) fn writes_json(text: &str) -> bool {
     while let Some((before, behind)) = rest.split_once("{{") {
         // The compiler says what is wrong with one that is not closed.
         let Some((inside, behind)) = behind.split_once("}}") else { return true };
-        // A text, so that one within another text is seen. What is `safe` is written as it is.
-        written.extend([before, if inside.contains("safe") { "0" } else { "\"\"" }]);
+        // What is `safe` is written as it is.
+        written.extend([before, if inside.contains("safe") { "0" } else { value }]);
         rest = behind;
     }
     written.push_str(rest);
-    serde_json::from_str::<IgnoredAny>(&written).is_ok()
+    serde_json::from_str::<IgnoredAny>(&body::json::without_spare_commas(written)).is_ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answer_that_is_json_is_called_so() {
+        for (body, is_json) in [
+            (r#"{"a": 1}"#, true),
+            (r#" [{"id": "{{ event.id }}"}] "#, true),
+            ("[]", true),
+            ("[{% if payload.a %}1{% endif %}]", true),
+            ("[ok] received", false),
+            ("[ok]", false),
+            ("{{ event.id }}", false),
+            ("{% if payload.a %}a{% endif %}", false),
+        ] {
+            assert_eq!(type_of(body) == "application/json", is_json, "{body}");
+        }
+    }
 
     #[test]
     fn template_that_cannot_write_json_is_known() {
@@ -146,6 +196,7 @@ mod tests {
             r#"{% if hash %}{"a": "{{ hash }}"}{% endif %}"#,
             r#"{"a": {{ hash"#,
             r#"{"a": "sha256={{ hash | safe }}"}"#,
+            r#"{"a": [{{ hash }}, ], }"#,
         ] {
             assert!(writes_json(good), "{good}");
         }

@@ -13,7 +13,10 @@ use super::super::keys::Algorithm;
 use super::super::settings::SigningProfile;
 use super::super::signature::Encoding;
 use super::super::template::{BadTemplate, Part, Template};
-use super::answer::{NO_JSON, NO_JSON_HELP, read_methods, read_status, writes_json};
+use super::answer::{
+    ANSWER_HEADER_HELP, NO_JSON, NO_JSON_HELP, answer_header, read_methods, read_status,
+    writes_json,
+};
 use super::field_ref::read_field_ref;
 use super::verify::ENCODINGS;
 
@@ -43,11 +46,19 @@ enum When {
     Given(FieldRef),
 }
 
-/// `[source.NAME.handshake]`; `None` = a problem.
-pub(super) fn read_handshake(mut table: Table<'_>) -> Option<Handshake> {
-    let handshake = take_handshake(&mut table);
-    table.finish();
-    handshake
+/// `[source.NAME.handshake]`, or several `[[source.NAME.handshake]]`; those with a problem are left out.
+pub(super) fn read_handshakes(table: &mut Table<'_>) -> Vec<Handshake> {
+    let tables = table.one_or_many_tables("handshake").into_iter();
+    let read = tables.filter_map(|mut table| {
+        let handshake = take_handshake(&mut table);
+        table.finish();
+        handshake
+    });
+    let handshakes: Vec<Handshake> = read.collect();
+    if handshakes.iter().any(|handshake| handshake.token.is_some()) && !table.has("verify_token") {
+        table.missing("verify_token", "write `verify_token = { file = \"data/secrets/…\" }`");
+    }
+    handshakes
 }
 
 fn take_handshake(table: &mut Table<'_>) -> Option<Handshake> {
@@ -56,6 +67,7 @@ fn take_handshake(table: &mut Table<'_>) -> Option<Handshake> {
     let token = table.table("token").map(|table| read_field_ref(table, KINDS));
     let when = table.table("when").map(read_when);
     let text = table.take::<String>("answer");
+    let header = table.checked_or("answer_header", ANSWER_HEADER_HELP, answer_header);
     let is_signed = table.take::<bool>("signed");
     let methods = read_methods(table, METHODS);
     let learns = table.take_or("learn", false);
@@ -64,12 +76,16 @@ fn take_handshake(table: &mut Table<'_>) -> Option<Handshake> {
         read_status(table, "refuse_status", 400..=499, "a status of 400 to 499 is needed here");
     // Everything is taken: from here on nothing new is asked.
     let (echo, hash, when) = (all(echo)?, all(hash)?, all(when)?);
+    if text.is_none() && table.has("answer_header") {
+        table.missing("answer", "write what stands in that header: `answer = \"{{ hash }}\"`");
+        return None;
+    }
     let answer = match (echo, hash, text) {
         (Some(place), None, None) => Answer::Echo(place),
         (None, Some(Hash::At(place)), None) => Answer::Hash(place),
-        (None, None, Some(text)) => Answer::Template(read_template(table, &text, None)?),
+        (None, None, Some(text)) => Answer::Template(read_template(table, &text, None, header)?),
         (None, Some(Hash::Rule(rule)), Some(text)) => {
-            Answer::Template(read_template(table, &text, Some(rule))?)
+            Answer::Template(read_template(table, &text, Some(rule), header)?)
         }
         (None, Some(Hash::Rule(_)), None) => {
             let help = "write `answer = '{\"challengeResponse\": {{ hash }}}'`";
@@ -153,19 +169,25 @@ fn read_hash(mut table: Table<'_>) -> Option<Hash> {
     Some(Hash::Rule(HashRule { algorithm, encoding, signed }))
 }
 
-fn read_template(table: &Table<'_>, text: &str, hash: Option<HashRule>) -> Option<AnswerTemplate> {
+fn read_template(
+    table: &Table<'_>,
+    text: &str,
+    hash: Option<HashRule>,
+    header: Option<String>,
+) -> Option<AnswerTemplate> {
     let is_json = text.trim_start().starts_with(['{', '[']) && !text.starts_with("{{");
-    let (content_type, escape) = if is_json {
-        ("application/json", Escape::Json)
-    } else {
-        ("text/plain; charset=utf-8", Escape::None)
+    let is_json = is_json && header.is_none();
+    let (content_type, escape) = match (is_json, &header) {
+        (true, _) => ("application/json", Escape::Json),
+        (false, None) => ("text/plain; charset=utf-8", Escape::None),
+        (false, Some(_)) => ("", Escape::None),
     };
     if is_json && !writes_json(text) {
         table.problem("answer", NO_JSON, NO_JSON_HELP);
         return None;
     }
     match expr::Template::compile_for(text, escape, &NAMES) {
-        Ok(text) => Some(AnswerTemplate { text: Arc::new(text), content_type, hash }),
+        Ok(text) => Some(AnswerTemplate { text: Arc::new(text), content_type, header, hash }),
         Err(err) => {
             table.problem("answer", &err.message, &err.help);
             None

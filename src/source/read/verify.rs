@@ -23,6 +23,8 @@ const KEY_ENCODINGS: &[(&str, Encoding)] =
 const UNITS: &[(&str, Unit)] = &[
     ("s", Unit::Seconds),
     ("ms", Unit::Millis),
+    ("us", Unit::Micros),
+    ("ns", Unit::Nanos),
     ("rfc3339", Unit::Rfc3339),
     ("http-date", Unit::HttpDate),
 ];

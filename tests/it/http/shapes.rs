@@ -102,6 +102,12 @@ fn a_body_that_breaks_off_is_not_an_event() {
 fn other_protocols_are_refused() {
     let gateway = Gateway::start();
     check(&gateway, "HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[0, 400, 505]);
+    let status = gateway.ask("GET", "/api/v1/status", "").json();
+    let reason = status["refused"][0]["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("HTTP/2 without TLS") && reason.contains("HTTP/1.1 to this port"),
+        "{reason}"
+    );
     check(&gateway, "TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", &[0, 400]);
     check(&gateway, "nothing", b"", &[0]);
     check(&gateway, "noise", &[0xff; 1000], &[0, 400]);
