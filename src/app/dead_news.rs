@@ -56,6 +56,11 @@ impl DeadNews {
         });
         taken.collect()
     }
+
+    /// All that has gathered, however short ago.
+    pub(super) fn rest(&mut self) -> Vec<(u64, DeadLetter)> {
+        self.0.values_mut().filter_map(|told| told.untold.take()).collect()
+    }
 }
 
 impl ToldOfDead {
@@ -108,5 +113,11 @@ mod tests {
         assert!(news.is_told_at_once(&letter("app", 616), later));
         assert!(news.gathered(later.after(WINDOW)).is_empty());
         assert!(news.0.is_empty(), "nothing is kept of what is over");
+        // The process ends before the time is over.
+        for position in 0..12 {
+            news.is_told_at_once(&letter("app", position), later);
+        }
+        assert_eq!(news.rest().iter().map(|(count, _)| *count).collect::<Vec<_>>(), [2]);
+        assert!(news.rest().is_empty());
     }
 }

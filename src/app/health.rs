@@ -72,7 +72,10 @@ pub(super) async fn look_once(
         own.append(event_type, &key, &payload).await;
     }
     let records = server.handlers.records();
-    records.set_alerts(alerts.records());
+    // What waits in memory is gone with the process: the next one tells it again.
+    if !own.holds_some().await {
+        records.set_alerts(alerts.records());
+    }
     records.keep(server.handlers.health(), now);
 }
 

@@ -69,6 +69,10 @@ impl HeldEvents {
         self.waiting.push_back(event);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Stores what waits, in its order, up to the first that the queue has no room for. To be cancelled is
     /// harmless: what was stored by then is known as a repeat.
     pub(super) async fn store(&mut self, queue: &dyn Queue) {

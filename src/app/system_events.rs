@@ -83,6 +83,11 @@ impl SystemSource {
     pub(super) async fn store_held(&self) {
         self.held.lock().await.store(&*self.core.queue).await;
     }
+
+    /// Whether some are in memory only, and would be gone with the process.
+    pub(super) async fn holds_some(&self) -> bool {
+        !self.held.lock().await.is_empty()
+    }
 }
 
 /// Why, where the event says so in words.
@@ -97,6 +102,15 @@ impl SystemSource {
         for (count, newest) in gathered {
             self.tell_dead(&newest, count).await;
         }
+    }
+
+    /// Tells all that is not told yet: the process ends.
+    pub(super) async fn tell_rest(&self) {
+        let rest = lock(&self.dead).rest();
+        for (count, newest) in rest {
+            self.tell_dead(&newest, count).await;
+        }
+        self.store_held().await;
     }
 
     /// `count` = how many are told with it, itself included.

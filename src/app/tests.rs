@@ -1,5 +1,7 @@
 //! How the server ends, and what it looks after meanwhile.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -7,6 +9,7 @@ use super::health::{OpenAlerts, RETRY_EVERY, look_once};
 use super::*;
 use crate::clock::Timestamp;
 use crate::event::HandlerName;
+use crate::queue::embedded::testing::{MemoryDisk, RefusingQueue};
 
 /// Told to end from within the process, as by a test or `init`, the listeners may be gone before the
 /// loop beside them has its turn, on a machine that is busy. It looks every second, as connections are
@@ -40,6 +43,31 @@ async fn handler_that_could_not_be_built_runs_a_minute_after_its_secret_is_there
     assert_eq!(n_failed(), 1, "it is not tried at each look");
     look_once(server, &own, &mut alerts, 2 * RETRY_EVERY).await;
     assert_eq!(n_failed(), 0);
+    application.stop_token().cancel();
+    application.run_until_stopped().await.unwrap();
+}
+
+/// What waits for room in the queue is gone with the process: it must not be known as told by then.
+#[tokio::test]
+async fn alert_that_is_not_stored_is_told_again_by_the_next_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let handler = "[handler.crm.http]\nurl = 'http://127.0.0.1:9/'\nsecret = { file = 'later' }\n";
+    let application = application(folder.path(), handler).await;
+    let server = &application.server;
+    let is_full = Arc::new(AtomicBool::new(true));
+    let refuses = Arc::clone(&is_full);
+    let queue = MemoryDisk::new().open(Arc::clone(&server.core.clock));
+    let queue = Arc::new(RefusingQueue::new(queue, move || {
+        let full = || QueueError::Full("the disk is full".to_owned());
+        if refuses.load(Ordering::SeqCst) { Err(full()) } else { Ok(()) }
+    }));
+    let own = SystemSource::new(Core { queue, ..server.core.clone() });
+    let mut alerts = OpenAlerts::default();
+    look_once(server, &own, &mut alerts, 1).await;
+    assert!(server.handlers.records().alerts().is_empty());
+    is_full.store(false, Ordering::SeqCst);
+    look_once(server, &own, &mut alerts, 2).await;
+    assert_eq!(server.handlers.records().alerts()[&crm()].event_type, "handler.failed");
     application.stop_token().cancel();
     application.run_until_stopped().await.unwrap();
 }

@@ -13,6 +13,8 @@ use crate::event::HandlerName;
 
 /// Their handlers have ended, so they have little to do.
 const FINISHERS_TIMEOUT: Duration = Duration::from_secs(1);
+/// The same of own events: one sync of the log, or two.
+const TELL_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Handlers {
     /// Ends every task, and says how each did at its end. Deliveries that do not end in time come back at
@@ -30,6 +32,10 @@ impl Handlers {
         self.finishers.close();
         if tokio::time::timeout(FINISHERS_TIMEOUT, self.finishers.wait()).await.is_err() {
             error!("A handler did not end");
+        }
+        // A queue that hangs must not keep the process from ending.
+        if tokio::time::timeout(TELL_TIMEOUT, self.system_events.tell_rest()).await.is_err() {
+            error!("Not all own events were stored before the end");
         }
         health.into_iter().collect()
     }

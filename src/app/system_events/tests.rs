@@ -36,10 +36,11 @@ async fn own_events_that_find_the_queue_full_are_stored_in_their_order_once_ther
     };
     own.append("handler.down", "mail", &down).await;
     own.store_held().await;
-    assert!(types().await.is_empty());
+    assert!(types().await.is_empty() && own.holds_some().await);
     is_full.store(false, Ordering::SeqCst);
     // The next one brings the one before with it, and neither comes twice.
     own.append("handler.back", "mail", &back).await;
     own.store_held().await;
     assert_eq!(types().await, ["handler.back", "handler.down"]);
+    assert!(!own.holds_some().await);
 }
