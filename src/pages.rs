@@ -115,7 +115,7 @@ pub async fn show(api: &Api, page: Page, query: &str, viewer: &Viewer) -> Result
         Page::Handler(name) => handlers::show(api, &name, &fields, viewer).await.map(Answer::Html),
         Page::Sources => sources::list(api, &fields, viewer).map(Answer::Html),
         Page::Source(name) => sources::show(api, &name, &fields, viewer).await.map(Answer::Html),
-        Page::Config => asked::config(api, &fields, viewer),
+        Page::Config => asked::config(api, &fields, viewer).await,
         Page::Log => match action_log::show(api, &fields, viewer) {
             Err(err @ ApiError::Bad(_)) => {
                 let fields = fields.refused(err.to_string(), &["done"]);

@@ -56,7 +56,7 @@ pub enum GroupBy {
 
 impl DeadAsk {
     /// Itself, where it says which ones a change is for: nothing at all must not become "all".
-    pub fn for_change(self) -> Result<Self, ApiError> {
+    fn for_change(self) -> Result<Self, ApiError> {
         if self.after.is_some() {
             return Err(ApiError::Bad("a change has no `after`: it is for all that match".into()));
         }
@@ -72,6 +72,13 @@ impl DeadAsk {
              `until`, or say `\"all\": true`"
                 .to_owned(),
         ))
+    }
+
+    /// The dead letters that a change is for: the API and the pages go by this alone.
+    pub async fn parse_for_change(self, api: &Api) -> Result<DeadSelection, ApiError> {
+        let ask = self.for_change()?;
+        api.require_handler(ask.handler.as_deref())?;
+        ask.parse(api).await
     }
 
     /// `api` knows the place of the event that is named.
@@ -144,9 +151,11 @@ pub struct RolloutAsk {
 }
 
 impl RolloutAsk {
-    /// Itself, where it says which ones it is for.
-    pub fn for_change(self) -> Result<Self, ApiError> {
-        DeadAsk::from(self.clone()).for_change().map(|_| self)
+    /// Itself, where it says which ones it is for, and there is such a handler.
+    pub(super) fn for_change(self, api: &Api) -> Result<Self, ApiError> {
+        DeadAsk::from(self.clone()).for_change()?;
+        api.require_handler(self.handler.as_deref())?;
+        Ok(self)
     }
 
     /// Which ones, in words. `group` = the reason that `like` names.

@@ -256,7 +256,7 @@ impl Api {
 
 impl ReleaseAsk {
     /// Itself, where it says which ones it is for: nothing at all must not become "all".
-    pub fn for_change(self) -> Result<Self, ApiError> {
+    fn for_change(self) -> Result<Self, ApiError> {
         if self.all || self.dry_run || self.source.is_some() || self.reason.is_some() {
             return Ok(self);
         }
@@ -286,6 +286,7 @@ impl Api {
     /// failed and stays.
     pub async fn release_all(&self, ask: ReleaseAsk) -> Result<Changed, ApiError> {
         let ingest = &self.server()?.ingest;
+        let ask = ask.for_change()?;
         if let Some(source) = &ask.source {
             super::values::source(source)?;
         }

@@ -80,6 +80,7 @@ impl Api {
 
     /// Begins to redrive what matches, by stages. It is durable once this returns.
     pub async fn begin_rollout(&self, ask: RolloutAsk) -> Result<RolloutView, ApiError> {
+        let ask = ask.for_change(self)?;
         let (asked, about) = (ask.target(None), DeadAsk::from(ask.clone()).about());
         let begun = self.try_begin(ask).await;
         let (number, words) = match &begun {

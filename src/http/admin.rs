@@ -289,10 +289,10 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, Ad
         Route::EventsReplay => Ok(json(&api.replay_page(asked(body, api)?).await?)),
         Route::DeadRedrive => Ok(json(&api.redrive(selected(body, api).await?).await?)),
         Route::DeadDrop => Ok(json(&api.drop_dead(selected(body, api).await?).await?)),
-        Route::Rollouts => Ok(json(&api.begin_rollout(rollout_asked(body, api)?).await?)),
+        Route::Rollouts => Ok(json(&api.begin_rollout(asked::<RolloutAsk>(body, api)?).await?)),
         Route::RolloutStep(number, step) => Ok(json(&api.change_rollout(number, step).await?)),
         Route::RejectedReleaseAll => {
-            Ok(json(&api.release_all(asked::<ReleaseAsk>(body, api)?.for_change()?).await?))
+            Ok(json(&api.release_all(asked::<ReleaseAsk>(body, api)?).await?))
         }
         Route::RejectedRelease(number) => Ok(stored(api.release(number).await?)),
         Route::HandlerRun(handler, run) => {
@@ -343,14 +343,5 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, Ad
 
 /// Which dead letters a change is for.
 async fn selected(body: &[u8], api: &Api) -> Result<DeadSelection, ApiError> {
-    let ask = asked::<DeadAsk>(body, api)?.for_change()?;
-    api.require_handler(ask.handler.as_deref())?;
-    ask.parse(api).await
-}
-
-/// Which dead letters a rollout is for.
-fn rollout_asked(body: &[u8], api: &Api) -> Result<RolloutAsk, ApiError> {
-    let ask = asked::<RolloutAsk>(body, api)?.for_change()?;
-    api.require_handler(ask.handler.as_deref())?;
-    Ok(ask)
+    asked::<DeadAsk>(body, api)?.parse_for_change(api).await
 }

@@ -15,14 +15,7 @@ const OF_CONFIG: [&str; 1] = ["done"];
 pub(super) async fn dead(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<Answer, ApiError> {
     let checked = fields.check(&OF_DEAD, &[]);
     let checked = checked.and_then(|()| api.require_handler(fields.get("handler")));
-    let shown = match checked {
-        Ok(()) => dead::show(api, fields, viewer).await,
-        Err(err) => Err(err),
-    };
-    match shown {
-        Err(err) if is_asked_wrong(&err) => again(dead::show(api, &of(&err), viewer).await, err),
-        shown => shown.map(Answer::Html),
-    }
+    shown(checked, fields, async |fields| dead::show(api, fields, viewer).await).await
 }
 
 /// `/rejected`
@@ -32,23 +25,36 @@ pub(super) async fn rejected(
     viewer: &Viewer,
 ) -> Result<Answer, ApiError> {
     let checked = fields.check(&OF_REJECTED, &["before"]);
-    let shown = match checked.and_then(|()| require_source(api, fields.get("source"))) {
-        Ok(()) => rejected::show(api, fields, viewer).await,
-        Err(err) => Err(err),
-    };
-    match shown {
-        Err(err) if is_asked_wrong(&err) => {
-            again(rejected::show(api, &of(&err), viewer).await, err)
-        }
-        shown => shown.map(Answer::Html),
-    }
+    let checked = checked.and_then(|()| require_source(api, fields.get("source")));
+    shown(checked, fields, async |fields| rejected::show(api, fields, viewer).await).await
 }
 
 /// `/config`
-pub(super) fn config(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<Answer, ApiError> {
-    match fields.check(&OF_CONFIG, &[]) {
-        Ok(()) => config::show(api, fields, viewer).map(Answer::Html),
-        Err(err) => again(config::show(api, &of(&err), viewer), err),
+pub(super) async fn config(
+    api: &Api,
+    fields: &Fields,
+    viewer: &Viewer,
+) -> Result<Answer, ApiError> {
+    let checked = fields.check(&OF_CONFIG, &[]);
+    shown(checked, fields, async |fields| config::show(api, fields, viewer)).await
+}
+
+/// The page that `show` makes of `fields`; of none of them, beside what was wrong, where an address asks for what
+/// there is not: as `checked` says, or as is found out while the page is made.
+async fn shown(
+    checked: Result<(), ApiError>,
+    fields: &Fields,
+    show: impl AsyncFn(&Fields) -> Result<String, ApiError>,
+) -> Result<Answer, ApiError> {
+    let page = match checked {
+        Ok(()) => show(fields).await,
+        Err(err) => Err(err),
+    };
+    match page {
+        Err(err) if is_asked_wrong(&err) => {
+            again(show(&Fields::emptied(err.to_string())).await, err)
+        }
+        page => page.map(Answer::Html),
     }
 }
 
@@ -71,9 +77,4 @@ fn require_source(api: &Api, name: Option<&str>) -> Result<(), ApiError> {
 /// Whether an error is its asker's doing.
 fn is_asked_wrong(err: &ApiError) -> bool {
     matches!(err, ApiError::Bad(_) | ApiError::NotFound(_))
-}
-
-/// The fields of a page that says what is wrong: none.
-fn of(err: &ApiError) -> Fields {
-    Fields::emptied(err.to_string())
 }

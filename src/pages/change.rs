@@ -79,7 +79,7 @@ async fn stood_on(
 }
 
 /// Fields of forms that no address of a page has.
-const OF_FORMS: &[&str] = &["confirm", "limit", "rate", "pick", "picked", "to", "replay"];
+const OF_FORMS: &[&str] = &["all", "confirm", "limit", "rate", "pick", "picked", "to", "replay"];
 
 /// Does it, and gives the address that it leads back to.
 async fn done(api: &Api, page: Page, body: &str, fields: &Fields) -> Result<String, ApiError> {
@@ -234,5 +234,5 @@ async fn drop_dead(api: &Api, fields: &Fields) -> Result<(), ApiError> {
 
 /// The list that the form stood on.
 fn dead_address(fields: &Fields) -> String {
-    fields.address("/dead", &["confirm", "limit", "rate", "pick", "picked"], &[])
+    fields.address("/dead", &["all", "confirm", "limit", "rate", "pick", "picked"], &[])
 }

@@ -112,12 +112,12 @@ struct Letter {
     reason: Ticked,
 }
 
-/// What a page's or a form's fields choose.
+/// What a form's fields choose.
 pub(super) async fn selection(api: &Api, fields: &Fields) -> Result<DeadSelection, ApiError> {
-    ask(api, fields)?.parse(api).await
+    ask(api, fields)?.parse_for_change(api).await
 }
 
-/// The same as a question.
+/// What a page's or a form's fields choose, as a question.
 pub(super) fn ask(api: &Api, fields: &Fields) -> Result<DeadAsk, ApiError> {
     let now = api.now();
     Ok(DeadAsk {
@@ -129,6 +129,7 @@ pub(super) fn ask(api: &Api, fields: &Fields) -> Result<DeadAsk, ApiError> {
         after: fields.text("after"),
         limit: fields.number("limit").map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
         like: fields.text("like"),
+        all: fields.get("all") == Some("true"),
         ..DeadAsk::default()
     })
 }
@@ -258,13 +259,13 @@ async fn choose(
     api: &Api,
     fields: &Fields,
     groups: &DeadGroups,
-    ask: ChosenAsk,
+    asked: ChosenAsk,
     now: Timestamp,
 ) -> Result<Chosen, ApiError> {
-    let selection = selection(api, fields).await?;
+    let selection = ask(api, fields)?.parse(api).await?;
     let is_first = selection.filter.after.is_none();
     let ChosenDead { matched, n_left, newest, listed: found, types } =
-        api.dead_chosen(&selection, ask).await?;
+        api.dead_chosen(&selection, asked).await?;
     let Listed { letters, lost } = listed(found.entries, now);
     let n_more = n_left.saturating_sub(letters.len() as u64);
     let older = found.next.map(|next| fields.address("/dead", &["done"], &[("after", &next)]));

@@ -153,6 +153,38 @@ fn form_releases_what_was_turned_down_for_a_reason_longer_than_it_holds() {
 }
 
 #[test]
+fn form_that_says_nothing_is_for_nothing() {
+    let receiver = BadServer::start([status(422)]);
+    let gateway = Gateway::with("", &app(&receiver, ""));
+    gateway.post("hyvor", &[("X-Signature", "00")], b"{}");
+    gateway.send(b"{}").id();
+    gateway.wait_for_outcomes("app", "dead", 1);
+    let n_actions = || ask(&gateway, "actions").as_array().unwrap().len();
+    let before = n_actions();
+    for (path, forms) in [
+        ("/rejected/release", &["", "source=", "all=true"][..]),
+        ("/dead/redrive", &["", "limit=1", "all=yes", "after=1.1.app&all=true"]),
+        ("/dead/rollout", &["", "rate=5"]),
+        ("/dead/drop", &["", "confirm=1"]),
+    ] {
+        for form in forms {
+            let answer = gateway.ask("POST", path, form);
+            assert_eq!(answer.status, 400, "{path} {form}: {}", answer.text());
+        }
+    }
+    let unknown = gateway.ask("POST", "/dead/redrive", "handler=nosuch");
+    assert_eq!(unknown.status, 404, "as the API says it: {}", unknown.text());
+    assert_eq!(n_actions(), before, "nothing was done, and nothing is told of");
+    // The page's own form of all dead letters says so.
+    let page = gateway.ask("GET", "/dead", "").text();
+    assert!(page.contains(r#"<input type="hidden" name="all" value="true">"#), "{page}");
+    let answer = gateway.ask("POST", "/dead/redrive", "all=true");
+    assert_eq!(answer.status, 303, "{}", answer.text());
+    assert!(answer.header("location").unwrap().starts_with("/dead?done="));
+    gateway.wait_until_delivered("app", 1);
+}
+
+#[test]
 fn rejected_requests_of_one_cause_are_released_together_after_the_mend() {
     let gateway = Gateway::start();
     let path = gateway.folder.path().join("secret");
