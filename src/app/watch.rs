@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock::Timestamp;
-use crate::event::SourceName;
+use crate::event::{Position, SourceName};
 use crate::ingest::Ingest;
 use crate::metrics::RequestOutcome;
 use crate::queue::{DeadFilter, EventQuery, QueueError, WantedBodies};
@@ -29,8 +29,10 @@ const EVERY: Duration = Duration::from_mins(1);
 /// How long one sort of event is not repeated for one source.
 const PAUSE: Duration = Duration::from_hours(1);
 
-/// How long the newest event of one source is looked for at the start.
+/// How long the newest event of one source is looked for at a time.
 const RECALL_TIME: Duration = Duration::from_secs(2);
+/// How often that is tried, a minute apart: as long as a look-up may be out of order after a start.
+const RECALL_TRIES: u32 = 10;
 
 /// How full the disk of the queue is.
 #[derive(Clone, Debug)]
@@ -43,6 +45,14 @@ pub(super) struct Disk {
 
 pub(super) type LookAtDisk = Box<dyn Fn() -> io::Result<Disk> + Send>;
 
+/// How far the search for a source's newest event is.
+#[derive(Clone, Copy, Debug)]
+struct Recall {
+    n_tries_left: u32,
+    /// It goes on before this one; nothing = at the newest.
+    before: Option<Position>,
+}
+
 /// What was seen last time.
 pub(super) struct Watch {
     core: Core,
@@ -51,6 +61,8 @@ pub(super) struct Watch {
     own: Arc<SystemSource>,
     /// Since when each source is looked after, by the steady clock.
     watched: HashMap<SourceName, Timestamp>,
+    /// The sources whose newest event is still looked for.
+    recalls: HashMap<SourceName, Recall>,
     /// How many requests of a source had failed or were turned away when that was last told.
     rejected: HashMap<SourceName, u64>,
     told: HashMap<(&'static str, String), Timestamp>,
@@ -68,8 +80,8 @@ impl Watch {
     ) -> Self {
         let (rejected, told, open) = (HashMap::new(), HashMap::new(), HashSet::new());
         let dead_retention = None;
-        let watched = HashMap::new();
-        Self { core, ingest, disk, own, watched, rejected, told, open, dead_retention }
+        let (watched, recalls) = (HashMap::new(), HashMap::new());
+        Self { core, ingest, disk, own, watched, recalls, rejected, told, open, dead_retention }
     }
 
     /// Drops dead letters once they died longer ago than this.
@@ -111,23 +123,22 @@ impl Watch {
     }
 
     /// Finds out when the newest event that is kept came of each source that is new here: at the start, or by a
-    /// reload.
+    /// reload. Where that fails it is tried again at the next looks.
     async fn recall_sources(&mut self) {
         for endpoint in self.ingest.endpoints() {
-            if !endpoint.course().watch(self.core.clock.now()) {
-                continue;
+            let name = endpoint.source().name();
+            if endpoint.course().watch(self.core.clock.now()) {
+                self.watched.insert(name.clone(), self.core.clock.steady());
+                let recall = Recall { n_tries_left: RECALL_TRIES, before: None };
+                self.recalls.insert(name.clone(), recall);
             }
-            let (name, now) = (endpoint.source().name().clone(), self.core.clock.steady());
-            self.watched.insert(name, now);
-            let query = newest_of(endpoint.source().name());
-            match self.core.queue.search(query, RECALL_TIME).await {
-                Ok(found) => {
-                    let newest = found.events.first().map(|(event, _)| event.received_at);
-                    if let Some(at) = newest {
-                        endpoint.course().had_event(at);
-                    }
-                }
-                Err(err) => warn!(error = %err, "The sources' newest events cannot be looked for"),
+            let Some(recall) = self.recalls.remove(name) else { continue };
+            let (newest, more) = newest_kept(&self.core, name, recall).await;
+            if let Some(at) = newest {
+                endpoint.course().had_event(at);
+            }
+            if let Some(more) = more.filter(|more| more.n_tries_left > 0) {
+                self.recalls.insert(name.clone(), more);
             }
         }
     }
@@ -233,6 +244,32 @@ impl Watch {
         let now = self.core.clock.steady();
         self.told.insert((what, of.to_owned()), now);
         self.own.append(what, &format!("{of} {}", now.as_millis()), payload).await;
+    }
+}
+
+/// When the newest event of a source came; where that was not found out, how the search goes on.
+async fn newest_kept(
+    core: &Core,
+    name: &SourceName,
+    recall: Recall,
+) -> (Option<Timestamp>, Option<Recall>) {
+    let Recall { n_tries_left, before } = recall;
+    let n_tries_left = n_tries_left - 1;
+    let query = EventQuery { cursor: before, ..newest_of(name) };
+    match core.queue.search(query, RECALL_TIME).await {
+        Ok(found) => match found.events.first() {
+            Some((event, _)) => (Some(event.received_at), None),
+            // Its time was up before all was looked at.
+            None => (None, found.next.map(|at| Recall { n_tries_left, before: Some(at) })),
+        },
+        Err(err) => {
+            let source = name.as_str();
+            warn!(
+                source.name = source, error = %err, n_tries_left,
+                "The newest event of a source cannot be looked for"
+            );
+            (None, Some(Recall { n_tries_left, before }))
+        }
     }
 }
 

@@ -51,7 +51,12 @@ impl Endpoint {
             secret
         });
         let course = before.map(|before| {
-            Course::after(before.course.get(), is_checked_alike(&source, &before.source))
+            let mut course = before.course.get();
+            // What is expected from now on is not late for what was before.
+            if settings.expect_every.is_some() && before.source.settings().expect_every.is_none() {
+                course.watched_since = None;
+            }
+            Course::after(course, is_checked_alike(&source, &before.source))
         });
         Self {
             course: course.unwrap_or_default(),

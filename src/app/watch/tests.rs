@@ -9,7 +9,9 @@ use crate::clock::{Clock, ManualClock};
 use crate::event::{Event, Headers};
 use crate::ingest::testing::{self, InMemory};
 use crate::metrics::Metrics;
-use crate::queue::embedded::testing::MemoryDisk;
+use crate::queue::Queue;
+use crate::queue::embedded::EmbeddedQueue;
+use crate::queue::embedded::testing::{MemoryDisk, RefusingQueue};
 use crate::secret::Secret;
 use crate::source::{DedupePolicy, Source, SourceSettings};
 use crate::trace::Traces;
@@ -27,17 +29,30 @@ struct Rig {
     watch: Watch,
 }
 
+/// `hyvor`, of which this is expected.
+fn hyvor(expect_every: Option<Duration>) -> Source {
+    let settings = SourceSettings::of_provider("hyvor-talk", Vec::new()).unwrap();
+    let settings = SourceSettings { expect_every, dedupe: DedupePolicy::Off, ..settings };
+    let name = SourceName::parse("hyvor").unwrap();
+    Source::with_secrets(name, settings, vec![Secret::new("secret")]).unwrap()
+}
+
 impl Rig {
     fn new(expect_every: Option<Duration>) -> Self {
+        Self::over(expect_every, |queue| Arc::new(queue))
+    }
+
+    /// The same; `wrap` may put something before the queue.
+    fn over(
+        expect_every: Option<Duration>,
+        wrap: impl FnOnce(EmbeddedQueue) -> Arc<dyn Queue>,
+    ) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_700_000_000_000)));
         let dynamic = Arc::clone(&clock) as Arc<dyn Clock>;
-        let queue = Arc::new(MemoryDisk::new().open(Arc::clone(&dynamic)));
+        let queue = wrap(MemoryDisk::new().open(Arc::clone(&dynamic)));
         let core =
             Core { queue, clock: dynamic, metrics: Metrics::new(), traces: Traces::default() };
-        let settings = SourceSettings::of_provider("hyvor-talk", Vec::new()).unwrap();
-        let settings = SourceSettings { expect_every, dedupe: DedupePolicy::Off, ..settings };
-        let name = SourceName::parse("hyvor").unwrap();
-        let source = Source::with_secrets(name, settings, vec![Secret::new("secret")]).unwrap();
+        let source = hyvor(expect_every);
         let Core { queue, clock: at, metrics, traces: _ } = core.clone();
         let ingest = Arc::new(Ingest::new(queue, at, metrics, testing::limits(), vec![source]));
         let free = Arc::new(AtomicU64::new(1_000));
@@ -114,6 +129,44 @@ async fn a_source_that_never_sent_is_silent_from_the_start_on() {
     rig.post(b"00").await;
     let told = rig.after(HOUR * 2).await;
     assert!(told.iter().any(|(event_type, _)| event_type == "source.silent"), "{told:?}");
+}
+
+#[tokio::test]
+async fn source_of_which_more_is_expected_since_a_reload_is_late_from_then_on() {
+    let mut rig = Rig::new(None);
+    assert_eq!(rig.after(DAY * 9).await, []);
+    rig.ingest.replace_sources(vec![hyvor(Some(DAY))]);
+    assert_eq!(rig.after(DAY).await, [], "nobody expected anything of it before");
+    let told = rig.after(Duration::from_secs(1)).await;
+    assert_eq!((told[0].0.as_str(), &told[0].1["newest_at"]), ("source.silent", &Value::Null));
+    // Another reload is no excuse.
+    rig.ingest.replace_sources(vec![hyvor(Some(DAY))]);
+    assert_eq!(rig.after(HOUR).await[0].0, "source.silent");
+}
+
+#[tokio::test]
+async fn newest_event_is_looked_for_again_after_a_failure_but_not_for_ever() {
+    for (n_failures, is_found) in [(RECALL_TRIES - 1, true), (RECALL_TRIES, false)] {
+        let n_searches = Arc::new(AtomicU64::new(0));
+        let asked = Arc::clone(&n_searches);
+        let refuse = move || {
+            let is_refused = asked.fetch_add(1, Ordering::SeqCst) < u64::from(n_failures);
+            if is_refused { Err(QueueError::Closed) } else { Ok(()) }
+        };
+        let mut rig = Rig::over(None, |queue| Arc::new(RefusingQueue::of_searches(queue, refuse)));
+        rig.post(SIGNATURE).await;
+        let came_at = rig.clock.now();
+        // As after a restart: nothing is known of what came before.
+        rig.ingest.replace_sources(Vec::new());
+        rig.ingest.replace_sources(vec![hyvor(None)]);
+        let last = |rig: &Rig| rig.ingest.endpoint("hyvor").unwrap().course().get().last_event_at;
+        for _ in 0..2 * RECALL_TRIES {
+            assert!(last(&rig).is_none() || is_found);
+            rig.after(EVERY).await;
+        }
+        assert_eq!(last(&rig), is_found.then_some(came_at), "after {n_failures} failures");
+        assert_eq!(n_searches.load(Ordering::SeqCst), u64::from(RECALL_TRIES));
+    }
 }
 
 #[tokio::test]

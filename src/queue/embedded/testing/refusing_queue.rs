@@ -1,6 +1,7 @@
 //! A queue that refuses to store when it is told to.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -8,7 +9,7 @@ use crate::event::{Event, EventId, HandlerName, NewEvent, Position};
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::{
     Appended, CarriedState, DeadFilter, DeadLetter, DeliveryHistory, EventQuery, Queue, QueueError,
-    QueueStats, Start, Subscription,
+    QueueStats, Searched, Start, Subscription,
 };
 
 /// Whether what is asked for is refused, and why.
@@ -18,6 +19,7 @@ type Refuse = dyn Fn() -> Result<(), QueueError> + Send + Sync;
 pub struct RefusingQueue {
     queue: EmbeddedQueue,
     refuse: Box<Refuse>,
+    refuse_search: Box<Refuse>,
 }
 
 impl fmt::Debug for RefusingQueue {
@@ -31,7 +33,15 @@ impl RefusingQueue {
         queue: EmbeddedQueue,
         refuse: impl Fn() -> Result<(), QueueError> + Send + Sync + 'static,
     ) -> Self {
-        Self { queue, refuse: Box::new(refuse) }
+        Self { queue, refuse: Box::new(refuse), refuse_search: Box::new(|| Ok(())) }
+    }
+
+    /// One that is asked to refuse at each search, and at nothing else.
+    pub fn of_searches(
+        queue: EmbeddedQueue,
+        refuse: impl Fn() -> Result<(), QueueError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { queue, refuse: Box::new(|| Ok(())), refuse_search: Box::new(refuse) }
     }
 }
 
@@ -65,6 +75,11 @@ impl Queue for RefusingQueue {
 
     async fn list(&self, query: EventQuery) -> Result<Vec<Event>, QueueError> {
         self.queue.list(query).await
+    }
+
+    async fn search(&self, query: EventQuery, budget: Duration) -> Result<Searched, QueueError> {
+        (self.refuse_search)()?;
+        self.queue.search(query, budget).await
     }
 
     async fn history(&self, position: Position) -> Result<Vec<DeliveryHistory>, QueueError> {
