@@ -1,6 +1,6 @@
 //! Secret material: where it is kept, and the only place that reads it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -201,6 +201,19 @@ impl SecretRef {
     /// Whether it is a credential, and systemd passed none to this process.
     pub fn is_unseen_credential(&self) -> bool {
         matches!(self, Self::Credential(_)) && read_env(CREDENTIALS).is_none()
+    }
+
+    /// Whether systemd passed it to this process, by its name or by a path into the folder of its credentials: then
+    /// it stays as it was when the service was started.
+    pub fn is_passed_by_systemd(&self) -> bool {
+        match self {
+            Self::Env(_) => false,
+            Self::Credential(_) => true,
+            Self::File { path, .. } => {
+                let folder = read_env(CREDENTIALS).map(OsString::from_vec);
+                folder.is_some_and(|folder| !folder.is_empty() && path.starts_with(folder))
+            }
+        }
     }
 
     /// Whether [`SecretRef::resolve`] would succeed, found out without making or keeping anything.

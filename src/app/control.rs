@@ -226,7 +226,7 @@ impl Control for Server {
         self.standbys.set_rule(standby::rule(&config));
         self.public.set_trusted_proxies(config.server.trusted_proxies.clone());
         if let Some(certificates) = &self.certificates {
-            certificates.refresh();
+            reloaded.warnings.extend(certificates.refresh());
             reloaded.warnings.extend(certificates.problem(self.core.clock.now()));
         }
         reloaded.warnings.extend(self.handlers.replace(handlers, &stay).await);
@@ -319,7 +319,7 @@ impl Control for Server {
 
     fn surroundings(&self) -> Surroundings {
         let read_at = *lock(&self.read_at);
-        insight::surroundings(&self.config(), &self.path, read_at, self.address.get())
+        insight::surroundings(&self.config(), &self.path, read_at, self.public_listener())
     }
 
     async fn send_test(&self, source: &SourceName, event_type: &str) -> Result<TestView, ApiError> {
@@ -327,14 +327,19 @@ impl Control for Server {
         let endpoint = endpoints.iter().find(|endpoint| endpoint.source().name() == source);
         let no_source = || ApiError::NotFound(format!("source `{source}` is not configured"));
         let endpoint = endpoint.ok_or_else(no_source)?;
-        let address = self.address.get();
-        let address = address.ok_or_else(|| ApiError::Conflict("nothing listens yet".into()))?;
-        let listener = (insight::scheme(&self.config()), *address);
+        let nothing = || ApiError::Conflict("nothing listens yet".into());
+        let listener = self.public_listener().ok_or_else(nothing)?;
         insight::send_test(endpoint.source(), event_type, listener, &*self.core.clock).await
     }
 }
 
 impl Server {
+    /// What the public listener speaks, and where it is: as it was opened, whatever a reload says of the next start.
+    fn public_listener(&self) -> Option<(&'static str, SocketAddr)> {
+        let scheme = if self.certificates.is_some() { "https" } else { "http" };
+        self.address.get().map(|address| (scheme, *address))
+    }
+
     /// Takes in what the counters say by now, so that each minute gets what belongs to it.
     pub(super) fn look_at_rates(&self) {
         let now = self.core.clock.now();

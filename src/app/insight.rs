@@ -154,7 +154,7 @@ pub(super) fn surroundings(
     config: &Config,
     path: &Path,
     read_at: Timestamp,
-    address: Option<&SocketAddr>,
+    listener: Option<(&str, SocketAddr)>,
 ) -> Surroundings {
     let disk = rustix::fs::statvfs(&config.queue.path).ok();
     let origins = config.origins();
@@ -165,18 +165,13 @@ pub(super) fn surroundings(
         read_at,
         keys: config.keys(),
         origins: origins.collect(),
-        address: address.map(|at| format!("{}://{at}", scheme(config))).unwrap_or_default(),
-        public_url: config.server.public_base(address.copied()),
+        address: listener.map(|(scheme, at)| format!("{scheme}://{at}")).unwrap_or_default(),
+        public_url: config.server.public_base(listener.map(|(_, at)| at)),
         disk_free: disk.map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
         disk_max: config.queue.disk_max.0,
         retention_seconds: config.queue.retention.as_secs(),
         token: config.admin.token.display().to_string(),
     }
-}
-
-/// What the public listener speaks.
-pub(super) fn scheme(config: &Config) -> &'static str {
-    if config.server.tls.is_some() { "https" } else { "http" }
 }
 
 /// Signs a sample with the source's own secret and posts it to the public listener at `address`.

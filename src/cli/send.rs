@@ -1,11 +1,12 @@
 //! `send`: what a provider would do, with the source's own secret.
 
 use std::io::Read;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::api::{RejectedView, StatusView, error_chain};
@@ -54,7 +55,7 @@ pub(super) async fn post(options: &Send, config: &Config) -> Result<SentSample, 
     };
     let url = match &options.url {
         Some(url) => url.clone(),
-        None => own_url(&source, config),
+        None => own_url(&source, config).await,
     };
     let (origin, path_and_query) = split(&url)?;
     let event_type = EventType::new(event_type);
@@ -62,7 +63,7 @@ pub(super) async fn post(options: &Send, config: &Config) -> Result<SentSample, 
     let signed = signed.map_err(|err| CliError::Failed(error_chain(&err)))?;
 
     let address = format!("{origin}{}", signed.address(path_and_query));
-    let is_own_tls = options.url.is_none() && config.server.tls.is_some();
+    let is_own_tls = options.url.is_none() && origin.starts_with("https:");
     let mut request = client(is_own_tls)?.post(&address);
     for (name, value) in &signed.headers {
         request = request.header(name, value);
@@ -189,20 +190,49 @@ pub(super) fn note_made_up(event_type: &str, known: &[&str]) -> Result<(), CliEr
     note(&format!("there is no sample of `{event_type}`, so its body is made up{hint}"))
 }
 
-/// Where the server of this configuration listens. Every address is one of its own machine.
-fn own_url(source: &Source, config: &Config) -> String {
+/// The source's address at the listener of this configuration's server.
+async fn own_url(source: &Source, config: &Config) -> String {
+    let (scheme, listener) = match running_listener(config).await {
+        Some(running) => running,
+        None => configured_listener(config),
+    };
+    format!(
+        "{scheme}://{}{}{}",
+        on_this_machine(listener),
+        crate::http::public::HOOKS,
+        source.name()
+    )
+}
+
+/// What the server that runs speaks and where it listens, as it says itself: that may not be what its file says by
+/// now, since `listen` and `tls` count from its next start on. Nothing = none runs, or it does not say.
+async fn running_listener(config: &Config) -> Option<(String, SocketAddr)> {
+    #[derive(Deserialize)]
+    struct Running {
+        address: String,
+    }
+    let Ok(Reached::Server(server)) = Server::reach(config).await else { return None };
+    let Running { address } = server.get("config", &[]).await.ok()?;
+    let (scheme, listener) = address.split_once("://")?;
+    Some((scheme.to_owned(), listener.parse().ok()?))
+}
+
+/// The same by the file.
+fn configured_listener(config: &Config) -> (String, SocketAddr) {
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
     let listen = config.server.listen.first().copied();
-    let mut listen = listen.unwrap_or(([127, 0, 0, 1], 8080).into());
-    if listen.ip().is_unspecified() {
-        let is_v4 = listen.is_ipv4();
-        listen.set_ip(if is_v4 {
-            [127, 0, 0, 1].into()
-        } else {
-            std::net::Ipv6Addr::LOCALHOST.into()
+    (scheme.to_owned(), listen.unwrap_or(([127, 0, 0, 1], 8080).into()))
+}
+
+/// Every address is one of its own machine.
+fn on_this_machine(mut listener: SocketAddr) -> SocketAddr {
+    if listener.ip().is_unspecified() {
+        listener.set_ip(match listener {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
         });
     }
-    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-    format!("{scheme}://{listen}{}{}", crate::http::public::HOOKS, source.name())
+    listener
 }
 
 /// `https://host` and `/path?query`.

@@ -76,6 +76,12 @@ impl TlsFiles {
         self.cert.is_unseen_credential() || self.key.is_unseen_credential()
     }
 
+    /// What of it only a start of the service can change: systemd passes credentials then.
+    pub fn passed_by_systemd(&self) -> Option<String> {
+        let passed = [&self.cert, &self.key].into_iter().find(|one| one.is_passed_by_systemd());
+        passed.map(|one| format!("the {one}"))
+    }
+
     /// Reads both files as they are now.
     pub fn load(&self) -> Result<Certificate, CertificateError> {
         let read = |key: &'static str, file: &SecretRef| {

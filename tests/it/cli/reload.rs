@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::super::support::gateway::Folder;
 use super::super::support::program::{Served, command, printed, run};
 use super::super::support::servers::skip;
+use super::super::support::tls::Pair;
 use super::socket::{assert_delivered, load};
 use super::verbs::{json, send};
 
@@ -185,6 +186,61 @@ fn commands_beside_a_server_need_no_credentials_of_its_own() {
         assert!(told.contains(line), "{told}");
     }
     assert_eq!(served.stop(), Some(0));
+}
+
+/// A listener is opened once, at the start.
+#[test]
+fn send_finds_the_server_where_it_listens_after_a_reload_of_another_listen() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    let text = std::fs::read_to_string(folder.config()).unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = format!(
+        "[server]\nlisten = \"{}\"\ntls = {{ cert = \"cert.pem\", key = \"key.pem\" }}",
+        taken.local_addr().unwrap()
+    );
+    let text = text.replacen("[server]\nlisten = \"127.0.0.1:0\"", &other, 1);
+    assert!(text.contains("cert.pem"), "{text}");
+    std::fs::write(folder.config(), text).unwrap();
+    Pair::until(2200).write(folder.path());
+    printed(&run(&folder, &["reload"]), 0);
+    let sent = json(&folder, &["send", "hyvor", "comment.create"]);
+    assert_eq!(sent["url"], format!("{}/hooks/hyvor", served.url), "{sent}");
+    let around = served.ask("GET", "/api/v1/config").json();
+    assert_eq!(around["address"], served.url.as_str());
+    assert_eq!(served.stop(), Some(0));
+}
+
+/// systemd passes them on when it starts the service.
+#[test]
+fn reload_says_that_a_certificate_of_credentials_stays_as_it_is() {
+    for (cert, key, is_told) in [
+        ("{ credential = \"cert.pem\" }", "{ credential = \"key.pem\" }", true),
+        ("\"FOLDER/cert.pem\"", "\"FOLDER/key.pem\"", true),
+        ("\"cert-of-a-file.pem\"", "\"key-of-a-file.pem\"", false),
+    ] {
+        let passed = tempfile::tempdir().unwrap();
+        let credentials = passed.path().to_str().unwrap();
+        let tls = format!("tls = {{ cert = {cert}, key = {key} }}");
+        let folder = Folder::new(&tls.replace("FOLDER", credentials), "");
+        let pair = Pair::until(2200);
+        pair.write(folder.path());
+        pair.write(passed.path());
+        for name in ["cert", "key"] {
+            let to = folder.path().join(format!("{name}-of-a-file.pem"));
+            std::fs::copy(folder.path().join(format!("{name}.pem")), to).unwrap();
+        }
+        let served = Served::start_in(&folder, &[("CREDENTIALS_DIRECTORY", credentials)]);
+        let output = run(&folder, &["reload"]);
+        let told = format!("{}{}", printed(&output, 0), String::from_utf8_lossy(&output.stderr));
+        let words = "so a renewed one wants `systemctl restart gatepost`";
+        assert_eq!(told.contains(words), is_told, "{cert}: {told}");
+        // What has changed all the same is taken over, and is no reason to restart.
+        Pair::until(2201).write(passed.path());
+        let told = printed(&run(&folder, &["reload"]), 0);
+        assert!(!told.contains(words), "{told}");
+        assert_eq!(served.stop(), Some(0));
+    }
 }
 
 #[test]
