@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags};
 
+mod users;
+
 /// Where what is to stand at `path` is made before it is renamed.
 pub fn staging(path: &Path) -> PathBuf {
     let mut staging = path.as_os_str().to_owned();
@@ -52,15 +54,20 @@ pub fn is_no_socket(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|there| !there.file_type().is_socket())
 }
 
-/// The user's name, else `#` and the number, as sudo takes it.
+/// The user's name as /etc/passwd or systemd knows it, else `#` and the number, as sudo takes it. May wait 2 s for
+/// systemd.
 pub fn user_name(uid: u32) -> String {
-    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = users.lines().find_map(|line| {
+    name_among(Path::new("/etc/passwd"), Path::new(users::FOLDER), uid)
+}
+
+fn name_among(passwd: &Path, systemd: &Path, uid: u32) -> String {
+    let list = std::fs::read_to_string(passwd).unwrap_or_default();
+    let name = list.lines().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;
         (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
     });
-    name.unwrap_or_else(|| format!("#{uid}"))
+    name.or_else(|| users::told_by_systemd(systemd, uid)).unwrap_or_else(|| format!("#{uid}"))
 }
 
 /// Whose the folder is that `path` cannot be reached in: of what can be looked at, the nearest.
@@ -105,6 +112,16 @@ pub fn remove(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn user_has_its_name_of_the_file_and_else_its_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let passwd = folder.path().join("passwd");
+        std::fs::write(&passwd, "root:x:0:0::/root:/bin/sh\nsite:x:1001:1002:::\n").unwrap();
+        for (uid, name) in [(0, "root"), (1001, "site"), (1002, "#1002")] {
+            assert_eq!(name_among(&passwd, folder.path(), uid), name);
+        }
+    }
 
     #[test]
     fn a_file_is_replaced_as_a_whole_and_removed_once_or_more() {
