@@ -49,7 +49,27 @@ pub(super) fn lead(deliveries: &[&DeliveryView], is_for_nobody: bool, now: Times
     }
     let next = deliveries.iter().filter_map(|one| one.next_try_at).min();
     if let Some(at) = next {
-        text.extend([" The next try is due in ", &words::between(now, at), "."]);
+        text.extend([" The next try is due ", &due(at, now), "."]);
     }
     text
+}
+
+fn due(at: Timestamp, now: Timestamp) -> String {
+    if at.since(now).as_secs() == 0 {
+        return "now".to_owned();
+    }
+    format!("in {}", words::between(now, at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn try_that_is_due_is_due_now() {
+        let at = Timestamp::from_millis;
+        assert_eq!(due(at(5_400), at(5_000)), "now");
+        assert_eq!(due(at(5_000), at(5_400)), "now");
+        assert_eq!(due(at(14_000), at(5_000)), "in 9 s");
+    }
 }

@@ -1,7 +1,7 @@
 //! Why a rejected request was rejected, as `gatepost rejected explain` says it.
 
 use super::widgets::Ticked;
-use super::words::Room;
+use super::words::{self, Room};
 use crate::api::{Api, ExplainView};
 
 /// So much of a line of an explanation is shown.
@@ -28,7 +28,7 @@ impl Explained {
             let lines = text.lines().map(|line| room.shown(line, LINE_CHARS_MAX));
             lines.collect::<Vec<_>>().join("\n")
         };
-        let line = text(&explanation.line);
+        let line = words::capital(text(&explanation.line));
         let mut hint = text(explanation.config_hint.as_deref().unwrap_or_default());
         let table = text(explanation.config_table.as_deref().unwrap_or_default());
         // A part of a table is no table.
@@ -38,8 +38,9 @@ impl Explained {
             hint = format!("{hint}\n\n{table}");
         }
         Self {
-            line: (!line.is_empty()).then(|| Ticked::new(&line, 600)),
-            advice: (!hint.is_empty() && !hint.contains('\n')).then(|| Ticked::new(&hint, 700)),
+            line: (!line.is_empty()).then(|| Ticked::sentence(&line, 600)),
+            advice: (!hint.is_empty() && !hint.contains('\n'))
+                .then(|| Ticked::sentence(&hint, 700)),
             hint,
             is_good_now: explanation.is_good_now,
         }

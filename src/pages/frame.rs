@@ -105,7 +105,7 @@ impl Frame {
             json: json.into(),
             done,
             is_posted: false,
-            wrong: fields.wrong().map(|why| Ticked::sentence(why, 400)),
+            wrong: fields.wrong().map(|why| Ticked::sentence(&words::capital(why.to_owned()), 400)),
         }
     }
 }

@@ -177,7 +177,8 @@ fn exact(reason: &str) -> String {
 pub(super) async fn release_all(api: &Api, fields: &Fields) -> Result<String, ApiError> {
     let (source, named) = (fields.text("source"), fields.get("reason"));
     let reason = named.map(|named| reason_of(api, source.as_deref(), named)).transpose()?;
-    api.release_all(ReleaseAsk { source, reason, ..ReleaseAsk::default() }).await?;
+    let ask = ReleaseAsk { source, reason, ..ReleaseAsk::default() };
+    api.release_all(ask).await?;
     Ok("/rejected".to_owned())
 }
 
@@ -232,7 +233,7 @@ async fn group(
     let last = When::ago(moments().max().unwrap_or(now), now);
     let page = ListedRequests::new(requests, fields, &source, reason);
     Ok(Group {
-        reason: Ticked::within(reason, 160, room),
+        reason: Ticked::within(&words::capital(reason.to_owned()), 160, room),
         address: of_reason(&source, reason),
         source_page: is_here.then(|| format!("/sources/{source}")),
         source,

@@ -8,8 +8,8 @@ use askama::Template;
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::handlers::Settings;
-use super::verdict::expected;
-use super::widgets::{Bars, Linked, Plain, Ticked, When};
+use super::verdict::{expected, trouble_sign};
+use super::widgets::{Bars, Linked, Plain, Sign, Ticked, When};
 use super::{Viewer, events, rejected, rendered, words};
 use crate::api::{
     Api, ApiError, GatewayCounts, RatesView, ReportedSource, SecretView, SourceDetail, SourceView,
@@ -23,6 +23,8 @@ use crate::event::SourceName;
 pub(super) struct SourceRow {
     pub(super) name: String,
     pub(super) provider: String,
+    /// What is wrong with it: a sign, its colour and a word.
+    pub(super) trouble: Option<(Sign, &'static str, &'static str)>,
     pub(super) accepted: Linked,
     pub(super) duplicate: Plain,
     pub(super) handshakes: Linked,
@@ -41,11 +43,25 @@ pub(super) fn rows(
     now: Timestamp,
     rows_max: usize,
 ) -> Vec<SourceRow> {
-    status.sources.iter().take(rows_max).map(|source| row(source, rates, now)).collect()
+    let since = counted_since(status);
+    let sources = status.sources.iter().take(rows_max);
+    sources.map(|source| row(source, rates, since, now)).collect()
 }
 
-fn row(source: &SourceView, rates: &RatesView, now: Timestamp) -> SourceRow {
+/// Since when events are counted; nothing = of several gateways, each since its own start.
+fn counted_since(status: &StatusView) -> Option<Timestamp> {
+    status.started_at.filter(|_| status.cluster.is_none())
+}
+
+fn row(
+    source: &SourceView,
+    rates: &RatesView,
+    since: Option<Timestamp>,
+    now: Timestamp,
+) -> SourceRow {
     let name = source.name.to_string();
+    let since = since.map(|at| at.to_string());
+    let since = since.as_deref().map(|at| ("since", at));
     let rates = rates.sources.iter().find(|one| one.source == source.name);
     let none = Vec::new();
     let (good, bad) =
@@ -54,7 +70,11 @@ fn row(source: &SourceView, rates: &RatesView, now: Timestamp) -> SourceRow {
     let label = format!("{} in the last hour", words::counted(n_events, "event", "events"));
     SourceRow {
         provider: source.provider.clone(),
-        accepted: Linked::new(source.accepted, address("/events", [("source", name.as_str())])),
+        trouble: trouble_sign(source, now),
+        accepted: Linked::new(
+            source.accepted,
+            address("/events", [("source", name.as_str())].into_iter().chain(since)),
+        ),
         duplicate: Plain(source.duplicate),
         handshakes: Linked::new(
             source.handshakes,
@@ -92,8 +112,7 @@ struct SourcesPage {
 pub(super) fn list(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
     let status = api.status();
     let rates = api.rates().unwrap_or_default();
-    let sources = status.sources.iter().take(ROWS_MAX);
-    let sources = sources.map(|source| row(source, &rates, api.now())).collect();
+    let sources = rows(&status, &rates, api.now(), ROWS_MAX);
     let json = "/api/v1/sources";
     let frame = Frame::new(api, &status, fields, viewer, Here::Sources, "Sources", json);
     rendered(&SourcesPage { frame, sources })
@@ -199,7 +218,7 @@ pub(super) async fn show(
     let json = format!("/api/v1/sources/{name}");
     rendered(&SourcePage {
         frame: Frame::new(api, &status, fields, viewer, Here::Sources, title, json),
-        source: row(view, &rates, now),
+        source: row(view, &rates, counted_since(&status), now),
         local: view.url.is_none().then(|| format!("{}{}", config.around.address, view.path)),
         is_verified: view.is_verified,
         secrets: secrets.collect(),

@@ -12,7 +12,7 @@ use super::words;
 use crate::clock::Timestamp;
 
 pub(super) use calm::{since, young_since};
-pub(super) use sources::expected;
+pub(super) use sources::{expected, trouble_sign};
 
 use calm::calm;
 use sources::{of_sources, source_lines, troubled_sources};

@@ -7,7 +7,7 @@ use super::{LINES_MAX, TroubleLine, Verdict};
 use crate::api::{SourceView, StatusView};
 use crate::clock::Timestamp;
 use crate::pages::fields::address;
-use crate::pages::widgets::{Ticked, When};
+use crate::pages::widgets::{Sign, Ticked, When};
 use crate::pages::words;
 
 /// A source from which nothing comes in.
@@ -38,6 +38,17 @@ fn trouble_of(source: &SourceView, now: Timestamp) -> Option<TroubledSource<'_>>
     }
     let since = source.silent_since(source.last_event_at, now)?;
     Some(TroubledSource { source, what: SourceTrouble::Silent, since })
+}
+
+/// The same in a table, for a source that is in trouble: a sign, its colour and a word.
+pub(in crate::pages) fn trouble_sign(
+    source: &SourceView,
+    now: Timestamp,
+) -> Option<(Sign, &'static str, &'static str)> {
+    Some(match trouble_of(source, now)?.what {
+        SourceTrouble::Rejected(_) => (Sign::Down, "bad", "nothing gets in"),
+        SourceTrouble::Silent => (Sign::Wait, "wait", "silent"),
+    })
 }
 
 impl TroubledSource<'_> {

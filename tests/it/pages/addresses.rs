@@ -19,14 +19,14 @@ fn field_that_a_page_does_not_know_and_name_that_is_not_there_are_told() {
     gateway.wait_for_outcomes("app", "dead", 1);
     gateway.post("hyvor", &[("X-Signature", "00")], b"{}");
     for (path, status, said) in [
-        ("/dead?source=hyvor", 400, "there is no <code>source</code> here; there are: handler,"),
-        ("/dead?foo=1", 400, "there is no <code>foo</code> here"),
+        ("/dead?source=hyvor", 400, "There is no <code>source</code> here; there are: handler,"),
+        ("/dead?foo=1", 400, "There is no <code>foo</code> here"),
         ("/dead?since=soon", 400, "<code>soon</code> is not a time"),
-        ("/dead?handler=nope", 404, "there is no handler <code>nope</code>"),
-        ("/rejected?type=x", 400, "there is no <code>type</code> here; there are: source,"),
-        ("/rejected?source=nope", 404, "there is no source <code>nope</code>"),
+        ("/dead?handler=nope", 404, "There is no handler <code>nope</code>"),
+        ("/rejected?type=x", 400, "There is no <code>type</code> here; there are: source,"),
+        ("/rejected?source=nope", 404, "There is no source <code>nope</code>"),
         ("/rejected?before=x", 400, "<code>before</code> is a number"),
-        ("/config?handler=app", 400, "there is no <code>handler</code> here; nothing is chosen"),
+        ("/config?handler=app", 400, "There is no <code>handler</code> here; nothing is chosen"),
     ] {
         let answer = gateway.ask("GET", path, "");
         let text = answer.text();

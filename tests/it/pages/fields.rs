@@ -286,7 +286,7 @@ fn rejected_page_says_what_stands_on_it() {
     let path = "/hooks/asked?challenge=abc";
     wire::request(gateway.public, "GET", path, &[], b"");
     let text = page(&gateway, "/rejected");
-    assert!(text.contains("answered as a handshake, and no event"), "{text}");
+    assert!(text.contains("Answered as a handshake, and no event"), "{text}");
     assert!(text.contains("and handshakes, which were answered as the sender wants"), "{text}");
 }
 

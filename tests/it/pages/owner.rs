@@ -301,7 +301,7 @@ fn form_that_is_refused_says_why_on_its_page_and_keeps_what_was_said() {
             "<code>until</code> is a time of day",
             "<h1>app ",
         ),
-        ("/handlers/app/forget", "confirm=no", 400, "type <code>app</code> to forget", "<h1>app "),
+        ("/handlers/app/forget", "confirm=no", 400, "Type <code>app</code> to forget", "<h1>app "),
     ] {
         let answer = gateway.ask("POST", path, form);
         let text = answer.text();

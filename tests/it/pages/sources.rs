@@ -22,6 +22,10 @@ fn source_whose_requests_are_all_rejected_is_named_and_one_probe_is_no_trouble()
     assert!(text.contains("the only request that came was rejected, and none was"), "{text}");
     let text = page(&gateway, "/sources/hyvor");
     assert!(text.contains("Nothing gets in since <time"), "{text}");
+    let text = page(&gateway, "/sources");
+    assert!(text.contains("nothing gets in</span>"), "{text}");
+    let text = page(&gateway, "/rejected");
+    assert!(text.contains("The signature "), "a heading has a capital: {text}");
     gateway.send(BODY.as_bytes()).id();
     gateway.wait_until_delivered("all", 1);
     assert_eq!(rejected().status, 401);
@@ -48,7 +52,26 @@ fn source_that_is_silent_for_longer_than_its_owner_expects_is_named() {
     assert!(text.contains("<a href=\"/sources/shop\">Its page</a>"), "{text}");
     let text = page(&gateway, "/sources/shop");
     assert!(text.contains("one event is expected every 1 s"), "{text}");
+    assert!(page(&gateway, "/sources").contains("silent</span>"));
     assert!(!page(&gateway, "/sources/hyvor").contains("is expected every"));
+}
+
+#[test]
+fn number_of_accepted_events_leads_to_those_since_the_start() {
+    let gateway = Gateway::start();
+    gateway.send(BODY.as_bytes()).id();
+    gateway.wait_until_delivered("all", 1);
+    let gateway = Gateway::serve(gateway.stop_and_keep());
+    gateway.send(br#"{"event":"comment.create","n":2}"#).id();
+    gateway.wait_until_delivered("all", 1);
+    for path in ["/", "/sources", "/sources/hyvor"] {
+        let text = page(&gateway, path);
+        let link = text.split("<a href=\"/events?source=hyvor&amp;since=").nth(1).unwrap();
+        let (since, number) = link.split_once("\">").unwrap();
+        assert!(number.starts_with("1<"), "{path}: {number}");
+        let list = gateway.ask("GET", &format!("/api/v1/events?source=hyvor&since={since}"), "");
+        assert_eq!(list.json().as_array().unwrap().len(), 1, "{path}: {since}");
+    }
 }
 
 #[test]
