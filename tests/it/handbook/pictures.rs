@@ -63,7 +63,7 @@ fn handbook_pictures_can_be_taken() {
 
 /// A gateway to which something of everything has happened, and the id of a pending comment.
 fn busy_gateway() -> (Gateway, String) {
-    let gateway = Gateway::with("", HANDLERS);
+    let gateway = Gateway::with("public_url = \"https://your.site\"", HANDLERS);
     let post = |source: &str, header: &str, body: &str| {
         gateway.post(source, &[(header, &*signature(body.as_bytes()))], body.as_bytes()).id()
     };
