@@ -21,7 +21,7 @@ use super::members::Members;
 use super::node::NodeName;
 use super::spool::Spool;
 use super::view::ClusterBackend;
-use super::{duties, proposer, rebuild};
+use super::{duties, proposer, rebuild, tidying};
 use crate::clock::Clock;
 use crate::queue::QueueError;
 use crate::queue::embedded::{self, EmbeddedQueue};
@@ -119,6 +119,7 @@ impl ClusterQueue {
         self.tasks.spawn(proposer::run(node(), inbox));
         self.tasks.spawn(LogFollower::new(node(), Arc::clone(&self.handlers), applied).run());
         self.tasks.spawn(duties::run(node(), Arc::clone(&self.handlers)));
+        self.tasks.spawn(tidying::run(node()));
         if let Some(spool) = self.spool.clone() {
             let node = node();
             self.tasks.spawn(async move {

@@ -1,12 +1,10 @@
 //! What a node does by itself: it gives signs of life, takes the leases that are its own or that a silent
-//! node left, hands over what another is meant to have, and lets the shared log go where all have it.
+//! node left, and hands over what another is meant to have.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::hash::Hasher;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::engine::Sequence;
 use super::handlers::LocalHandlers;
 use super::local_node::LocalNode;
 use super::members::Lease;
@@ -14,24 +12,11 @@ use super::node::NodeName;
 use super::unit::UnitOperation;
 use crate::clock::Timestamp;
 use crate::event::HandlerName;
-use crate::sync::lock;
-
-/// How often the shared log is let go, and asked what it survives.
-const TIDY_EVERY: Duration = Duration::from_mins(1);
-/// What all nodes have applied stays for so long: a node that comes new reads the log from its beginning.
-const KEPT_FOR: Duration = Duration::from_hours(24);
-/// A node that was silent for so long is not waited for: it has to begin with a copy of another's.
-const GONE_AFTER: Duration = Duration::from_hours(24);
+use crate::queue::QueueError;
 
 /// Does its duties until the node is stopped.
 pub(super) async fn run(node: Arc<LocalNode>, handlers: Arc<LocalHandlers>) {
-    let mut duties = Duties {
-        node: Arc::clone(&node),
-        handlers,
-        beat_at: None,
-        tidied_at: None,
-        had_by_all: VecDeque::new(),
-    };
+    let mut duties = Duties { node: Arc::clone(&node), handlers, beat_at: None };
     let mut changed = node.changed.subscribe();
     while !node.leaving.is_cancelled() && node.failed.borrow().is_none() {
         changed.borrow_and_update();
@@ -51,9 +36,6 @@ struct Duties {
     handlers: Arc<LocalHandlers>,
     /// When the newest sign of life was sent, and with which handlers.
     beat_at: Option<(Timestamp, Vec<HandlerName>)>,
-    tidied_at: Option<Timestamp>,
-    /// How far all nodes had applied the log at some moments, the oldest first.
-    had_by_all: VecDeque<(Timestamp, u64)>,
 }
 
 /// What is to be done about one handler.
@@ -83,21 +65,34 @@ impl Duties {
         if is_due {
             self.beat_at = Some((now, wanted.clone()));
             let applied = *self.node.applied.borrow();
-            // While the engine is away it waits, and so does everything else here.
-            drop(
-                self.node.propose(UnitOperation::Beat { applied, handlers: wanted.clone() }).await,
-            );
+            let beat = UnitOperation::Beat { applied, handlers: wanted.clone() };
+            drop(self.propose(beat).await);
         }
         let leases = self.leases_of(&wanted);
         for (handler, lease) in leases {
             self.look_after(&handler, &lease).await;
         }
-        let is_time = |at: Timestamp| self.node.clock.steady().since(at) >= TIDY_EVERY;
-        if self.node.is_engine_up() && self.tidied_at.is_none_or(is_time) {
-            self.tidied_at = Some(self.node.clock.steady());
-            self.trim().await;
-            if let Ok(report) = self.node.engine.check().await {
-                *lock(&self.node.durability) = Some(report.durability);
+    }
+
+    /// Has an operation appended, and waits until it was applied or refused: while the engine is away, until it
+    /// is back. `None` = it comes late although the log can be reached. It may be lost, which only a later unit
+    /// of this node shows: so the next sign of life does not wait for it.
+    async fn propose(&self, operation: UnitOperation) -> Option<Result<(), QueueError>> {
+        let mut answer = match self.node.begin_proposal(operation).await {
+            Ok(answer) => answer,
+            Err(err) => return Some(Err(err)),
+        };
+        loop {
+            tokio::select! {
+                () = self.node.closed.cancelled() => return Some(Err(QueueError::Closed)),
+                answer = &mut answer => {
+                    return Some(answer.unwrap_or(Err(QueueError::Closed)).map(drop));
+                }
+                () = tokio::time::sleep(self.node.lease / 4) => {
+                    if self.node.is_engine_up() && self.node.is_log_known() {
+                        return None;
+                    }
+                }
             }
         }
     }
@@ -143,8 +138,9 @@ impl Duties {
         if self.node.leaving.is_cancelled() {
             return;
         }
-        drop(self.node.propose(operation).await);
-        self.node.life.lock().draining.remove(handler);
+        if self.propose(operation).await.is_some() {
+            self.node.life.lock().draining.remove(handler);
+        }
     }
 
     fn duty(&self, handler: &HandlerName, lease: &Lease) -> Duty {
@@ -180,46 +176,6 @@ impl Duties {
         });
         candidates.map(|(name, _)| name).max_by_key(|name| weight(name, handler)).cloned()
     }
-
-    /// Lets the engine drop what every node has applied.
-    async fn trim(&mut self) {
-        let steady = self.node.clock.steady();
-        // One of them is enough, and an engine may not like two at a time.
-        let is_first = |name: &NodeName| *name >= self.node.name || self.node.is_silent(name);
-        if !self.node.members.lock().nodes().all(|(name, _)| is_first(name)) {
-            return;
-        }
-        let before = {
-            let members = self.node.members.lock();
-            let life = self.node.life.lock();
-            let seen = |name: &NodeName| life.seen.get(name).copied();
-            let nodes = members.nodes().map(|(name, member)| (member.applied, seen(name)));
-            applied_by_all(nodes, steady)
-        };
-        let Some(before) = before.filter(|before| *before > 0) else { return };
-        self.had_by_all.push_back((steady, before));
-        let is_old = |(at, _): &(Timestamp, u64)| steady.since(*at) >= KEPT_FOR;
-        let mut trim_to = None;
-        while let Some((_, before)) = self.had_by_all.pop_front_if(|had| is_old(had)) {
-            trim_to = Some(Sequence(before));
-        }
-        let Some(before) = trim_to else { return };
-        // Not in a hurry: it is tried again.
-        if let Err(err) = self.node.engine.trim(before).await {
-            tracing::debug!(error = %err, "The shared log could not be trimmed");
-        }
-    }
-}
-
-/// How far all nodes have applied the log that are waited for: each node's place, and when it gave its last sign of
-/// life. The log is kept for ever neither for one that left nor for one that was never stopped in order.
-fn applied_by_all(
-    nodes: impl Iterator<Item = (u64, Option<Timestamp>)>,
-    steady: Timestamp,
-) -> Option<u64> {
-    let is_waited_for = |seen: Timestamp| steady.since(seen) < GONE_AFTER;
-    let nodes = nodes.filter(|(_, seen)| seen.is_some_and(is_waited_for));
-    nodes.map(|(applied, _)| applied).min()
 }
 
 /// The same on every node and in every version: FNV-1a, then mixed, since names differ in one letter.
@@ -243,20 +199,5 @@ impl Hasher for Fnv {
     fn finish(&self) -> u64 {
         let mixed = (self.0 ^ (self.0 >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
         mixed ^ (mixed >> 33)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn log_is_kept_for_a_silent_node_for_a_day_and_no_longer() {
-        let hours = |hours: i64| Timestamp::from_millis(hours * 3_600_000);
-        let by_all = |now| {
-            let nodes = [(10, Some(hours(now))), (3, Some(hours(100))), (1, None)];
-            applied_by_all(nodes.into_iter(), hours(now))
-        };
-        assert_eq!([by_all(100), by_all(123), by_all(124)], [Some(3), Some(3), Some(10)]);
     }
 }

@@ -37,6 +37,8 @@ struct MemoryUnits {
     is_refusing: bool,
     loses_answers: bool,
     room: usize,
+    kept: usize,
+    n_lost_at_once: u64,
 }
 
 impl Default for MemoryEngine {
@@ -57,6 +59,8 @@ impl MemoryEngine {
             is_refusing: false,
             loses_answers: false,
             room: usize::MAX,
+            kept: usize::MAX,
+            n_lost_at_once: 0,
         };
         Self {
             shared: Arc::new(Mutex::new(shared)),
@@ -96,6 +100,16 @@ impl MemoryEngine {
     /// Units of more bytes are `Full`, as with a disk that has only so much left.
     pub fn set_room(&self, room: usize) {
         lock(&self.shared).room = room;
+    }
+
+    /// Units of more bytes are acknowledged and lost at once, as by servers that had not synced them.
+    pub fn set_kept(&self, kept: usize) {
+        lock(&self.shared).kept = kept;
+    }
+
+    /// How many it has lost so.
+    pub fn n_lost_at_once(&self) -> u64 {
+        lock(&self.shared).n_lost_at_once
     }
 
     /// Loses a unit in the middle.
@@ -148,6 +162,10 @@ impl LogEngine for MemoryEngine {
             return Err(EngineAppendError::Full("no room is left".to_owned()));
         }
         let sequence = shared.next;
+        if unit.len() > shared.kept {
+            shared.n_lost_at_once += 1;
+            return Ok(Sequence(sequence));
+        }
         shared.units.insert(sequence, unit.clone());
         shared.next += 1;
         self.next.send_replace(shared.next);

@@ -84,6 +84,18 @@ async fn gateway_that_the_engine_refused_takes_part_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sign_of_life_that_the_engine_lost_is_followed_by_others() {
+    let cluster = Cluster::new();
+    let a = cluster.node("a").await;
+    append(&a, "first").await;
+    cluster.engine.set_kept(0);
+    until("one is lost", || cluster.engine.n_lost_at_once() > 0).await;
+    cluster.engine.set_kept(usize::MAX);
+    let applied = a.view().applied;
+    until("another one comes", || a.view().applied > applied).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_answered_while_the_engine_was_away_survives_a_kill() {
     let cluster = Cluster::new();
     let a = cluster.node("a").await;
