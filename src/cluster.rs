@@ -14,14 +14,15 @@
 //! - `unit`: what one node appends at once. `members`: nodes and leases, as the units have made them.
 //! - `proposer` appends, `follower` applies (`partial_units`: what comes in parts), `duties` gives signs of life
 //!   and takes leases, `tidying` lets the log go; `local_node` is what they share.
-//! - `spool`: what was answered for and is not in the log yet. `cluster_queue` and `calls`: the queue;
-//!   `subscription`: a handler's, under its lease; `steering`: pauses, and tries at once. `status` and
-//!   `view`: how it stands; `action_log`, `reports` and `broadcast`: what each node tells the others, opaque
-//!   here.
+//! - `spool`: what was answered for and is not in the log yet; `forwarder` has it appended. `cluster_queue`
+//!   and `calls`: the queue; `subscription`: a handler's, under its lease; `steering`: pauses, and tries at
+//!   once. `status` and `view`: how it stands; `action_log`, `reports` and `broadcast`: what each node tells
+//!   the others, opaque here.
 //!
 //! Invariants:
 //!
-//! - A unit counts once: by its number in its node's session; an event of a spool once by its place there.
+//! - A unit counts once: by its number in its node's session; an event of a spool once by its place there, and
+//!   only where the log has all that the spool proposed before it.
 //! - What is settled counts only under the lease's newest epoch, and epochs stand in the log.
 //! - A node calls handlers only while its newest unit that came back is younger than two thirds of the
 //!   lease, by the moment at which it was sent; others take over after a whole one.
@@ -38,6 +39,7 @@ mod duties;
 mod engine;
 mod event_batch;
 mod follower;
+mod forwarder;
 mod handlers;
 mod history;
 mod identity;

@@ -61,7 +61,7 @@ impl ClusterQueue {
         if !self.node.is_engine_up() {
             return Err(self.node.away("it cannot be reached"));
         }
-        let operation = UnitOperation::Events { spool: None, events };
+        let operation = UnitOperation::Events { places: None, events };
         // It may be there all the same: the sender's repeat is then known by its key.
         self.node.propose_soon(operation, "it did not answer in time").await?.stored()
     }

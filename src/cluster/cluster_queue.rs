@@ -14,6 +14,7 @@ use super::ack::ClusterAck;
 use super::action_log::ActionLog;
 use super::engine::{LogEngine, Sequence};
 use super::follower::LogFollower;
+use super::forwarder::Forwarder;
 use super::handlers::LocalHandlers;
 use super::identity::NodeIdentity;
 use super::local_node::{LocalNode, NodeParts};
@@ -123,7 +124,7 @@ impl ClusterQueue {
         if let Some(spool) = self.spool.clone() {
             let node = node();
             self.tasks.spawn(async move {
-                match spool.forward(&node).await {
+                match Forwarder::new(&spool, &node).run().await {
                     Ok(()) | Err(QueueError::Closed) => {}
                     Err(err) => node.fail(format!("forwarding failed: {err}")),
                 }

@@ -11,7 +11,7 @@ use super::history::{HistoryError, LogHistory};
 use super::local_node::{LocalNode, OperationOutcome, Reply};
 use super::node::NodeName;
 use super::partial_units::PartialUnits;
-use super::unit::{HandChange, Part, ProposedEvent, Unit, UnitFault, UnitOperation};
+use super::unit::{HandChange, Part, ProposedEvent, SpoolPlaces, Unit, UnitFault, UnitOperation};
 use crate::clock::Timestamp;
 use crate::event::{HandlerName, Position};
 use crate::queue::embedded::SharedChange;
@@ -190,8 +190,8 @@ impl LogFollower {
         let mut replies = replies.into_iter();
         for (place, operation) in (0..).zip(operations) {
             let reply = replies.next();
-            if let UnitOperation::Events { spool, events } = operation {
-                self.take_events(&author.node, spool, events, reply);
+            if let UnitOperation::Events { places, events } = operation {
+                self.take_events(&author.node, places, events, reply);
                 continue;
             }
             let verdict =
@@ -208,18 +208,27 @@ impl LogFollower {
         Ok(())
     }
 
-    /// Events wait for the next commit, which stores them together.
+    /// Events wait for the next commit, which stores them together; they are void where the log lacks one that
+    /// their node had proposed before.
     fn take_events(
         &mut self,
         node: &NodeName,
-        spool: Option<u64>,
+        places: Option<SpoolPlaces>,
         events: Vec<ProposedEvent>,
         reply: Option<Reply>,
     ) {
+        if places.is_some_and(|places| !self.node.members.lock().follows(node, places)) {
+            if let Some(reply) = reply {
+                // Who asked may be gone.
+                drop(reply.send(Ok(OperationOutcome::Counted(false))));
+            }
+            return;
+        }
         let mut answers = Vec::with_capacity(events.len());
         for it in events {
-            let is_first = spool
-                .is_none_or(|spool| self.node.members.lock().admit_spooled(node, spool, it.place));
+            let is_first = places.is_none_or(|SpoolPlaces { spool, .. }| {
+                self.node.members.lock().admit_spooled(node, spool, it.place)
+            });
             if !is_first {
                 answers.push(EventAnswer::Known(it.id));
                 continue;

@@ -29,6 +29,8 @@ const FIRST_CONTACT: Duration = Duration::from_millis(600);
 /// How long an answer waits for the shared log before it is given on the strength of this machine alone:
 /// senders wait some seconds.
 pub(super) const ENGINE_WAIT: Duration = Duration::from_secs(2);
+/// Why an operation that was acknowledged comes to nothing.
+const LOST: &str = "it lost this before it was applied: ask again";
 /// How often the log says that an engine which is away is so for another reason.
 const REASON_EVERY: Duration = Duration::from_secs(10);
 
@@ -333,9 +335,21 @@ impl LocalNode {
         self.ring();
     }
 
-    /// A unit of this session was applied: what became of its operations is told by `replies`.
+    /// A unit of this session was applied: what became of its operations is told by `replies`. Those before it
+    /// that were not applied never can be any more: units are sent one after the other, so the engine had told
+    /// that it has them, and lost them.
     pub(super) fn take_pending(&self, number: u64) -> Vec<Reply> {
-        let Some(pending) = lock(&self.pending).remove(&number) else { return Vec::new() };
+        let mut up_to_it = {
+            let mut pending = lock(&self.pending);
+            let behind = pending.split_off(&(number + 1));
+            std::mem::replace(&mut *pending, behind)
+        };
+        let applied = up_to_it.remove(&number);
+        for reply in up_to_it.into_values().flat_map(|lost| lost.replies) {
+            // Who asked may be gone.
+            drop(reply.send(Err(QueueError::LogAway(LOST))));
+        }
+        let Some(pending) = applied else { return Vec::new() };
         let mut life = self.life.lock();
         life.confirmed = life.confirmed.max(Some(pending.sent_at));
         pending.replies

@@ -9,7 +9,7 @@ use crate::queue::codec::{Put, Take};
 
 use super::engine::Sequence;
 use super::node::NodeName;
-use super::unit::Author;
+use super::unit::{Author, SpoolPlaces};
 
 /// The layout of the note in which it is kept; the one before had no pauses, and 1 no newest unit.
 const LAYOUT: u8 = 3;
@@ -87,6 +87,11 @@ impl Members {
         if let Some(member) = self.nodes.get_mut(&author.node) {
             member.number = member.number.max(author.number);
         }
+    }
+
+    /// Whether all was applied that a node proposed of its spool before these places.
+    pub(super) fn follows(&self, node: &NodeName, places: SpoolPlaces) -> bool {
+        places.after <= self.forwarded(node, places.spool)
     }
 
     /// Whether an event of a node's spool is applied for the first time.

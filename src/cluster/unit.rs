@@ -23,7 +23,7 @@ use super::node::NodeName;
 
 mod operation;
 
-pub(super) use operation::{HandChange, ProposedEvent, UnitOperation};
+pub(super) use operation::{HandChange, ProposedEvent, SpoolPlaces, UnitOperation};
 
 const LAYOUT: u8 = 1;
 /// More than what stands in front of an operation's own bytes takes.

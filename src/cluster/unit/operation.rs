@@ -16,9 +16,8 @@ const HEAD_BYTES: usize = 128;
 /// What is asked of every node's state. Whether it counts is decided where it is applied.
 #[derive(Debug)]
 pub(in crate::cluster) enum UnitOperation {
-    /// Stores events. With `spool`, each place is a position of that spool, and none of them is applied
-    /// twice.
-    Events { spool: Option<u64>, events: Vec<ProposedEvent> },
+    /// Stores events. With `places`, each event's place is one of a spool, and none is applied twice.
+    Events { places: Option<SpoolPlaces>, events: Vec<ProposedEvent> },
     /// Settles deliveries; void where the lease of this epoch is over.
     Settle { handler: HandlerName, epoch: u64, changes: Vec<SharedChange> },
     /// Has deliveries stand as they did in the queue that their events were exported from.
@@ -46,6 +45,16 @@ pub(in crate::cluster) enum UnitOperation {
     Report { text: String },
     /// The node was stopped in order: its leases are free, and nothing waits for it.
     Leave,
+}
+
+/// Where events come from that ascend in a node's spool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cluster) struct SpoolPlaces {
+    /// The number that the node's spool has now.
+    pub(in crate::cluster) spool: u64,
+    /// The place that was proposed before them; 0 = none whose fate is open. All of them are void where it was
+    /// not applied: the engine lost it, or had no room for it.
+    pub(in crate::cluster) after: Position,
 }
 
 /// An event that a node has taken in.
@@ -79,6 +88,7 @@ const PAUSE: u8 = 11;
 const TRY_NOW: u8 = 12;
 const ACTION: u8 = 13;
 const REPORT: u8 = 14;
+const SPOOLED: u8 = 15;
 
 impl UnitOperation {
     /// About how many bytes it takes: enough to bound a unit.
@@ -125,16 +135,7 @@ impl UnitOperation {
 
     pub(super) fn encode(&self, at: Timestamp, out: &mut Vec<u8>) {
         match self {
-            Self::Events { spool, events } => {
-                out.put_u8(EVENTS);
-                out.put_varint(spool.unwrap_or_default());
-                out.put_varint(events.len() as u64);
-                for ProposedEvent { place, id, event } in events {
-                    let mut bytes = Vec::new();
-                    encode_event(event, *id, *place, &mut bytes);
-                    out.put_bytes(&bytes);
-                }
-            }
+            Self::Events { places, events } => put_events(*places, events, out),
             Self::Settle { handler, epoch, changes } => {
                 put_name(SETTLE, handler, out);
                 out.put_varint(*epoch);
@@ -195,14 +196,17 @@ impl UnitOperation {
         names: &mut Names,
     ) -> Option<Self> {
         Some(match take.u8()? {
-            EVENTS => {
-                let spool = Some(take.varint()?).filter(|spool| *spool > 0);
+            kind @ (EVENTS | SPOOLED) => {
+                let spool = take.varint()?;
+                // Events of a spool were `EVENTS` too: their node proposed one after the other.
+                let after = if kind == SPOOLED { Position(take.varint()?) } else { Position(0) };
+                let places = (spool > 0).then_some(SpoolPlaces { spool, after });
                 let mut events = Vec::new();
                 for _ in 0..take.varint()? {
                     let bytes = body.slice_ref(take.bytes()?);
                     events.push(ProposedEvent::of(decode_event(&bytes, names)?));
                 }
-                Self::Events { spool, events }
+                Self::Events { places, events }
             }
             SETTLE => {
                 let (handler, epoch) = (take_name(take)?, take.varint()?);
@@ -252,6 +256,23 @@ impl UnitOperation {
     }
 }
 
+fn put_events(places: Option<SpoolPlaces>, events: &[ProposedEvent], out: &mut Vec<u8>) {
+    if let Some(SpoolPlaces { spool, after }) = places {
+        out.put_u8(SPOOLED);
+        out.put_varint(spool);
+        out.put_varint(after.0);
+    } else {
+        out.put_u8(EVENTS);
+        out.put_varint(0);
+    }
+    out.put_varint(events.len() as u64);
+    for ProposedEvent { place, id, event } in events {
+        let mut bytes = Vec::new();
+        encode_event(event, *id, *place, &mut bytes);
+        out.put_bytes(&bytes);
+    }
+}
+
 fn put_text(kind: u8, id: Option<u64>, text: &str, out: &mut Vec<u8>) {
     out.put_u8(kind);
     if let Some(id) = id {
@@ -291,13 +312,36 @@ impl ProposedEvent {
         Self { place, id, event }
     }
 
-    /// The same once more: headers and body share their memory.
-    pub(in crate::cluster) fn copy(&self) -> Self {
-        Self { place: self.place, id: self.id, event: self.event.clone() }
-    }
-
     /// About how many bytes it takes.
     pub(in crate::cluster) fn bytes(&self) -> usize {
         HEAD_BYTES + self.event.headers.encoded().len() + self.event.body.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places_in(bytes: Vec<u8>) -> Option<SpoolPlaces> {
+        let body = Bytes::from(bytes);
+        let (mut take, mut names) = (Take(&body), Names::default());
+        let read = UnitOperation::decode(Timestamp::from_millis(0), &body, &mut take, &mut names);
+        let Some(UnitOperation::Events { places, .. }) = read else { panic!("{read:?}") };
+        assert!(take.0.is_empty());
+        places
+    }
+
+    #[test]
+    fn places_of_a_spool_are_read_as_they_were_written_by_this_version_and_before() {
+        let places = SpoolPlaces { spool: 300, after: Position(7) };
+        for places in [None, Some(places)] {
+            let mut bytes = Vec::new();
+            put_events(places, &[], &mut bytes);
+            assert_eq!(places_in(bytes), places);
+        }
+        let mut before = vec![EVENTS];
+        before.put_varint(300);
+        before.put_varint(0);
+        assert_eq!(places_in(before), Some(SpoolPlaces { spool: 300, after: Position(0) }));
     }
 }

@@ -111,6 +111,11 @@ impl EmbeddedQueue {
         self.core.oldest()
     }
 
+    /// Waits until what was settled so far is durable.
+    pub async fn recorded(&self) -> Result<(), QueueError> {
+        self.core.ask(Request::Recorded).await
+    }
+
     /// The events at these positions with what makes a repeat of each; one that cannot be read is left
     /// out.
     pub async fn stored(

@@ -19,6 +19,7 @@ use crate::support::folder::TestFolder;
 
 mod broadcast;
 mod engine_faults;
+mod forwarding;
 mod ownership;
 mod rejoin;
 mod shared;

@@ -1,0 +1,379 @@
+//! Forwards what the spool holds into the shared log, in its order, a few proposals being on their way at a
+//! time.
+//!
+//! A sender is told that an event is taken in once the spool has it durably, and with `ack = "both"`, while the
+//! engine can be reached, once this node has applied it too. The spool is told to let it go only once this node
+//! has applied it, or has found it in its copy.
+//!
+//! Every proposal names the place of the one before it ([`SpoolPlaces::after`]), and is void on every node
+//! where that is not applied. So at any time, of the places under one number of a spool: **where the log has
+//! one, it has all that were proposed before it**. What is applied again is known by its place.
+//!
+//! | what happens | what becomes of it |
+//! |---|---|
+//! | the engine has no room | the proposal is refused and those behind it are void. They are proposed again in their order, one alone until there is room; signs of life, leases and settlements do not wait for them |
+//! | the engine is away | the unit is sent until it is there |
+//! | the engine's answer is lost | the unit is sent again under its number, which counts once |
+//! | no room, after an answer that was lost, and it is there all the same | it is proposed again, and its places are known |
+//! | acknowledged, and lost before it was applied | a later unit of this session is applied, so this one never can be (`LocalNode::take_pending`). Those behind it are void; all are proposed again |
+//! | acknowledged, applied, and lost | the history differs (`history`): the node takes no part any more, and its next start makes the copy anew and appends again what that lacks |
+//! | this node ends, before or after it was applied | it waits in the spool. The next start waits until a unit of its own is applied, so that none of the session before can be any more; what then is known by its place is looked for in the copy |
+//! | an event could not be read at its turn, and can be later; or it is one of another spool | its place is behind the newest, and the copy lacks it: the spool's places get another number, under which it is new |
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::identity::NodeIdentity;
+use super::local_node::{LocalNode, OperationAnswer, OperationOutcome};
+use super::rebuild;
+use super::spool::Spool;
+use super::unit::{ProposedEvent, SpoolPlaces, UnitOperation};
+use crate::event::{Delivery, Position};
+use crate::queue::{Queue as _, QueueError};
+
+/// How many events are taken from the spool at once.
+const FORWARDED_AT_ONCE: usize = 1_024;
+/// How many proposals are on their way: what comes in meanwhile need not wait for the engine, the copy and its
+/// own round behind them.
+const ON_THEIR_WAY_MAX: usize = 4;
+/// How long after a refusal it is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long a look for an event waits for the copy's index.
+const INDEX_WAIT: Duration = Duration::from_mins(1);
+
+/// Events with what is settled once the log has them, in the order of their places.
+type TakenEvents = VecDeque<(Delivery, ProposedEvent)>;
+
+/// Events that were proposed together.
+struct ForwardedEvents {
+    deliveries: Vec<Delivery>,
+    answer: OperationAnswer,
+}
+
+/// Forwards the spool of one node.
+pub(super) struct Forwarder<'a> {
+    spool: &'a Spool,
+    node: &'a LocalNode,
+    /// Read from the spool, and to be proposed.
+    waiting: TakenEvents,
+    /// Proposed, the oldest first.
+    on_their_way: VecDeque<ForwardedEvents>,
+    on_their_way_max: usize,
+    /// The place that the next proposal names; 0 = all that was proposed before is there.
+    after: Position,
+    /// The newest place that was proposed under the spool's number, by this session or one before.
+    newest: Position,
+    /// Up to here the log may have events of the spool whatever their number was then.
+    known: Position,
+    /// The newest place that was taken from the spool.
+    taken: Position,
+    /// What the spool holds is to be looked for also after a restart.
+    is_marked: bool,
+    n_lacking: u64,
+}
+
+impl<'a> Forwarder<'a> {
+    pub(super) const fn new(spool: &'a Spool, node: &'a LocalNode) -> Self {
+        Self {
+            spool,
+            node,
+            waiting: VecDeque::new(),
+            on_their_way: VecDeque::new(),
+            on_their_way_max: ON_THEIR_WAY_MAX,
+            after: Position(0),
+            newest: Position(0),
+            known: Position(0),
+            taken: Position(0),
+            is_marked: false,
+            n_lacking: 0,
+        }
+    }
+
+    /// Forwards until the node is closed.
+    pub(super) async fn run(mut self) -> Result<(), QueueError> {
+        self.begin().await?;
+        loop {
+            let has_room =
+                self.waiting.is_empty() && self.on_their_way.len() < self.on_their_way_max;
+            let spool = self.spool;
+            tokio::select! {
+                biased;
+                () = self.node.closed.cancelled() => return Ok(()),
+                answer = answer_of(&mut self.on_their_way) => self.end_oldest(answer).await?,
+                deliveries = spool.subscription.next(FORWARDED_AT_ONCE), if has_room => {
+                    self.take_in(deliveries?).await?;
+                }
+            }
+            self.propose().await?;
+        }
+    }
+
+    /// Finds out what the log may have of the spool already.
+    async fn begin(&mut self) -> Result<(), QueueError> {
+        if self.spool.may_lack {
+            self.is_marked = true;
+            // First of all: what waits is not let go of, however long the rest takes.
+            self.spool.replay_all().await?;
+        }
+        self.catch_up().await?;
+        let forwarded = self.node.members.lock().forwarded(&self.node.name, self.spool.id());
+        (self.newest, self.known) = (forwarded, forwarded);
+        if forwarded > self.spool.began_with {
+            tracing::warn!(
+                newest = self.spool.began_with.0,
+                forwarded = forwarded.0,
+                "The spool is older than what the shared log has of it: a copy from before was put in its place"
+            );
+            // What it takes in now would be taken for what the log has.
+            self.renumber()?;
+            self.spool.replay_all().await?;
+        }
+        if self.is_marked {
+            self.known = self.spool.queue.newest();
+            self.end_looking().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until a unit of this session was applied: so is all that was before it, and what the session before
+    /// has on its way counts no more.
+    async fn catch_up(&self) -> Result<(), QueueError> {
+        let mut changed = self.node.changed.subscribe();
+        loop {
+            changed.borrow_and_update();
+            if self.node.life.lock().confirmed.is_some() {
+                return Ok(());
+            }
+            tokio::select! {
+                () = self.node.closed.cancelled() => return Err(QueueError::Closed),
+                // An error means that the node is gone.
+                changed = changed.changed() => changed.map_err(|_| QueueError::Closed)?,
+            }
+        }
+    }
+
+    /// Takes what comes from the spool for the first time, or that it has found again.
+    async fn take_in(&mut self, deliveries: Vec<Delivery>) -> Result<(), QueueError> {
+        let mut taken = self.read(deliveries).await?;
+        let may_be_there = self.known.max(self.taken);
+        if taken.front().is_some_and(|(delivery, _)| delivery.event.position <= may_be_there) {
+            taken = self.lacking(taken, may_be_there).await?;
+        }
+        let newest = taken.back().map(|(delivery, _)| delivery.event.position);
+        self.taken = self.taken.max(newest.unwrap_or_default());
+        if taken.front().is_some_and(|(delivery, _)| delivery.event.position <= self.newest) {
+            // What is on its way is under the number of before.
+            self.finish().await?;
+            self.renumber()?;
+        }
+        self.waiting.append(&mut taken);
+        self.end_looking().await
+    }
+
+    /// What the spool has of these deliveries.
+    async fn read(&self, mut deliveries: Vec<Delivery>) -> Result<TakenEvents, QueueError> {
+        deliveries.sort_by_key(|delivery| delivery.event.position);
+        let positions = deliveries.iter().map(|delivery| delivery.event.position).collect();
+        let mut stored = self.spool.queue.stored(positions).await?.into_iter().peekable();
+        let mut taken = TakenEvents::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            let position = delivery.event.position;
+            match stored.next_if(|(event, _)| event.position == position) {
+                Some(stored) => taken.push_back((delivery, ProposedEvent::of(stored))),
+                // It is looked for again by the next start.
+                None => {
+                    tracing::error!(position = position.0, "An event of the spool cannot be read");
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Lets go of what the copy has, and gives the rest; behind `may_be_there` it has none.
+    async fn lacking(
+        &mut self,
+        taken: TakenEvents,
+        may_be_there: Position,
+    ) -> Result<TakenEvents, QueueError> {
+        let copy = &self.node.copy;
+        tokio::select! {
+            () = self.node.closed.cancelled() => return Err(QueueError::Closed),
+            // Where it is not there in time, an event may be stored again rather than not at all.
+            _ = copy.is_indexed(INDEX_WAIT) => {}
+        }
+        let (mut there, mut lacking) = (Vec::new(), TakenEvents::new());
+        for (delivery, event) in taken {
+            let is_there = event.place <= may_be_there
+                && (copy.get(event.id).await?.is_some()
+                    || copy.find_repeated(&event.event).await?.is_some());
+            if is_there {
+                there.push(delivery);
+            } else {
+                self.n_lacking += u64::from(event.place <= may_be_there);
+                lacking.push_back((delivery, event));
+            }
+        }
+        self.taken = self.taken.max(there.last().map_or(Position(0), |it| it.event.position));
+        self.spool.let_go(there).await?;
+        Ok(lacking)
+    }
+
+    /// Gives the spool's places another number, durably, under which the log has none of them. Until all that it
+    /// may have under the number of before is sorted out, a start has to look for that.
+    fn renumber(&mut self) -> Result<(), QueueError> {
+        let (node, id) = (self.node, self.spool.id());
+        let failed = |source| QueueError::Io {
+            what: format!("noting another number of the spool in `{}`", node.folder.display()),
+            source,
+        };
+        // Later than every session so far, and so another number than any before.
+        let renumbered = (node.session ^ id.rotate_left(32)).max(1);
+        rebuild::note_old_spool(&node.folder).map_err(failed)?;
+        NodeIdentity::renumber_spool(&node.folder, renumbered).map_err(failed)?;
+        self.spool.renumber(renumbered);
+        self.is_marked = true;
+        (self.after, self.newest) = (Position(0), Position(0));
+        Ok(())
+    }
+
+    /// Ends to look for what the log may have, once all of that was taken in.
+    async fn end_looking(&mut self) -> Result<(), QueueError> {
+        let is_all_taken =
+            self.taken >= self.known || self.spool.subscription.backlog().in_log == 0;
+        if !self.is_marked || !is_all_taken {
+            return Ok(());
+        }
+        self.finish().await?;
+        self.spool.queue.recorded().await?;
+        let folder = &self.node.folder;
+        rebuild::end(folder).map_err(|source| QueueError::Io {
+            what: format!("removing a mark in `{}`", folder.display()),
+            source,
+        })?;
+        self.is_marked = false;
+        let n_events = std::mem::take(&mut self.n_lacking);
+        tracing::warn!(n_events, "What the shared log lacked was appended again");
+        Ok(())
+    }
+
+    /// Proposes what was taken in, as much as may be on its way: each time the first events that fit into one
+    /// unit.
+    async fn propose(&mut self) -> Result<(), QueueError> {
+        while !self.waiting.is_empty() && self.on_their_way.len() < self.on_their_way_max {
+            let room = self.node.engine.unit_max() / 2;
+            let (deliveries, events): (Vec<_>, Vec<_>) = take_some(&mut self.waiting, room).unzip();
+            let places = SpoolPlaces { spool: self.spool.id(), after: self.after };
+            self.after = events.last().map_or(self.after, |event| event.place);
+            self.newest = self.newest.max(self.after);
+            let operation = UnitOperation::Events { places: Some(places), events };
+            let answer = self.node.begin_proposal(operation).await?;
+            self.on_their_way.push_back(ForwardedEvents { deliveries, answer });
+        }
+        Ok(())
+    }
+
+    /// Waits until all that was taken in is in the log.
+    async fn finish(&mut self) -> Result<(), QueueError> {
+        loop {
+            self.propose().await?;
+            if self.on_their_way.is_empty() {
+                return Ok(());
+            }
+            let answer = self.next_answer().await;
+            self.end_oldest(answer).await?;
+        }
+    }
+
+    async fn next_answer(&mut self) -> Result<OperationOutcome, QueueError> {
+        tokio::select! {
+            () = self.node.closed.cancelled() => Err(QueueError::Closed),
+            answer = answer_of(&mut self.on_their_way) => answer,
+        }
+    }
+
+    /// The oldest proposal was applied, or is not going to be.
+    async fn end_oldest(
+        &mut self,
+        answer: Result<OperationOutcome, QueueError>,
+    ) -> Result<(), QueueError> {
+        let mut again = Vec::new();
+        let refused = self.end_one(answer, &mut again).await?;
+        if again.is_empty() {
+            self.on_their_way_max = ON_THEIR_WAY_MAX;
+            return Ok(());
+        }
+        // Those behind it are void, and what is proposed again must not pass them on their way.
+        while !self.on_their_way.is_empty() {
+            let answer = self.next_answer().await;
+            self.end_one(answer, &mut again).await?;
+        }
+        again.extend(self.waiting.drain(..).map(|(delivery, _)| delivery));
+        (self.after, self.on_their_way_max) = (Position(0), 1);
+        if let Some(why) = refused {
+            self.node.note_engine(Some(why));
+            sleep(self.node, AGAIN).await?;
+        } else {
+            tracing::warn!(
+                n_events = again.len(),
+                "The shared log lost events before they were applied: they are appended again"
+            );
+        }
+        self.waiting = self.read(again).await?;
+        Ok(())
+    }
+
+    /// Ends the oldest proposal; what the log does not have of it is to be proposed `again`. `Some` = it has no
+    /// room, as it says.
+    async fn end_one(
+        &mut self,
+        answer: Result<OperationOutcome, QueueError>,
+        again: &mut Vec<Delivery>,
+    ) -> Result<Option<String>, QueueError> {
+        let Some(ForwardedEvents { deliveries, .. }) = self.on_their_way.pop_front() else {
+            return Ok(None);
+        };
+        let refused = match answer {
+            // Void: one before it is not there.
+            Ok(OperationOutcome::Counted(_)) | Err(QueueError::LogAway(_)) => None,
+            Err(QueueError::Full(why)) => Some(why),
+            Ok(outcome) => {
+                self.spool.end(deliveries, outcome.stored()?).await?;
+                return Ok(None);
+            }
+            Err(err) => return Err(err),
+        };
+        again.extend(deliveries);
+        Ok(refused)
+    }
+}
+
+/// What becomes of the oldest proposal; where there is none, it never comes.
+async fn answer_of(
+    on_their_way: &mut VecDeque<ForwardedEvents>,
+) -> Result<OperationOutcome, QueueError> {
+    match on_their_way.front_mut() {
+        Some(oldest) => (&mut oldest.answer).await.unwrap_or(Err(QueueError::Closed)),
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep(node: &LocalNode, time: Duration) -> Result<(), QueueError> {
+    tokio::select! {
+        () = node.closed.cancelled() => Err(QueueError::Closed),
+        () = tokio::time::sleep(time) => Ok(()),
+    }
+}
+
+/// Takes the first events that come to about `room` bytes; one at least.
+fn take_some(
+    taken: &mut TakenEvents,
+    room: usize,
+) -> impl Iterator<Item = (Delivery, ProposedEvent)> + '_ {
+    let mut n_bytes = 0;
+    let fits = |(_, event): &&(Delivery, ProposedEvent)| {
+        n_bytes += event.bytes();
+        n_bytes <= room
+    };
+    let n_fitting = taken.iter().take_while(fits).count().max(1);
+    taken.drain(..n_fitting.min(taken.len()))
+}
