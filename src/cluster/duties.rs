@@ -75,9 +75,11 @@ impl Duties {
     }
 
     /// Has an operation appended, and waits until it was applied or refused: while the engine is away, until it
-    /// is back. `None` = it comes late although the log can be reached. It may be lost, which only a later unit
-    /// of this node shows: so the next sign of life does not wait for it.
+    /// is back. `None` = it is not in the log, as far as that was read since. It may be lost, which only a later
+    /// unit of this node shows: so the next sign of life does not wait for it. A node that is far behind, or has no
+    /// room for what it reads, waits: it would take leases and could deliver nothing.
     async fn propose(&self, operation: UnitOperation) -> Option<Result<(), QueueError>> {
+        let sent_at = self.node.clock.steady();
         let mut answer = match self.node.begin_proposal(operation).await {
             Ok(answer) => answer,
             Err(err) => return Some(Err(err)),
@@ -89,7 +91,8 @@ impl Duties {
                     return Some(answer.unwrap_or(Err(QueueError::Closed)).map(drop));
                 }
                 () = tokio::time::sleep(self.node.lease / 4) => {
-                    if self.node.is_engine_up() && self.node.is_log_known() {
+                    let is_read = self.node.life.lock().at_end.is_some_and(|at| at > sent_at);
+                    if is_read && self.node.is_engine_up() && self.node.is_log_known() {
                         return None;
                     }
                 }

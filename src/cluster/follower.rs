@@ -86,6 +86,7 @@ impl LogFollower {
         let tick = self.node.lease / 12;
         let mut looked_at = self.node.clock.steady();
         loop {
+            let asked_at = self.node.clock.steady();
             let read = self.node.engine.read(next, READ_BYTES).await;
             let now = self.node.clock.steady();
             if now.since(looked_at) > 4 * tick {
@@ -94,7 +95,7 @@ impl LogFollower {
             }
             looked_at = now;
             match read {
-                Ok(units) => match self.go_on(next, units, tick).await {
+                Ok(units) => match self.go_on(next, (asked_at, units), tick).await {
                     Ok(behind) => next = behind,
                     Err(err) => return self.node.fail(error_chain(&err)),
                 },
@@ -114,12 +115,12 @@ impl LogFollower {
         }
     }
 
-    /// Applies the units from `next` on, or waits for some; gives what comes behind them. Where it cannot be
+    /// Applies the units from `next` on that were there when it was asked, or waits for some; gives what comes behind them. Where it cannot be
     /// told now whether they go on from what was applied, they are read again.
     async fn go_on(
         &mut self,
         next: Sequence,
-        units: Vec<StoredUnit>,
+        (asked_at, units): (Timestamp, Vec<StoredUnit>),
         tick: Duration,
     ) -> Result<Sequence, LogFollowerError> {
         if !self.history.check(&self.node, self.applied).await? {
@@ -128,6 +129,7 @@ impl LogFollower {
         }
         self.node.note_engine(None);
         let Some(last) = units.last().map(|unit| unit.sequence) else {
+            self.node.life.lock().at_end = Some(asked_at);
             self.wait_for_news(next, tick).await;
             return Ok(next);
         };

@@ -129,6 +129,8 @@ pub(super) struct PendingUnit {
 pub(super) struct Life {
     /// When a unit of each node was applied last.
     pub(super) seen: BTreeMap<NodeName, Timestamp>,
+    /// When the newest look began that found nothing in the log behind what is applied here.
+    pub(super) at_end: Option<Timestamp>,
     /// When the newest unit of this node that was applied had been sent.
     pub(super) confirmed: Option<Timestamp>,
     /// Handlers that are to be handed over: nothing more is given out.

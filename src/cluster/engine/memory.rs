@@ -24,6 +24,7 @@ pub struct MemoryEngine {
     next: watch::Sender<u64>,
     unit_max: usize,
     is_cut: Arc<AtomicBool>,
+    is_held: watch::Sender<bool>,
     n_lost: Arc<AtomicU64>,
 }
 
@@ -67,6 +68,7 @@ impl MemoryEngine {
             next: watch::Sender::new(1),
             unit_max,
             is_cut: Arc::default(),
+            is_held: watch::Sender::new(false),
             n_lost: Arc::default(),
         }
     }
@@ -74,12 +76,18 @@ impl MemoryEngine {
     /// Another connection to the same log.
     #[must_use]
     pub fn connection(&self) -> Self {
-        Self { is_cut: Arc::default(), ..self.clone() }
+        let is_held = watch::Sender::new(false);
+        Self { is_cut: Arc::default(), is_held, ..self.clone() }
     }
 
     /// Cut: over this connection it is away.
     pub fn set_cut(&self, is_cut: bool) {
         self.is_cut.store(is_cut, Ordering::SeqCst);
+    }
+
+    /// Held: over this connection nothing is read until that ends. Appends are made.
+    pub fn hold_reads(&self, is_held: bool) {
+        self.is_held.send_replace(is_held);
     }
 
     /// Away: every call is `Unavailable`, and nothing is appended.
@@ -176,6 +184,9 @@ impl LogEngine for MemoryEngine {
     }
 
     async fn read(&self, from: Sequence, bytes: usize) -> Result<Vec<StoredUnit>, EngineReadError> {
+        let mut is_held = self.is_held.subscribe();
+        // An error means that the engine is gone.
+        drop(is_held.wait_for(|is_held| !is_held).await);
         let shared = self.available()?;
         if from.0 < shared.first {
             return Err(EngineReadError::Trimmed { first: Sequence(shared.first) });

@@ -290,3 +290,36 @@ async fn a_pause_holds_on_every_node_and_over_a_take_over_and_a_restart() {
     };
     assert_eq!(types(&next), ["two"]);
 }
+
+/// As with a disk that is full, or a long way behind: what it sends is taken, and it applies nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn gateway_that_does_not_get_on_with_the_log_keeps_and_takes_no_lease() {
+    let cluster = Cluster::new();
+    let b = cluster.node("b").await;
+    let (a, engine) = cluster.node_apart("a").await;
+    let mut at_b = Vec::new();
+    let mut at_a = Vec::new();
+    for name in ["web", "mail", "sheet", "chat"] {
+        at_a.push(subscribe(&a, name).await);
+        at_b.push(subscribe(&b, name).await);
+    }
+    until("both have some", || {
+        let owners = owners(&b);
+        ["a", "b"].iter().all(|node| owners.values().flatten().any(|owner| owner == node))
+    })
+    .await;
+    engine.hold_reads(true);
+    for round in 0..2 {
+        append(&b, "event").await;
+        for subscription in &at_b {
+            let taken = take(&**subscription, 1).await;
+            deliver(&**subscription, taken).await;
+        }
+        // As long as several signs of life take.
+        let applied = b.view().applied;
+        until("some time passes", || b.view().applied > applied + 8).await;
+        let owners = owners(&b);
+        assert!(owners.values().flatten().all(|owner| owner == "b"), "round {round}: {owners:?}");
+    }
+    drop(at_a);
+}
