@@ -43,6 +43,7 @@ mod forwarder;
 mod handlers;
 mod history;
 mod identity;
+mod left_out;
 mod local_node;
 mod locks;
 mod members;

@@ -17,19 +17,24 @@
 //! | no room, after an answer that was lost, and it is there all the same | it is proposed again, and its places are known |
 //! | acknowledged, and lost before it was applied | a later unit of this session is applied, so this one never can be (`LocalNode::take_pending`). Those behind it are void; all are proposed again |
 //! | acknowledged, applied, and lost | the history differs (`history`): the node takes no part any more, and its next start makes the copy anew and appends again what that lacks |
-//! | this node ends, before or after it was applied | it waits in the spool. The next start waits until a unit of its own is applied, so that none of the session before can be any more; what then is known by its place is looked for in the copy |
-//! | an event could not be read at its turn, and can be later; or it is one of another spool | its place is behind the newest, and the copy lacks it: the spool's places get another number, under which it is new |
+//! | this node ends, before or after it was applied | it waits in the spool. The next start waits until a unit of its own is applied, so that none of the session before can be any more; what then is known by its place is let go |
+//! | an event cannot be read at its turn | its place is noted durably before a later one is proposed (`LeftOut`). Once it can be read it is stored without a place, unless the copy is found to have it |
+//! | the spool, or the log, is one from before | the places get another number; what the spool still has is looked for in the copy, by its id and its key, and appended where it is not found. That is so after each start, until it is done once |
+//!
+//! A look-up may miss an event that was forwarded long after it came in: it is stored again then, rather than
+//! not at all. So nothing is looked up but for the last two rows.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::identity::NodeIdentity;
+use super::left_out::LeftOut;
 use super::local_node::{LocalNode, OperationAnswer, OperationOutcome};
-use super::rebuild;
 use super::spool::Spool;
 use super::unit::{ProposedEvent, SpoolPlaces, UnitOperation};
 use crate::event::{Delivery, Position};
-use crate::queue::{Queue as _, QueueError};
+use crate::queue::QueueError;
+
+mod looking;
 
 /// How many events are taken from the spool at once.
 const FORWARDED_AT_ONCE: usize = 1_024;
@@ -38,9 +43,6 @@ const FORWARDED_AT_ONCE: usize = 1_024;
 const ON_THEIR_WAY_MAX: usize = 4;
 /// How long after a refusal it is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How long a look for an event waits for the copy's index.
-const INDEX_WAIT: Duration = Duration::from_mins(1);
-
 /// Events with what is settled once the log has them, in the order of their places.
 type TakenEvents = VecDeque<(Delivery, ProposedEvent)>;
 
@@ -63,17 +65,18 @@ pub(super) struct Forwarder<'a> {
     after: Position,
     /// The newest place that was proposed under the spool's number, by this session or one before.
     newest: Position,
-    /// Up to here the log may have events of the spool whatever their number was then.
-    known: Position,
-    /// The newest place that was taken from the spool.
-    taken: Position,
-    /// What the spool holds is to be looked for also after a restart.
+    /// What was proposed under this number before this session, and counts: up to here, but for what was left out.
+    forwarded: Position,
+    left_out: LeftOut,
+    /// Up to here the log may have events of the spool under another number.
+    may_be_there: Position,
+    /// Up to there it is to be sorted out also after a restart.
     is_marked: bool,
     n_lacking: u64,
 }
 
 impl<'a> Forwarder<'a> {
-    pub(super) const fn new(spool: &'a Spool, node: &'a LocalNode) -> Self {
+    pub(super) fn new(spool: &'a Spool, node: &'a LocalNode) -> Self {
         Self {
             spool,
             node,
@@ -82,8 +85,9 @@ impl<'a> Forwarder<'a> {
             on_their_way_max: ON_THEIR_WAY_MAX,
             after: Position(0),
             newest: Position(0),
-            known: Position(0),
-            taken: Position(0),
+            forwarded: Position(0),
+            left_out: spool.left_out.clone(),
+            may_be_there: Position(0),
             is_marked: false,
             n_lacking: 0,
         }
@@ -93,6 +97,7 @@ impl<'a> Forwarder<'a> {
     pub(super) async fn run(mut self) -> Result<(), QueueError> {
         self.begin().await?;
         loop {
+            self.end_looking().await?;
             let has_room =
                 self.waiting.is_empty() && self.on_their_way.len() < self.on_their_way_max;
             let spool = self.spool;
@@ -108,74 +113,35 @@ impl<'a> Forwarder<'a> {
         }
     }
 
-    /// Finds out what the log may have of the spool already.
-    async fn begin(&mut self) -> Result<(), QueueError> {
-        if self.spool.may_lack {
-            self.is_marked = true;
-            // First of all: what waits is not let go of, however long the rest takes.
-            self.spool.replay_all().await?;
-        }
-        self.catch_up().await?;
-        let forwarded = self.node.members.lock().forwarded(&self.node.name, self.spool.id());
-        (self.newest, self.known) = (forwarded, forwarded);
-        if forwarded > self.spool.began_with {
-            tracing::warn!(
-                newest = self.spool.began_with.0,
-                forwarded = forwarded.0,
-                "The spool is older than what the shared log has of it: a copy from before was put in its place"
-            );
-            // What it takes in now would be taken for what the log has.
-            self.renumber()?;
-            self.spool.replay_all().await?;
-        }
-        if self.is_marked {
-            self.known = self.spool.queue.newest();
-            self.end_looking().await?;
-        }
-        Ok(())
-    }
-
-    /// Waits until a unit of this session was applied: so is all that was before it, and what the session before
-    /// has on its way counts no more.
-    async fn catch_up(&self) -> Result<(), QueueError> {
-        let mut changed = self.node.changed.subscribe();
-        loop {
-            changed.borrow_and_update();
-            if self.node.life.lock().confirmed.is_some() {
-                return Ok(());
-            }
-            tokio::select! {
-                () = self.node.closed.cancelled() => return Err(QueueError::Closed),
-                // An error means that the node is gone.
-                changed = changed.changed() => changed.map_err(|_| QueueError::Closed)?,
-            }
-        }
-    }
-
-    /// Takes what comes from the spool for the first time, or that it has found again.
+    /// Takes what comes from the spool for the first time in this session, or that it has found again.
     async fn take_in(&mut self, deliveries: Vec<Delivery>) -> Result<(), QueueError> {
-        let mut taken = self.read(deliveries).await?;
-        let may_be_there = self.known.max(self.taken);
-        if taken.front().is_some_and(|(delivery, _)| delivery.event.position <= may_be_there) {
-            taken = self.lacking(taken, may_be_there).await?;
+        let (mut there, mut late) = (Vec::new(), TakenEvents::new());
+        for (delivery, event) in self.read(deliveries).await? {
+            let place = event.place;
+            if place <= self.forwarded && !self.left_out.contains(place) {
+                there.push(delivery);
+                continue;
+            }
+            let (is_late, is_doubtful) = (place <= self.newest, place <= self.may_be_there);
+            if (is_late || is_doubtful) && self.is_in_copy(&event).await? {
+                there.push(delivery);
+                continue;
+            }
+            self.n_lacking += u64::from(is_doubtful);
+            if is_late { &mut late } else { &mut self.waiting }.push_back((delivery, event));
         }
-        let newest = taken.back().map(|(delivery, _)| delivery.event.position);
-        self.taken = self.taken.max(newest.unwrap_or_default());
-        if taken.front().is_some_and(|(delivery, _)| delivery.event.position <= self.newest) {
-            // What is on its way is under the number of before.
-            self.finish().await?;
-            self.renumber()?;
-        }
-        self.waiting.append(&mut taken);
-        self.end_looking().await
+        self.spool.let_go(there).await?;
+        self.append_late(late).await
     }
 
-    /// What the spool has of these deliveries.
-    async fn read(&self, mut deliveries: Vec<Delivery>) -> Result<TakenEvents, QueueError> {
+    /// What the spool has of these deliveries, in the order of their places. What it has not is noted before
+    /// anything of that is proposed.
+    async fn read(&mut self, mut deliveries: Vec<Delivery>) -> Result<TakenEvents, QueueError> {
         deliveries.sort_by_key(|delivery| delivery.event.position);
         let positions = deliveries.iter().map(|delivery| delivery.event.position).collect();
         let mut stored = self.spool.queue.stored(positions).await?.into_iter().peekable();
         let mut taken = TakenEvents::with_capacity(deliveries.len());
+        let mut unreadable = Vec::new();
         for delivery in deliveries {
             let position = delivery.event.position;
             match stored.next_if(|(event, _)| event.position == position) {
@@ -183,77 +149,12 @@ impl<'a> Forwarder<'a> {
                 // It is looked for again by the next start.
                 None => {
                     tracing::error!(position = position.0, "An event of the spool cannot be read");
+                    unreadable.push(position);
                 }
             }
         }
+        self.note_left_out(unreadable).await?;
         Ok(taken)
-    }
-
-    /// Lets go of what the copy has, and gives the rest; behind `may_be_there` it has none.
-    async fn lacking(
-        &mut self,
-        taken: TakenEvents,
-        may_be_there: Position,
-    ) -> Result<TakenEvents, QueueError> {
-        let copy = &self.node.copy;
-        tokio::select! {
-            () = self.node.closed.cancelled() => return Err(QueueError::Closed),
-            // Where it is not there in time, an event may be stored again rather than not at all.
-            _ = copy.is_indexed(INDEX_WAIT) => {}
-        }
-        let (mut there, mut lacking) = (Vec::new(), TakenEvents::new());
-        for (delivery, event) in taken {
-            let is_there = event.place <= may_be_there
-                && (copy.get(event.id).await?.is_some()
-                    || copy.find_repeated(&event.event).await?.is_some());
-            if is_there {
-                there.push(delivery);
-            } else {
-                self.n_lacking += u64::from(event.place <= may_be_there);
-                lacking.push_back((delivery, event));
-            }
-        }
-        self.taken = self.taken.max(there.last().map_or(Position(0), |it| it.event.position));
-        self.spool.let_go(there).await?;
-        Ok(lacking)
-    }
-
-    /// Gives the spool's places another number, durably, under which the log has none of them. Until all that it
-    /// may have under the number of before is sorted out, a start has to look for that.
-    fn renumber(&mut self) -> Result<(), QueueError> {
-        let (node, id) = (self.node, self.spool.id());
-        let failed = |source| QueueError::Io {
-            what: format!("noting another number of the spool in `{}`", node.folder.display()),
-            source,
-        };
-        // Later than every session so far, and so another number than any before.
-        let renumbered = (node.session ^ id.rotate_left(32)).max(1);
-        rebuild::note_old_spool(&node.folder).map_err(failed)?;
-        NodeIdentity::renumber_spool(&node.folder, renumbered).map_err(failed)?;
-        self.spool.renumber(renumbered);
-        self.is_marked = true;
-        (self.after, self.newest) = (Position(0), Position(0));
-        Ok(())
-    }
-
-    /// Ends to look for what the log may have, once all of that was taken in.
-    async fn end_looking(&mut self) -> Result<(), QueueError> {
-        let is_all_taken =
-            self.taken >= self.known || self.spool.subscription.backlog().in_log == 0;
-        if !self.is_marked || !is_all_taken {
-            return Ok(());
-        }
-        self.finish().await?;
-        self.spool.queue.recorded().await?;
-        let folder = &self.node.folder;
-        rebuild::end(folder).map_err(|source| QueueError::Io {
-            what: format!("removing a mark in `{}`", folder.display()),
-            source,
-        })?;
-        self.is_marked = false;
-        let n_events = std::mem::take(&mut self.n_lacking);
-        tracing::warn!(n_events, "What the shared log lacked was appended again");
-        Ok(())
     }
 
     /// Proposes what was taken in, as much as may be on its way: each time the first events that fit into one
@@ -272,7 +173,7 @@ impl<'a> Forwarder<'a> {
         Ok(())
     }
 
-    /// Waits until all that was taken in is in the log.
+    /// Waits until all that was taken in before is in the log.
     async fn finish(&mut self) -> Result<(), QueueError> {
         loop {
             self.propose().await?;
@@ -318,7 +219,8 @@ impl<'a> Forwarder<'a> {
                 "The shared log lost events before they were applied: they are appended again"
             );
         }
-        self.waiting = self.read(again).await?;
+        let again = self.read(again).await?;
+        self.waiting = again;
         Ok(())
     }
 

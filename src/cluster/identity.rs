@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::left_out::LeftOut;
 use super::node::NodeName;
 use crate::clock::Timestamp;
 use crate::files;
@@ -17,6 +18,9 @@ pub(super) struct NodeIdentity {
     pub(super) session: u64,
     /// Drawn with the spool's folder.
     pub(super) spool: u64,
+    /// Of the spool under that number.
+    #[serde(default, skip_serializing_if = "LeftOut::is_empty")]
+    pub(super) left_out: LeftOut,
 }
 
 impl NodeIdentity {
@@ -27,30 +31,43 @@ impl NodeIdentity {
         name: &NodeName,
         (now, random, is_spool_new): (Timestamp, u64, bool),
     ) -> io::Result<Self> {
-        let path = path_in(folder);
-        let before = match std::fs::read(&path) {
-            Ok(bytes) => Some(serde_json::from_slice::<Self>(&bytes)?),
+        let before = match read(folder) {
+            Ok(before) => Some(before),
             Err(err) if err.kind() == io::ErrorKind::NotFound => None,
             Err(err) => return Err(err),
         };
         let before = before.filter(|before| before.name == *name);
         let least = before.as_ref().map_or(1, |before| before.session + 1);
-        let spool = before.filter(|_| !is_spool_new).map_or(random, |before| before.spool);
+        let before = before.filter(|_| !is_spool_new);
+        let (spool, left_out) = before
+            .map_or_else(|| (random, LeftOut::default()), |before| (before.spool, before.left_out));
         // 0 stands for none.
         let spool = spool.max(1);
         let session = now.millis_since_epoch().max(least);
-        let identity = Self { name: name.clone(), session, spool };
-        files::replace_durably(&path, serde_json::to_vec(&identity)?)?;
+        let identity = Self { name: name.clone(), session, spool, left_out };
+        replace(folder, &identity)?;
         Ok(identity)
     }
 
-    /// Gives the spool another number, durably.
+    /// Gives the spool another number, durably, under which nothing was left out yet.
     pub(super) fn renumber_spool(folder: &Path, spool: u64) -> io::Result<()> {
-        let path = path_in(folder);
-        let before: Self = serde_json::from_slice(&std::fs::read(&path)?)?;
-        let identity = Self { spool: spool.max(1), ..before };
-        files::replace_durably(&path, serde_json::to_vec(&identity)?)
+        let before = read(folder)?;
+        replace(folder, &Self { spool, left_out: LeftOut::default(), ..before })
     }
+
+    /// Notes what was left out of the spool, durably.
+    pub(super) fn note_left_out(folder: &Path, left_out: &LeftOut) -> io::Result<()> {
+        let before = read(folder)?;
+        replace(folder, &Self { left_out: left_out.clone(), ..before })
+    }
+}
+
+fn read(folder: &Path) -> io::Result<NodeIdentity> {
+    Ok(serde_json::from_slice(&std::fs::read(path_in(folder))?)?)
+}
+
+fn replace(folder: &Path, identity: &NodeIdentity) -> io::Result<()> {
+    files::replace_durably(&path_in(folder), serde_json::to_vec(identity)?)
 }
 
 fn path_in(folder: &Path) -> PathBuf {

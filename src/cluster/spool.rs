@@ -2,16 +2,19 @@
 //! one subscription is what is to be forwarded. While the engine is away it is what keeps the promise.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::oneshot;
 
+use super::identity::NodeIdentity;
+use super::left_out::LeftOut;
 use super::unit::ProposedEvent;
 use crate::clock::Timestamp;
 use crate::event::{Dedupe, Delivery, Event, EventId, HandlerName, Outcome, Position, Settlement};
 use crate::queue::embedded::EmbeddedQueue;
-use crate::queue::{Appended, Queue, QueueError, Start, Subscription};
+use crate::queue::{Appended, DeadChange, Queue, QueueError, Start, Subscription};
 use crate::sync::lock;
 
 /// How many events come again at once.
@@ -29,6 +32,9 @@ pub(super) struct Spool {
     pub(super) began_with: Position,
     outcomes: Mutex<Outcomes>,
     pub(super) subscription: Box<dyn Subscription>,
+    forwarder: HandlerName,
+    /// What was left out under its number by the start.
+    pub(super) left_out: LeftOut,
     /// The log may lack what was forwarded.
     pub(super) may_lack: bool,
 }
@@ -51,12 +57,15 @@ impl Spool {
     /// Takes hold of the spool in `queue`.
     pub(super) async fn begin(
         queue: EmbeddedQueue,
-        id: u64,
+        NodeIdentity { spool, left_out, .. }: NodeIdentity,
         may_lack: bool,
     ) -> Result<Self, QueueError> {
-        let subscription = queue.subscribe(&forwarder()?, Start::Oldest).await?;
-        let (id, began_with) = (AtomicU64::new(id), queue.newest());
-        Ok(Self { queue, id, began_with, outcomes: Mutex::default(), subscription, may_lack })
+        // Its one subscription.
+        let forwarder = HandlerName::parse("forward");
+        let forwarder = forwarder.map_err(|err| QueueError::Corrupt(err.to_string()))?;
+        let subscription = queue.subscribe(&forwarder, Start::Oldest).await?;
+        let (id, began_with, outcomes) = (AtomicU64::new(spool), queue.newest(), Mutex::default());
+        Ok(Self { queue, id, began_with, outcomes, subscription, forwarder, left_out, may_lack })
     }
 
     /// What becomes of a stored event once the shared log has it. Asked for at most once.
@@ -133,16 +142,28 @@ impl Spool {
         while next <= newest {
             let end = Position(next.0 + REPLAYED_AT_ONCE).min(newest.next());
             let positions: Vec<Position> = (next.0..end.0).map(Position).collect();
-            self.queue.replay(&forwarder()?, &positions).await?;
+            self.queue.replay(&self.forwarder, &positions).await?;
             next = end;
         }
         Ok(())
     }
-}
 
-/// The one subscription of a spool.
-fn forwarder() -> Result<HandlerName, QueueError> {
-    HandlerName::parse("forward").map_err(|err| QueueError::Corrupt(err.to_string()))
+    /// What it has and could not read when its turn came: nothing of that was forwarded.
+    pub(super) fn lost(&self) -> Vec<Range<Position>> {
+        self.queue.lost_of(&self.forwarder)
+    }
+
+    /// Has that come again; what still cannot be read is lost anew.
+    pub(super) async fn redrive_lost(&self) -> Result<(), QueueError> {
+        let positions = self.lost().into_iter().flat_map(|range| range.start.0..range.end.0);
+        let lost = positions.map(|position| (self.forwarder.clone(), Position(position)));
+        self.queue.change_dead(lost.collect(), DeadChange::Redrive).await.map(drop)
+    }
+
+    /// Whether nothing up to `position` is to be forwarded any more that can be read.
+    pub(super) fn is_done_to(&self, position: Position) -> bool {
+        self.queue.pending_from(&self.forwarder).is_none_or(|pending| pending > position)
+    }
 }
 
 /// An event that is in no shared log yet, as lists show it.

@@ -312,6 +312,11 @@ impl ProposedEvent {
         Self { place, id, event }
     }
 
+    /// The same once more: headers and body share their memory.
+    pub(in crate::cluster) fn copy(&self) -> Self {
+        Self { place: self.place, id: self.id, event: self.event.clone() }
+    }
+
     /// About how many bytes it takes.
     pub(in crate::cluster) fn bytes(&self) -> usize {
         HEAD_BYTES + self.event.headers.encoded().len() + self.event.body.len()

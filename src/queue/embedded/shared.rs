@@ -1,6 +1,7 @@
 //! The queue as one node's copy of a log that several nodes share: that log gives the order, and every
 //! node makes the same of it. What only this node does (freeing segments, its index) stays its own.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::commit::{self, Request, SharedEvent, SharedUnit, Since};
@@ -99,6 +100,19 @@ impl EmbeddedQueue {
     pub fn backlog(&self, handler: &HandlerName) -> Backlog {
         let cell = self.core.handler(handler);
         cell.map(|cell| stats::backlog(&self.core, &cell)).unwrap_or_default()
+    }
+
+    /// Positions whose events could not be read when they were to be given to a handler.
+    pub fn lost_of(&self, handler: &HandlerName) -> Vec<Range<Position>> {
+        let cell = self.core.handler(handler);
+        cell.map(|cell| cell.lock().state.lost().iter_ranges().collect()).unwrap_or_default()
+    }
+
+    /// Every position before this one is settled or lost for a handler; `None` = it has no subscription.
+    pub fn pending_from(&self, handler: &HandlerName) -> Option<Position> {
+        let cell = self.core.handler(handler)?;
+        let live = cell.lock();
+        Some(live.state.oldest_pending().unwrap_or_else(|| live.state.high()))
     }
 
     /// The event whose answer cannot have arrived, by the key of an equal request.

@@ -17,7 +17,7 @@ use super::{Cluster, append, deliver, subscribe, take, types, until, until_store
 const OWN: [&str; 2] = ["spool", "node.json"];
 
 /// Copies a folder, but for what `leaves` names.
-fn copy(from: &Path, to: &Path, leaves: &[&str]) {
+pub(super) fn copy(from: &Path, to: &Path, leaves: &[&str]) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
