@@ -98,7 +98,7 @@ impl ClusterQueue {
             ClusterAck::Engine => None,
             ClusterAck::Both | ClusterAck::Local => {
                 let queue = open_embedded(spool_settings, &node.clock).await?;
-                Some(Arc::new(Spool::begin(queue, identity, may_lack).await?))
+                Some(Arc::new(Spool::begin(queue, identity, may_lack, &node.folder).await?))
             }
         };
         let queue = Arc::new(Self {

@@ -115,8 +115,8 @@ impl LogFollower {
         }
     }
 
-    /// Applies the units from `next` on that were there when it was asked, or waits for some; gives what comes behind them. Where it cannot be
-    /// told now whether they go on from what was applied, they are read again.
+    /// Applies the units from `next` on that were there when it was asked, or waits for some; gives what comes
+    /// behind them. Where it cannot be told now whether they go on from what was applied, they are read again.
     async fn go_on(
         &mut self,
         next: Sequence,

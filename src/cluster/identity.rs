@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::left_out::LeftOut;
 use super::node::NodeName;
 use crate::clock::Timestamp;
+use crate::event::Position;
 use crate::files;
 
 /// Who this node is, from one start to the next.
@@ -21,6 +22,10 @@ pub(super) struct NodeIdentity {
     /// Of the spool under that number.
     #[serde(default, skip_serializing_if = "LeftOut::is_empty")]
     pub(super) left_out: LeftOut,
+    /// The spool's newest event at the first start whose spool was not compared with the log yet: what came later
+    /// says nothing of how old a copy it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) unproven: Option<Position>,
 }
 
 impl NodeIdentity {
@@ -39,12 +44,18 @@ impl NodeIdentity {
         let before = before.filter(|before| before.name == *name);
         let least = before.as_ref().map_or(1, |before| before.session + 1);
         let before = before.filter(|_| !is_spool_new);
-        let (spool, left_out) = before
-            .map_or_else(|| (random, LeftOut::default()), |before| (before.spool, before.left_out));
-        // 0 stands for none.
-        let spool = spool.max(1);
         let session = now.millis_since_epoch().max(least);
-        let identity = Self { name: name.clone(), session, spool, left_out };
+        let identity = match before {
+            Some(before) => Self { session, ..before },
+            None => Self {
+                name: name.clone(),
+                session,
+                // 0 stands for none.
+                spool: random.max(1),
+                left_out: LeftOut::default(),
+                unproven: None,
+            },
+        };
         replace(folder, &identity)?;
         Ok(identity)
     }
@@ -52,7 +63,16 @@ impl NodeIdentity {
     /// Gives the spool another number, durably, under which nothing was left out yet.
     pub(super) fn renumber_spool(folder: &Path, spool: u64) -> io::Result<()> {
         let before = read(folder)?;
-        replace(folder, &Self { spool, left_out: LeftOut::default(), ..before })
+        replace(folder, &Self { spool, left_out: LeftOut::default(), unproven: None, ..before })
+    }
+
+    /// Notes up to where the spool is compared with the log once that is read, durably; `None` = it was.
+    pub(super) fn note_unproven(folder: &Path, unproven: Option<Position>) -> io::Result<()> {
+        let before = read(folder)?;
+        if before.unproven == unproven {
+            return Ok(());
+        }
+        replace(folder, &Self { unproven, ..before })
     }
 
     /// Notes what was left out of the spool, durably.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,7 +29,7 @@ pub(super) struct Spool {
     pub(super) queue: EmbeddedQueue,
     /// Drawn when the spool was made: its positions mean nothing without.
     id: AtomicU64,
-    /// Its newest event at the start.
+    /// Its newest event at the first start since it was compared with the log.
     pub(super) began_with: Position,
     outcomes: Mutex<Outcomes>,
     pub(super) subscription: Box<dyn Subscription>,
@@ -57,14 +58,21 @@ impl Spool {
     /// Takes hold of the spool in `queue`.
     pub(super) async fn begin(
         queue: EmbeddedQueue,
-        NodeIdentity { spool, left_out, .. }: NodeIdentity,
+        NodeIdentity { spool, left_out, unproven, .. }: NodeIdentity,
         may_lack: bool,
+        folder: &Path,
     ) -> Result<Self, QueueError> {
         // Its one subscription.
         let forwarder = HandlerName::parse("forward");
         let forwarder = forwarder.map_err(|err| QueueError::Corrupt(err.to_string()))?;
         let subscription = queue.subscribe(&forwarder, Start::Oldest).await?;
-        let (id, began_with, outcomes) = (AtomicU64::new(spool), queue.newest(), Mutex::default());
+        // Before anything is answered.
+        let began_with = unproven.unwrap_or_else(|| queue.newest());
+        NodeIdentity::note_unproven(folder, Some(began_with)).map_err(|source| QueueError::Io {
+            what: format!("writing `node.json` in `{}`", folder.display()),
+            source,
+        })?;
+        let (id, outcomes) = (AtomicU64::new(spool), Mutex::default());
         Ok(Self { queue, id, began_with, outcomes, subscription, forwarder, left_out, may_lack })
     }
 

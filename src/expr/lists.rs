@@ -99,10 +99,8 @@ fn by_number(
         if gives == Gives::Item && is_missing(&item) {
             continue;
         }
-        let keys = match &path {
-            Some(path) => sort_keys(&item, path),
-            None => smallvec![item.clone()],
-        };
+        let keys =
+            path.as_ref().map_or_else(|| smallvec![item.clone()], |path| sort_keys(&item, path));
         keyed.push((keys, item));
     }
     let keyed = with_order(keyed, folds_case);

@@ -32,7 +32,7 @@ pub(super) fn late_event(
     }
     let (headers, body) = (request.headers.clone(), request.body.clone());
     let Request { headers, body, .. } =
-        Request { headers, body, ..*request }.as_believed(&verified);
+        Request { headers, body, ..*request }.with_believed_query(&verified);
     // Of a list some items may be known and others not.
     if source.split(&verified, request.received_at, &headers, &body).is_some() {
         return None;

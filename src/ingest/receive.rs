@@ -295,7 +295,7 @@ impl Ingest {
             }
             return Ok(Accepted::Probe);
         }
-        let request = request.as_believed(&verified);
+        let request = request.with_believed_query(&verified);
         self.store.store(endpoint, verified, request).await
     }
 

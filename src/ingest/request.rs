@@ -99,7 +99,7 @@ impl Request<'_> {
 
     /// The same with what `verified` believes of its query as its body, a form, where it has none: what it says
     /// there would be lost.
-    pub(super) fn as_believed(self, verified: &Verified) -> Self {
+    pub(super) fn with_believed_query(self, verified: &Verified) -> Self {
         let Some(form) = verified.form_for_body() else { return self };
         let mut headers = Headers::builder();
         for (name, value) in self.headers.iter().filter(|(name, _)| *name != CONTENT_TYPE) {

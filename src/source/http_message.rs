@@ -346,7 +346,7 @@ fn signed_query(request: &Inbound<'_>, input: &InnerList) -> SignedQuery {
     }
     let params = input.items.iter().filter(|item| name(item).as_deref() == Some("@query-param"));
     let params = params.filter_map(|item| item.params.get("name")?.as_string());
-    let signed: Vec<&str> = params.map(|name| name.as_str()).collect();
+    let signed: Vec<&str> = params.map(sfv::StringRef::as_str).collect();
     let names = super::field_ref::pairs(query(request).as_bytes()).map(|(name, _)| name);
     let names = names.filter(|name| signed.contains(&&*escape(name)));
     SignedQuery::Parameters(names.map(Cow::into_owned).collect())

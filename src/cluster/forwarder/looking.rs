@@ -24,7 +24,7 @@ impl Forwarder<'_> {
         self.is_marked = self.spool.may_lack;
         if self.is_marked {
             // First of all: what waits is not let go of, however long the rest takes.
-            self.spool.replay_all().await?;
+            self.replay_all().await?;
         }
         self.catch_up().await?;
         let forwarded = self.node.members.lock().forwarded(&self.node.name, self.spool.id());
@@ -36,9 +36,11 @@ impl Forwarder<'_> {
             );
             // What it takes in now would be taken for what the log has.
             self.renumber().await?;
-            self.spool.replay_all().await?;
+            self.replay_all().await?;
         } else {
             (self.forwarded, self.newest) = (forwarded, forwarded);
+            let note = || NodeIdentity::note_unproven(&self.node.folder, None);
+            until_written(self.node, "That the spool is as new as the log", note).await?;
         }
         if self.is_marked {
             self.may_be_there = self.spool.queue.newest();
@@ -49,7 +51,13 @@ impl Forwarder<'_> {
             }
         }
         self.note_left_out(Vec::new()).await?;
-        self.spool.redrive_lost().await
+        while !is_recorded(self.node, self.spool.redrive_lost().await).await? {}
+        Ok(())
+    }
+
+    async fn replay_all(&self) -> Result<(), QueueError> {
+        while !is_recorded(self.node, self.spool.replay_all().await).await? {}
+        Ok(())
     }
 
     /// Waits until a unit of this session was applied: so is all that was before it, and what the session before
@@ -139,7 +147,7 @@ impl Forwarder<'_> {
             return Ok(());
         }
         self.note_left_out(Vec::new()).await?;
-        self.spool.queue.recorded().await?;
+        while !is_recorded(self.node, self.spool.queue.recorded().await).await? {}
         let end = || rebuild::end(&self.node.folder);
         until_written(self.node, "That the spool was looked through", end).await?;
         self.is_marked = false;
@@ -147,6 +155,15 @@ impl Forwarder<'_> {
         tracing::warn!(n_events, "What the shared log lacked was appended again");
         Ok(())
     }
+}
+
+/// Whether the spool has recorded it. Where its disk is full it has not, a moment later: then it is to be asked
+/// again, and nothing is forwarded until there is room.
+async fn is_recorded(node: &LocalNode, answer: Result<(), QueueError>) -> Result<bool, QueueError> {
+    let Err(QueueError::Full(why)) = answer else { return answer.map(|()| true) };
+    tracing::error!(why, "The spool records nothing, and nothing is forwarded");
+    sleep(node, AGAIN).await?;
+    Ok(false)
 }
 
 /// Writes until it is written: where the disk is full, nothing is forwarded until there is room.

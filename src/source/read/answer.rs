@@ -116,7 +116,7 @@ fn is_breakable(template: &str) -> bool {
 pub(super) const ANSWER_HEADER_HELP: &str = "for example `answer_header = \"X-Hook-Secret\"`";
 
 /// The name of a header that an answer may set.
-pub(super) fn answer_header(text: String) -> Result<String, &'static str> {
+pub(super) fn answer_header(text: &str) -> Result<String, &'static str> {
     let name = text.to_ascii_lowercase();
     let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(is_sign) {

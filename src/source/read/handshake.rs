@@ -67,7 +67,8 @@ fn take_handshake(table: &mut Table<'_>) -> Option<Handshake> {
     let token = table.table("token").map(|table| read_field_ref(table, KINDS));
     let when = table.table("when").map(read_when);
     let text = table.take::<String>("answer");
-    let header = table.checked_or("answer_header", ANSWER_HEADER_HELP, answer_header);
+    let header =
+        table.checked_or("answer_header", ANSWER_HEADER_HELP, |text: String| answer_header(&text));
     let is_signed = table.take::<bool>("signed");
     let methods = read_methods(table, METHODS);
     let learns = table.take_or("learn", false);

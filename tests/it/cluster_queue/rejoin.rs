@@ -139,6 +139,41 @@ async fn node_whose_folder_is_one_from_before_loses_nothing_that_it_answers_then
     assert_eq!(rest, expected, "what was settled since stays settled");
 }
 
+/// It takes in more than it lacks while it cannot see that it lacks something.
+#[tokio::test(flavor = "multi_thread")]
+async fn folder_from_before_is_known_for_one_after_a_start_without_the_engine() {
+    let cluster = Cluster::new();
+    let a = cluster.node("a").await;
+    let mut ids = vec![append(&a, "one").await];
+    a.close().await.unwrap();
+    drop(a);
+    cluster.released("a").await;
+    copy(&cluster.path("a"), &cluster.path("before"), &[]);
+    let a = cluster.node("a").await;
+    ids.push(append(&a, "two").await);
+    ids.push(append(&a, "three").await);
+    until_stored(&a, 3).await;
+    drop(a);
+    cluster.released("a").await;
+    std::fs::remove_dir_all(cluster.path("a")).unwrap();
+    std::fs::rename(cluster.path("before"), cluster.path("a")).unwrap();
+
+    cluster.engine.set_away(true);
+    for round in 0..2 {
+        let a = cluster.node("a").await;
+        for n in 0..2 {
+            ids.push(append(&a, &format!("away-{round}-{n}")).await);
+        }
+        drop(a);
+        cluster.released("a").await;
+    }
+    cluster.engine.set_away(false);
+    let a = cluster.node("a").await;
+    until_stored(&a, ids.len() as u64).await;
+    until("nothing waits any more", || a.view().spilled == 0).await;
+    assert_once(&*a, &ids).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn copy_that_is_made_anew_is_gone_on_with_wherever_that_was_broken_off() {
     for is_killed_late in [false, true] {
