@@ -17,8 +17,8 @@
 //! 4. Who is accepted by the server gets the mail, also where others are refused, or where beside
 //!    them stands what is no address. Those who were refused for now (4yz) are tried again, alone;
 //!    those who were refused for good (5yz) or have no address make it a dead letter that names
-//!    them, and a redrive asks for them alone. Who has a mail already is kept with the try, so that
-//!    a restart sends it to no reader twice.
+//!    them, and a redrive or a try that `retry_on` asks for goes to them alone. Who has a mail
+//!    already is kept with the try, so that a restart sends it to no reader twice.
 //! 5. Nothing of an event becomes a header line of its own, whatever is in it.
 //! 6. What the server says about a mail or a reader decides: 4yz is tried again, 5yz is not. What it
 //!    says before there is a reader (no TLS, no log-in, no sender like this one), and what it says
@@ -40,6 +40,7 @@ use crate::sync::lock;
 use crate::text::host_and_port;
 
 mod attach;
+mod composed;
 mod dialog;
 mod encoded;
 mod known;
@@ -55,9 +56,10 @@ mod url;
 pub use settings::{Recipients, Settings};
 pub use url::{BadSmtpUrl, SmtpUrl, TlsUse};
 
+use composed::{Composed, Mail, Unfit};
 use dialog::Progress;
 use known::Known;
-use message::{Composed, Mail, Unfit, Writer, compose};
+use message::{Writer, compose};
 use quota::{Availability, HourlyQuota, Reservation};
 use smtp::{BEGIN_TIMEOUT, Smtp};
 
@@ -258,23 +260,17 @@ impl EmailHandler {
         } else {
             split(&unsent, reserved.n_mails(), &known.waiting)
         };
-        let is_missing = |event, reader: &_| known.is_missing(event, reader);
-        let composed = compose(&writer, &together, &is_missing)?;
-        let Composed { mut mails, mut unfit, mut skipped } = composed;
+        let to_ask = |event, readers| known.to_ask(event, readers);
+        let mut composed = compose(&writer, &together, &to_ask)?;
         for delivery in &alone {
-            let mut own = compose(&writer, std::slice::from_ref(delivery), &is_missing)?;
-            mails.append(&mut own.mails);
-            unfit.append(&mut own.unfit);
-            skipped.append(&mut own.skipped);
+            composed.append(compose(&writer, std::slice::from_ref(delivery), &to_ask)?);
         }
-        // An event whose `to` gives no recipient needs no mail: it counts as sent.
-        let for_nobody = [alone, together].concat().into_iter().map(|delivery| delivery.event.id);
-        let for_nobody =
-            for_nobody.filter(|id| mails.iter().all(|mail: &Mail| !mail.events.contains(id)));
-        let (failed, sent): (Vec<_>, Vec<_>) = for_nobody.partition(|id| unfit.contains_key(id));
+        let all = [alone, together].concat().into_iter().map(|delivery| delivery.event.id);
+        let (sent, failed) = composed.without_mail(all);
         known.note_sent(&sent);
-        let fail = |id: EventId| Some((id, known.note_unfit(id, unfit.get(&id)?)));
-        let failed = failed.into_iter().filter_map(fail).collect();
+        let Composed { mut mails, unfit, skipped, .. } = composed;
+        let of = |id: &EventId| unfit.get(id).map(Vec::as_slice).unwrap_or_default();
+        let failed = failed.into_iter().map(|id| (id, known.note_unfit(id, of(&id)))).collect();
         drop(known);
         // Oldest first, so that no mail is postponed each time.
         mails.sort_by_key(|mail| mail.oldest);

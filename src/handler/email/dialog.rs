@@ -10,7 +10,7 @@ use lettre::transport::smtp::extension::{Extension, MailParameter};
 use lettre::transport::smtp::{self};
 use serde::{Deserialize, Serialize};
 
-use super::message::Mail;
+use super::composed::Mail;
 use crate::event::FailureKind;
 use crate::sync::lock;
 

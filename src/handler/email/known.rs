@@ -7,8 +7,8 @@ use lettre::Address;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::composed::Unfit;
 use super::dialog::Refused;
-use super::message::Unfit;
 use super::readers::{NoAddress, named, not_reached};
 use crate::event::{Delivery, EventId, Failure, FailureClass, FailureKind, Origin, Progress};
 
@@ -71,12 +71,16 @@ impl Known {
         }
     }
 
-    /// Whether a reader is still to have an event's mail.
-    pub(super) fn is_missing(&self, event: EventId, reader: &Address) -> bool {
-        self.partly.get(&event).is_none_or(|partly| {
-            !partly.has.contains(&ReaderHash::of(reader))
-                && partly.refused.iter().all(|refused| refused.address != *reader)
-        })
+    /// Whom of its readers an event's mail goes to; none = all of them have it. Those who were
+    /// refused for good are not asked again, unless no others are left: then only `retry_on` can
+    /// have brought the delivery back, or a call that was ended before it could say so.
+    pub(super) fn to_ask(&self, event: EventId, mut readers: Vec<Address>) -> Vec<Address> {
+        let Some(partly) = self.partly.get(&event) else { return readers };
+        readers.retain(|reader| !partly.has.contains(&ReaderHash::of(reader)));
+        let is_refused =
+            |reader: &&Address| partly.refused.iter().any(|one| one.address == **reader);
+        let others: Vec<Address> = readers.iter().filter(|one| !is_refused(one)).cloned().collect();
+        if others.is_empty() { readers } else { others }
     }
 
     /// A mail of these events went to `readers`, but for those who were `refused`. Gives the events
@@ -95,6 +99,8 @@ impl Known {
             let is_refused = |reader: &&Address| refused.iter().any(|one| one.address == **reader);
             let accepted = readers.iter().filter(|reader| !is_refused(reader));
             partly.has.extend(accepted.map(ReaderHash::of));
+            // Of those who were asked, the newest answer counts.
+            partly.refused.retain(|one| !readers.contains(&one.address));
             let for_good = refused.iter().filter(|one| one.kind == FailureKind::Permanent);
             partly.refused.extend(for_good.cloned());
             let for_now: Vec<&Refused> =
@@ -114,7 +120,8 @@ impl Known {
         failed
     }
 
-    /// An event of which there is no mail to send, and that gives what is no address.
+    /// An event of which there is no mail to send, though not all of its readers have one: it may
+    /// give what is no address.
     pub(super) fn note_unfit(&mut self, event: EventId, unfit: &[NoAddress]) -> Failure {
         self.waiting.remove(&event);
         let partly = self.partly.entry(event).or_default();

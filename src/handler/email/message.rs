@@ -1,6 +1,5 @@
 //! From deliveries to mails. Nothing here waits.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use lettre::Address;
@@ -10,11 +9,12 @@ use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
 use sha2::{Digest, Sha256};
 
 use super::attach::{self, Attached};
+use super::composed::{Composed, Mail, NO_READER, ToAsk, groups};
 use super::encoded::header;
 use super::readers::{self, NoAddress, Readers};
 use super::settings::{Settings, Words};
 use crate::clock::Timestamp;
-use crate::event::{Delivery, EventId, Failure, HandlerName, Position};
+use crate::event::{Delivery, Failure, HandlerName};
 use crate::expr::Scope;
 use crate::handler::plan::{SECRET, Unshown};
 use crate::handler::texts::mark;
@@ -31,17 +31,6 @@ const DIGEST_BYTES_MAX: usize = 5 << 20;
 const BETWEEN_TEXTS: &str = "\n\n----------------------------------------\n\n";
 const BETWEEN_HTML: &str = "\n<hr>\n";
 
-/// A mail, ready to be sent.
-#[derive(Debug)]
-pub(super) struct Mail {
-    pub(super) envelope: Envelope,
-    pub(super) bytes: Vec<u8>,
-    /// The events that it tells of.
-    pub(super) events: Vec<EventId>,
-    /// Where the oldest of them is.
-    pub(super) oldest: Position,
-}
-
 /// What the mails of a handler have in common.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Writer<'a> {
@@ -50,36 +39,17 @@ pub(super) struct Writer<'a> {
     pub(super) now: Timestamp,
 }
 
-/// The events of one mail, and those of its readers who do not have it.
-type Groups<'a> = BTreeMap<(Readers, Vec<Address>), Vec<&'a Delivery>>;
-
-/// What several events are told by.
-#[derive(Debug, Default)]
-pub(super) struct Composed {
-    pub(super) mails: Vec<Mail>,
-    /// What single events give in place of readers.
-    pub(super) unfit: Unfit,
-    /// The events of which there is no mail to make, and why.
-    pub(super) skipped: Vec<(EventId, &'static str)>,
-}
-
-/// Why there is no mail: what a template or an expression leaves out.
-const NO_READER: &str = "`to` gives no address";
+/// Why there is no mail: what a template leaves out.
 const NO_WORD: &str = "subject and text are empty";
 
-/// What an event gives in its readers' place that is no address.
-pub(super) type Unfit = BTreeMap<EventId, Vec<NoAddress>>;
-
-/// One mail for each set of readers, in no order. None where no reader `is_missing` its mail; and an event
+/// One mail for each set of readers, in no order. None where no reader is `to_ask`; and an event
 /// that names no reader, or of which there is not a word, is skipped.
 pub(super) fn compose(
     writer: &Writer<'_>,
     deliveries: &[&Delivery],
-    is_missing: &dyn Fn(EventId, &Address) -> bool,
+    to_ask: &ToAsk<'_>,
 ) -> Result<Composed, Failure> {
-    let (groups, unfit, without) = groups(writer.settings, deliveries, is_missing)?;
-    let skipped = without.into_iter().map(|id| (id, NO_READER)).collect();
-    let mut composed = Composed { mails: Vec::new(), unfit, skipped };
+    let (groups, mut composed) = groups(writer.settings, deliveries, to_ask)?;
     for ((readers, missing), group) in &groups {
         let draft = Draft::of(writer, group)?;
         if draft.is_empty() {
@@ -91,34 +61,10 @@ pub(super) fn compose(
     Ok(composed)
 }
 
-fn groups<'a>(
-    settings: &Settings,
-    deliveries: &[&'a Delivery],
-    is_missing: &dyn Fn(EventId, &Address) -> bool,
-) -> Result<(Groups<'a>, Unfit, Vec<EventId>), Failure> {
-    let (mut groups, mut all_unfit, mut without) = (Groups::new(), Unfit::new(), Vec::new());
-    for &delivery in deliveries {
-        let (readers, unfit) = Readers::of(settings, delivery)?;
-        let mut missing = readers.addresses();
-        missing.retain(|reader| is_missing(delivery.event.id, reader));
-        // Where nothing stands in `to`, nothing is to be sent. An address that is none is no such word.
-        let has_to = !readers.to.is_empty() || unfit.iter().any(NoAddress::is_of_to);
-        if !has_to && unfit.is_empty() {
-            without.push(delivery.event.id);
-        } else if has_to && !missing.is_empty() {
-            groups.entry((readers, missing)).or_default().push(delivery);
-        }
-        if !unfit.is_empty() {
-            all_unfit.insert(delivery.event.id, unfit);
-        }
-    }
-    Ok((groups, all_unfit, without))
-}
-
 /// What [`compose`] would make, as it is read rather than as it is sent.
 pub(super) fn plan(writer: &Writer<'_>, deliveries: &[Delivery]) -> Result<Plan, Failure> {
     let all: Vec<&Delivery> = deliveries.iter().collect();
-    let (groups, unfit, _) = groups(writer.settings, &all, &|_, _| true)?;
+    let (groups, Composed { unfit, .. }) = groups(writer.settings, &all, &|_, all| all)?;
     if groups.is_empty() && !all.is_empty() {
         let unfit: Vec<&NoAddress> = unfit.values().flatten().collect();
         return match readers::not_reached(&unfit) {

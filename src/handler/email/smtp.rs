@@ -10,8 +10,8 @@ use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, CertificateStore, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 
+use super::composed::Mail;
 use super::dialog::{self, Progress, Refused, SendError, Step};
-use super::message::Mail;
 use super::settings::Settings;
 use super::url::{SmtpUrl, TlsUse};
 use crate::clock::{Clock, Timestamp};

@@ -5,7 +5,8 @@ use std::path::Path;
 use mail_parser::{MessageParser, MimeHeaders};
 use serde_json::json;
 
-use super::message::{Composed, Mail, compose};
+use super::composed::{Composed, Mail};
+use super::message::compose;
 use super::*;
 use crate::event::FailureKind;
 use crate::handler::testing::{NOW, delivery, id, numbered, settings, try_settings};
@@ -38,7 +39,7 @@ fn try_write(text: &str, deliveries: &[Delivery]) -> Result<Vec<Mail>, Failure> 
 fn try_compose(text: &str, deliveries: &[Delivery]) -> Result<Composed, Failure> {
     let (settings, handler) = (read(text), HandlerName::parse("test").unwrap());
     let writer = Writer { settings: &settings, handler: &handler, now: NOW };
-    compose(&writer, &deliveries.iter().collect::<Vec<_>>(), &|_, _| true)
+    compose(&writer, &deliveries.iter().collect::<Vec<_>>(), &|_, all| all)
 }
 
 fn write(text: &str, deliveries: &[Delivery]) -> Vec<Mail> {
@@ -270,7 +271,7 @@ fn each_mail_about_an_event_has_an_id_of_its_own() {
         let handler = HandlerName::parse(handler).unwrap();
         let writer = Writer { settings: &settings, handler: &handler, now: NOW };
         let all: Vec<&Delivery> = deliveries.iter().collect();
-        let mails = compose(&writer, &all, &|_, _| true).unwrap().mails;
+        let mails = compose(&writer, &all, &|_, all| all).unwrap().mails;
         parse(&mails[0]).message_id().unwrap().to_owned()
     };
     let replayed = |number, replay| Delivery { replay, ..comment(number, "x") };

@@ -85,6 +85,59 @@ async fn retry_goes_only_to_those_who_were_refused_for_now() {
     assert!(!text.contains("full@example.com"), "nobody reads who was told beside them: {text}");
 }
 
+/// `retry_on = ["550"]` brings a delivery back that the handler had given up.
+#[tokio::test]
+async fn retry_of_a_mail_that_was_refused_for_good_asks_those_who_lack_it_again() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let (_folder, mail) = handler(&server, &plain_url(&server), "");
+    for reader in ["owner@example.com", "second@example.com"] {
+        server.refuse(reader, "550 5.7.1 Blocked");
+    }
+    let mut progress = None;
+    for attempt in 1..=3 {
+        let again = Delivery { attempt, progress, ..comment(1) };
+        let failure = mail.handle(&[again]).await.unwrap_err();
+        assert_permanent(&failure);
+        let told = failure.text.as_str();
+        assert_eq!(told.matches("Blocked").count(), 2, "each is named once: {told}");
+        progress = failure.each[0].1.progress.clone();
+    }
+    server.accept("owner@example.com");
+    let again = Delivery { attempt: 4, progress: progress.clone(), ..comment(1) };
+    let failure = mail.handle(&[again]).await.unwrap_err();
+    assert!(failure.text.as_str().ends_with("the others have the mail"), "{failure}");
+    // Also by a handler that knows of nothing but what was kept with the try.
+    server.accept("second@example.com");
+    let progress = failure.each[0].1.progress.clone();
+    for _ in 0..2 {
+        let (_folder, mail) = handler(&server, &plain_url(&server), "");
+        let again = Delivery { attempt: 5, progress: progress.clone(), ..comment(1) };
+        mail.handle(&[again]).await.unwrap();
+    }
+    let to: Vec<Vec<String>> = server.stored().into_iter().map(|mail| mail.to).collect();
+    assert_eq!(to, [["owner@example.com"], ["second@example.com"], ["second@example.com"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_that_nobody_got_is_never_delivered_by_retry_on() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    for reader in ["owner@example.com", "second@example.com"] {
+        server.refuse(reader, "550 5.7.1 Blocked");
+    }
+    let words = WORDS.replace("data.id", "data.comment.id");
+    let words = words.replace("data.body", "data.comment.body");
+    let text = format!(
+        "[handler.mail]\nretry_on = [\"550\"]\nretry = {{ attempts = 3, min = \"10ms\", max = \"50ms\" }}\n\
+         [handler.mail.email]\nsmtp = \"{}\"\n{words}",
+        plain_url(&server)
+    );
+    let gateway = Gateway::with("", &text);
+    gateway.send(br#"{"event":"comment.create","data":{"comment":{"id":1,"body":"b"}}}"#);
+    gateway.wait_for_outcomes("mail", "dead", 1);
+    gateway.stop();
+    assert_eq!(server.stored().len(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_handlers_and_a_replay_make_three_mails_of_one_event() {
     let server = SmtpServer::start(Tls::Never, false).await;
