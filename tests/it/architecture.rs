@@ -16,7 +16,11 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
     ("SystemTime::now", &[], "no time is asked for outside `clock`"),
     ("std::time::Instant::now", &["src/clock.rs"], "no time is asked for outside `clock`"),
     ("clock_gettime", &["src/clock.rs"], "no time is asked for outside `clock`"),
-    ("tokio::spawn", &["src/handler/sql/writer.rs"], "no task is spawned outside `app`"),
+    (
+        "tokio::spawn",
+        &["src/handler/sql/writer.rs", "src/handler/sql/housekeeping.rs"],
+        "no task is spawned outside `app`",
+    ),
     ("runtime.spawn", &["src/app/"], "no task is spawned outside `app`"),
     (
         "tasks.spawn",

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use jiff::Timestamp as Moment;
 
 use super::cell::Cell;
+use super::ledger::OldRows;
 use super::session::{Pool, Session};
 use super::target::{Target, TargetColumn};
 use super::{Settings, ledger, plan, statement};
@@ -175,22 +176,29 @@ impl SqlDatabase {
         tried.is_err_and(|err| super::failure::refused_value(&err).is_some())
     }
 
-    /// Removes the ledger's rows of before `cutoff`.
-    pub(super) async fn remove_before(
-        &self,
-        target: &Target,
-        cutoff: Moment,
-    ) -> Result<(), sqlx::Error> {
-        let mut session = self.begin().await?;
+    /// What is older than `cutoff` in our own tables.
+    pub(super) fn removals<'a>(&'a self, target: &'a Target, cutoff: Moment) -> Vec<OldRows<'a>> {
         let (engine, name) = (target.engine, self.handler.as_str());
-        let mut statements = vec![ledger::prune_ledger(engine, &target.ledger, name, cutoff)];
+        let mut removals = vec![OldRows::of_ledger(engine, &target.ledger, name, cutoff)];
         if self.settings.newer_by.is_some() {
-            statements.push(ledger::prune_versions(engine, &target.versions, name, cutoff));
+            removals.push(OldRows::of_versions(engine, &target.versions, name, cutoff));
         }
-        for statement in statements {
-            session.execute(statement).await?;
-        }
-        session.commit().await
+        removals
+    }
+
+    /// One step of a removal, in a transaction of its own, behind the key `after`. Gives the key up to
+    /// which it came; `None` = that was all.
+    pub(super) async fn remove_step(
+        &self,
+        removal: &OldRows<'_>,
+        after: Option<&str>,
+    ) -> Result<Option<String>, sqlx::Error> {
+        let mut session = self.begin().await?;
+        let end = session.fetch(removal.step_end(after)).await?.into_iter().flatten().next();
+        let end = end.flatten();
+        session.execute(removal.remove(after, end.as_deref())).await?;
+        session.commit().await?;
+        Ok(end)
     }
 
     pub(super) async fn close(&self) {

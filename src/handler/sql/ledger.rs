@@ -147,46 +147,94 @@ pub(super) fn write_versions(
         .collect()
 }
 
-/// Removes the ledger's rows of events that came in and were taken in before `cutoff`; event ids
-/// ascend with time, so this reads only what it removes.
-pub(super) fn prune_ledger(
+/// How many rows of one of our own tables one step of the removal goes through.
+const STEP_ROWS: usize = 5_000;
+
+/// What is removed of one of our own tables: a handler's rows that are older than a moment. It goes
+/// through them in the order of their keys, step by step.
+pub(super) struct OldRows<'a> {
     engine: Engine,
-    table: &str,
-    handler: &str,
+    table: &'a str,
+    handler: &'a str,
+    /// The key beside the handler.
+    key: &'static str,
+    /// Keys from here on are not looked at.
+    before: Option<String>,
+    /// Says how old a row is.
+    moment: &'static str,
     cutoff: jiff::Timestamp,
-) -> Statement {
-    let at = engine.quote("at");
-    let first_id = first_id_at(cutoff);
-    let sql = match engine {
-        Engine::Postgres => format!(
-            "DELETE FROM {table} WHERE handler = $1 AND event_id < $2::uuid AND {at} < \
-             $3::timestamptz"
-        ),
-        Engine::Sqlite | Engine::MySql => {
-            format!("DELETE FROM {table} WHERE handler = ? AND event_id < ? AND {at} < ?")
-        }
-    };
-    let cutoff = bound(engine, &Cell::Timestamp(cutoff.into()));
-    Statement::new(sql, vec![Param::Text(handler.to_owned()), Param::Text(first_id), cutoff])
 }
 
-/// Forgets the versions of rows that were deleted before `cutoff`.
-pub(super) fn prune_versions(
-    engine: Engine,
-    table: &str,
-    handler: &str,
-    cutoff: jiff::Timestamp,
-) -> Statement {
-    let sql = match engine {
-        Engine::Postgres => {
-            format!("DELETE FROM {table} WHERE handler = $1 AND deleted_at < $2::timestamptz")
+impl<'a> OldRows<'a> {
+    /// The ledger's rows of events that came in and were taken in before `cutoff`; event ids
+    /// ascend with time, so no other rows are read.
+    pub(super) fn of_ledger(
+        engine: Engine,
+        table: &'a str,
+        handler: &'a str,
+        cutoff: jiff::Timestamp,
+    ) -> Self {
+        let before = Some(first_id_at(cutoff));
+        Self { engine, table, handler, key: "event_id", before, moment: "at", cutoff }
+    }
+
+    /// The versions of rows that were deleted before `cutoff`.
+    pub(super) fn of_versions(
+        engine: Engine,
+        table: &'a str,
+        handler: &'a str,
+        cutoff: jiff::Timestamp,
+    ) -> Self {
+        let (key, moment) = ("row_key", "deleted_at");
+        Self { engine, table, handler, key, before: None, moment, cutoff }
+    }
+
+    /// Selects the last key of the step behind `after`; no row = the rest is one step.
+    pub(super) fn step_end(&self, after: Option<&str>) -> Statement {
+        let (key, table) = (self.key, self.table);
+        let (range, params) = self.range(after, None);
+        let text = match self.engine {
+            Engine::Postgres => format!("{key}::text"),
+            Engine::MySql => format!("CAST({key} AS CHAR)"),
+            Engine::Sqlite => key.to_owned(),
+        };
+        let offset = STEP_ROWS - 1;
+        let sql = format!(
+            "SELECT {text} FROM {table} WHERE {range} ORDER BY {table}.{key} LIMIT 1 OFFSET {offset}"
+        );
+        Statement::new(sql, params)
+    }
+
+    /// Removes what is old behind `after`, up to `to`.
+    pub(super) fn remove(&self, after: Option<&str>, to: Option<&str>) -> Statement {
+        let (range, mut params) = self.range(after, to);
+        params.push(bound(self.engine, &Cell::Timestamp(self.cutoff.into())));
+        let moment = self.engine.quote(self.moment);
+        let cutoff = self.placeholder(params.len(), "timestamptz");
+        let sql = format!("DELETE FROM {} WHERE {range} AND {moment} < {cutoff}", self.table);
+        Statement::new(sql, params)
+    }
+
+    /// The handler's rows behind `after`, up to `to`.
+    fn range(&self, after: Option<&str>, to: Option<&str>) -> (String, Vec<Param>) {
+        let of_key = if self.key == "event_id" { "uuid" } else { "text" };
+        let mut params = vec![Param::Text(self.handler.to_owned())];
+        let mut range = vec![format!("handler = {}", self.placeholder(1, "text"))];
+        for (is, limit) in [(">", after), ("<=", to), ("<", self.before.as_deref())] {
+            let Some(limit) = limit else { continue };
+            params.push(Param::Text(limit.to_owned()));
+            let limit = self.placeholder(params.len(), of_key);
+            range.push(format!("{} {is} {limit}", self.key));
         }
-        Engine::Sqlite | Engine::MySql => {
-            format!("DELETE FROM {table} WHERE handler = ? AND deleted_at < ?")
+        (range.join(" AND "), params)
+    }
+
+    fn placeholder(&self, number: usize, of: &str) -> String {
+        match self.engine {
+            Engine::Postgres => format!("${number}::{of}"),
+            Engine::Sqlite | Engine::MySql => "?".to_owned(),
         }
-    };
-    let cutoff = bound(engine, &Cell::Timestamp(cutoff.into()));
-    Statement::new(sql, vec![Param::Text(handler.to_owned()), cutoff])
+    }
 }
 
 /// The smallest UUID of version 7 that was made at `moment`.

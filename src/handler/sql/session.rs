@@ -25,8 +25,8 @@ use super::url::{DatabaseUrl, postgres_options};
 use crate::secret::Secret;
 
 /// The most connections of one handler. Its transactions run one after the other; the second
-/// connection is for when the first is being given up.
-const CONNECTIONS_MAX: u32 = 2;
+/// connection is for when the first is being given up, the third for housekeeping.
+const CONNECTIONS_MAX: u32 = 3;
 /// How long to wait for a connection, unless a statement may not even take as long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long is asked why there is no connection.

@@ -9,17 +9,14 @@ use arc_swap::ArcSwapOption;
 use futures_util::poll;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::task::AbortOnDropHandle;
-use tracing::warn;
 
 use super::database::{SqlDatabase, WriteError};
+use super::housekeeping::Housekeeping;
 use super::target::Target;
 use super::{BATCH_UNASKED, BATCH_UNASKED_OWN, ColumnType, failure, moment, owner, plan, table};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::event::{Delivery, Failure, FailureKind};
 use crate::expr::Scope;
-
-/// How often old ledger rows are looked for.
-const PRUNE_EVERY: Duration = Duration::from_hours(1);
 
 /// How often a transaction is repeated at once that the database gave up for another one's sake.
 const REPEATS_MAX: u32 = 5;
@@ -27,7 +24,7 @@ const REPEATS_MAX: u32 = 5;
 const REPEAT_WITHIN: Duration = Duration::from_millis(50);
 
 pub(super) struct Writer {
-    database: SqlDatabase,
+    database: Arc<SqlDatabase>,
     /// Of the columns, where they are made.
     types: Vec<ColumnType>,
     clock: Arc<dyn Clock>,
@@ -36,14 +33,13 @@ pub(super) struct Writer {
     state: Arc<Mutex<State>>,
     /// The table that was written to last: a batch that waits for its turn is planned by it.
     last_target: ArcSwapOption<Target>,
+    housekeeping: Housekeeping,
 }
 
 #[derive(Debug, Default)]
 struct State {
     /// The table as it was found; `None` = to be looked at.
     target: Option<Arc<Target>>,
-    /// By the steady clock.
-    pruned_at: Option<Timestamp>,
 }
 
 /// A batch, and the table that it was planned for.
@@ -59,11 +55,12 @@ impl Writer {
         clock: &Arc<dyn Clock>,
     ) -> Self {
         Self {
-            database,
+            database: Arc::new(database),
             types,
             clock: Arc::clone(clock),
             state: Arc::default(),
             last_target: ArcSwapOption::empty(),
+            housekeeping: Housekeeping::default(),
         }
     }
 
@@ -165,7 +162,7 @@ impl Writer {
             }
             return Err(err);
         }
-        self.prune(state, target).await;
+        self.housekeeping.begin_if_due(&self.database, target, self.clock.as_ref());
         self.last_target.store(Some(Arc::clone(target)));
         state.target = Some(Arc::clone(target));
         Ok(())
@@ -244,21 +241,6 @@ impl Writer {
         failure::of_statement(number, &failure, &at)
     }
 
-    /// Removes old ledger rows, now and then. It is housekeeping: a failure waits for the next
-    /// time.
-    async fn prune(&self, state: &mut State, target: &Target) {
-        let now = self.clock.steady();
-        if state.pruned_at.is_some_and(|at| now.since(at) < PRUNE_EVERY) {
-            return;
-        }
-        state.pruned_at = Some(now);
-        let cutoff = moment(self.clock.now().before(self.database.settings().ledger_retention));
-        if let Err(err) = self.database.remove_before(target, cutoff).await {
-            let err = self.failure(&err);
-            warn!(handler.name = self.database.handler(), error = %err, "Old ledger rows could not be removed");
-        }
-    }
-
     /// The most events in one transaction where no batches are asked for.
     pub(super) fn default_batch(&self) -> usize {
         let is_own = !self.database.settings().statements.is_empty();
@@ -267,6 +249,7 @@ impl Writer {
 
     /// Closes the connections.
     pub(super) async fn close(&self) {
+        self.housekeeping.close().await;
         self.database.close().await;
     }
 }

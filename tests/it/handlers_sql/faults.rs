@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use gatepost::clock::ManualClock;
 use gatepost::event::{Delivery, FailureClass, HandlerName};
 use gatepost::handler::{BuildContext, Handler};
 use serde_json::json;
@@ -335,4 +337,30 @@ async fn deadlock_is_no_failure_in_postgresql() {
 #[tokio::test]
 async fn deadlock_is_no_failure_in_mariadb() {
     deadlock_is_no_failure(Engine::MySql).await;
+}
+
+#[tokio::test]
+async fn ledger_that_cannot_be_pruned_keeps_no_delivery_waiting() {
+    let Some(database) = Database::start(Engine::Postgres).await else { return };
+    let clock = Arc::new(ManualClock::new(kinds::NOW));
+    let context = kinds::context_with(database.folder.path(), Arc::clone(&clock) as _);
+    let text = format!("url = \"{}\"\n{LOG}", database.url);
+    let sql = kinds::settings("sql", &text, database.folder.path()).build(&context).unwrap();
+    sql.handle(&numbered([1])).await.unwrap();
+    let old = "INSERT INTO gatepost_ledger VALUES ('test', '00000000-0000-7000-8000-000000000000', 'epoch')";
+    database.run(old).await;
+    let holder = sqlx::PgPool::connect(&database.url).await.unwrap();
+    let mut lock = holder.begin().await.unwrap();
+    sqlx::query("SELECT * FROM gatepost_ledger FOR UPDATE").execute(&mut *lock).await.unwrap();
+    clock.advance(Duration::from_hours(1));
+    // Far less than a statement may take.
+    let written = tokio::time::timeout(Duration::from_secs(5), sql.handle(&numbered([2]))).await;
+    written.expect("it waits for no housekeeping").unwrap();
+    sql.handle(&numbered([3])).await.unwrap();
+    drop(lock);
+    while database.count("gatepost_ledger").await != 3 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_each_once(&database, 3).await;
+    sql.close().await;
 }

@@ -14,6 +14,7 @@ mod columns;
 mod defaults;
 mod documents;
 mod faults;
+mod ledger;
 mod online;
 mod owner;
 mod replays;
