@@ -46,7 +46,7 @@ pub use args::Cli;
 pub use configured::parse;
 pub use error::CliError;
 
-use args::{ClusterVerb, Handlers, Serve, Verb};
+use args::{Check, ClusterVerb, Serve, Verb};
 use output::Output;
 use store::{Reached, Server};
 
@@ -64,9 +64,29 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Verb::Man { folder } => schema::man(&folder),
         Verb::Standby(options) => standby::run(options, output),
         Verb::Restore(options) => standby::restore(options, output),
-        verb => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(ask(verb, &config, output))
+        Verb::Test(options) => fixtures::test(options, &config, output),
+        Verb::Check(options) => wait_for(check(options, &config, output)),
+        Verb::Handlers(verb) => wait_for(handlers::run(verb, &config, output)),
+        // They are about what the file says.
+        Verb::Reload => wait_for(async { reload(&load(&config)?, output).await }),
+        Verb::Send(options) => {
+            wait_for(async { send::run(options, &load(&config)?, output).await })
+        }
+        Verb::Status(options) => {
+            ask(&config, async |config| status::run(&options, config, output).await)
+        }
+        Verb::Top(options) => ask(&config, async |config| top::run(&options, config, output).await),
+        Verb::Events(verb) => ask(&config, async |config| events::run(verb, config, output).await),
+        Verb::Dead(verb) => ask(&config, async |config| dead::run(verb, config, output).await),
+        Verb::Rollouts(verb) => {
+            ask(&config, async |config| rollouts::run(verb, config, output).await)
+        }
+        Verb::Rejected(verb) => {
+            ask(&config, async |config| rejected::run(verb, config, output).await)
+        }
+        Verb::Queue(verb) => ask(&config, async |config| queue::run(verb, config, output).await),
+        Verb::Cluster(ClusterVerb::Status) => {
+            ask(&config, async |config| cluster::status(config, output).await)
         }
     }
 }
@@ -78,48 +98,22 @@ fn only_ours() {
     rustix::process::umask(others);
 }
 
-/// The verbs that ask the user.
-async fn ask(verb: Verb, path: &Path, output: Output) -> Result<(), CliError> {
-    if let Verb::Check(mut options) = verb {
-        let file = if options.against.is_none() { options.new.take() } else { None };
-        let path = file.unwrap_or_else(|| path.to_owned());
-        return check::run(options, &path, output).await;
-    }
-    if let Verb::Test(options) = verb {
-        return fixtures::test(options, path, output);
-    }
-    if let Verb::Handlers(Handlers::Try(options)) = verb {
-        return trial::run(options, path, output).await;
-    }
-    let config = match &verb {
-        // They are about what the file says.
-        Verb::Reload | Verb::Send(_) => load(path)?,
-        _ => load_or_reach(path).await?,
-    };
-    match verb {
-        Verb::Reload => reload(&config, output).await,
-        Verb::Send(options) => send::run(options, &config, output).await,
-        Verb::Status(options) => status::run(&options, &config, output).await,
-        Verb::Top(options) => top::run(&options, &config, output).await,
-        Verb::Events(verb) => events::run(verb, &config, output).await,
-        Verb::Dead(verb) => dead::run(verb, &config, output).await,
-        Verb::Rollouts(verb) => rollouts::run(verb, &config, output).await,
-        Verb::Rejected(verb) => rejected::run(verb, &config, output).await,
-        Verb::Handlers(verb) => handlers::run(verb, &config, output).await,
-        Verb::Queue(verb) => queue::run(verb, &config, output).await,
-        Verb::Cluster(ClusterVerb::Status) => cluster::status(&config, output).await,
-        // `run` has done them.
-        Verb::Serve(_)
-        | Verb::Check(_)
-        | Verb::Test(_)
-        | Verb::Import(_)
-        | Verb::Init(_)
-        | Verb::Schema { .. }
-        | Verb::Completions { .. }
-        | Verb::Standby(_)
-        | Verb::Restore(_)
-        | Verb::Man { .. } => Ok(()),
-    }
+/// Does what takes its time.
+fn wait_for(verb: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(verb)
+}
+
+/// A question to the server of the configuration at `path`, or to its store.
+fn ask(
+    path: &Path,
+    question: impl AsyncFnOnce(&Config) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    wait_for(async { question(&load_or_reach(path).await?).await })
+}
+
+async fn check(mut options: Check, path: &Path, output: Output) -> Result<(), CliError> {
+    let file = if options.against.is_none() { options.new.take() } else { None };
+    check::run(options, file.as_deref().unwrap_or(path), output).await
 }
 
 /// The checked configuration. Its warnings are for `check` and `serve`. The secrets are the server's: what

@@ -34,12 +34,10 @@ const TRY_EVERY: Duration = Duration::from_secs(1);
 
 /// Does what `verb` says.
 pub(super) async fn run(verb: Events, config: &Config, output: Output) -> Result<(), CliError> {
-    if let Events::Edit(options) = &verb {
-        return edit::run(options, config, output).await;
-    }
-    let via = Via::reach(config).await?;
+    let reach = || Via::reach(config);
     match verb {
         Events::List(list) => {
+            let via = reach().await?;
             let limit = usize::try_from(list.limit).unwrap_or(usize::MAX);
             known::source(&via, list.filter.source.as_deref(), config).await?;
             let handler = list.handler.as_ref().map(ToString::to_string);
@@ -52,6 +50,7 @@ pub(super) async fn run(verb: Events, config: &Config, output: Output) -> Result
             output.list(&events, COLUMNS, "no events")
         }
         Events::Show { id, raw } => {
+            let via = reach().await?;
             let id = via.event(id).await?;
             if raw {
                 return output::bytes(&via.raw(id).await?);
@@ -59,14 +58,14 @@ pub(super) async fn run(verb: Events, config: &Config, output: Output) -> Result
             output.one(&via.show(id).await?, text)
         }
         Events::Save { id, to } => {
+            let via = reach().await?;
             let event = via.exported(id).await;
             via.close().await?;
             fixtures::save(&event?, to.as_deref(), config, output)
         }
-        Events::Tail(options) => tail(via, &options, config, output).await,
-        // It is done above.
-        Events::Edit(_) => Ok(()),
-        Events::Replay(options) => replay::run(&via, &options, config, output).await,
+        Events::Tail(options) => tail(reach().await?, &options, config, output).await,
+        Events::Edit(options) => edit::run(&options, config, output).await,
+        Events::Replay(options) => replay::run(&reach().await?, &options, config, output).await,
     }
 }
 

@@ -1,10 +1,11 @@
 //! `handlers`.
 
+use std::path::Path;
+
 use serde::Serialize;
 use serde_json::json;
 
 use crate::api::{Forgotten, HandlerView, PauseAsk, Retried, RunChanged};
-use crate::config::Config;
 use crate::event::HandlerName;
 use crate::text::{counted, up_to};
 
@@ -12,20 +13,20 @@ use super::args::Handlers;
 use super::output::Output;
 use super::status::HANDLERS;
 use super::store::{self, Reached, Server};
-use super::{CliError, known};
+use super::{CliError, known, load_or_reach, trial};
 
 /// Does what `verb` says.
-pub(super) async fn run(verb: Handlers, config: &Config, output: Output) -> Result<(), CliError> {
+pub(super) async fn run(verb: Handlers, path: &Path, output: Output) -> Result<(), CliError> {
     match verb {
+        Handlers::Try(options) => trial::run(options, path, output).await,
         Handlers::List => {
+            let config = &load_or_reach(path).await?;
             let handlers: Vec<HandlerView> = match Server::reach(config).await? {
                 Reached::Server(server) => server.get("handlers", &[]).await?,
                 Reached::Nobody => known::with_kinds(store::open(config).await?.handlers(), config),
             };
             output.list(&handlers, HANDLERS, "no handler is configured")
         }
-        // `run` of `cli` has done it.
-        Handlers::Try(_) => Ok(()),
         Handlers::Pause { name, length, until, reason } => {
             let until = until.map(|moment| moment.0);
             let end = match (&length, until) {
@@ -34,10 +35,11 @@ pub(super) async fn run(verb: Handlers, config: &Config, output: Output) -> Resu
                 (None, None) => String::new(),
             };
             let ask = PauseAsk { r#for: length, until, reason };
-            change(name, "pause", (&ask, &end), config, output).await
+            change(name, "pause", (&ask, &end), path, output).await
         }
-        Handlers::Resume { name } => change(name, "resume", (&json!({}), ""), config, output).await,
+        Handlers::Resume { name } => change(name, "resume", (&json!({}), ""), path, output).await,
         Handlers::Retry { name } => {
+            let config = &load_or_reach(path).await?;
             let server = Server::require(config).await?;
             let path = format!("handlers/{name}/retry");
             let retried = server.post(&path, &json!({})).await;
@@ -54,6 +56,7 @@ pub(super) async fn run(verb: Handlers, config: &Config, output: Output) -> Resu
             })
         }
         Handlers::Forget { name } => {
+            let config = &load_or_reach(path).await?;
             match Server::reach(config).await? {
                 Reached::Server(server) => {
                     let path = format!("handlers/{name}/forget");
@@ -73,9 +76,10 @@ async fn change(
     name: HandlerName,
     what: &str,
     (ask, end): (&(impl Serialize + Sync), &str),
-    config: &Config,
+    path: &Path,
     output: Output,
 ) -> Result<(), CliError> {
+    let config = &load_or_reach(path).await?;
     let server = Server::require(config).await?;
     let changed = server.post(&format!("handlers/{name}/{what}"), ask).await;
     let changed: RunChanged = known::or_handler(changed, &name, config)?;

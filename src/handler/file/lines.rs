@@ -118,9 +118,9 @@ impl LineFile {
         events: &[(Arc<Event>, Option<u32>)],
         now: Timestamp,
     ) -> Result<(), Failed> {
-        self.look(now).map_err(|err| ("opening", err))?;
-        self.rotate_if_due(now).map_err(|err| ("rotating", err))?;
-        let Some(open) = self.open.as_mut() else { return Ok(()) };
+        let open = self.look(now).map_err(|err| ("opening", err))?;
+        let open = self.rotate_if_due(open, now).map_err(|err| ("rotating", err))?;
+        let open = self.open.insert(open);
         let mut end = open.end;
         let mut synced = end;
         for (event, attempt) in pace::in_steps(events) {
@@ -145,13 +145,13 @@ impl LineFile {
         Ok(())
     }
 
-    /// Makes sure that the open file is the one at the path, and that it ends with a whole line.
-    fn look(&mut self, now: Timestamp) -> io::Result<()> {
+    /// The file at the path, which ends with a whole line: the one that is open, or opened anew.
+    fn look(&mut self, now: Timestamp) -> io::Result<Open> {
         let path = &self.settings.path;
-        if let Some(open) = &self.open {
+        if let Some(open) = self.open.take() {
             let there = std::fs::metadata(path).ok().map(|there| (identity(&there), there.len()));
             if there == Some((open.identity, open.end)) {
-                return Ok(());
+                return Ok(open);
             }
         }
         let mut file = open(path)?;
@@ -159,12 +159,10 @@ impl LineFile {
         let end = mend(&mut file, metadata.len(), path)?;
         sync_folder(path)?;
         let written_at = if end == 0 { now } else { modified_at(&metadata) };
-        self.open = Some(Open { file, end, identity: identity(&metadata), written_at });
-        Ok(())
+        Ok(Open { file, end, identity: identity(&metadata), written_at })
     }
 
-    fn rotate_if_due(&mut self, now: Timestamp) -> io::Result<()> {
-        let Some(open) = &self.open else { return Ok(()) };
+    fn rotate_if_due(&mut self, open: Open, now: Timestamp) -> io::Result<Open> {
         let is_due = open.end > 0
             && match self.settings.rotation {
                 Rotation::Never => false,
@@ -172,10 +170,10 @@ impl LineFile {
                 Rotation::Size(bytes) => open.end >= bytes,
             };
         if !is_due {
-            return Ok(());
+            return Ok(open);
         }
         rotate(&self.settings.path, self.settings.rotation, open.written_at)?;
-        self.open = None;
+        drop(open);
         self.keeper.start();
         self.look(now)
     }

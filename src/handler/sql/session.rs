@@ -252,13 +252,13 @@ impl Session {
     pub(super) async fn execute(&mut self, statement: Statement) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(transaction) => {
-                bind::<Sqlite>(statement).execute(&mut **transaction).await.map(drop)
+                bind::<Sqlite>(statement)?.execute(&mut **transaction).await.map(drop)
             }
             Self::Postgres(transaction) => {
                 bind_postgres(statement).execute(&mut **transaction).await.map(drop)
             }
             Self::MySql(transaction) => {
-                bind::<MySql>(statement).execute(&mut **transaction).await.map(drop)
+                bind::<MySql>(statement)?.execute(&mut **transaction).await.map(drop)
             }
         }
     }
@@ -270,7 +270,7 @@ impl Session {
     ) -> Result<Vec<TextRow>, sqlx::Error> {
         match self {
             Self::Sqlite(transaction) => {
-                let rows = bind::<Sqlite>(statement).fetch_all(&mut **transaction).await?;
+                let rows = bind::<Sqlite>(statement)?.fetch_all(&mut **transaction).await?;
                 rows.iter().map(text_row).collect()
             }
             Self::Postgres(transaction) => {
@@ -278,7 +278,7 @@ impl Session {
                 rows.iter().map(text_row).collect()
             }
             Self::MySql(transaction) => {
-                let rows = bind::<MySql>(statement).fetch_all(&mut **transaction).await?;
+                let rows = bind::<MySql>(statement)?.fetch_all(&mut **transaction).await?;
                 rows.iter().map(text_row).collect()
             }
         }
@@ -322,7 +322,8 @@ impl Session {
 /// A query whose arguments are owned.
 type BoundQuery<DB> = sqlx::query::Query<'static, DB, <DB as Database>::Arguments>;
 
-fn bind<DB: Database>(statement: Statement) -> BoundQuery<DB>
+/// For the engines without lists: one is an error, or the value would be lost.
+fn bind<DB: Database>(statement: Statement) -> Result<BoundQuery<DB>, sqlx::Error>
 where
     Option<String>: Encode<'static, DB> + Type<DB>,
     String: Encode<'static, DB> + Type<DB>,
@@ -330,12 +331,12 @@ where
     f64: Encode<'static, DB> + Type<DB>,
 {
     let query = sqlx::query::<DB>(AssertSqlSafe(statement.sql));
-    statement.params.into_iter().fold(query, |query, param| match param {
-        // Lists are made for PostgreSQL only.
-        Param::Null | Param::Texts(_) => query.bind(None::<String>),
-        Param::Text(text) => query.bind(text),
-        Param::Integer(number) => query.bind(number),
-        Param::Real(number) => query.bind(number),
+    statement.params.into_iter().try_fold(query, |query, param| match param {
+        Param::Null => Ok(query.bind(None::<String>)),
+        Param::Text(text) => Ok(query.bind(text)),
+        Param::Integer(number) => Ok(query.bind(number)),
+        Param::Real(number) => Ok(query.bind(number)),
+        Param::Texts(_) => Err(sqlx::Error::Encode("a list cannot be bound here".into())),
     })
 }
 
@@ -358,4 +359,18 @@ where
     Option<String>: Decode<'r, R::Database> + Type<R::Database>,
 {
     (0..row.len()).map(|index| row.try_get(index)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn list_is_an_error_where_there_are_none_and_never_a_null() {
+        let pool = Pool::Sqlite(SqlitePool::connect("sqlite::memory:").await.unwrap());
+        let mut session = pool.begin().await.unwrap();
+        let list = Statement::new("SELECT ?", vec![Param::Texts(vec![Some("a".to_owned())])]);
+        let rows = session.fetch(list).await;
+        assert!(rows.is_err(), "{rows:?}");
+    }
 }
