@@ -233,15 +233,9 @@ impl Chat {
 
     /// Waits for this message's turn; fails where that is too far away.
     async fn take_turn(&self) -> Result<(), Failure> {
-        match self.interval.take(self.clock.steady(), self.wait_max) {
-            Ok(wait) => {
-                tokio::time::sleep(wait).await;
-                Ok(())
-            }
-            Err(wait) => {
-                let text = format!("the service wants a pause of {}", show_duration(wait));
-                Err(Failure::paused(text, wait))
-            }
-        }
+        self.interval.wait(self.clock.as_ref(), self.wait_max).await.map_err(|wait| {
+            let text = format!("the service wants a pause of {}", show_duration(wait));
+            Failure::paused(text, wait)
+        })
     }
 }

@@ -345,16 +345,10 @@ impl HttpHandler {
     /// Waits until the rate limit lets a request go; where that takes long, it is no failure.
     async fn take_turn(&self) -> Result<(), Failure> {
         let Some(interval) = &self.interval else { return Ok(()) };
-        match interval.take(self.clock.steady(), self.wait_max) {
-            Ok(wait) => {
-                tokio::time::sleep(wait).await;
-                Ok(())
-            }
-            Err(wait) => {
-                let text = format!("`rate_limit` leaves room in {}", show_duration(wait));
-                Err(Failure::paused(text, wait))
-            }
-        }
+        interval.wait(self.clock.as_ref(), self.wait_max).await.map_err(|wait| {
+            let text = format!("`rate_limit` leaves room in {}", show_duration(wait));
+            Failure::paused(text, wait)
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::sync::lock;
 
 /// Gives out turns that are a least interval apart. It knows of none before the process began.
@@ -19,9 +19,14 @@ impl MinInterval {
         Self { interval, next: Mutex::new(Timestamp::from_millis(i64::MIN)) }
     }
 
-    /// Takes the next turn and says how long to wait for it; `Err` = it is further away than
-    /// `wait_max` and was not taken.
-    pub(super) fn take(&self, now: Timestamp, wait_max: Duration) -> Result<Duration, Duration> {
+    /// Waits for the next turn; `Err` = it is further away than `wait_max`, so far, and was not taken.
+    pub(super) async fn wait(&self, clock: &dyn Clock, wait_max: Duration) -> Result<(), Duration> {
+        tokio::time::sleep(self.take(clock.steady(), wait_max)?).await;
+        Ok(())
+    }
+
+    /// Takes the next turn and says how long to wait for it.
+    fn take(&self, now: Timestamp, wait_max: Duration) -> Result<Duration, Duration> {
         let mut next = lock(&self.next);
         let turn = (*next).max(now);
         let wait = turn.since(now);
