@@ -8,16 +8,15 @@ use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::attempts::Beginning;
-use super::buffer::CallBatch;
 use super::call_outcome::{CallOutcome, HandlerHealth, Pause, attempt_of, without_words};
 use super::context::Context;
-use super::judge::{Judge, held};
+use super::judge::{FailureScope, Judge};
 use super::matching::OWN_SOURCE;
 use super::replays;
 use super::spans::CallSpans;
 use crate::clock::whole_millis;
 use crate::event::{
-    Attempt, Delivery, ErrorText, EventId, Failure, FailureClass, FailureKind, Outcome, Settlement,
+    Attempt, Delivery, ErrorText, Failure, FailureClass, FailureKind, Outcome, Settlement,
 };
 use crate::queue::{DeadLetter, Queue};
 use crate::trace;
@@ -36,15 +35,15 @@ const BEHIND_SUSPECTS: &str = "calls that may have ended the process before are 
 pub(super) async fn attempt(
     context: &Context,
     queue: &dyn Queue,
-    mut batch: CallBatch,
+    mut batch: Vec<Delivery>,
     seed: u64,
 ) -> CallOutcome {
-    let (attempt, result) = match replays::count(context, queue, &mut batch.deliveries).await {
-        Ok(()) => call(context, &batch.deliveries).await,
+    let (attempt, result) = match replays::count(context, queue, &mut batch).await {
+        Ok(()) => call(context, &batch).await,
         Err(failure) => (not_called(context, &failure), Err(failure)),
     };
     let duration = attempt.duration;
-    let keys = batch.keys.iter().flatten().copied().collect();
+    let keys = batch.iter().filter_map(|delivery| delivery.order_key).collect();
     let mut judge = Judge::new(context, seed);
     let mut pause = None;
     let (settlements, health) = match result {
@@ -71,50 +70,42 @@ fn pause_of(failure: &Failure) -> Option<Pause> {
 /// What becomes of a call that did not do all of `batch`.
 async fn failed(
     judge: &mut Judge<'_>,
-    batch: CallBatch,
+    batch: Vec<Delivery>,
     failure: Failure,
     attempt: &Attempt,
 ) -> (Vec<Settlement>, HandlerHealth) {
-    let (had, left) = split(batch, &failure.done);
+    let is_done = |delivery: &Delivery| failure.done.contains(&delivery.event.id);
+    let (had, left): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_done);
     // What the call says of others is no error of these.
     let mut settlements = delivered(had, &without_words(attempt));
     let mut health =
         if settlements.is_empty() { HandlerHealth::Unknown } else { HandlerHealth::Up };
-    // Receivers that answer for each event: each is judged by its own answer.
-    let left = if failure.each.is_empty() {
-        left
-    } else {
-        judge.answered(left, &failure, attempt, &mut settlements, &mut health)
-    };
-    if left.deliveries.is_empty() {
+    let mut others = Vec::new();
+    for delivery in left {
+        // Receivers that answer for each event: each is judged by its own answer.
+        match failure.each.iter().find(|(id, _)| *id == delivery.event.id) {
+            Some((_, own)) => {
+                health = health.and(HandlerHealth::of(own));
+                settlements.push(judge.settle(delivery, own, attempt, FailureScope::Own));
+            }
+            None => others.push(delivery),
+        }
+    }
+    if others.is_empty() {
         return (settlements, health);
     }
-    let (others, health_of_others) = match failure.kind {
-        FailureKind::Permanent if left.deliveries.len() > 1 => one_by_one(judge, left).await,
-        FailureKind::Permanent | FailureKind::Transient => {
-            (judge.together(left, &failure, attempt), HandlerHealth::of(&failure))
-        }
-        FailureKind::Deferred | FailureKind::Paused => {
-            (judge.defer_together(left, &failure), HandlerHealth::of(&failure))
-        }
-    };
-    settlements.extend(others);
-    (settlements, health.and(health_of_others))
-}
-
-/// What is done of `batch`, and the others.
-fn split(batch: CallBatch, done: &[EventId]) -> (CallBatch, CallBatch) {
-    let (mut had, mut left) = (CallBatch::default(), CallBatch::default());
-    for (delivery, key) in batch.deliveries.into_iter().zip(batch.keys) {
-        let part = if done.contains(&delivery.event.id) { &mut had } else { &mut left };
-        part.deliveries.push(delivery);
-        part.keys.push(key);
+    if failure.kind == FailureKind::Permanent && others.len() > 1 {
+        let (others, health_of_others) = one_by_one(judge, others, &failure).await;
+        settlements.extend(others);
+        return (settlements, health.and(health_of_others));
     }
-    (had, left)
+    let judged = others.into_iter();
+    settlements.extend(judged.map(|one| judge.settle(one, &failure, attempt, FailureScope::Call)));
+    (settlements, health.and(HandlerHealth::of(&failure)))
 }
 
-fn delivered(batch: CallBatch, attempt: &Attempt) -> Vec<Settlement> {
-    batch.deliveries.into_iter().map(|delivery| done(delivery, attempt.clone())).collect()
+fn delivered(batch: Vec<Delivery>, attempt: &Attempt) -> Vec<Settlement> {
+    batch.into_iter().map(|delivery| done(delivery, attempt.clone())).collect()
 }
 
 /// The handler is done with it: it has the event, or the event had nothing for it.
@@ -229,38 +220,39 @@ fn log_failure(context: &Context, deliveries: &[Delivery], failure: &Failure, du
 
 /// After a permanent failure of a batch: each alone, so that one bad event ends alone. A transient
 /// failure ends this, and what is left is tried again later without having been tried.
-async fn one_by_one(judge: &mut Judge<'_>, batch: CallBatch) -> (Vec<Settlement>, HandlerHealth) {
-    let mut settlements = Vec::with_capacity(batch.deliveries.len());
+async fn one_by_one(
+    judge: &mut Judge<'_>,
+    batch: Vec<Delivery>,
+    failure: &Failure,
+) -> (Vec<Settlement>, HandlerHealth) {
+    let mut settlements = Vec::with_capacity(batch.len());
     let mut health = HandlerHealth::Up;
     let mut stop = None;
-    for (delivery, key) in batch.deliveries.into_iter().zip(batch.keys) {
-        if let Some(order_key) = judge.behind_stopped(key) {
-            settlements.push(held(delivery, order_key));
-            continue;
-        }
-        if let Some(failure) = &stop {
-            settlements.push(judge.defer(delivery, key, failure));
+    for delivery in batch {
+        if stop.is_some() || judge.behind_stopped(&delivery).is_some() {
+            let why = stop.as_ref().unwrap_or(failure);
+            settlements.push(judge.settle(
+                delivery,
+                why,
+                &Attempt::default(),
+                FailureScope::Before,
+            ));
             continue;
         }
         let (attempt, result) = call(judge.context, std::slice::from_ref(&delivery)).await;
-        match result {
-            Ok(()) => settlements.push(done(delivery, attempt)),
-            Err(failure) => match failure.kind {
-                // The others are asked for all the same: one that can never be done ends here.
-                FailureKind::Deferred => settlements.push(judge.defer(delivery, key, &failure)),
-                FailureKind::Paused => {
-                    settlements.push(judge.defer(delivery, key, &failure));
-                    stop = Some(failure);
-                }
-                FailureKind::Permanent => {
-                    settlements.push(judge.failed(delivery, key, &failure, Some(attempt)));
-                }
-                FailureKind::Transient => {
-                    settlements.push(judge.failed(delivery, key, &failure, Some(attempt)));
-                    health = HandlerHealth::of(&failure);
-                    stop = Some(failure);
-                }
-            },
+        let Err(failure) = result else {
+            settlements.push(done(delivery, attempt));
+            continue;
+        };
+        settlements.push(judge.settle(delivery, &failure, &attempt, FailureScope::Own));
+        match failure.kind {
+            // The others are asked for all the same: one that can never be done ends here.
+            FailureKind::Deferred | FailureKind::Permanent => {}
+            FailureKind::Paused => stop = Some(failure),
+            FailureKind::Transient => {
+                health = HandlerHealth::of(&failure);
+                stop = Some(failure);
+            }
         }
     }
     (settlements, health)

@@ -26,30 +26,17 @@ const ALONE_FROM: u32 = 4;
 #[derive(Debug)]
 pub(super) struct PendingDelivery {
     pub(super) delivery: Delivery,
-    pub(super) key: Option<OrderKey>,
     /// When it goes even if its batch is not full.
     pub(super) send_by: Timestamp,
 }
 
-/// The deliveries of one call.
-#[derive(Debug, Default)]
-pub(super) struct CallBatch {
-    pub(super) deliveries: Vec<Delivery>,
-    /// The order key of each.
-    pub(super) keys: Vec<Option<OrderKey>>,
-}
-
-impl CallBatch {
-    /// Whether `pending` may go in the same call.
-    fn takes(&self, pending: &PendingDelivery, max: usize) -> bool {
-        let goes_alone = |attempt: u32| attempt >= ALONE_FROM;
-        match self.deliveries.first() {
-            None => true,
-            Some(first) => {
-                self.deliveries.len() < max
-                    && !goes_alone(first.attempt)
-                    && !goes_alone(pending.delivery.attempt)
-            }
+/// Whether `pending` may go in the same call as those of `batch`.
+fn takes(batch: &[Delivery], pending: &PendingDelivery, max: usize) -> bool {
+    let goes_alone = |attempt: u32| attempt >= ALONE_FROM;
+    match batch.first() {
+        None => true,
+        Some(first) => {
+            batch.len() < max && !goes_alone(first.attempt) && !goes_alone(pending.delivery.attempt)
         }
     }
 }
@@ -157,7 +144,7 @@ impl Buffer {
     /// Adds a delivery, or gives it back when its key queue is full.
     pub(super) fn push(&mut self, pending: PendingDelivery) -> Result<(), PendingDelivery> {
         let n_bytes = pending.delivery.event.body.len();
-        match pending.key {
+        match pending.delivery.order_key {
             None => self.ready.push_back(ReadyItem::Free(pending)),
             Some(key) => {
                 let queue = self.key_queues.entry(key).or_default();
@@ -179,8 +166,8 @@ impl Buffer {
     }
 
     /// Up to `max` deliveries for one call.
-    pub(super) fn take_batch(&mut self, max: usize) -> CallBatch {
-        let mut batch = CallBatch::default();
+    pub(super) fn take_batch(&mut self, max: usize) -> Vec<Delivery> {
+        let mut batch = Vec::new();
         while let Some(item) = self.ready.pop_front() {
             let unused = match item {
                 ReadyItem::Free(pending) => {
@@ -203,9 +190,9 @@ impl Buffer {
         &mut self,
         pending: PendingDelivery,
         max: usize,
-        batch: &mut CallBatch,
+        batch: &mut Vec<Delivery>,
     ) -> Option<PendingDelivery> {
-        if !batch.takes(&pending, max) {
+        if !takes(batch, &pending, max) {
             return Some(pending);
         }
         self.put(pending, batch);
@@ -213,11 +200,11 @@ impl Buffer {
     }
 
     /// Adds the key's first deliveries to the batch; `false` = none of them fits.
-    fn add_from_key(&mut self, key: OrderKey, max: usize, batch: &mut CallBatch) -> bool {
+    fn add_from_key(&mut self, key: OrderKey, max: usize, batch: &mut Vec<Delivery>) -> bool {
         let mut has_begun = false;
         loop {
             let Some(queue) = self.key_queues.get_mut(&key) else { return true };
-            let takes = queue.waiting.front().is_some_and(|pending| batch.takes(pending, max));
+            let takes = queue.waiting.front().is_some_and(|pending| takes(batch, pending, max));
             let pending = if takes { queue.waiting.pop_front() } else { None };
             let Some(pending) = pending else {
                 if has_begun {
@@ -231,11 +218,10 @@ impl Buffer {
         }
     }
 
-    fn put(&mut self, pending: PendingDelivery, batch: &mut CallBatch) {
+    fn put(&mut self, pending: PendingDelivery, batch: &mut Vec<Delivery>) {
         subtract(&mut self.n_pending, 1);
         subtract(&mut self.n_bytes, pending.delivery.event.body.len());
-        batch.deliveries.push(pending.delivery);
-        batch.keys.push(pending.key);
+        batch.push(pending.delivery);
     }
 
     /// The call of `key` has settled its deliveries for good: the next ones may be called.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Event;
-use super::outcome::{Attempt, Outcome, Progress};
+use super::outcome::{Attempt, OrderKey, Outcome, Progress};
 use crate::clock::Timestamp;
 
 /// One event for one handler, taken from a subscription and not settled yet. It is used up by
@@ -24,6 +24,9 @@ pub struct Delivery {
     pub replay: u32,
     /// How far the newest try came that said so: looked up as `replay` is.
     pub progress: Option<Progress>,
+    /// What it waits in line for, where its handler keeps an order: the loop works it out; `None` in
+    /// the queue.
+    pub order_key: Option<OrderKey>,
 }
 
 impl Delivery {
@@ -40,6 +43,7 @@ impl Delivery {
             origin: Origin::Log,
             replay: 0,
             progress: None,
+            order_key: None,
         }
     }
 

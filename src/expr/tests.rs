@@ -155,6 +155,7 @@ fn a_batch_has_all_events_in_scope_and_the_first_at_the_top() {
         origin: Origin::Log,
         replay: 0,
         progress: None,
+        order_key: None,
     };
     let deliveries = [delivery(r#"{"data":{"id":1}}"#), delivery(r#"{"data":{"id":2}}"#)];
     let text =

@@ -97,6 +97,7 @@ pub(crate) fn with_headers(number: u64, body: impl AsRef<[u8]>, headers: Headers
         origin: Origin::Log,
         replay: 0,
         progress: None,
+        order_key: None,
     }
 }
 

@@ -10,9 +10,8 @@ use super::state::Worker;
 use crate::clock::Timestamp;
 use crate::deliver::attempt::attempt;
 use crate::deliver::breaker::Permit;
-use crate::deliver::buffer::CallBatch;
 use crate::deliver::call_outcome::CallOutcome;
-use crate::event::Position;
+use crate::event::{Delivery, Position};
 use crate::queue::{LOOK_AGAIN, QueueError};
 
 /// After so much time in calls that ended at once, other tasks of the thread get their turn.
@@ -65,10 +64,10 @@ impl<'a> Worker<'a> {
     }
 
     /// Begins one call, and settles it where it ends at once.
-    async fn call(&mut self, batch: CallBatch) -> Result<(), QueueError> {
+    async fn call(&mut self, batch: Vec<Delivery>) -> Result<(), QueueError> {
         let seed = self.random.random();
         let positions: SmallVec<[Position; 4]> =
-            batch.deliveries.iter().map(|one| one.event.position).collect();
+            batch.iter().map(|one| one.event.position).collect();
         let mut call: BoxFuture<'a, CallOutcome> =
             Box::pin(attempt(self.context, self.queue, batch, seed));
         let Some(outcome) = poll_immediate(&mut call).await else {

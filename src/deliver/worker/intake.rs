@@ -38,7 +38,7 @@ impl Worker<'_> {
     pub(super) async fn filter(
         &mut self,
         mut taken: Vec<Delivery>,
-    ) -> Result<Vec<(Delivery, Option<OrderKey>)>, QueueError> {
+    ) -> Result<Vec<Delivery>, QueueError> {
         if self.context.policy.order_by.is_some() {
             // Entries come by due time; of two with the same key the earlier event goes first.
             taken.sort_by_key(|delivery| delivery.event.position);
@@ -54,7 +54,7 @@ impl Worker<'_> {
                 Match::Error(reason) => {
                     self.in_flight.push(Box::pin(unclear(self.context, delivery, reason)));
                 }
-                Match::Take(key) => wanted.push((delivery, key)),
+                Match::Take(order_key) => wanted.push(Delivery { order_key, ..delivery }),
             }
         }
         self.subscription.settle_all(skipped).await?;
@@ -62,13 +62,10 @@ impl Worker<'_> {
     }
 
     /// Puts each delivery behind the others of its key.
-    pub(super) async fn enqueue(
-        &mut self,
-        wanted: Vec<(Delivery, Option<OrderKey>)>,
-    ) -> Result<(), QueueError> {
-        for (delivery, key) in wanted {
-            let pending = PendingDelivery { send_by: self.send_by(&delivery), delivery, key };
-            match key {
+    pub(super) async fn enqueue(&mut self, wanted: Vec<Delivery>) -> Result<(), QueueError> {
+        for delivery in wanted {
+            let pending = PendingDelivery { send_by: self.send_by(&delivery), delivery };
+            match pending.delivery.order_key {
                 None => self.enqueue_unordered(pending),
                 Some(key) => self.enqueue_ordered(pending, key).await?,
             }
@@ -123,8 +120,8 @@ impl Worker<'_> {
 
     /// Holds in the log what cannot wait here, then releases there the keys that have drained here.
     pub(super) async fn hold(&mut self, held: Vec<PendingDelivery>) -> Result<(), QueueError> {
-        for PendingDelivery { delivery, key, .. } in held {
-            if let Some(key) = key {
+        for PendingDelivery { delivery, .. } in held {
+            if let Some(key) = delivery.order_key {
                 self.hold_one(delivery, key).await?;
             }
         }

@@ -43,6 +43,7 @@ pub(super) fn event(number: u64, event_type: &str, body: &serde_json::Value) -> 
         origin: Origin::Log,
         replay: 0,
         progress: None,
+        order_key: None,
     }
 }
 

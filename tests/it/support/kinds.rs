@@ -73,6 +73,7 @@ pub(crate) fn raw(number: u64, event_type: &str, body: &str) -> Delivery {
         origin: Origin::Log,
         replay: 0,
         progress: None,
+        order_key: None,
     }
 }
 

@@ -45,6 +45,7 @@ impl TakeBatch {
             origin: chosen.origin,
             replay: 0,
             progress: None,
+            order_key: None,
         });
     }
 }

@@ -120,6 +120,7 @@ impl<const MUTANT: usize> Subject for Model<MUTANT> {
                 origin,
                 replay: 0,
                 progress: None,
+                order_key: None,
             });
         }
         Ok(taken)
