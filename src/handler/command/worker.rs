@@ -9,7 +9,10 @@
 //! ```
 //!
 //! 1. Deliveries are sent without waiting for the answers to earlier ones; answers may come in any
-//!    order. A line without a known id is ignored.
+//!    order. A line without a known id is ignored. A process gets one line for each event until it
+//!    has answered that one ([`unanswered`]): an event that comes again meanwhile waits for the answer
+//!    to it, and an answer that comes when no call waits is kept for the next delivery of its event.
+//!    With as many lines before it whose calls have given up as calls can hold, it gets no new ones.
 //! 2. A worker that ends is started again with the next delivery, after a pause that is counted from
 //!    its end, doubles from 100 ms to 30 s and is forgotten with the first answer. What it was at
 //!    fails transiently ([`unanswered`] says which that is); what was behind it, and what comes in the
@@ -19,6 +22,7 @@
 //! 4. At the end its input is closed; what has not ended a second later gets SIGTERM, and SIGKILL 0.7 s
 //!    after that.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -26,30 +30,28 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use tokio::sync::oneshot::Receiver;
-use tokio::sync::oneshot::error::RecvError;
-use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout_at};
 
 use super::WORKER_BATCH_MAX;
 use super::program::Program;
 use super::program_time::ProgramTime;
-use crate::clock::{Clock, Timestamp};
-use crate::event::{Delivery, ErrorText, EventId, Failure, FailureClass, HandlerName, Output};
+use crate::clock::Timestamp;
+use crate::event::{Delivery, ErrorText, EventId, Failure, Output};
 use crate::handler::envelope::write_event;
 use crate::handler::{BuildContext, Handler};
 use crate::settings::show_duration;
 use crate::sync::lock;
 
 mod answer;
+mod call;
+mod late;
 mod process;
 #[cfg(test)]
 mod tests;
 mod unanswered;
 
 use answer::Reply;
-use process::{Process, RESTART_TIME, not_begun};
-use unanswered::Late;
+use call::{Part, Shared};
+use process::{Process, RESTART_TIME};
 
 /// The longest pause before a restart.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -63,26 +65,11 @@ const TERMINATE_TIME: Duration = Duration::from_millis(700);
 /// How long deliveries wait while a worker that hung is being ended.
 const ENDING_PAUSE: Duration = Duration::from_millis(100);
 
-/// Said of a worker that has never answered: most languages keep what they print until it is much.
-const FLUSH_HINT: &str = ": a worker has to flush each line that it prints";
-
-/// Said of one that has printed something else, as a debugger's words or an answer without its id.
-const STRANGE_HINT: &str =
-    ": it has printed what is no answer; one is `{\"id\":\"…\",\"ok\":true}` in a line of its own";
-
 /// The workers of one handler, taken in turn.
 pub(super) struct Workers {
     shared: Arc<Shared>,
     slots: Vec<Worker>,
     next: AtomicUsize,
-}
-
-/// What all workers of a handler have in common.
-struct Shared {
-    program: Arc<Program>,
-    handler: HandlerName,
-    clock: Arc<dyn Clock>,
-    time: ProgramTime,
 }
 
 /// The slot of one worker, with or without a process.
@@ -102,11 +89,14 @@ struct WorkerSlot {
 
 impl Workers {
     pub(super) fn new(program: Program, n_workers: NonZeroUsize, context: &BuildContext) -> Self {
+        let batch = context.batch.map_or(1, NonZeroUsize::get);
         let shared = Shared {
             program: Arc::new(program),
             handler: context.handler.clone(),
             clock: Arc::clone(&context.clock),
             time: ProgramTime { of_call: context.timeout },
+            late_max: context.concurrency.max(1).saturating_mul(batch),
+            late: Arc::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -119,27 +109,35 @@ impl Workers {
 #[async_trait]
 impl Handler for Workers {
     async fn handle(&self, deliveries: &[Delivery]) -> Result<Output, Failure> {
-        let process = self.process()?;
-        let mut lines = Vec::with_capacity(deliveries.len() * 1024);
-        let (mut replies, mut guards) = (Vec::new(), Vec::new());
-        for delivery in deliveries {
-            write_event(&mut lines, &delivery.event, Some(delivery.attempt));
-            lines.push(b'\n');
-            let (reply, guard) = process.expect(delivery.event.id);
-            replies.push(reply);
-            guards.push(guard);
+        let mut replies = BTreeMap::new();
+        // By the address of each process.
+        let mut parts: BTreeMap<usize, Part> = BTreeMap::new();
+        let mut turn = None;
+        for (index, delivery) in deliveries.iter().enumerate() {
+            let id = delivery.event.id;
+            let process = match self.process_with(id) {
+                Some(process) => Ok(process),
+                None => turn.get_or_insert_with(|| self.process()).clone(),
+            };
+            let reply = match process {
+                Err(failure) => Some(self.shared.late.take(id).unwrap_or(Err(failure))),
+                Ok(process) => {
+                    self.forget_elsewhere(&process, id);
+                    let part = parts.entry(Arc::as_ptr(&process).addr());
+                    let part = part.or_insert_with(|| Part::new(process));
+                    part.add(&self.shared, index, delivery)
+                }
+            };
+            replies.extend(reply.map(|reply| (index, reply)));
         }
-        let sent_at = self.shared.clock.steady();
-        let n_stderr_bytes = process.n_stderr_bytes();
-        // Dropped with this future, when its caller gives up before the time is over.
-        let guard = HangGuard { process: &process, shared: &self.shared, sent_at };
-        process.send(lines);
-        let until = Instant::now() + self.shared.time.own();
-        let timed = join_all(replies.iter_mut().map(|reply| timeout_at(until, reply))).await;
-        let replies = self.replies(&process, deliveries, timed.into_iter().zip(replies).collect());
-        drop(guard);
-        drop(guards);
-        judge(deliveries, replies.into_iter(), || process.said_since(n_stderr_bytes))
+        if parts.values().all(Part::is_empty)
+            && let Some(failure) = deferred(replies.values())
+        {
+            return Err(failure);
+        }
+        let answers = join_all(parts.into_values().map(|part| part.answers(&self.shared))).await;
+        replies.extend(answers.into_iter().flatten());
+        judge(deliveries, replies.into_values())
     }
 
     fn batch_max(&self) -> usize {
@@ -167,43 +165,22 @@ impl Handler for Workers {
     }
 }
 
-/// An answer, or the time without one, and where it may have come since.
-type TimedReply = (Result<Result<Reply, RecvError>, Elapsed>, Receiver<Reply>);
-
 impl Workers {
-    /// What came of each of `deliveries`, those without an answer included.
-    fn replies(
-        &self,
-        process: &Process,
-        deliveries: &[Delivery],
-        replies: Vec<TimedReply>,
-    ) -> Vec<Reply> {
-        let pairs = deliveries.iter().zip(&replies);
-        let late = pairs.filter(|(_, (reply, _))| reply.is_err());
-        let late: Vec<EventId> = late.map(|(delivery, _)| delivery.event.id).collect();
-        let mut late = process.late(&late).into_iter();
-        let lost = || Err(not_begun("the worker was lost"));
-        let replies = replies.into_iter().map(|(reply, mut since)| match reply {
-            Ok(reply) => reply.unwrap_or_else(|_| lost()),
-            Err(_elapsed) => match late.next() {
-                Some(Late::Answered) => since.try_recv().unwrap_or_else(|_| lost()),
-                Some(Late::NotBegun) => Err(not_begun("the worker is at another event")),
-                Some(Late::Fails) | None => Err(self.too_late(process)),
-            },
-        });
-        replies.collect()
+    /// The process that has a line of this event before it.
+    fn process_with(&self, id: EventId) -> Option<Arc<Process>> {
+        let processes = self.slots.iter().filter_map(|worker| worker.slot().process.clone());
+        processes.into_iter().find(|process| process.has_line(id))
     }
 
-    fn too_late(&self, process: &Process) -> Failure {
-        let time = self.shared.time;
-        let hint = match (process.is_strange(), process.has_answered()) {
-            (true, _) => STRANGE_HINT,
-            (false, true) => "",
-            // The likeliest slip in a new worker: print() is buffered.
-            (false, false) => FLUSH_HINT,
-        };
-        let failure = Failure::transient(format_args!("no answer after {time}{hint}"));
-        failure.with_class(FailureClass::Timeout)
+    /// What is said of the event by any other process counts no more.
+    fn forget_elsewhere(&self, process: &Arc<Process>, id: EventId) {
+        for worker in &self.slots {
+            if let Some(other) = &worker.slot().process
+                && !Arc::ptr_eq(other, process)
+            {
+                other.forget(id);
+            }
+        }
     }
 
     /// The process whose turn it is; where that one pauses, the next that does not.
@@ -254,14 +231,15 @@ impl Worker {
             let text = format!("{}; it starts again in {}", slot.why, show_duration(wait));
             return Err(Failure::paused(text, wait));
         }
-        match Process::start(&shared.program, &shared.handler, Arc::clone(&shared.clock)) {
+        let Shared { program, handler, clock, late, .. } = shared;
+        match Process::start(program, handler, Arc::clone(clock), Arc::clone(late)) {
             Ok(process) => {
                 let process = Arc::new(process);
                 slot.process = Some(Arc::clone(&process));
                 Ok(process)
             }
             Err(err) => {
-                let why = shared.program.unstarted(&err);
+                let why = program.unstarted(&err);
                 let failure = Failure::transient(&why);
                 slot.pause(why, now);
                 Err(failure)
@@ -279,25 +257,6 @@ impl WorkerSlot {
     }
 }
 
-/// Ends a process that hangs, when a delivery is given up.
-struct HangGuard<'a> {
-    process: &'a Process,
-    shared: &'a Shared,
-    sent_at: Timestamp,
-}
-
-impl Drop for HangGuard<'_> {
-    fn drop(&mut self) {
-        let now = self.shared.clock.steady();
-        let has_had_its_time = now.since(self.sent_at) >= self.shared.time.own();
-        if has_had_its_time && !self.process.has_answered_since(self.sent_at) {
-            let hint = if self.process.has_answered() { "" } else { FLUSH_HINT };
-            tracing::warn!(handler.name = %self.shared.handler, "A worker hangs and is ended{hint}");
-            self.process.end_in_order();
-        }
-    }
-}
-
 /// What a worker reads of a delivery, without the line's end.
 pub(super) fn line(delivery: &Delivery) -> Vec<u8> {
     let mut line = Vec::new();
@@ -305,13 +264,15 @@ pub(super) fn line(delivery: &Delivery) -> Vec<u8> {
     line
 }
 
+/// Why none of them was asked for, where that is so.
+fn deferred<'a>(mut replies: impl Iterator<Item = &'a Reply>) -> Option<Failure> {
+    let first = replies.next()?.as_ref().err().filter(|failure| failure.kind.is_wait())?;
+    let is_wait = |reply: &Reply| reply.as_ref().is_err_and(|failure| failure.kind.is_wait());
+    replies.all(is_wait).then(|| first.clone())
+}
+
 /// What the answers to `deliveries` come to: each counts for its own event only.
-/// Where one failed, what the worker `said` on stderr meanwhile is kept with it.
-fn judge(
-    deliveries: &[Delivery],
-    replies: impl Iterator<Item = Reply>,
-    said: impl FnOnce() -> Output,
-) -> Result<Output, Failure> {
+fn judge(deliveries: &[Delivery], replies: impl Iterator<Item = Reply>) -> Result<Output, Failure> {
     let (mut done, mut each) = (Vec::new(), Vec::new());
     for (delivery, reply) in deliveries.iter().zip(replies) {
         match reply {
@@ -319,14 +280,7 @@ fn judge(
             Err(failure) => each.push((delivery.event.id, failure)),
         }
     }
-    if each.is_empty() {
-        return Ok(Output::default());
-    }
-    let output = said();
-    for (_, failure) in &mut each {
-        failure.output = output.clone();
-    }
-    let Some((_, first)) = each.first() else { return Ok(output) };
+    let Some((_, first)) = each.first() else { return Ok(Output::default()) };
     if deliveries.len() == 1 {
         return Err(first.clone());
     }

@@ -15,8 +15,9 @@ use super::super::group::Group;
 use super::super::program::Program;
 use super::super::said::{Tail, last_line};
 use super::super::streams::Streams;
-use super::answer::{Answer, Reply};
-use super::unanswered::{Late, Unanswered};
+use super::answer::Answer;
+use super::late::LateAnswers;
+use super::unanswered::{AwaitedAnswer, Late, Unanswered};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{EventId, Failure, HandlerName, Output, Stream};
 use crate::sync::lock;
@@ -45,7 +46,7 @@ const STDERR_GRACE: Duration = Duration::from_millis(500);
 
 /// A worker's process. Dropped, it is ended.
 pub(super) struct Process {
-    /// Lines on their way; `None` = the input is closed. Bounded by the deliveries in flight.
+    /// Lines on their way; `None` = the input is closed. Bounded as the lines without an answer are.
     input: Mutex<Option<Sender<Vec<u8>>>>,
     inner: Arc<Inner>,
 }
@@ -60,6 +61,7 @@ struct Inner {
     /// By the steady clock, in milliseconds; the smallest value = never.
     answered_at: AtomicI64,
     has_ended: watch::Sender<bool>,
+    late: Arc<LateAnswers>,
 }
 
 #[derive(Default)]
@@ -77,10 +79,12 @@ struct State {
 }
 
 impl Process {
+    /// Starts it. What it answers when no call waits goes to `late`.
     pub(super) fn start(
         program: &Arc<Program>,
         handler: &HandlerName,
         clock: Arc<dyn Clock>,
+        late: Arc<LateAnswers>,
     ) -> io::Result<Self> {
         let mut command = program.command(program.run.plain())?;
         command.env("GATEPOST_HANDLER", handler.as_str());
@@ -95,6 +99,7 @@ impl Process {
             group: Mutex::new(Group::led_by(Some(child.id()))),
             answered_at: AtomicI64::new(i64::MIN),
             has_ended: watch::Sender::new(false),
+            late,
         });
         let (input, lines) = channel();
         let (silent, last_words) = channel();
@@ -112,18 +117,30 @@ impl Process {
         Ok(process)
     }
 
-    /// Will have the answer to `id`, until the guard is dropped.
-    pub(super) fn expect(&self, id: EventId) -> (oneshot::Receiver<Reply>, Forget) {
-        let (answer, reply) = oneshot::channel();
-        {
-            let mut state = self.inner.state();
-            match &state.end {
-                None => state.unanswered.add(id, answer),
-                // It came in between: nothing was sent.
-                Some((end, _)) => answer.send(Err(not_begun(end))).unwrap_or_default(),
+    /// Will have the answer to `id`, for as long as the receiver is there. It gets no new line where it
+    /// has `late_max` before it that no call waits for.
+    pub(super) fn expect(&self, id: EventId, late_max: usize) -> AwaitedAnswer {
+        let mut state = self.inner.state();
+        match &state.end {
+            None => state.unanswered.expect(id, late_max),
+            // It came in between: nothing is to be sent.
+            Some((end, _)) => {
+                let (answer, reply) = oneshot::channel();
+                answer.send(Err(not_begun(end))).unwrap_or_default();
+                AwaitedAnswer::ToLine(reply)
             }
         }
-        (reply, Forget { inner: Arc::clone(&self.inner), id })
+    }
+
+    /// Whether it has a line of this event before it, and is there to answer it.
+    pub(super) fn has_line(&self, id: EventId) -> bool {
+        let state = self.inner.state();
+        !state.is_ending && state.unanswered.has(id)
+    }
+
+    /// What it says of this event counts no more.
+    pub(super) fn forget(&self, id: EventId) {
+        self.inner.state().unanswered.forget(id);
     }
 
     /// What becomes of each of `ids`, which had their time.
@@ -245,18 +262,6 @@ pub(super) fn not_begun(why: &str) -> Failure {
     Failure::deferred(format_args!("not begun: {why}"), RESTART_TIME)
 }
 
-/// Takes an id from those that are waited for, when dropped.
-pub(super) struct Forget {
-    inner: Arc<Inner>,
-    id: EventId,
-}
-
-impl Drop for Forget {
-    fn drop(&mut self) {
-        self.inner.state().unanswered.forget(self.id);
-    }
-}
-
 impl Inner {
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
@@ -307,12 +312,11 @@ impl Inner {
 
     fn take_answer(&self, answer: &Answer) {
         self.answered_at.store(self.clock.steady().as_millis(), Ordering::Relaxed);
-        // Sent under the lock: whose event waits no longer has its answer.
+        // Sent and kept under the lock: whose event waits no longer has its answer.
         let mut state = self.state();
-        let waiting = state.unanswered.answered(answer.id);
-        // An answer after the timeout has no receiver.
-        if waiting.is_none_or(|waiting| waiting.send(answer.reply()).is_err()) {
-            tracing::debug!(handler.name = %self.handler, "A worker's answer came too late");
+        if let Some(reply) = state.unanswered.answered(answer.id, answer.reply()) {
+            tracing::debug!(handler.name = %self.handler, "A worker's answer is kept for the next try");
+            self.late.keep(answer.id, reply);
         }
     }
 

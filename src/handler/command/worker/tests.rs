@@ -7,11 +7,12 @@ use std::time::Duration;
 use super::super::tests::{read_number, sh, wait_until_gone};
 use super::*;
 use crate::clock::{ManualClock, SystemClock};
-use crate::event::{EventId, FailureKind};
+use crate::event::{EventId, FailureClass, FailureKind};
 use crate::handler::testing::{NOW, context, id, numbered, settings};
 use crate::secret::SecretRef;
 
 mod ends;
+mod lines;
 
 /// A worker that does what the payload, a word, says.
 const OBEDIENT: &str = r#"

@@ -1,33 +1,53 @@
 //! What a worker has not answered yet, and what of it fails when the worker hangs or ends.
 //!
-//! Most workers do one event after the other. So the oldest event behind the last answer is taken for
-//! the one that the worker was at, and fails. Those behind it were not begun: they wait, and use up
-//! no try. At what is older than an answer the worker is not any more: when its time is over it fails
-//! for itself.
+//! A process gets one line for each event, however often the event comes meanwhile: a line stays here
+//! until it is answered, also when no call waits for its answer any more.
+//!
+//! Most workers do one event after the other. So the oldest line behind the last answer is taken for
+//! the one that the worker is at, and its event fails. Those behind it were not begun: they wait, and
+//! use up no try. At what is older than an answer the worker is not any more: when its time is over it
+//! fails for itself, and gets a line of its own the next time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{Receiver, Sender, channel};
 
 use super::answer::Reply;
-use crate::event::EventId;
+use crate::event::{EventId, FailureKind};
 
-/// All events of one process without an answer.
+/// How many lines that the worker has passed over are remembered: most are never answered.
+const PASSED_MAX: usize = 1_000;
+
+/// All lines of one process without an answer.
 #[derive(Debug, Default)]
 pub(super) struct Unanswered {
-    waiting: HashMap<EventId, Waiting>,
+    lines: HashMap<EventId, Line>,
+    /// Events that failed because the worker had passed over their lines, the oldest first.
+    passed: VecDeque<EventId>,
     n_sent: u64,
     /// The highest number that was answered; 0 = none.
     newest_answered: u64,
-    /// What has failed by its time, and the worker is still at.
-    stuck_on: Option<(EventId, u64)>,
 }
 
 #[derive(Debug)]
-struct Waiting {
-    /// The events of a process are counted as they are sent, from 1 on.
+struct Line {
+    /// The lines of a process are counted as they are sent, from 1 on.
     number: u64,
-    answer: oneshot::Sender<Reply>,
+    /// Closed where the call has given up.
+    waiting: Sender<Reply>,
+    /// The try that waits, or waited last, has failed by its time.
+    has_failed: bool,
+}
+
+/// Where the answer to an event comes.
+#[derive(Debug)]
+pub(super) enum AwaitedAnswer {
+    /// Once its line is sent.
+    ToNewLine(Receiver<Reply>),
+    /// The worker has its line already.
+    ToLine(Receiver<Reply>),
+    /// The worker is too far behind.
+    Full,
 }
 
 /// What becomes of an event that had its time.
@@ -40,57 +60,94 @@ pub(super) enum Late {
 }
 
 impl Unanswered {
-    pub(super) fn add(&mut self, id: EventId, answer: oneshot::Sender<Reply>) {
-        self.n_sent = self.n_sent.saturating_add(1);
-        self.waiting.insert(id, Waiting { number: self.n_sent, answer });
-    }
-
-    pub(super) fn forget(&mut self, id: EventId) {
-        self.waiting.remove(&id);
-    }
-
-    /// Takes out who waits for the answer that has come; `None` = it came too late.
-    pub(super) fn answered(&mut self, id: EventId) -> Option<oneshot::Sender<Reply>> {
-        let waiting = self.waiting.remove(&id);
-        if let Some(Waiting { number, .. }) = waiting {
-            self.newest_answered = self.newest_answered.max(number);
+    /// Waits for the answer to an event. There is no new line for it where the worker has `late_max` before
+    /// it that no call waits for any more: the calls bound the others.
+    pub(super) fn expect(&mut self, id: EventId, late_max: usize) -> AwaitedAnswer {
+        let (waiting, reply) = channel();
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.waiting = waiting;
+            line.has_failed = false;
+            return AwaitedAnswer::ToLine(reply);
         }
         let newest = self.newest_answered;
-        self.stuck_on.take_if(|(stuck, number)| *stuck == id || *number < newest);
-        waiting.map(|waiting| waiting.answer)
+        let is_late = |line: &&Line| line.number > newest && line.waiting.is_closed();
+        if self.lines.values().filter(is_late).count() >= late_max {
+            return AwaitedAnswer::Full;
+        }
+        self.n_sent = self.n_sent.saturating_add(1);
+        self.lines.insert(id, Line { number: self.n_sent, waiting, has_failed: false });
+        // Of those that it has passed over no call may ask any more.
+        if self.lines.len() > late_max.saturating_add(PASSED_MAX) {
+            self.lines.retain(|_, line| line.number > newest || !line.waiting.is_closed());
+        }
+        AwaitedAnswer::ToNewLine(reply)
+    }
+
+    /// Whether the worker has a line of this event before it.
+    pub(super) fn has(&self, id: EventId) -> bool {
+        self.lines.contains_key(&id)
+    }
+
+    /// Another process has the event now.
+    pub(super) fn forget(&mut self, id: EventId) {
+        self.lines.remove(&id);
+        self.passed.retain(|passed| *passed != id);
+    }
+
+    /// Tells the answer to the call that waits for it. Gives it back where none does, and the event's next
+    /// delivery is to have it: an answer that is no failure, or to a try that has not failed yet.
+    pub(super) fn answered(&mut self, id: EventId, reply: Reply) -> Option<Reply> {
+        let n_passed = self.passed.len();
+        self.passed.retain(|passed| *passed != id);
+        let was_passed = self.passed.len() < n_passed;
+        let (unheard, has_failed) = match self.lines.remove(&id) {
+            Some(line) => {
+                self.newest_answered = self.newest_answered.max(line.number);
+                (line.waiting.send(reply).err(), line.has_failed)
+            }
+            None => (was_passed.then_some(reply), true),
+        };
+        let is_failure =
+            |reply: &Reply| reply.as_ref().is_err_and(|err| err.kind != FailureKind::Permanent);
+        unheard.filter(|reply| !(has_failed && is_failure(reply)))
     }
 
     /// What becomes of each of `ids`, which had their time.
     pub(super) fn late(&mut self, ids: &[EventId], is_ending: bool) -> Vec<Late> {
         let current = self.current();
+        let newest = self.newest_answered;
         let judge = |id: &EventId| {
-            let Some(number) = self.waiting.get(id).map(|one| one.number) else {
-                return Late::Answered;
-            };
-            if number < self.newest_answered {
+            let Some(line) = self.lines.get_mut(id) else { return Late::Answered };
+            if line.number < newest {
+                self.lines.remove(id);
+                self.passed.push_back(*id);
                 return Late::Fails;
             }
-            if Some(number) != current || self.stuck_on.is_some() || is_ending {
+            if Some(line.number) != current || is_ending {
                 return Late::NotBegun;
             }
-            self.stuck_on = Some((*id, number));
+            line.has_failed = true;
             Late::Fails
         };
-        ids.iter().map(judge).collect()
+        let late = ids.iter().map(judge).collect();
+        while self.passed.len() > PASSED_MAX {
+            self.passed.pop_front();
+        }
+        late
     }
 
-    /// All of them, and whether each fails, now that the process is gone. Nothing fails where
-    /// something has failed already: the worker was at that.
-    pub(super) fn end(&mut self, is_ending: bool) -> Vec<(oneshot::Sender<Reply>, bool)> {
-        let current = self.current().filter(|_| self.stuck_on.is_none() && !is_ending);
-        let waiting =
-            self.waiting.drain().map(|(_, one)| (one.answer, Some(one.number) == current));
-        waiting.collect()
+    /// All who wait, and whether the event of each fails, now that the process is gone. Nothing fails
+    /// where no call waits for what the worker was at: that has failed already.
+    pub(super) fn end(&mut self, is_ending: bool) -> Vec<(Sender<Reply>, bool)> {
+        let current = self.current().filter(|_| !is_ending);
+        self.passed.clear();
+        let lines = self.lines.drain();
+        lines.map(|(_, line)| (line.waiting, Some(line.number) == current)).collect()
     }
 
     /// What the worker is at: where nothing is behind the last answer, the oldest of all.
     fn current(&self) -> Option<u64> {
-        let numbers = || self.waiting.values().map(|waiting| waiting.number);
+        let numbers = || self.lines.values().map(|line| line.number);
         let behind = numbers().filter(|number| *number > self.newest_answered);
         behind.min().or_else(|| numbers().min())
     }
@@ -100,59 +157,126 @@ impl Unanswered {
 mod tests {
     use super::Late::{Answered, Fails, NotBegun};
     use super::*;
+    use crate::event::Failure;
     use crate::handler::testing::id;
 
-    fn sent(numbers: std::ops::RangeInclusive<u64>) -> Unanswered {
-        let mut unanswered = Unanswered::default();
-        for number in numbers {
-            unanswered.add(id(number), oneshot::channel().0);
+    const LATE_MAX: usize = 10;
+
+    /// Those who wait for the answers to these events.
+    type Waiting = Vec<Receiver<Reply>>;
+
+    fn expect(unanswered: &mut Unanswered, number: u64) -> Receiver<Reply> {
+        match unanswered.expect(id(number), LATE_MAX) {
+            AwaitedAnswer::ToNewLine(reply) => reply,
+            other => panic!("{other:?}"),
         }
-        unanswered
+    }
+
+    fn sent(numbers: std::ops::RangeInclusive<u64>) -> (Unanswered, Waiting) {
+        let mut unanswered = Unanswered::default();
+        let waiting = numbers.map(|number| expect(&mut unanswered, number)).collect();
+        (unanswered, waiting)
     }
 
     fn failed_at_end(mut unanswered: Unanswered, is_ending: bool) -> usize {
-        unanswered.end(is_ending).iter().filter(|(_, fails)| *fails).count()
+        let ended = unanswered.end(is_ending).into_iter();
+        ended.filter(|(waiting, fails)| *fails && !waiting.is_closed()).count()
     }
 
     #[test]
     fn oldest_one_fails_and_those_behind_it_wait() {
-        let mut unanswered = sent(1..=4);
-        assert!(unanswered.answered(id(1)).is_some());
+        let (mut unanswered, mut waiting) = sent(1..=4);
+        assert_eq!(unanswered.answered(id(1), Ok(())), None);
         assert_eq!(unanswered.late(&[id(3), id(2), id(4)], false), [NotBegun, Fails, NotBegun]);
         // It is still at that one: no other fails for it, neither by its time nor with its end.
-        unanswered.forget(id(2));
+        drop(waiting.remove(1));
         assert_eq!(unanswered.late(&[id(3)], false), [NotBegun]);
         assert_eq!(failed_at_end(unanswered, false), 0);
-        assert_eq!(failed_at_end(sent(1..=4), false), 1);
-        assert_eq!(failed_at_end(sent(1..=4), true), 0, "it was ended for another one");
+        let (unanswered, _waiting) = sent(1..=4);
+        assert_eq!(failed_at_end(unanswered, false), 1);
+        let (unanswered, _waiting) = sent(1..=4);
+        assert_eq!(failed_at_end(unanswered, true), 0, "it was ended for another one");
     }
 
     #[test]
     fn late_answer_shows_that_the_worker_goes_on() {
-        let mut unanswered = sent(1..=3);
+        let (mut unanswered, mut waiting) = sent(1..=3);
         assert_eq!(unanswered.late(&[id(1)], false), [Fails]);
-        unanswered.forget(id(1));
-        assert!(unanswered.answered(id(1)).is_none());
+        drop(waiting.remove(0));
+        assert_eq!(unanswered.answered(id(1), Ok(())), Some(Ok(())));
         assert_eq!(unanswered.late(&[id(2), id(3)], false), [Fails, NotBegun]);
     }
 
     #[test]
     fn what_the_worker_has_passed_over_fails_for_itself() {
-        let mut unanswered = sent(1..=4);
-        assert!(unanswered.answered(id(3)).is_some());
+        let (mut unanswered, _waiting) = sent(1..=4);
+        assert_eq!(unanswered.answered(id(3), Ok(())), None);
         assert_eq!(unanswered.late(&[id(1), id(2), id(4)], false), [Fails; 3]);
+        // They are sent again, and what is said to the first line counts until then.
+        assert_eq!(unanswered.answered(id(1), Ok(())), Some(Ok(())));
+        let _one = expect(&mut unanswered, 1);
+        let _two = expect(&mut unanswered, 2);
+        assert_eq!(unanswered.answered(id(2), Ok(())), None);
+        assert_eq!(unanswered.answered(id(2), Ok(())), None, "said twice");
         // It was not at those when it ended.
-        let mut unanswered = sent(1..=5);
-        assert!(unanswered.answered(id(3)).is_some());
+        let (mut unanswered, _waiting) = sent(1..=5);
+        assert_eq!(unanswered.answered(id(3), Ok(())), None);
         let ended = unanswered.end(false);
         assert_eq!((ended.len(), ended.iter().filter(|(_, fails)| *fails).count()), (4, 1));
     }
 
     #[test]
     fn end_that_comes_with_the_end_of_the_time_is_its_answer() {
-        let mut unanswered = sent(1..=2);
+        let (mut unanswered, _waiting) = sent(1..=2);
         assert_eq!(unanswered.late(&[id(1)], false), [Fails]);
         assert_eq!(unanswered.end(true).len(), 2);
         assert_eq!(unanswered.late(&[id(2)], true), [Answered]);
+    }
+
+    #[test]
+    fn event_has_one_line_until_it_is_answered() {
+        let (mut unanswered, mut waiting) = sent(1..=2);
+        waiting.clear();
+        assert!(matches!(unanswered.expect(id(2), LATE_MAX), AwaitedAnswer::ToLine(_)));
+        assert_eq!(unanswered.late(&[id(2)], false), [NotBegun], "it is at the first");
+        unanswered.answered(id(1), Ok(()));
+        unanswered.answered(id(2), Ok(()));
+        assert!(matches!(unanswered.expect(id(2), LATE_MAX), AwaitedAnswer::ToNewLine(_)));
+    }
+
+    #[test]
+    fn failure_that_comes_late_is_no_second_failure() {
+        let down = || Err(Failure::transient("down"));
+        let dead = || Err(Failure::permanent("no such user"));
+        let (mut unanswered, mut waiting) = sent(1..=4);
+        assert_eq!(unanswered.late(&[id(1), id(2)], false), [Fails, NotBegun]);
+        waiting.clear();
+        assert_eq!(unanswered.answered(id(1), down()), None, "its try has failed");
+        assert_eq!(unanswered.answered(id(2), down()), Some(down()), "this one's is not used up");
+        assert_eq!(unanswered.late(&[id(3)], false), [Fails]);
+        assert_eq!(unanswered.answered(id(3), dead()), Some(dead()));
+    }
+
+    #[test]
+    fn worker_has_so_many_late_lines_before_it_and_no_more() {
+        let (mut unanswered, waiting) = sent(1..=10);
+        let _waiting = expect(&mut unanswered, 11);
+        drop(waiting);
+        assert!(matches!(unanswered.expect(id(12), LATE_MAX), AwaitedAnswer::Full));
+        assert!(matches!(unanswered.expect(id(10), LATE_MAX), AwaitedAnswer::ToLine(_)));
+        // What it has passed over is not before it any more.
+        unanswered.answered(id(9), Ok(()));
+        for number in 12..=20 {
+            drop(expect(&mut unanswered, number));
+        }
+        assert!(matches!(unanswered.expect(id(21), LATE_MAX), AwaitedAnswer::Full));
+        // No call asks for these again.
+        for number in 21..10_000 {
+            unanswered.answered(id(number - 1), Ok(()));
+            drop(expect(&mut unanswered, number));
+            assert_eq!(unanswered.late(&[id(1)], false).len(), 1);
+        }
+        assert!(unanswered.lines.len() <= LATE_MAX + PASSED_MAX);
+        assert!(unanswered.passed.len() <= PASSED_MAX);
     }
 }
