@@ -144,13 +144,12 @@ impl<'a> Forwarder<'a> {
         let mut unreadable = Vec::new();
         for delivery in deliveries {
             let position = delivery.event.position;
-            match stored.next_if(|(event, _)| event.position == position) {
-                Some(stored) => taken.push_back((delivery, ProposedEvent::of(stored))),
+            if let Some(stored) = stored.next_if(|(event, _)| event.position == position) {
+                taken.push_back((delivery, ProposedEvent::of(stored)));
+            } else {
                 // It is looked for again by the next start.
-                None => {
-                    tracing::error!(position = position.0, "An event of the spool cannot be read");
-                    unreadable.push(position);
-                }
+                tracing::error!(position = position.0, "An event of the spool cannot be read");
+                unreadable.push(position);
             }
         }
         self.note_left_out(unreadable).await?;

@@ -32,6 +32,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::{BuildContext, BuildError, Handler, Kind, KindSettings};
 use crate::clock::Clock;
@@ -232,8 +233,14 @@ impl EmailHandler {
         let mut plan = self.plan(deliveries)?;
         each.append(&mut plan.failed);
         skipped.append(&mut plan.skipped);
-        for mail in &plan.mails {
-            let refused = self.smtp.send(mail, progress).await?;
+        let began = Instant::now();
+        for mail in std::mem::take(&mut plan.mails) {
+            // What is left of the call is less than a slow server may take for its last word.
+            if began.elapsed() > BEGIN_TIMEOUT {
+                plan.left.extend(mail.events);
+                continue;
+            }
+            let refused = self.smtp.send(&mail, progress).await?;
             let readers = mail.envelope.to();
             if refused.len() < readers.len() {
                 plan.reserved.sent_one();

@@ -138,8 +138,8 @@ pub(super) async fn begin(
         }
     }
     if refused.len() == mail.envelope.to().len() {
-        // What is said of everybody alike is about us.
-        if refused.iter().all(|refused| names_policy(&refused.text)) {
+        let is_of_several = refused.len() > 1;
+        if refused.iter().all(|refused| is_policy(&refused.text, is_of_several)) {
             for refused in &mut refused {
                 refused.kind = FailureKind::Transient;
             }
@@ -164,9 +164,17 @@ fn is_about_us(status: u16) -> bool {
     matches!(status, 503 | 504 | 530 | 534 | 535 | 538)
 }
 
-/// Whether a refusal is by what the server allows whom (RFC 3463, `5.7.x`), as where it does not relay for us.
-fn names_policy(text: &str) -> bool {
-    text.split_whitespace().any(|word| word.starts_with("5.7."))
+/// Whether a refusal is by what the server allows us (RFC 3463, 3.8): to relay, or anything before we log in or
+/// encrypt. What is said of one reader alone may be about that reader, what is said of several is not.
+fn is_policy(text: &str, is_of_several: bool) -> bool {
+    let reply = text.split_once("): ").map_or(text, |(_, reply)| reply);
+    match reply.split_whitespace().next() {
+        Some("5.7.0" | "5.7.8" | "5.7.9" | "5.7.11") => true,
+        Some(code) if code.starts_with("5.7.") => {
+            is_of_several || reply.to_ascii_lowercase().contains("relay")
+        }
+        _ => false,
+    }
 }
 
 /// What the server says is about this recipient, unless it takes leave (421).

@@ -192,13 +192,17 @@ impl GivenReaders {
         if let Ok(mailboxes) = text.parse::<Mailboxes>() {
             return self.extend(mailboxes);
         }
-        let mut parts =
-            parts(text).into_iter().map(bare).filter(|part| !part.is_empty()).peekable();
-        while let Some(part) = parts.next() {
+        let mut parts = parts(text).peekable();
+        while let Some((part, separator)) = parts.next() {
+            if part.is_empty() {
+                continue;
+            }
             // `Doe, Jane <jane@example.com>`: that comma stands within a name.
-            let full =
-                parts.peek().map(|next| format!("\"{part}, {}", next.replacen(" <", "\" <", 1)));
-            let full = full.filter(|_| !part.contains(['@', '"', '<']));
+            let full = parts
+                .peek()
+                .map(|(next, _)| format!("\"{part}, {}", next.replacen(" <", "\" <", 1)));
+            let may_be_name = separator == Some(',') && !part.contains(['@', '"', '<']);
+            let full = full.filter(|_| may_be_name);
             if let Some(Ok(mailbox)) = full.map(|full| full.parse::<Mailbox>()) {
                 self.extend([mailbox].into_iter().collect());
                 parts.next();
@@ -232,12 +236,15 @@ fn bare(part: &str) -> &str {
     }
 }
 
-/// What commas and semicolons separate, but for those in quotes.
-fn parts(text: &str) -> Vec<&str> {
+/// What commas and semicolons separate, but for those in quotes; each with the one behind it.
+fn parts(text: &str) -> impl Iterator<Item = (&str, Option<char>)> {
     let mut is_quoted = false;
-    text.split(|c: char| {
+    let parts = text.split_inclusive(move |c: char| {
         is_quoted ^= c == '"';
         !is_quoted && matches!(c, ',' | ';')
+    });
+    parts.map(|part| {
+        let separator = part.chars().next_back().filter(|c| matches!(c, ',' | ';'));
+        (bare(part.strip_suffix([',', ';']).unwrap_or(part)), separator)
     })
-    .collect()
 }

@@ -10,6 +10,7 @@ use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, CertificateStore, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 
+use super::TIMEOUT;
 use super::composed::Mail;
 use super::dialog::{self, Progress, Refused, SendError, Step};
 use super::settings::Settings;
@@ -24,8 +25,8 @@ use crate::text::host_and_port;
 /// How long a connection may stand idle. Servers end idle ones after minutes, and one that is used
 /// just then is a failure for nothing.
 const IDLE_MAX: Duration = Duration::from_secs(30);
-/// How long a server may take for all that comes before the mail itself: less than for its last word,
-/// since nothing is lost or done twice by another try.
+/// How long a server may take for all that comes before the mail itself, where no `timeout` is given: less than
+/// for its last word, since nothing is lost or done twice by another try.
 pub(super) const BEGIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -43,6 +44,8 @@ pub(super) struct Smtp {
     trust: Option<Arc<Trust>>,
     credentials: Option<Credentials>,
     hello: ClientId,
+    /// How long a server may take for all that comes before the mail itself.
+    begin_within: Duration,
     clock: Arc<dyn Clock>,
     /// No more than there can be calls at once.
     idle_max: usize,
@@ -86,6 +89,8 @@ impl Smtp {
             trust,
             credentials,
             hello: settings.hello.clone().map_or_else(own_name, ClientId::Domain),
+            // Whoever asks for another `timeout` knows a server that takes longer, or wants to wait for none.
+            begin_within: if context.timeout == TIMEOUT { BEGIN_TIMEOUT } else { context.timeout },
             clock: Arc::clone(&context.clock),
             idle_max: context.concurrency,
             idle: Mutex::default(),
@@ -100,8 +105,9 @@ impl Smtp {
         progress: &Progress,
     ) -> Result<Vec<Refused>, Failure> {
         progress.set(Step::Connecting);
-        let beginning = tokio::time::timeout(BEGIN_TIMEOUT, self.begin(mail, progress)).await;
-        let begun = beginning.map_err(|_| self.gave_up(&progress.step(), BEGIN_TIMEOUT))?;
+        let limit = self.begin_within;
+        let beginning = tokio::time::timeout(limit, self.begin(mail, progress)).await;
+        let begun = beginning.map_err(|_| self.gave_up(&progress.step(), limit))?;
         let (mut connection, refused) = begun?;
         if refused.len() < mail.envelope.to().len() {
             progress.set(Step::Text);

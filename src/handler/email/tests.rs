@@ -213,6 +213,8 @@ fn recipients_may_come_from_the_event_and_nobody_reads_the_others_mail() {
     let names =
         parse(&composed.mails[0]).to().unwrap().iter().find_map(|to| to.name().map(str::to_owned));
     assert_eq!(names.as_deref(), Some("M\u{fc}ller, Hans"));
+    let composed = try_compose(&text, &[to(1, json!("sales; Bob <bob@example.org>"))]).unwrap();
+    assert_eq!(composed.unfit[&id(1)].len(), 1, "a semicolon stands in no name");
     for nobody in [json!(null), json!([]), json!(""), json!([null, " "])] {
         assert!(write(&text, &[to(1, nobody)]).is_empty(), "nobody is to be told");
     }

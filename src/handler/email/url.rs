@@ -1,6 +1,6 @@
 //! Where the mail server is.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use lettre::Address;
 use lettre::message::Mailbox;
@@ -115,7 +115,7 @@ fn split_port(place: &str) -> Result<(String, Option<u16>), BadSmtpUrl> {
     let (host, port) = match place.strip_prefix('[') {
         Some(rest) => {
             let (host, port) = rest.split_once(']').ok_or(BadSmtpUrl::Host)?;
-            host.parse::<std::net::Ipv6Addr>().map_err(|_| BadSmtpUrl::Host)?;
+            host.parse::<Ipv6Addr>().map_err(|_| BadSmtpUrl::Host)?;
             (host, (!port.is_empty()).then(|| port.strip_prefix(':').unwrap_or("")))
         }
         None => match place.split_once(':') {
@@ -165,12 +165,15 @@ pub(super) fn with_plain_domain(mailbox: Mailbox) -> Mailbox {
 
 /// What a client may call itself in EHLO (RFC 5321, 4.1.1.1).
 pub(super) fn hello_name(text: String) -> Result<String, String> {
-    let is_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
-    let is_address = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let is_address = is_address.is_some_and(|address| {
-        address.strip_prefix("IPv6:").unwrap_or(address).parse::<IpAddr>().is_ok()
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let address = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_address = address.is_some_and(|address| match address.strip_prefix("IPv6:") {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => address.parse::<Ipv4Addr>().is_ok(),
     });
-    if is_address || (text.contains('.') && text.chars().all(is_of_name)) {
+    let is_label = |label: &str| !label.is_empty() && label.chars().all(is_of_name);
+    let is_name = text.contains('.') && text.split('.').all(is_label);
+    if is_address || (is_name && text.parse::<Ipv4Addr>().is_err()) {
         Ok(text)
     } else {
         Err("no full name of a machine, and no address like `[192.0.2.1]`".to_owned())
@@ -180,6 +183,18 @@ pub(super) fn hello_name(text: String) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hello_is_a_full_name_or_an_address_in_brackets() {
+        for good in ["www.example.com", "[192.0.2.1]", "[IPv6:2001:db8::1]"] {
+            assert!(hello_name(good.to_owned()).is_ok(), "{good}");
+        }
+        for bad in
+            ["", ".", "vm", "a..b", "192.0.2.1", "[2001:db8::1]", "[a.example]", "a b.example"]
+        {
+            assert!(hello_name(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
 
     fn check(text: &str, host: &str, port: u16, user: Option<&str>, tls: TlsUse) {
         let expected = SmtpUrl { host: host.to_owned(), port, user: user.map(str::to_owned), tls };

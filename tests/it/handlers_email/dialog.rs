@@ -137,6 +137,9 @@ async fn what_the_server_says_of_a_mail_decides() {
     assert_eq!(server.stored().len(), 1);
 }
 
+/// The line of `WORDS` for two readers.
+const OF_TWO: &str = "to = [\"owner@example.com\", \"second@example.com\"]";
+
 #[tokio::test]
 async fn refusals_that_are_about_us_are_tried_again() {
     let server = SmtpServer::start(Tls::Never, false).await;
@@ -156,6 +159,11 @@ async fn refusals_that_are_about_us_are_tried_again() {
     server.accept("owner@example.com");
     server.refuse("second@example.com", "550 5.7.124 not allowed to write to this group");
     assert_permanent(&mail.handle(&[comment(2)]).await.unwrap_err());
+    let one = "to = [\"second@example.com\"]";
+    let text = format!("smtp = \"{}\"\n{}", plain_url(&server), WORDS.replace(OF_TWO, one));
+    let folder = tempfile::tempdir().unwrap();
+    let to_one = build("email", &text, folder.path());
+    assert_permanent(&to_one.handle(&[comment(4)]).await.unwrap_err());
     server.will("DATA", Quirk::Say("530 5.7.0 Authentication required"));
     assert_transient(&mail.handle(&[comment(3)]).await.unwrap_err());
 }
