@@ -3,6 +3,7 @@
 use rand::RngCore;
 
 use super::pass::Cleaner;
+use super::told::Told;
 use crate::event::{HandlerName, Position};
 use crate::queue::QueueError;
 use crate::queue::embedded::commit::Request;
@@ -35,9 +36,21 @@ impl Cleaner {
         };
         let salt = lock(&self.random).next_u64();
         let failed = |source| QueueError::Io { what: "compacting the kept log".into(), source };
-        let kept = self.core.kept.compact(salt, unread_from, &is_known_for);
+        let stands = |positions: &[Position]| {
+            // What is recorded from here on counts more than the states as they are found below.
+            let label = self.core.log.head().next.previous();
+            let mut told = Told::default();
+            for cell in &handlers {
+                let known = positions.iter().filter(|position| is_known_in(cell, **position));
+                known.for_each(|position| told.must_tell(cell, *position));
+            }
+            told.into_changes(label)
+        };
+        let kept = self.core.kept.compact(salt, unread_from, &is_known_for, &stands);
         let Some(kept) = kept.map_err(failed)? else { return Ok(()) };
         self.record_kept(None, kept).await?;
-        self.core.kept.remove_compacted().map_err(failed)
+        let removed = self.core.kept.remove_compacted();
+        self.core.log.measure_aside();
+        removed.map_err(failed)
     }
 }

@@ -159,18 +159,15 @@ impl Cleaner {
     /// A change that cannot be read may have been of any delivery whose event is kept: all of them
     /// are told as they stand.
     pub(super) fn tell_of_all_kept(&self, told: &mut Told) -> Result<(), QueueError> {
-        let changes = self
-            .core
-            .kept
-            .changes()
-            .map_err(|source| QueueError::Io { what: "reading the kept log".into(), source })?;
-        for (handler, incarnation, _, change) in changes {
-            let cell = self.core.handler(&handler).filter(|cell| cell.incarnation == incarnation);
-            if let Some(cell) = cell {
-                told.must_tell(&cell, change.first);
-            }
-        }
-        Ok(())
+        let visited =
+            self.core.kept.visit_changes(None, &mut |(handler, incarnation, _, change)| {
+                let cell =
+                    self.core.handler(&handler).filter(|cell| cell.incarnation == incarnation);
+                if let Some(cell) = cell {
+                    told.must_tell(&cell, change.first);
+                }
+            });
+        visited.map_err(|source| QueueError::Io { what: "reading the kept log".into(), source })
     }
 
     pub(super) fn write_copied(&self, copied: &Copied) -> Result<KeptEnd, QueueError> {

@@ -1,15 +1,12 @@
 //! Fills the index in backwards: the log's older segments, newest first, then the kept log.
 
-use std::vec;
-
 use super::facts::facts_of_change;
 use super::pass::{Pass, Piece, Sources, StepError};
-use crate::queue::embedded::kept::KeptChange;
 use crate::queue::embedded::log::{LogHead, ReadError};
 use crate::queue::embedded::record::Lsn;
 
-/// How many of the kept log's changes one step takes in.
-const STEP_CHANGES: usize = 4_096;
+/// How many of the kept log's changes one write takes in.
+const WRITE_CHANGES: usize = 4_096;
 
 /// How far the index is filled in.
 #[derive(Debug)]
@@ -23,14 +20,14 @@ pub(super) struct Backfill {
 
 #[derive(Debug)]
 enum KeptPhase {
-    Waiting,
-    Reading(vec::IntoIter<KeptChange>),
+    /// It goes on behind the segment of this number.
+    Behind(u32),
     Done,
 }
 
 impl Backfill {
     pub(super) fn new(from: Lsn, has_kept: bool) -> Self {
-        let kept = if has_kept { KeptPhase::Done } else { KeptPhase::Waiting };
+        let kept = if has_kept { KeptPhase::Done } else { KeptPhase::Behind(0) };
         Self { from, segment: None, kept }
     }
 
@@ -54,24 +51,20 @@ impl Backfill {
             return Ok(Piece::More);
         }
         self.segment = None;
-        match &mut self.kept {
-            KeptPhase::Done => return Ok(Piece::Last),
-            KeptPhase::Waiting => {
-                self.kept = KeptPhase::Reading(sources.kept.recorded_changes()?.into_iter());
+        let KeptPhase::Behind(number) = self.kept else { return Ok(Piece::Last) };
+        let Some((read, changes)) = sources.kept.changes_behind(number, None)? else {
+            self.kept = KeptPhase::Done;
+            return Ok(Piece::More);
+        };
+        let mut changes = changes.peekable();
+        while changes.peek().is_some() {
+            let mut writes = Vec::new();
+            for (handler, incarnation, lsn, change) in changes.by_ref().take(WRITE_CHANGES) {
+                facts_of_change(&handler, incarnation, &change, lsn, &mut writes);
             }
-            KeptPhase::Reading(changes) => {
-                let mut writes = Vec::new();
-                let mut n_changes = 0;
-                for (handler, incarnation, lsn, change) in changes.by_ref().take(STEP_CHANGES) {
-                    facts_of_change(&handler, incarnation, &change, lsn, &mut writes);
-                    n_changes += 1;
-                }
-                sources.index.store.apply(writes)?;
-                if n_changes < STEP_CHANGES {
-                    self.kept = KeptPhase::Done;
-                }
-            }
+            sources.index.store.apply(writes)?;
         }
+        self.kept = KeptPhase::Behind(read);
         Ok(Piece::More)
     }
 

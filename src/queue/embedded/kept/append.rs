@@ -54,7 +54,6 @@ impl KeptLog {
         if pending.gone_through > contents.gone_through {
             contents.gone_through = pending.gone_through;
             contents.segments = split_behind(&mut contents.segments, pending.gone_through);
-            contents.damage.retain(|damage| damage.segment.number > pending.gone_through);
         }
     }
 

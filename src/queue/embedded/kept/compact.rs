@@ -10,8 +10,10 @@ use super::super::record::{
 };
 use super::KeptLog;
 use super::append::Copy;
+use super::open::split_behind;
 use super::segment::Records;
 use crate::event::{HandlerName, Position};
+use crate::queue::storage::if_there;
 use crate::sync::lock;
 
 /// One look at how much is alive per so many kept events and calls: with 1,000,000 of them it
@@ -35,38 +37,41 @@ impl KeptLog {
         let events = segments.iter().flat_map(|segment| &segment.events);
         let alive = events.filter(|event| is_alive(event.position));
         let alive: u64 = alive.map(|event| u64::from(event.bytes)).sum();
-        let is_needed = alive < bytes / 2 && !self.is_oldest_damaged();
+        let is_needed = alive < bytes / 2;
         if is_needed {
             *to_skip = 0;
         }
         is_needed
     }
 
-    /// What cannot be read is not dropped: it may be readable again.
-    fn is_oldest_damaged(&self) -> bool {
-        let contents = lock(&self.contents);
-        let oldest = contents.segments.keys().next();
-        contents.damage.iter().any(|damage| Some(&damage.segment.number) == oldest)
-    }
-
     /// Copies what is alive in the oldest segment to the end, and every event from `unread_from` on:
     /// some handler has not been given those yet, so no change tells of it. The end that it gives is recorded
     /// like that of `append`; then `remove_compacted` removes the segment. Changes of deliveries
-    /// that are not alive, which must have been recorded, go. `None` = there is nothing to compact,
-    /// or it cannot all be read.
+    /// that are not alive, which must have been recorded, go. `None` = there is nothing to compact, or a
+    /// part of it cannot be read for the first time: that is read once more at the next call. Then `stands`
+    /// says how the alive deliveries of such a segment stand, for their changes may be in that part; one
+    /// whose event is there is lost once it is to be delivered.
     pub(crate) fn compact(
         &self,
         salt: u64,
         unread_from: Position,
         is_alive: &dyn Fn(&HandlerName, Position) -> bool,
+        stands: &dyn Fn(&[Position]) -> Vec<KeptChanges>,
     ) -> io::Result<Option<KeptEnd>> {
         let Some(oldest) = self.segments().into_iter().next() else { return Ok(None) };
-        let read = oldest.read(self.storage.as_ref(), &self.path(oldest.id))?;
-        if !read.damage.is_empty() {
-            read.damage.iter().for_each(|damage| self.note(damage.clone()));
+        let was_damaged = self.is_damaged(oldest.id.number);
+        let read = oldest.read_at_start(self.storage.as_ref(), &self.path(oldest.id))?;
+        read.damage.iter().for_each(|damage| self.note(damage.clone()));
+        let is_damaged = !read.damage.is_empty();
+        if is_damaged && !was_damaged {
             return Ok(None);
         }
-        let changes = alive_changes(&read, is_alive);
+        let mut changes = alive_changes(&read, is_alive);
+        if is_damaged {
+            let events = oldest.events.iter().map(|event| event.position);
+            let positions: Vec<_> = events.chain(oldest.mentions.iter().copied()).collect();
+            changes.extend(stands(&positions));
+        }
         let told = changes.iter().flat_map(|told| &told.changes);
         let alive: BTreeSet<Position> = told.map(|(_, change)| change.first).collect();
         // An event that was copied before is further behind, too.
@@ -84,6 +89,28 @@ impl KeptLog {
         let gone_through = oldest.id.number;
         let copy = Copy { events: &events, changes: &changes, gone_through };
         self.write(salt, &copy).map(Some)
+    }
+
+    fn is_damaged(&self, number: u32) -> bool {
+        lock(&self.contents).damage.iter().any(|damage| damage.segment.number == number)
+    }
+
+    /// Removes the segments that were compacted, once the copy's end is recorded. What could not all be
+    /// read is put aside.
+    pub(crate) fn remove_compacted(&self) -> io::Result<()> {
+        let gone_through = lock(&self.contents).gone_through;
+        let mut files = self.files()?;
+        split_behind(&mut files, gone_through);
+        for id in files.values().filter(|id| self.is_damaged(id.number)) {
+            let aside = self.folder.with_file_name("aside");
+            self.storage.create_folder(&aside)?;
+            let name = format!("kept-{}", id.file_name());
+            if_there(self.storage.rename(&self.path(*id), &aside.join(name)))?;
+            self.storage.sync_folder(&aside)?;
+        }
+        self.remove(files.values())?;
+        lock(&self.contents).damage.retain(|damage| damage.segment.number > gone_through);
+        Ok(())
     }
 }
 

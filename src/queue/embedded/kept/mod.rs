@@ -194,36 +194,60 @@ impl KeptLog {
         lock(&self.contents).end
     }
 
-    /// Every change that counts, for a rebuild: to be applied in this order.
+    /// The newest change of each delivery, without what people are told of the try.
     pub(crate) fn changes(&self) -> io::Result<Vec<KeptChange>> {
-        let mut all = self.recorded_changes()?;
         let mut newest = BTreeMap::new();
-        for (handler, incarnation, lsn, change) in &all {
-            let newest =
-                newest.entry((handler.clone(), *incarnation, change.first)).or_insert(*lsn);
-            *newest = (*newest).max(*lsn);
-        }
-        all.retain(|(handler, incarnation, lsn, change)| {
-            newest.get(&(handler.clone(), *incarnation, change.first)) == Some(lsn)
-        });
-        Ok(all)
+        self.visit_changes(None, &mut |(handler, incarnation, lsn, change)| {
+            let delivery = (handler, incarnation, change.first);
+            // Within one unit the last one counts.
+            if newest.get(&delivery).is_none_or(|(known, _)| *known <= lsn) {
+                newest.insert(delivery, (lsn, DeliveryRecord { attempt: None, ..change }));
+            }
+        })?;
+        let changes = newest.into_iter();
+        let changes = changes
+            .map(|((handler, incarnation, _), (lsn, change))| (handler, incarnation, lsn, change));
+        Ok(changes.collect())
     }
 
-    /// Every change that is there, those that a later one supersedes too: the attempts that led to
-    /// a delivery's state.
-    pub(crate) fn recorded_changes(&self) -> io::Result<Vec<KeptChange>> {
-        let mut all = Vec::new();
-        for segment in self.segments() {
-            let read = segment.read(self.storage.as_ref(), &self.path(segment.id))?;
-            read.damage.iter().for_each(|damage| self.note(damage.clone()));
-            for KeptChanges { handler, incarnation, changes } in read.changes() {
-                let changes = changes.into_iter();
-                all.extend(
-                    changes.map(|(lsn, change)| (handler.clone(), incarnation, lsn, change)),
-                );
-            }
+    /// Gives `visit` every change that is there, those that a later one supersedes too: the attempts
+    /// that led to a delivery's state. With a position, only those of segments that tell of it.
+    pub(crate) fn visit_changes(
+        &self,
+        of: Option<Position>,
+        visit: &mut dyn FnMut(KeptChange),
+    ) -> io::Result<()> {
+        let mut number = 0;
+        while let Some((read, changes)) = self.changes_behind(number, of)? {
+            changes.for_each(&mut *visit);
+            number = read;
         }
-        Ok(all)
+        Ok(())
+    }
+
+    /// The same of the first segment behind that of this number, with its own: one segment after the
+    /// other, for all changes together may be larger than the memory.
+    pub(crate) fn changes_behind(
+        &self,
+        number: u32,
+        of: Option<Position>,
+    ) -> io::Result<Option<(u32, impl Iterator<Item = KeptChange> + use<>)>> {
+        let segments = self.segments();
+        let mut segments = segments.into_iter().filter(|segment| segment.id.number > number);
+        let tells = |segment: &Arc<KeptSegment>| of.is_none_or(|of| segment.mentions(of));
+        let Some(segment) = segments.find(tells) else { return Ok(None) };
+        let read = segment.read(self.storage.as_ref(), &self.path(segment.id))?;
+        // One that was compacted since is not missing.
+        if self.counts(segment.id) {
+            read.damage.iter().for_each(|damage| self.note(damage.clone()));
+        }
+        let changes = read.into_changes().flat_map(|told| {
+            let KeptChanges { handler, incarnation, changes } = told;
+            changes
+                .into_iter()
+                .map(move |(lsn, change)| (handler.clone(), incarnation, lsn, change))
+        });
+        Ok(Some((segment.id.number, changes)))
     }
 
     /// How many events are kept.

@@ -107,7 +107,7 @@ impl KeptLog {
         Ok(u32::try_from(size).unwrap_or(u32::MAX))
     }
 
-    fn files(&self) -> io::Result<BTreeMap<u32, SegmentId>> {
+    pub(super) fn files(&self) -> io::Result<BTreeMap<u32, SegmentId>> {
         let paths = if_there(self.storage.list(&self.folder))?;
         let ids = paths.iter().flatten().filter_map(|path| SegmentId::of_file(path));
         Ok(ids.map(|id| (id.number, id)).collect())
@@ -211,7 +211,7 @@ impl KeptLog {
         Ok(segment)
     }
 
-    fn remove<'a>(&self, ids: impl Iterator<Item = &'a SegmentId>) -> io::Result<()> {
+    pub(super) fn remove<'a>(&self, ids: impl Iterator<Item = &'a SegmentId>) -> io::Result<()> {
         let mut has_removed = false;
         for id in ids {
             if_there(self.storage.remove(&self.path(*id)))?;
@@ -219,14 +219,6 @@ impl KeptLog {
         }
         // Their numbers may be given again.
         if has_removed { self.storage.sync_folder(&self.folder) } else { Ok(()) }
-    }
-
-    /// Removes the segments that were compacted, once the copy's end is recorded.
-    pub(crate) fn remove_compacted(&self) -> io::Result<()> {
-        let gone_through = lock(&self.contents).gone_through;
-        let mut files = self.files()?;
-        split_behind(&mut files, gone_through);
-        self.remove(files.values())
     }
 }
 

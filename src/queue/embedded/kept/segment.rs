@@ -156,10 +156,11 @@ impl Records {
     }
 
     pub(super) fn changes(&self) -> impl Iterator<Item = KeptChanges> {
-        self.records.iter().filter_map(|(_, kind, payload)| match Record::decode(*kind, payload) {
-            Some(Record::KeptChanges(changes)) => Some(changes),
-            Some(_) | None => None,
-        })
+        self.records.iter().filter_map(changes_of)
+    }
+
+    pub(super) fn into_changes(self) -> impl Iterator<Item = KeptChanges> {
+        self.records.into_iter().filter_map(|record| changes_of(&record))
     }
 
     pub(super) fn footers(&self) -> impl Iterator<Item = KeptFooter> {
@@ -167,6 +168,13 @@ impl Records {
             Some(Record::KeptFooter(footer)) => Some(footer),
             Some(_) | None => None,
         })
+    }
+}
+
+fn changes_of((_, kind, payload): &(u32, Kind, Bytes)) -> Option<KeptChanges> {
+    match Record::decode(*kind, payload) {
+        Some(Record::KeptChanges(changes)) => Some(changes),
+        Some(_) | None => None,
     }
 }
 

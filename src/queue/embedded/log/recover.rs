@@ -160,7 +160,8 @@ impl FileLog {
         }
     }
 
-    pub(super) fn measure_aside(&self) {
+    /// Counts the bytes in `aside/` anew.
+    pub(crate) fn measure_aside(&self) {
         let paths = self.storage.list(&self.aside).unwrap_or_default();
         let sizes = paths.iter().filter_map(|path| self.storage.size(path).ok());
         self.aside_bytes.store(sizes.sum(), Ordering::Relaxed);

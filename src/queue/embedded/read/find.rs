@@ -54,8 +54,9 @@ impl Reading {
         position: Position,
     ) -> Result<Option<FoundEvent>, QueueError> {
         match finder.event_at(&self.log, position) {
-            Ok(found) => Ok(found.map(|(event, _, lsn)| FoundEvent { event, lsn: Some(lsn) })),
-            Err(ReadError::Trimmed) => {
+            Ok(Some((event, _, lsn))) => Ok(Some(FoundEvent { event, lsn: Some(lsn) })),
+            // Damage in the log: its event may have been kept all the same.
+            Ok(None) | Err(ReadError::Trimmed) => {
                 let found = self.kept.find(position).map_err(kept_failed)?;
                 Ok(found.map(|(event, _)| FoundEvent { event, lsn: None }))
             }

@@ -103,10 +103,11 @@ impl Reading {
 
     fn kept_facts_of(&self, position: Position) -> Result<FactsByDelivery, QueueError> {
         let mut facts = FactsByDelivery::default();
-        let changes = self.kept.recorded_changes().map_err(kept_failed)?;
-        for (handler, incarnation, lsn, change) in changes {
+        let visited = self.kept.visit_changes(Some(position), &mut |told| {
+            let (handler, incarnation, lsn, change) = told;
             facts.add(position, (&handler, incarnation), lsn, &change);
-        }
+        });
+        visited.map_err(kept_failed)?;
         Ok(facts)
     }
 

@@ -57,7 +57,6 @@ fn events_of_a_missing_segment_are_known_to_be_missing() {
         let unsure = if number == 5 { vec![] } else { (first.0..first.0 + 10).collect() };
         assert_eq!(kept.unsure().iter().map(|at| at.0).collect::<Vec<_>>(), unsure);
         // Nothing is dropped for it, and it goes on.
-        assert!(!kept.needs_compaction(&|_| false) || number != 1);
         let end = keep(&kept, [60]);
         let again = open(&storage, end);
         assert_eq!(view(&again, 60).events.len(), 41);
@@ -76,16 +75,32 @@ fn cut_segment_keeps_what_is_before_the_cut() {
 }
 
 #[test]
-fn damaged_oldest_segment_is_not_compacted() {
+fn damaged_oldest_segment_is_put_aside_once_it_was_read_twice() {
     let (storage, end) = five_segments();
     let before = view(&open(&storage, end), 50);
     let length = storage.bytes(&path(&storage, 1)).unwrap().len() as u64;
+    // In the record of its changes.
     storage.flip_bit(&path(&storage, 1), length - 5, 0);
     let kept = open(&storage, end);
-    assert_eq!(kept.compact(1, ALL_READ, &|_, _| true).unwrap(), None);
-    assert!(!kept.needs_compaction(&|_| false));
-    assert_eq!(kept.damage().len(), 1);
+    let stands = |positions: &[Position]| {
+        assert_eq!(positions.len(), 10);
+        let alive = [4, 7].map(|at| (100, change(at, NewState::Open)));
+        vec![told(1, alive.to_vec())]
+    };
+    let compact = || kept.compact(1, ALL_READ, &|_, _| true, &stands).unwrap();
+    assert_eq!((compact(), kept.damage().len()), (None, 1));
     assert_eq!(view(&kept, 50).events, before.events);
+    let end = compact().unwrap();
+    kept.record(end);
+    kept.remove_compacted().unwrap();
+    let aside = storage.paths().into_iter().filter(|path| path.starts_with("/queue/aside"));
+    assert_eq!(aside.count(), 1);
+    for kept in [kept, open(&storage, end)] {
+        assert_eq!(kept.damage(), Vec::<String>::new());
+        let events: Vec<u64> = [4, 7].into_iter().chain(11..=50).collect();
+        let found = view(&kept, 50);
+        assert_eq!((found.events, found.changes.len()), (events, 42));
+    }
 }
 
 #[test]
@@ -175,7 +190,8 @@ fn torn_end_that_is_in_doubt_is_no_damage() {
 fn compaction_in_doubt_counts_where_its_segment_is_gone() {
     let (storage, end) = five_segments();
     let kept = open(&storage, end);
-    let compacted = kept.compact(7, ALL_READ, &|_, position| position.0 > 4).unwrap().unwrap();
+    let compacted =
+        kept.compact(7, ALL_READ, &|_, position| position.0 > 4, &no_states).unwrap().unwrap();
     assert!(compacted.number > end.number);
     // It was not recorded: what it would remove counts, and its copy too.
     let both = open_in_doubt(&storage, end);
@@ -188,7 +204,7 @@ fn compaction_in_doubt_counts_where_its_segment_is_gone() {
     assert_eq!(view(&gone, 50).events.len(), 46);
     assert_eq!(gone.damage(), Vec::<String>::new());
     // And it goes on compacting.
-    let next = gone.compact(8, ALL_READ, &|_, _| true).unwrap().unwrap();
+    let next = gone.compact(8, ALL_READ, &|_, _| true, &no_states).unwrap().unwrap();
     gone.record(next);
     gone.remove_compacted().unwrap();
     let again = open(&storage, next);

@@ -88,6 +88,11 @@ pub(super) fn dead(text: &str) -> NewState {
     NewState::Dead { died_at, reason: ErrorText::new(text), order_key: None }
 }
 
+/// Nothing is alive but what the segment says.
+pub(super) fn no_states(_: &[Position]) -> Vec<KeptChanges> {
+    Vec::new()
+}
+
 /// Keeps events with an `Open` change of handler 1 each, LSN = position.
 pub(super) fn keep(kept: &KeptLog, positions: impl IntoIterator<Item = u64>) -> KeptEnd {
     let positions: Vec<u64> = positions.into_iter().collect();
