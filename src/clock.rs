@@ -16,6 +16,9 @@ pub use manual::ManualClock;
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// Before every other moment.
+    pub const MIN: Self = Self(i64::MIN);
+
     /// The moment `millis` milliseconds after the Unix epoch.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)

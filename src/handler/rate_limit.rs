@@ -16,7 +16,7 @@ pub(super) struct MinInterval {
 
 impl MinInterval {
     pub(super) fn new(interval: Duration) -> Self {
-        Self { interval, next: Mutex::new(Timestamp::from_millis(i64::MIN)) }
+        Self { interval, next: Mutex::new(Timestamp::MIN) }
     }
 
     /// Waits for the next turn; `Err` = it is further away than `wait_max`, so far, and was not taken.

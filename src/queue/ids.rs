@@ -67,8 +67,13 @@ pub(crate) fn may_keep(id: EventId, newest: Option<EventId>, now: Timestamp) -> 
     id.0.get_version_num() == 7 && newest.is_none_or(|newest| newest < id) && millis_of(id) <= until
 }
 
-/// The time in an id, in ms since the epoch.
-pub(crate) fn millis_of(id: EventId) -> u64 {
+/// The time in an id.
+pub(crate) fn time_of(id: EventId) -> Timestamp {
+    Timestamp::from_millis(millis_of(id).cast_signed())
+}
+
+/// The same in ms since the epoch.
+fn millis_of(id: EventId) -> u64 {
     id.0.as_u64_pair().0 >> 16
 }
 

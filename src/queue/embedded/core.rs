@@ -11,13 +11,12 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::commit::{Reply, Request};
-use super::events::ReadFailure;
 use super::kept::KeptLog;
 use super::keys::{self, KeyRuns, UnansweredFile, UnansweredKeys};
 use super::lived::NewestAnswer;
 use super::log::FileLog;
 use super::recent_commits::RecentCommits;
-use super::recovery;
+use super::remake::{keys_failed, remake_step};
 use super::subscription::{HandlerCell, Wake};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{DedupeKey, EventId, HandlerName, Position};
@@ -254,7 +253,7 @@ impl Core {
                 break;
             }
         }
-        let expired_before = now.unwrap_or(Timestamp::from_millis(i64::MIN));
+        let expired_before = now.unwrap_or(Timestamp::MIN);
         for _ in 0..MERGE_STEPS {
             if self.keys.merge_step(expired_before).map_err(keys_failed)? == keys::Step::Idle {
                 break;
@@ -263,17 +262,9 @@ impl Core {
         now.map_or(Ok(()), |now| self.keys.expire(now).map_err(keys_failed))
     }
 
-    /// Makes the keys of one damaged run anew, as far as the log still has their events.
-    pub(crate) fn remake_keys(&self) -> Result<(), QueueError> {
-        let Some(records) = self.keys.next_to_remake().map_err(keys_failed)? else { return Ok(()) };
-        let from = records.start.max(self.log.head().first);
-        let options = self.keys.options();
-        let mut memtable = keys::KeyMemtable::new(from, options);
-        recovery::read_keys(&self.log, &mut memtable, from, records.end)
-            .map_err(ReadFailure::from)?;
-        self.keys.add_frozen(memtable.freeze(records.end));
-        self.write_frozen_keys()?;
-        self.keys.remade(&records, from).map_err(keys_failed)
+    /// Makes some of the keys of a run that is damaged or missing anew.
+    pub(crate) fn remake_keys(&self) -> Result<keys::Step, QueueError> {
+        remake_step(&self.log, &self.keys)
     }
 
     /// Says why nothing more is taken in, or that it is again.
@@ -333,10 +324,6 @@ impl Core {
         self.send(request(reply))?;
         Ok(answer)
     }
-}
-
-fn keys_failed(source: std::io::Error) -> QueueError {
-    QueueError::Io { what: "writing the dedupe keys".into(), source }
 }
 
 /// Runs what reads files where it may block: on a thread for that, where there is a runtime.

@@ -49,6 +49,7 @@ pub(crate) mod index;
 #[cfg(feature = "test-support")]
 mod inline;
 pub(crate) mod kept;
+mod key_recovery;
 pub(crate) mod keys;
 mod layout;
 mod lived;
@@ -60,6 +61,7 @@ pub(crate) mod recent_commits;
 pub(crate) mod record;
 mod recovery;
 mod redrive;
+mod remake;
 mod settings;
 mod shared;
 pub(crate) mod snapshot;

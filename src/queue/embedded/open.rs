@@ -13,9 +13,8 @@ use super::core::{Core, Parts};
 use super::events::ReadFailure;
 use super::index::{Follower, Index, SledStore, Store};
 use super::kept::{EndTrust, KeptLog};
-use super::keys::{KeyMemtable, KeyRuns, UnansweredKeys};
+use super::key_recovery::RecoveredKeys;
 use super::layout::{check_format, opening};
-use super::lived;
 use super::log::{
     FileLog, LogWriter, OpenError, OpenOptions, Removal, Reserve, SegmentAllocator, Survey, Want,
 };
@@ -101,9 +100,7 @@ struct Folder {
     newest: Option<SnapshotHeader>,
     newest_lsn: Lsn,
     recovered: Recovered,
-    keys: KeyRuns,
-    memtable: KeyMemtable,
-    unanswered: UnansweredKeys,
+    keys: RecoveredKeys,
 }
 
 /// Opens the queue in `settings.folder`, mending what a power cut tore. `seed` makes salts and the
@@ -139,32 +136,11 @@ fn read_folder(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Folder, Qu
     let newest = loaded.first().map(|snapshot| snapshot.header.clone());
     let kept = Arc::new(kept);
     let recovered = recover(settings, (&log, &kept), &snapshots, loaded, end)?;
-    // The log's own newest id: keys of events that it has lost must not swallow their repeats.
-    let newest_id = survey.newest_id;
-    let options = settings.key_options();
-    let keys = KeyRuns::open(storage(), &settings.folder.join("keys"), newest_id, options)
-        .map_err(opening("the dedupe keys"))?;
-    // What cannot be read just now comes back with its keys once the disk gives it again.
-    let is_lost = survey.doubtful_events == 0 && !log.may_come_back();
-    if is_lost && let Err(err) = keys.drop_lost(end) {
-        tracing::warn!(error = %err, "Keys of events that the log has lost cannot be taken out");
-    }
-    // What is before the log's first record went with its keys in runs.
-    let covered = snapshots.newest().keys_from.max(keys.written_through());
-    let keys_from = covered.max(log.head().first);
-    let mut memtable = KeyMemtable::new(keys_from.min(end), options);
-    recovery::read_keys(&log, &mut memtable, keys_from, end).map_err(ReadFailure::from)?;
-    let left = settings.unanswered_file().take(clock.as_ref());
-    let unanswered = if survey.is_closed || survey.end.is_none() {
-        left
-    } else {
-        let lived_until = lived::read(settings.storage.as_ref(), &settings.folder);
-        let times = (lived_until.unwrap_or_default(), clock.as_ref());
-        recovery::read_unanswered(&log, end, times).map_err(ReadFailure::from)?
-    };
+    let keys = RecoveredKeys::find(settings, (&survey, end), &snapshots, clock.as_ref())?;
+    let written_through = keys.runs.written_through();
     // The newest LSN that anything knows of.
-    let newest_lsn = newest.as_ref().map_or(keys.written_through(), |newest| {
-        newest.replay_from.max(newest.keys_from).max(keys.written_through())
+    let newest_lsn = newest.as_ref().map_or(written_through, |newest| {
+        newest.replay_from.max(newest.keys_from).max(written_through)
     });
     if newest_lsn > end {
         // The end of the log is lost: what is written from here on must not look older than what
@@ -174,19 +150,7 @@ fn read_folder(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Folder, Qu
         let next = newest.as_ref().map_or(Position(0), |newest| newest.next_position);
         log.note_lost_end(end, next);
     }
-    Ok(Folder {
-        log,
-        survey,
-        writer,
-        kept,
-        snapshots,
-        newest,
-        newest_lsn,
-        recovered,
-        keys,
-        memtable,
-        unanswered,
-    })
+    Ok(Folder { log, survey, writer, kept, snapshots, newest, newest_lsn, recovered, keys })
 }
 
 /// The kept log, up to the end that log and snapshots tell. Where anything of the log cannot be
@@ -248,7 +212,7 @@ fn assemble(
     folder: Folder,
     index: Arc<Index>,
 ) -> Components {
-    let Folder { log, survey, writer, kept, newest, recovered, .. } = folder;
+    let Folder { log, survey, writer, kept, newest, recovered, keys, .. } = folder;
     log.begin_serving();
     let given = GivenNumbers::find(&survey, newest.as_ref(), &kept);
     let opening_before = newest.as_ref().map_or(0, |newest| newest.opening);
@@ -258,8 +222,8 @@ fn assemble(
         clock,
         log: Arc::clone(&log),
         kept: Arc::clone(&kept),
-        keys: Arc::new(folder.keys),
-        unanswered: (folder.unanswered, settings.unanswered_file()),
+        keys: Arc::new(keys.runs),
+        unanswered: (keys.unanswered, settings.unanswered_file()),
         waiting_max: settings.waiting_max,
         requests: requests_to,
     }));
@@ -277,7 +241,7 @@ fn assemble(
         opening: Opening { number: survey.opening.max(opening_before) + 1, is_recorded: false },
         first: survey.first,
         kept: kept.end(),
-        memtable: folder.memtable,
+        memtable: keys.memtable,
         random,
         settle_room: settings.settle_room(),
         segment_bytes: u64::from(settings.segment_bytes),

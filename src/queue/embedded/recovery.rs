@@ -5,16 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::kept::KeptLog;
-use super::keys::{KeyEntry, KeyMemtable, UnansweredKeys};
-use super::lived::ANSWER_TIME;
 use super::log::{FileLog, LogReader, ReadError, SegmentInfo};
 use super::record::{
     DeliveryRecord, Incarnation, Kind, Lsn, NewState, Record, SegmentId, SharedMark,
 };
 use super::snapshot_file::Snapshot;
 use super::state::{HandlerState, HandlerStates};
-use crate::clock::{Clock, Timestamp};
-use crate::event::{Dedupe, HandlerName, Position};
+use crate::event::{HandlerName, Position};
 
 /// The states as the log has them, with the least position that the next event may have.
 #[derive(Debug)]
@@ -162,60 +159,6 @@ pub(crate) fn from_log(
         }
     }
     Ok(recovered)
-}
-
-/// The newest dedupe keys: those of the records from `from` on.
-pub(crate) fn read_keys(
-    log: &Arc<FileLog>,
-    memtable: &mut KeyMemtable,
-    from: Lsn,
-    end: Lsn,
-) -> Result<(), ReadError> {
-    let mut reader = LogReader::new(Arc::clone(log), from);
-    while let Some(found) = reader.next(end)? {
-        if found.kind != Kind::Event {
-            continue;
-        }
-        if let Some(Record::Event(event, Dedupe::Within { key, window })) = found.decode() {
-            let entry = KeyEntry { key, id: event.id, received_at: event.received_at, window };
-            memtable.insert(entry, found.lsn);
-        }
-    }
-    Ok(())
-}
-
-/// The keys of events whose answers cannot be known to have arrived, after a start that follows no
-/// close: those stored within [`ANSWER_TIME`] before the end of the process, which lived until
-/// `lived_until` and its newest event at least.
-pub(crate) fn read_unanswered(
-    log: &Arc<FileLog>,
-    end: Lsn,
-    (lived_until, clock): (Timestamp, &dyn Clock),
-) -> Result<UnansweredKeys, ReadError> {
-    let mut found = Vec::new();
-    let mut reader = LogReader::new(Arc::clone(log), Lsn::start_of(end.segment()));
-    while let Some(record) = reader.next(end)? {
-        if record.kind != Kind::Event {
-            continue;
-        }
-        if let Some(Record::Event(event, dedupe)) = record.decode() {
-            found.push((event.received_at, event.id, dedupe));
-        }
-    }
-    let newest = found.iter().map(|(received_at, ..)| *received_at).max().unwrap_or_default();
-    let ended_at = newest.max(lived_until);
-    // As old as they are: each start would else make them new, and a process that was killed again
-    // hours later would take an equal event of then for a repeat.
-    let ended_at_steady = clock.steady().before(clock.now().since(ended_at));
-    let mut keys = UnansweredKeys::default();
-    for (received_at, id, dedupe) in found {
-        if let Dedupe::Unanswered { key } = dedupe
-            && ended_at.since(received_at) <= ANSWER_TIME
-        {
-            keys.insert(key, id, ended_at_steady);
-        }
-    }
-    Ok(keys)
 }
 
 /// What a snapshot says of segments: their heads need not be read.

@@ -87,6 +87,7 @@ impl Settings {
             disk_max: self.disk_max,
             disk_reserve: self.reserve(),
             segment_bytes: self.segment_bytes,
+            is_copy_of_shared: self.is_copy_of_shared,
         }
     }
 

@@ -52,7 +52,7 @@ impl EmbeddedQueue {
             }
             // No cold read of a key run stands on the one writer.
             let probe = commit::probe_of(&event);
-            let probed = probe.map(|probe| self.core.keys.lookup(&probe, Generation::default()).1);
+            let probed = probe.map(|probe| self.core.keys.lookup(&probe, Generation::default()));
             SharedEvent { event, id, probed: probed.unwrap_or_default() }
         });
         let unit = SharedUnit { events: prepared.collect(), mark: SharedMark { sequence, note } };

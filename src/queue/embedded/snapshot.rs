@@ -14,6 +14,7 @@ use super::record::Lsn;
 use super::snapshot_file::{Snapshot, SnapshotHeader, SnapshotSegment, SnapshotWriter};
 use super::state::SnapshotWalk;
 use super::subscription::HandlerCell;
+use crate::event::EventId;
 use crate::queue::QueueError;
 use crate::queue::storage::{OpenMode, Storage, if_there};
 use crate::sync::lock;
@@ -39,6 +40,8 @@ pub(crate) struct Newest {
     pub(crate) replay_from: Lsn,
     /// Records from here on have keys that are not in run files.
     pub(crate) keys_from: Lsn,
+    /// The largest id in it.
+    pub(crate) id_max: Option<EventId>,
     pub(crate) bytes: u64,
 }
 
@@ -180,8 +183,8 @@ impl Snapshots {
     }
 
     fn note(&self, number: u64, header: &SnapshotHeader, bytes: u64) {
-        let SnapshotHeader { replay_from, keys_from, .. } = *header;
-        *lock(&self.newest) = Newest { number, replay_from, keys_from, bytes };
+        let SnapshotHeader { replay_from, keys_from, newest_id: id_max, .. } = *header;
+        *lock(&self.newest) = Newest { number, replay_from, keys_from, id_max, bytes };
     }
 
     fn remove_old(&self, newest: u64) -> io::Result<()> {

@@ -19,9 +19,11 @@ use crate::event::{
 };
 use crate::queue::{Appended, DeadFilter, LostDeliveries, Queue, Start, Subscription};
 
+mod copies;
 mod read_again;
 mod senseless;
 mod starts;
+mod upkeep;
 
 fn settings(storage: &MemoryStorage) -> Settings {
     Settings {

@@ -17,6 +17,7 @@
 
 mod compaction;
 mod copy;
+mod keys;
 mod pass;
 mod told;
 

@@ -42,6 +42,7 @@ pub(crate) struct Limits {
     pub(crate) disk_max: u64,
     pub(crate) disk_reserve: u64,
     pub(crate) segment_bytes: u32,
+    pub(crate) is_copy_of_shared: bool,
 }
 
 /// How hard the cleaner tries.
@@ -109,22 +110,29 @@ impl Cleaner {
     /// Frees what can be freed, and says whether more may be taken in.
     pub(crate) async fn look(&self, effort: Effort) -> Result<(), QueueError> {
         let _turn = self.turn.lock().await;
+        let mut looked = Ok(());
+        // Where one step fails the others free what they can, and `disk_max` is kept to in any case.
         if *self.core.ready.borrow() {
-            if effort == Effort::Full {
-                self.core.ask(Request::Recorded).await?;
-            }
-            // What frees more needs room itself.
-            self.drop_spare_if_tight()?;
-            while self.free_oldest(effort).await? {
-                self.drop_spare_if_tight()?;
-            }
-            self.compact_kept().await?;
-            self.write_snapshot_if_due().await?;
+            looked = looked.and(self.free(effort).await);
+            looked = looked.and(self.compact_kept().await);
+            looked = looked.and(self.write_snapshot_if_due().await);
         }
-        self.look_after_keys(effort)?;
+        looked = looked.and(self.look_after_keys(effort));
         self.note_lived();
         self.note_blocked();
-        Ok(())
+        looked
+    }
+
+    async fn free(&self, effort: Effort) -> Result<(), QueueError> {
+        if effort == Effort::Full {
+            self.core.ask(Request::Recorded).await?;
+        }
+        // What frees more needs room itself.
+        let dropped = self.drop_spare_if_tight();
+        while self.free_oldest(effort).await? {
+            self.drop_spare_if_tight()?;
+        }
+        dropped
     }
 
     /// Says whether more may be taken in.
@@ -226,7 +234,7 @@ impl Cleaner {
 
     /// A clock that is years ahead for some minutes after a start must not age what was stored
     /// before it.
-    fn is_clock_trusted(&self, next: u32) -> bool {
+    pub(super) fn is_clock_trusted(&self, next: u32) -> bool {
         let steady = self.core.clock.steady();
         let offset = self.core.clock.now().as_millis() - steady.as_millis();
         let mut clock = lock(&self.clock);
@@ -246,6 +254,9 @@ impl Cleaner {
     /// they do not.
     async fn is_covered(&self, next: u32, effort: Effort) -> Result<bool, QueueError> {
         let begin = Lsn::start_of(next);
+        if self.core.keys.remakes_from().is_some_and(|from| from < begin) && !self.is_tight() {
+            return Ok(false);
+        }
         if self.snapshots.newest().needs_from() >= begin {
             return Ok(true);
         }
@@ -346,16 +357,6 @@ impl Cleaner {
             return Ok(());
         }
         self.snapshots.write(&self.core, KeysOf::WhatIsWritten).await
-    }
-
-    /// Writes, merges, expires and remakes the runs of dedupe keys, a little at each look.
-    fn look_after_keys(&self, effort: Effort) -> Result<(), QueueError> {
-        self.core.write_frozen_keys()?;
-        let newest = self.core.log.head().next.segment();
-        // A clock that is years ahead for a while must not let keys go.
-        let is_trusted = effort == Effort::Full || self.is_clock_trusted(newest);
-        self.core.merge_keys(is_trusted.then(|| self.core.clock.now()))?;
-        self.core.remake_keys()
     }
 
     /// Bytes of everything that the queue has on the disk.

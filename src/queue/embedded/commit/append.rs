@@ -2,6 +2,7 @@
 
 use super::room::RoomFor;
 use super::{Answer, AppendRequest, Committer, NoRoom, UNIT_EVENTS_MAX, Unit};
+use crate::clock::Timestamp;
 use crate::event::{Dedupe, EventId, NewEvent};
 use crate::queue::embedded::keys::{Generation, KeyEntry, KeyProbe, Seen};
 use crate::queue::embedded::record::{HEADER_BYTES, event_bytes};
@@ -37,7 +38,7 @@ impl Committer {
         if let Some(seen) = self.seen(&append.event, append.probed) {
             // The event that it repeats may be in this very unit: answer after it.
             let AppendRequest { event, reply, .. } = append;
-            let appended = Appended::Duplicate(seen.id);
+            let appended = Appended::Duplicate(seen);
             unit.appends.push(Answer { reply, appended, event });
             return None;
         }
@@ -102,23 +103,19 @@ impl Committer {
     }
 
     /// The event that `event` repeats, where it does.
-    fn seen(&self, event: &NewEvent, probed: Generation) -> Option<Seen> {
+    fn seen(&self, event: &NewEvent, probed: Generation) -> Option<EventId> {
         if let Dedupe::Unanswered { key } = event.dedupe {
             let id = lock(&self.core.unanswered).get(key, self.core.clock.steady())?;
-            return Some(Seen { id, received_at: event.received_at });
+            return Some(id);
         }
-        self.seen_within(event, probed)
+        Some(self.seen_by(&probe_of(event)?, probed)?.id)
     }
 
-    /// The same by keys that are remembered for a window.
-    pub(super) fn seen_within(&self, event: &NewEvent, probed: Generation) -> Option<Seen> {
-        self.seen_by(&probe_of(event)?, probed)
-    }
-
-    /// The event that one with this key repeats, where it does.
+    /// The newest event that one with this key repeats, among the newest keys and the runs that came
+    /// after `probed`.
     pub(super) fn seen_by(&self, probe: &KeyProbe, probed: Generation) -> Option<Seen> {
-        let newest = self.memtable.get(probe);
-        newest.or_else(|| self.core.keys.lookup(probe, probed).0)
+        let newest = [self.memtable.get(probe), self.core.keys.lookup(probe, probed).0];
+        newest.into_iter().flatten().max_by_key(|seen| seen.id)
     }
 }
 
@@ -138,7 +135,8 @@ pub(crate) fn probe_of(event: &NewEvent) -> Option<KeyProbe> {
         // Which requests were not answered is only known where they are answered.
         Dedupe::Off | Dedupe::Unanswered { .. } => None,
         Dedupe::Within { key, window } => {
-            Some(KeyProbe { key, received_at: event.received_at, window })
+            let (received_at, log_time) = (event.received_at, Timestamp::MIN);
+            Some(KeyProbe { key, received_at, window, log_time })
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::event::{EventId, HandlerName, NewEvent, Position};
-use crate::queue::embedded::keys::{Generation, KeyProbe};
+use crate::queue::embedded::keys::{Generation, KeyProbe, Probed};
 use crate::queue::embedded::log::{AllocateError, AllocatedSegment};
 use crate::queue::embedded::record::{KeptEnd, Lsn, SharedMark};
 use crate::queue::embedded::recovery::RecoveredStates;
@@ -74,8 +74,8 @@ pub(crate) struct SharedUnit {
 pub(crate) struct SharedEvent {
     pub(crate) event: NewEvent,
     pub(crate) id: EventId,
-    /// As in [`AppendRequest`].
-    pub(crate) probed: Generation,
+    /// Nothing is asked twice: of the runs that were asked here only the answer is left.
+    pub(crate) probed: Probed,
 }
 
 /// What the committer is asked for. All but appends and settlements are done after every outbox was

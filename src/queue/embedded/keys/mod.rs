@@ -52,8 +52,8 @@ pub(crate) struct KeyEntry {
 }
 
 impl KeyEntry {
-    const fn seen(&self) -> Seen {
-        Seen { id: self.id, received_at: self.received_at }
+    fn seen(&self) -> Seen {
+        Seen { id: self.id, received_at: self.received_at, expires_at: self.expires_at() }
     }
 
     /// From then on nothing repeats it.
@@ -67,6 +67,7 @@ impl KeyEntry {
 pub(crate) struct Seen {
     pub(crate) id: EventId,
     pub(crate) received_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
 }
 
 /// What is asked about a new event.
@@ -75,12 +76,19 @@ pub(crate) struct KeyProbe {
     pub(crate) key: DedupeKey,
     pub(crate) received_at: Timestamp,
     pub(crate) window: Duration,
+    /// Keys that had expired then do not count, whether or not they are still there;
+    /// [`Timestamp::MIN`] = whatever is still there counts.
+    pub(crate) log_time: Timestamp,
 }
+
+/// What a look-up found in the runs, and which of them it has asked.
+pub(crate) type Probed = (Option<Seen>, Generation);
 
 impl KeyProbe {
     /// Whether the new event repeats one of the same key.
     pub(crate) fn repeats(&self, seen: &Seen) -> bool {
-        self.received_at < seen.received_at.after(self.window)
+        self.log_time < seen.expires_at
+            && self.received_at < seen.received_at.after(self.window)
             && seen.received_at < self.received_at.after(CLOCK_STEP_MAX)
     }
 

@@ -65,9 +65,9 @@ impl RunHeader {
             n_fences: 0,
             n_blocks: 0,
             received_min: Timestamp::from_millis(i64::MAX),
-            received_max: Timestamp::from_millis(i64::MIN),
-            expires_at: Timestamp::from_millis(i64::MIN),
-            half_expires_at: Timestamp::from_millis(i64::MIN),
+            received_max: Timestamp::MIN,
+            expires_at: Timestamp::MIN,
+            half_expires_at: Timestamp::MIN,
         }
     }
 

@@ -14,7 +14,7 @@ use super::merge::Merge;
 use super::page::RunError;
 use super::run_file::{KeyRun, parse_name};
 use super::slot::{Health, Place, RunList, Slot};
-use super::{Generation, KeyOptions, KeyProbe, Seen};
+use super::{Generation, KeyOptions, KeyProbe, Probed, Seen};
 use crate::event::EventId;
 use crate::sync::lock;
 
@@ -106,12 +106,12 @@ impl KeyRuns {
         self.options
     }
 
-    /// The event that the probe repeats, among the runs that came after `after`, and what to give
-    /// as `after` to ask only newer ones. What cannot be read counts as not seen.
-    pub(crate) fn lookup(&self, probe: &KeyProbe, after: Generation) -> (Option<Seen>, Generation) {
+    /// The newest event that the probe repeats, among the runs that came after `after`, and what to
+    /// give as `after` to ask only newer ones. What cannot be read counts as not seen.
+    pub(crate) fn lookup(&self, probe: &KeyProbe, after: Generation) -> Probed {
         let list = self.list();
-        let newer = list.slots.iter().rev().filter(|slot| slot.generation > after);
-        let seen = newer.map(|slot| self.find(slot, probe)).find(Option::is_some).flatten();
+        let newer = list.slots.iter().filter(|slot| slot.generation > after);
+        let seen = newer.filter_map(|slot| self.find(slot, probe)).max_by_key(|seen| seen.id);
         (seen, list.generation)
     }
 
@@ -213,6 +213,11 @@ impl KeyRuns {
             tracing::warn!(path = %path.display(), "a key run is damaged: {cause}");
             damage.insert(path, cause);
         }
+    }
+
+    pub(super) fn note_missing(&self, path: &Path) {
+        let what = "dedupe keys are missing and are read off the log again".to_owned();
+        lock(&self.damage).insert(path.to_path_buf(), what);
     }
 
     pub(super) fn rename_damage(&self, from: &Path, to: &Path) {

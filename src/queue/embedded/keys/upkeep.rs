@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::super::super::storage::if_there;
+use super::super::super::storage::{OpenMode, if_there};
 use super::super::record::Lsn;
 use super::filter::BloomFilter;
 use super::memtable::FrozenKeys;
@@ -100,7 +100,7 @@ impl KeyRuns {
         let beyond = list.slots.iter().filter(|slot| slot.records.end > end);
         for run in beyond.filter_map(Slot::whole_run) {
             let mut merge = Merge::begin(&self.storage, &self.folder, vec![Arc::clone(run)]);
-            while let Some(unfinished) = self.advance(merge, Timestamp::from_millis(i64::MIN))? {
+            while let Some(unfinished) = self.advance(merge, Timestamp::MIN)? {
                 merge = Ok(unfinished);
             }
         }
@@ -179,13 +179,37 @@ impl KeyRuns {
         over.iter().filter_map(|slot| slot.path()).try_for_each(|path| self.remove_file(path))
     }
 
-    /// The records of a run that is damaged. Where the log still has them, their keys are to be
-    /// added again as frozen memtables; then `remade` is to be called.
+    /// There is no run of these records, whose keys are to be remade from the log. An empty file says
+    /// so to the next start; where it cannot be made, that one takes repeats of them for events.
+    pub(crate) fn set_missing(&self, records: Range<Lsn>) {
+        if records.is_empty() {
+            return;
+        }
+        let path = run_path(&self.folder, &records, "bad");
+        let made = self.storage.open(&path, OpenMode::Create);
+        if let Err(err) = made.and_then(|_| self.storage.sync_folder(&self.folder)) {
+            tracing::warn!(error = %err, "That dedupe keys are missing cannot be noted");
+        }
+        self.note_missing(&path);
+        let place = Place::Unreadable { path };
+        self.update(|list| {
+            list.written_through = list.written_through.max(records.end);
+            list.put(Slot { records, generation: list.generation, place });
+        });
+    }
+
+    /// The oldest record whose key is to be remade from the log.
+    pub(crate) fn remakes_from(&self) -> Option<Lsn> {
+        self.list().slots.iter().find(|slot| slot.is_damaged()).map(|slot| slot.records.start)
+    }
+
+    /// The records of a run that is damaged, as far as they were not remade yet. Where the log still has
+    /// them, their keys are to be added again as frozen memtables; then `remade` is to be called.
     pub(crate) fn next_to_remake(&self) -> io::Result<Option<Range<Lsn>>> {
         let list = self.list();
         let Some(slot) = list.slots.iter().find(|slot| slot.is_damaged()) else { return Ok(None) };
-        let aside = run_path(&self.folder, &slot.records, "bad");
-        if let Some(path) = slot.path().filter(|path| **path != aside) {
+        let aside = slot.path().map(|path| path.with_extension("bad"));
+        if let Some((path, aside)) = slot.path().zip(aside).filter(|(path, aside)| *path != aside) {
             // So that a start does not take the remade runs for left-over inputs of this one.
             // Where it is missing, an earlier call has done it and could not sync it.
             if_there(self.storage.rename(path, &aside))?;
@@ -200,14 +224,23 @@ impl KeyRuns {
         Ok(Some(slot.records.clone()))
     }
 
-    /// The keys of `records`, from the record `from` on, were added again.
-    pub(crate) fn remade(&self, records: &Range<Lsn>, from: Lsn) -> io::Result<()> {
+    /// The keys of `records` before `through` were added again, as far as the log has them: from `first`
+    /// on.
+    pub(crate) fn remade(&self, records: &Range<Lsn>, first: Lsn, through: Lsn) -> io::Result<()> {
         while self.write_step()? == Step::Again {}
-        let is_whole = from <= records.start;
-        let list = self.list();
         let is_it = |slot: &Slot| slot.records == *records && slot.is_damaged();
+        if through < records.end {
+            self.update(|list| {
+                for own in list.slots.iter_mut().filter(|own| is_it(own)) {
+                    own.records.start = through;
+                }
+            });
+            return Ok(());
+        }
+        let list = self.list();
         for slot in list.slots.iter().filter(|slot| is_it(slot)) {
             // Of a run that is remade in part, the pages that can be read still count.
+            let is_whole = slot.run().is_some_and(|run| first <= run.header.records.start);
             let goes = is_whole || !slot.is_readable();
             self.update(|list| {
                 list.slots.retain(|own| !(goes && is_it(own)));

@@ -83,7 +83,7 @@ pub(crate) struct FileLog {
     pub(super) folder: PathBuf,
     /// `aside/`.
     pub(super) aside: PathBuf,
-    pub(super) segment_bytes: u32,
+    pub(crate) segment_bytes: u32,
     pub(super) disk_reserve: u64,
     clock: Arc<dyn Clock>,
     pub(super) table: RwLock<BTreeMap<u32, Arc<Segment>>>,

@@ -22,7 +22,7 @@ pub(crate) struct WaitingDelivery {
 }
 
 /// Stands for "no time" where an `Option` would take 8 bytes more.
-const NEVER: Timestamp = Timestamp::from_millis(i64::MIN);
+const NEVER: Timestamp = Timestamp::MIN;
 
 impl WaitingDelivery {
     fn of(

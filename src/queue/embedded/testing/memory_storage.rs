@@ -173,6 +173,12 @@ impl MemoryStorage {
         }
     }
 
+    /// Removes a folder and the files in it; durable at once.
+    pub fn remove_folder_now(&self, folder: &Path) {
+        self.paths().iter().filter(|at| at.starts_with(folder)).for_each(|at| self.remove_now(at));
+        lock(&self.0).folders.retain(|known| !known.starts_with(folder));
+    }
+
     /// Puts a file there, in place of what has that name; durable at once.
     pub fn put_now(&self, path: &Path, bytes: Vec<u8>) {
         self.remove_now(path);

@@ -28,7 +28,7 @@ fn remake(runs: &KeyRuns, first: u64) {
         for n in (from..records.end.0).step_by(100) {
             runs.add_frozen(frozen(n..records.end.0.min(n + 100), 0));
         }
-        runs.remade(&records, Lsn(from)).unwrap();
+        runs.remade(&records, Lsn(first), records.end).unwrap();
     }
 }
 

@@ -55,7 +55,7 @@ fn equal_keys_over_several_pages_give_the_newest_that_is_repeated() {
 #[test]
 fn a_key_from_before_the_clock_was_set_back_is_no_duplicate() {
     let (early, late) = (0, 365 * 86_400);
-    let seen = |seconds| Seen { id: id(1), received_at: at(seconds) };
+    let seen = |seconds| entry(1, seconds).seen();
     assert!(!probe(1, 3_600).repeats(&seen(late)));
     // A step of the clock by less than five minutes is none.
     assert!(probe(1, 0).repeats(&seen(299)) && !probe(1, 0).repeats(&seen(300)));

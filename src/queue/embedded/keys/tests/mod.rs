@@ -18,7 +18,7 @@ mod model;
 
 pub(super) const WINDOW: Duration = Duration::from_hours(1);
 /// No time that can be trusted: nothing expires.
-pub(super) const NO_TIME: Timestamp = Timestamp::from_millis(i64::MIN);
+pub(super) const NO_TIME: Timestamp = Timestamp::MIN;
 
 pub(super) fn options() -> KeyOptions {
     KeyOptions { memtable_keys: 16, memtable_log_bytes: 1 << 20, filter_memory: 1 << 20 }
@@ -49,7 +49,7 @@ pub(super) fn entry(n: u64, seconds: i64) -> KeyEntry {
 }
 
 pub(super) fn probe(n: u64, seconds: i64) -> KeyProbe {
-    KeyProbe { key: key(n), received_at: at(seconds), window: WINDOW }
+    KeyProbe { key: key(n), received_at: at(seconds), window: WINDOW, log_time: NO_TIME }
 }
 
 /// Keys `first .. last`, each of the record with its number, frozen.

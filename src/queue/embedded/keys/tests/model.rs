@@ -65,7 +65,7 @@ impl Test {
 
     fn append(&mut self, n: u64, is_failed: bool) {
         let window = if n.is_multiple_of(10) { 24 * WINDOW } else { WINDOW };
-        let probe = KeyProbe { key: key(n), received_at: at(self.now), window };
+        let probe = KeyProbe { key: key(n), received_at: at(self.now), window, log_time: NO_TIME };
         let (early, generation) = self.runs.lookup(&probe, Generation::default());
         // The memtable may be frozen between the first look and the committer's.
         if self.stored.len().is_multiple_of(13) {
