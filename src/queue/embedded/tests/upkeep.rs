@@ -255,7 +255,9 @@ async fn keys_whose_runs_are_gone_are_remade_piece_by_piece_behind_the_start() {
         let queue = with_keys(&storage).await;
         queue.cleaner.snapshot().await.unwrap();
         let storage = killed(&storage, queue);
-        folders.iter().for_each(|folder| storage.remove_folder_now(Path::new(folder)));
+        for folder in folders {
+            storage.remove_folder_now(Path::new(folder));
+        }
         let queue = open_with(&storage, keys_of_8);
         // Nothing of it waits for a start, and one that was ended early is made up for.
         assert!(queue.core.keys.n_runs() < 30, "{folders:?}");
