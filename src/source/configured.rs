@@ -247,10 +247,10 @@ impl Source {
     /// Reads type and id out of a request that `scheme` believes.
     fn read(&self, request: &Inbound<'_>, scheme: &Scheme, accepted: Accepted) -> Verified {
         let profile = &self.settings.profile;
-        let form = self.form_in_query(request.path_and_query).unwrap_or_default();
+        let whole = self.form_in_query(request.path_and_query).unwrap_or_default();
         let has_body = !request.body.is_empty();
         // A request without a body says all of it in its query, which becomes its body where it is believed.
-        let form = if has_body { form } else { scheme.believed_query(&form, &accepted) };
+        let form = if has_body { String::new() } else { scheme.believed_query(&whole, &accepted) };
         let body = if has_body { request.body } else { form.as_bytes() };
         let said = &Inbound { body, ..*request };
         let types = profile.event_type.places();
@@ -263,7 +263,8 @@ impl Source {
         let is_unsplit = items.is_none() && self.settings.has_list(request);
         let id = accepted.id.or_else(|| scheme.id.as_ref()?.find(said).text());
         let identity = profile.identify(&fields, request, scheme, id);
-        let query = identity::untimed(&form, scheme);
+        // What nothing signs tells two events apart all the same: one of them must not be lost.
+        let query = identity::untimed(&whole, scheme);
         let method = (request.method != "POST").then(|| request.method.to_owned());
         Verified {
             event_type,

@@ -187,6 +187,15 @@ fn event_by_get_is_stored_with_what_its_query_says() {
     let headers = [("X-Signature", signed.as_str())];
     let id = wire::request(served.public(), "GET", "/hooks/both?event=sale", &headers, b"").id();
     assert_eq!(raw(&id), "");
+    // It tells two events apart all the same: neither is taken for a repeat of the other.
+    let ask = |query: &str| {
+        let path = format!("/hooks/both?{query}");
+        wire::request(served.public(), "GET", &path, &headers, b"").id()
+    };
+    let (sale, refund) = (ask("event=sale&id=7"), ask("event=refund&id=8"));
+    assert_ne!(sale, refund);
+    assert_eq!((raw(&sale), raw(&refund)), (String::new(), String::new()));
+    assert_eq!(ask("event=sale&id=7"), sale, "a repeat");
     assert_eq!(look(&served, "/hooks/both", &[]), 200);
     served.kill();
 }
