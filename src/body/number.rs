@@ -101,11 +101,18 @@ impl Object for SortKey {
 
     fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<Ordering> {
         let other = other.downcast_ref::<Self>()?;
-        // One order for all: what has no decimal is beyond those that have, or NaN.
-        Some(match (&self.decimal, &other.decimal) {
+        // One order for all: by the float, which is never more for less, and the digits tell apart what
+        // is one float. What has no decimal stands beyond those that have: by its float alone it would
+        // be equal to numbers that are not equal. (Zero is one number, whatever its sign.)
+        let by_float = (self.float + 0.0).total_cmp(&(other.float + 0.0));
+        Some(by_float.then_with(|| match (&self.decimal, &other.decimal) {
             (Some(one), Some(other)) => one.cmp(other),
-            (_, _) => self.float.total_cmp(&other.float),
-        })
+            (one, other) => {
+                let by_kind = one.is_none().cmp(&other.is_none());
+                // `-Infinity` is less than what is only too small for a float.
+                if self.float < 0.0 { by_kind.reverse() } else { by_kind }
+            }
+        }))
     }
 }
 
@@ -287,6 +294,42 @@ mod tests {
         let (one, next) = ("9".repeat(40), format!("1{}", "0".repeat(40)));
         assert_eq!(cmp(&one, &next), Ordering::Less);
         assert_eq!(cmp(&format!("{}1", &next), &format!("{}2", &next)), Ordering::Less);
+    }
+
+    #[test]
+    fn sort_keys_have_one_order() {
+        let long = format!("9007199254740992.6{}", "0".repeat(1_000));
+        // From least to most, except that the long one has no digits that are looked at.
+        let texts = [
+            "-Infinity",
+            "-1e400",
+            "-1e300",
+            "-9007199254740992.75",
+            "-0.5",
+            "0",
+            "0.5",
+            "9007199254740992.5",
+            "9007199254740992.75",
+            &long,
+            "9007199254740994",
+            "1e400",
+            "1e401",
+            "Infinity",
+            "NaN",
+        ];
+        let keys: Vec<Value> = texts
+            .iter()
+            .map(|text| sort_key(&Value::from_object(Number((*text).into()))).unwrap())
+            .collect();
+        for (at, one) in keys.iter().enumerate() {
+            for (other_at, other) in keys.iter().enumerate() {
+                assert_eq!(one.cmp(other), at.cmp(&other_at), "{at} {other_at}");
+            }
+        }
+        let key = |text: &str| sort_key(&Value::from_object(Number(text.into()))).unwrap();
+        assert_eq!(key("-0").cmp(&key("0.00")), Ordering::Equal);
+        assert_eq!(key("-0.0").cmp(&key("1e-400")), Ordering::Less);
+        assert_eq!(key("-1e-400").cmp(&key("0")), Ordering::Less);
     }
 
     #[test]
