@@ -49,9 +49,14 @@ impl Arithmetic {
         }
     }
 
+    /// Whether it comes to a whole number where both sides are whole.
+    const fn is_whole_division(self) -> bool {
+        matches!(self, Self::FloorDivide | Self::Remainder)
+    }
+
     /// As MiniJinja calculates it, of what has no decimals or is no number.
     fn usual(self, one: Value, other: Value) -> Result<Value, Error> {
-        let operators = OPERATORS.as_ref().map_err(|err| error_of(err))?;
+        let operators = OPERATORS.as_ref().map_err(error_of)?;
         let expression = match self {
             Self::Join | Self::Add => &operators.add,
             Self::Subtract => &operators.subtract,
@@ -182,6 +187,8 @@ pub(super) fn apply(operator: Arithmetic, one: Value, other: Value) -> Result<Va
         }
     } else if is_number(&one)
         && is_number(&other)
+        // Of whole numbers both are whole, up to 128 bits.
+        && !(operator.is_whole_division() && one.is_integer() && other.is_integer())
         && let (Some(one), Some(other)) = (Fixed::of(&one), Fixed::of(&other))
         && let Some(come_to) = one.apply(operator, &other)
     {
@@ -275,12 +282,11 @@ impl Fixed {
             2_i128.checked_pow(digits - twos)?.checked_mul(5_i128.checked_pow(digits - fives)?)?;
         let units = units.checked_mul(missing)?;
         let scale = i64::from(digits) + i64::from(self.scale) - i64::from(other.scale);
-        match u32::try_from(scale) {
-            Ok(scale) => Some(Self { units, scale }),
-            Err(_) => {
-                let power = u32::try_from(scale.unsigned_abs()).ok()?;
-                Some(Self { units: units.checked_mul(ten_to(power)?)?, scale: 0 })
-            }
+        if let Ok(scale) = u32::try_from(scale) {
+            Some(Self { units, scale })
+        } else {
+            let power = u32::try_from(scale.unsigned_abs()).ok()?;
+            Some(Self { units: units.checked_mul(ten_to(power)?)?, scale: 0 })
         }
     }
 

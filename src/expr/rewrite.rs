@@ -7,6 +7,7 @@
 //! | `a + b` | `([a,'&',b]\|_calculated)`: two texts are put together |
 //! | `a * b`, `a + 1` | `([a,'*',b]\|_calculated)`, `([a,'+',1]\|_calculated)`: a text may be a number |
 //! | `a / b`, `a * b / 2` | `([a,'/',b]\|_calculated)`, `([a,'*',b,'/',2]\|_calculated)` |
+//! | `'0' * a` | `'0' * (a\|_number)`: a text that is written is repeated |
 //! | `a ** b`, `-a` | `(a\|_number) ** (b\|_number)`, `(a\|_negated)` |
 //! | `a + 'x'` | `(a\|_addend) + 'x'` |
 //! | `a == b` | `(a\|_equal) == (b\|_equal)` |

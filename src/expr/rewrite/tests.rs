@@ -18,6 +18,8 @@ fn operands_get_the_filter_of_their_operator() {
     check("a // 2 % b", "([a ,'//', 2 ,'%', b]|_calculated)");
     check("a ** 2 * -b", "([(a|_number) ** 2 ,'*', (b|_negated)]|_calculated)");
     check("a * b ~ 'x' ~ c", "([a ,'*', b]|_calculated|_text) ~ 'x' ~ (c|_text)");
+    check("'0' * a ~ b", "(('0' * (a|_number))|_text) ~ (b|_text)");
+    check("'0' * a + b", "(['0' * (a|_number) ,'&', b]|_calculated)");
     check("a / b + 'x'", "([a ,'/', b]|_calculated) + 'x'");
     check("a + 'x' + b", "(a|_addend) + 'x' + (b|_addend)");
     check("a == b - 1", "(a|_equal) == ([b ,'-', 1]|_calculated|_equal)");

@@ -356,6 +356,12 @@ fn texts_that_are_numbers_are_calculated_with() {
     check("'%s' | format(data.zip)", "07");
     check("data.name * 2", "nn");
     check("'=' * 3", "===");
+    // So is a text that is written, if it is repeated: it fills a number up.
+    check("'0' * 3", "000");
+    check("'0' * data.qty", "000");
+    check("('0' * (8 - data.zip|string|length)) ~ data.zip", "00000007");
+    check("'0' * (4 - data.zip|length) ~ data.zip", "0007");
+    check_number("'0' * data.qty", "000");
 }
 
 #[test]

@@ -139,6 +139,8 @@ impl Walk<'_> {
                 }
                 if is_before_text {
                     self.concatenation(part, "");
+                } else if self.repeats_text(&part) {
+                    self.repetition(part, "");
                 } else {
                     self.factors(part);
                 }
@@ -168,6 +170,9 @@ impl Walk<'_> {
         if self.split(range.clone(), OperatorLevel::Product).len() == 1 {
             return self.power(range);
         }
+        if self.repeats_text(&range) {
+            return self.repetition(range, filter);
+        }
         let stop = self.begin_list(&range);
         self.factors(range.clone());
         self.end_list(&range, stop, filter);
@@ -187,6 +192,32 @@ impl Walk<'_> {
                 self.replace(place, word);
             }
             self.power(factor);
+        }
+    }
+
+    /// Whether it is a product with a text that is written, as `'0' * 3`: that is no number, whatever its digits.
+    fn repeats_text(&self, range: &Range<usize>) -> bool {
+        let factors = self.split(range.clone(), OperatorLevel::Product);
+        factors.len() > 1 && factors.iter().any(|factor| self.is_text(factor))
+    }
+
+    /// Such a product, which MiniJinja makes.
+    fn repetition(&mut self, range: Range<usize>, filter: &str) {
+        let (start, stop) = (self.range(range.start).start, self.range(range.end - 1).end);
+        let is_filtered = !filter.is_empty();
+        if is_filtered {
+            self.insert(start, "((");
+        }
+        for factor in self.split(range, OperatorLevel::Product) {
+            let is_negated = matches!(self.token(factor.start), Some(Token::Minus));
+            if is_negated || self.split(factor.clone(), OperatorLevel::Power).len() > 1 {
+                self.power(factor);
+            } else {
+                self.term(factor.start, factor.end, Operator::Arithmetic);
+            }
+        }
+        if is_filtered {
+            self.insert(stop, &format!("){filter})"));
         }
     }
 
