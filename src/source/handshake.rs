@@ -5,6 +5,7 @@
 //! (a token, HTTP Basic) signs nothing, and the question comes with it like everything else.
 
 mod answer;
+mod hashable;
 mod hashed;
 mod respond;
 mod rule;

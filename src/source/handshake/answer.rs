@@ -155,15 +155,16 @@ pub(super) fn is_whole_body(path: &str, body: &[u8]) -> bool {
 }
 
 impl AnswerTemplate {
-    /// The answer to `request`; nothing where it cannot be made of it.
+    /// The answer to `request`; nothing where it cannot be made of it, or `secret` may not hash it.
     pub(super) fn reply(
         &self,
         url: Option<&str>,
         request: &Inbound<'_>,
         secret: Option<&Secret>,
+        may_hash: impl Fn(&Secret, &[u8]) -> bool,
     ) -> Option<Reply> {
         let hash = match &self.hash {
-            Some(rule) => Some(rule.hash(url, request, secret?)?),
+            Some(rule) => Some(rule.hash(url, request, secret?, may_hash)?),
             None => None,
         };
         let payload = payload(request).unwrap_or(Value::from(()));
@@ -194,10 +195,17 @@ impl AnswerTemplate {
 }
 
 impl HashRule {
-    fn hash(&self, url: Option<&str>, request: &Inbound<'_>, secret: &Secret) -> Option<String> {
+    fn hash(
+        &self,
+        url: Option<&str>,
+        request: &Inbound<'_>,
+        secret: &Secret,
+        may_hash: impl Fn(&Secret, &[u8]) -> bool,
+    ) -> Option<String> {
         let key = Key::new(self.algorithm, &KeyRule::UTF8, secret).ok()?;
         let values = Values { url, ..Values::default() };
         let message = Message::of(&self.signed, request, &values).ok()?;
+        may_hash(secret, &message.whole(secret.expose())).then_some(())?;
         Some(self.encoding.encode(&key.sign(&message)?))
     }
 }

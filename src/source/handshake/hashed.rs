@@ -51,14 +51,16 @@ impl Asker {
     pub(super) fn may_ask(self, text: &[u8]) -> bool {
         match self {
             Self::Ebay | Self::Zoom => true,
-            Self::X => {
-                let is_of_token =
-                    |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=_.-".contains(byte);
-                (1..=TOKEN_BYTES_MAX).contains(&text.len()) && text.iter().all(is_of_token)
-            }
+            Self::X => is_token(text),
             Self::LinkedIn => is_uuid(text),
         }
     }
+}
+
+/// Whether it is a token such as X asks with.
+pub(super) fn is_token(text: &[u8]) -> bool {
+    let is_of_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=_.-".contains(byte);
+    (1..=TOKEN_BYTES_MAX).contains(&text.len()) && text.iter().all(is_of_token)
 }
 
 fn is_uuid(text: &[u8]) -> bool {

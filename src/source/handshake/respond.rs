@@ -185,9 +185,14 @@ impl Source {
         Some(Answered { reply, learned: None, denial })
     }
 
-    /// Whether a stranger can have `body` signed, by a question of X's or `LinkedIn`'s. No event of theirs says as little.
+    /// Whether a stranger can have `body` signed, by a question of X's or `LinkedIn`'s, or one that he saw and sends again
+    /// with another header or query. No event of theirs says as little.
     pub(in crate::source) fn may_be_signed_for_strangers(&self, body: &[u8]) -> bool {
-        self.settings.profile.handshakes.iter().any(|handshake| handshake.may_sign(body))
+        self.settings
+            .profile
+            .handshakes
+            .iter()
+            .any(|handshake| handshake.may_sign(body) || self.may_hash_body(handshake, body))
     }
 
     /// What `question` brought to become the source's secret.
@@ -258,7 +263,10 @@ impl Source {
                     .filter(|token| may_share || !handshake.hashes_like_events() || !signs(token));
                 // No stranger shows one of them: the first is what signs.
                 let first = || self.secrets.first().filter(|_| may_share);
-                hashed(place, url(), request, token.or(secret).or_else(first)?)
+                let key = token.or(secret).or_else(first)?;
+                let text = text_at(place, request)?;
+                self.may_hash_text(handshake, key, text.as_bytes()).then_some(())?;
+                hashed(place, url(), request, key)
             }
             Answer::Json(body) => {
                 let body = body.clone().into_owned().into_bytes();
@@ -270,7 +278,9 @@ impl Source {
                 })
             }
             Answer::Template(template) => {
-                template.reply(url(), request, self.verify_token.as_ref().or(secret))
+                let key = self.hash_key(handshake, secret);
+                let may_hash = |key: &Secret, text: &[u8]| self.may_hash_text(handshake, key, text);
+                template.reply(url(), request, key, may_hash)
             }
             Answer::Nothing(status) => Some(Reply { status: *status, ..Reply::default() }),
         }

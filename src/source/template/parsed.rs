@@ -109,6 +109,30 @@ impl Template {
         }
     }
 
+    /// Whether all of it is the body's, or the owner's own.
+    pub(in crate::source) fn is_of_body(&self) -> bool {
+        self.0.iter().all(|part| match part {
+            Part::Literal(_)
+            | Part::Body
+            | Part::BodySha256Base64
+            | Part::BodySha256
+            | Part::UnpackedBody
+            | Part::BodyCrc32
+            | Part::Url
+            | Part::Secret => true,
+            Part::At(place) | Part::AtOptional(place) => {
+                matches!(place, FieldRef::Json(_) | FieldRef::Form(_))
+            }
+            Part::Path
+            | Part::SortedForm
+            | Part::Sorted(_)
+            | Part::Sns
+            | Part::Timestamp
+            | Part::Id
+            | Part::Method => false,
+        })
+    }
+
     /// Whether anything of the address's query is in it.
     pub(in crate::source) fn has_query(&self) -> bool {
         let of_query = |place: &FieldRef| matches!(place, FieldRef::Query(_));

@@ -43,17 +43,94 @@ fn wrike_gets_the_hash_of_its_secret_in_its_own_header() {
         );
         signed.unwrap().headers.into_iter().find(|(name, _)| name == "x-hook-signature").unwrap().1
     };
-    let (signature, hash) = (sign(body), sign("abc"));
+    // Worked out with Python's hmac.
+    let hash = "342e519ce0ad6c03a36b98eeb3f1d130db4813b9df4d1160eda488d712dc78ee".to_owned();
+    let signature = sign(body);
     let ask = |signature: &str, value: &str, body: &str| {
         let headers = [("x-hook-signature", signature), ("x-hook-secret", value)];
         asked(&source, "POST", "/hooks/s", &headers, body)
     };
     let reply = ask(&signature, "abc", body).unwrap();
     assert_eq!((reply.status, reply.content_type.as_ref(), reply.body), (200, "", Vec::new()));
-    assert_eq!(reply.headers, [("x-hook-secret".to_owned(), hash)]);
+    assert_eq!(reply.headers, [("x-hook-secret".to_owned(), hash.clone())]);
     // A stranger gets nothing hashed, and an event is one.
     assert!(ask("00", "abc", body).is_none());
     assert!(ask(&sign("{}"), "abc", "{}").is_none());
+    // Whoever saw the question sends it again with a text of his own, whose hash would sign an event.
+    let long = "a".repeat(201);
+    for text in [r#"[{"taskId":"X"}]"#, "{}", "\"1\"", "a b", "a&b=1", &long] {
+        assert!(ask(&signature, text, body).is_none(), "{text}");
+    }
+    assert!(ask(&signature, &long[1..], body).is_some());
+    // What can be hashed is no event, whoever signed it.
+    let headers: Headers = [("x-hook-signature", hash.as_bytes())].into_iter().collect();
+    let abc =
+        Inbound { method: "POST", path_and_query: "/hooks/s", headers: &headers, body: b"abc" };
+    let judged = source.verify(&abc, Timestamp::from_millis(0));
+    assert!(matches!(judged, Err(Rejection::Mismatch)), "{judged:?}");
+}
+
+/// Asks a source that signs by `verify` what is `answered`, in a body that is signed.
+fn asked_signed(verify: &str, hash: &str, body: &str, token: Option<&str>) -> Option<Reply> {
+    let own = if token.is_some() { "verify_token = { env = \"T\" }\n" } else { "" };
+    let text = format!(
+        "{own}[source.s.verify]\nalgorithm = \"hmac-sha256\"\nheader = \"X-S\"\n{verify}\n\
+         [source.s.handshake]\nsigned = true\nwhen = {{ json = \"type\", is = \"ping\" }}\n\
+         hash = {{ algorithm = \"hmac-sha256\", signed = \"{hash}\" }}\nanswer = \"{{{{ hash }}}}\""
+    );
+    let mut source = configured(&text, &["k"]);
+    source.verify_token = token.map(Secret::new);
+    let now = Timestamp::from_millis(0);
+    let signed = source.sign(&crate::event::EventType::new("t"), body.to_owned().into(), "/", now);
+    let mut headers = signed.unwrap().headers;
+    headers.push(("x-asked".to_owned(), r#"{"id":1}"#.to_owned()));
+    let headers: Vec<(&str, &str)> =
+        headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    asked(&source, "POST", "/", &headers, body)
+}
+
+#[test]
+fn text_that_the_question_s_signature_covers_is_hashed_whatever_it_says() {
+    let body = r#"{"type":"ping","text":"{\"id\":1}"}"#;
+    let timed = "signed = \"{timestamp}.{body}\"\ntimestamp = { header = \"X-T\" }";
+    for (verify, hash, token, is_answered) in [
+        ("", "{json:text}", None, true),
+        ("", "{body}", None, true),
+        ("", "{header:X-Asked}", None, false),
+        ("", "{json:text}{header:X-Asked}", None, false),
+        (timed, "{json:text}", None, true),
+        // `1700000000.{"id":1}` is what such an event signs.
+        (timed, "{header:X-Asked}", None, false),
+        (timed, "{json:type}{header:X-S}", None, false),
+        ("", "{header:X-Asked}", Some("signs nothing"), true),
+        ("", "{header:X-Asked}", Some("k"), false),
+    ] {
+        let reply = asked_signed(verify, hash, body, token);
+        assert_eq!(reply.is_some(), is_answered, "{verify} {hash} {token:?}");
+    }
+}
+
+#[test]
+fn token_of_a_hub_does_not_hash_what_is_signed() {
+    let hub = "handshake = [{ echo = { query = \"hub.challenge\" }, token = { query = \"hub.verify_token\" } }, \
+               { signed = true, when = { json = \"type\", is = \"ping\" }, \
+               hash = { algorithm = \"hmac-sha256\", signed = \"{json:text}\" }, answer = \"{{ hash }}\" }]";
+    let text = format!(
+        "verify_token = {{ env = \"T\" }}\nverify = {{ algorithm = \"hmac-sha256\", header = \"X-S\" }}\n{hub}"
+    );
+    let mut source = configured(&text, &["k"]);
+    source.verify_token = Some(Secret::new("of the hub"));
+    let question = r#"{"type":"ping","text":"abc"}"#;
+    let now = Timestamp::from_millis(0);
+    let signed = source.sign(&crate::event::EventType::new("t"), question.into(), "/", now);
+    let headers = signed.unwrap().headers;
+    let headers: Vec<(&str, &str)> =
+        headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    // HMAC-SHA256 of `abc` with `k`, by Python's hmac.
+    let expected = "342e519ce0ad6c03a36b98eeb3f1d130db4813b9df4d1160eda488d712dc78ee";
+    assert_eq!(body(asked(&source, "POST", "/", &headers, question)), expected);
+    let hub = "/?hub.verify_token=of%20the%20hub&hub.challenge=c";
+    assert_eq!(body(asked(&source, "GET", hub, &[], "")), "c");
 }
 
 /// As docs/senders.md says it.
