@@ -54,20 +54,32 @@ pub fn is_no_socket(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|there| !there.file_type().is_socket())
 }
 
-/// The user's name as /etc/passwd or systemd knows it, else `#` and the number, as sudo takes it. May wait 2 s for
-/// systemd.
+/// The user's name of /etc/passwd, else `#` and the number: as sudo takes it, and none that systemd has made up for
+/// as long as a service runs.
 pub fn user_name(uid: u32) -> String {
-    name_among(Path::new("/etc/passwd"), Path::new(users::FOLDER), uid)
+    in_passwd(Path::new(PASSWD), uid).unwrap_or_else(|| format!("#{uid}"))
 }
 
-fn name_among(passwd: &Path, systemd: &Path, uid: u32) -> String {
+/// The user's name of /etc/passwd, or as systemd knows it, else its number: for people, and for no command. It waits
+/// for systemd at most 1 s for each of the two services that are asked.
+pub fn user_shown(uid: u32) -> String {
+    shown_among(Path::new(PASSWD), Path::new(users::FOLDER), uid)
+}
+
+const PASSWD: &str = "/etc/passwd";
+
+fn shown_among(passwd: &Path, systemd: &Path, uid: u32) -> String {
+    let name = in_passwd(passwd, uid).or_else(|| users::told_by_systemd(systemd, uid));
+    name.unwrap_or_else(|| uid.to_string())
+}
+
+fn in_passwd(passwd: &Path, uid: u32) -> Option<String> {
     let list = std::fs::read_to_string(passwd).unwrap_or_default();
-    let name = list.lines().find_map(|line| {
+    list.lines().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;
         (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-    });
-    name.or_else(|| users::told_by_systemd(systemd, uid)).unwrap_or_else(|| format!("#{uid}"))
+    })
 }
 
 /// Whose the folder is that `path` cannot be reached in: of what can be looked at, the nearest.
@@ -118,9 +130,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let passwd = folder.path().join("passwd");
         std::fs::write(&passwd, "root:x:0:0::/root:/bin/sh\nsite:x:1001:1002:::\n").unwrap();
-        for (uid, name) in [(0, "root"), (1001, "site"), (1002, "#1002")] {
-            assert_eq!(name_among(&passwd, folder.path(), uid), name);
+        for (uid, name) in [(0, Some("root")), (1001, Some("site")), (1002, None)] {
+            assert_eq!(in_passwd(&passwd, uid).as_deref(), name);
+            let shown = name.map_or_else(|| uid.to_string(), ToOwned::to_owned);
+            assert_eq!(shown_among(&passwd, folder.path(), uid), shown);
         }
+        assert_eq!(user_name(u32::MAX - 7), "#4294967288");
     }
 
     #[test]

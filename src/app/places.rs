@@ -1,6 +1,7 @@
 //! Where the queue and the admin socket are to be, looked at without making anything: `check` tells of what
 //! would keep `serve` from starting.
 
+use std::cell::LazyCell;
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -63,6 +64,8 @@ pub fn kept_from_the_service(config: &Config) -> Vec<(String, String)> {
     if !rustix::process::geteuid().is_root() || owner.uid() == 0 {
         return Vec::new();
     }
+    // Systemd may be asked for it, which takes its time.
+    let user = LazyCell::new(|| files::user_shown(owner.uid()));
     let may = |path: &Path, bit: u32| {
         let Ok(found) = path.metadata() else { return true };
         let is_by_group = found.gid() != 0 && found.mode() >> 3 & bit != 0;
@@ -78,9 +81,7 @@ pub fn kept_from_the_service(config: &Config) -> Vec<(String, String)> {
     let of_tokens = tokens(config).into_iter().map(|(key, path)| (key.to_owned(), path));
     let kept = config.secret_files().chain(of_tokens).filter(|(_, path)| !may_read(path));
     let kept = kept.map(|(key, path)| {
-        let user = files::user_name(owner.uid());
-        let user = user.trim_start_matches('#');
-        (key, format!("the user {user}, whose the queue is, cannot read `{}`", path.display()))
+        (key, format!("the user {}, whose the queue is, cannot read `{}`", *user, path.display()))
     });
     kept.collect()
 }

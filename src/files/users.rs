@@ -1,10 +1,12 @@
 //! What users are called that are in no file: systemd knows those of `DynamicUser=` and of containers, and asks
 //! LDAP and the like where it is set up for that.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -12,28 +14,46 @@ use serde_json::{Value, json};
 /// others, which not every machine runs, else the one of `DynamicUser=` alone.
 pub(super) const FOLDER: &str = "/run/systemd/userdb";
 const SERVICES: [&str; 2] = ["io.systemd.Multiplexer", "io.systemd.DynamicUser"];
-/// A name is asked for to tell the owner what is wrong: that does not wait for a directory that is away.
+/// How long one service may take from the connection to the end of its answer. A name is asked for to tell the
+/// owner what is wrong: that does not wait for a directory that is away.
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// A user's record has some hundred bytes.
-const ANSWER_MAX: u64 = 64 * 1024;
+const ANSWER_MAX: usize = 64 * 1024;
 
 /// The name of a user by the services whose sockets are in `folder`.
 pub(super) fn told_by_systemd(folder: &Path, uid: u32) -> Option<String> {
-    SERVICES.iter().find_map(|service| ask(folder, service, uid))
+    SERVICES.into_iter().find_map(|service| ask(folder, service, uid))
 }
 
-/// One question of varlink's: JSON up to a zero byte, both ways. An error has no `record`.
-fn ask(folder: &Path, service: &str, uid: u32) -> Option<String> {
-    let mut socket = UnixStream::connect(folder.join(service)).ok()?;
-    socket.set_read_timeout(Some(TIMEOUT)).ok()?;
+/// One question, for [`TIMEOUT`] at the longest. A thread asks it, since a connection to a service that takes none
+/// has no limit of its own.
+fn ask(folder: &Path, service: &'static str, uid: u32) -> Option<String> {
+    let (path, until) = (folder.join(service), Instant::now() + TIMEOUT);
+    let (told, answer) = mpsc::channel();
+    // Nobody may be there any more to hear it.
+    let asking = move || drop(told.send(exchange(&path, service, uid, until)));
+    thread::Builder::new().name("user name".to_owned()).spawn(asking).ok()?;
+    answer.recv_timeout(TIMEOUT).ok().flatten()
+}
+
+/// JSON up to a zero byte, both ways, as varlink has it. An error has no `record`.
+fn exchange(path: &Path, service: &str, uid: u32, until: Instant) -> Option<String> {
+    let mut socket = UnixStream::connect(path).ok()?;
     socket.set_write_timeout(Some(TIMEOUT)).ok()?;
     let question = json!({
         "method": "io.systemd.UserDatabase.GetUserRecord",
         "parameters": { "uid": uid, "service": service },
     });
     socket.write_all(format!("{question}\0").as_bytes()).ok()?;
-    let mut answer = Vec::new();
-    BufReader::new(socket.take(ANSWER_MAX)).read_until(0, &mut answer).ok()?;
+    let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
+    while answer.last() != Some(&0) && answer.len() < ANSWER_MAX {
+        let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+        socket.set_read_timeout(Some(left)).ok()?;
+        match socket.read(&mut piece).ok()? {
+            0 => break,
+            n => answer.extend_from_slice(piece.get(..n)?),
+        }
+    }
     let answer: Value = serde_json::from_slice(answer.strip_suffix(b"\0")?).ok()?;
     let name = answer.pointer("/parameters/record/userName")?.as_str()?;
     // It goes into a command that people paste.
@@ -44,8 +64,8 @@ fn ask(folder: &Path, service: &str, uid: u32) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
     use std::os::unix::net::UnixListener;
-    use std::thread;
 
     use super::*;
 
@@ -77,6 +97,23 @@ mod tests {
             question["parameters"],
             json!({ "uid": 61_234, "service": "io.systemd.DynamicUser" })
         );
+    }
+
+    #[test]
+    fn service_that_never_comes_to_an_end_is_given_up_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join(SERVICES[1])).unwrap();
+        let dripping = thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            // Each byte comes within the time of one read.
+            while socket.write_all(b" ").is_ok() {
+                thread::sleep(TIMEOUT / 20);
+            }
+        });
+        let asked_at = Instant::now();
+        assert_eq!(told_by_systemd(folder.path(), 7), None);
+        assert!(asked_at.elapsed() < TIMEOUT * 2, "{:?}", asked_at.elapsed());
+        dripping.join().unwrap();
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub enum QueueError {
     ForeignOwner {
         /// The data folder.
         folder: String,
-        /// Its name, or `#` and its number where it has none.
+        /// Its name of /etc/passwd, else `#` and its number: also where systemd has made up a name for it.
         owner: String,
         /// Who runs this, in the same way.
         user: String,
@@ -85,7 +85,7 @@ pub enum QueueError {
 /// The users that systemd makes up for services (systemd.exec(5), `DynamicUser=`).
 const DYNAMIC_USERS: std::ops::RangeInclusive<u32> = 61_184..=65_519;
 
-/// What to do where `folder` is another user's. A user without a name is one that systemd makes for a service:
+/// What to do where `folder` is another user's. A user without a name of its own is one that systemd makes for a service:
 /// what it owns is below `/var/lib/private`, which none but root and that service enter.
 fn of_another(folder: &str, owner: &str, user: &str) -> String {
     let number = owner.strip_prefix('#').and_then(|number| number.parse().ok());
@@ -108,4 +108,32 @@ fn of_another(folder: &str, owner: &str, user: &str) -> String {
         }
     };
     format!("{what}, and this runs as `{user}`: {help}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files;
+
+    #[test]
+    fn folder_of_a_dynamic_user_is_left_to_its_service_and_another_one_is_not() {
+        // Systemd may call it `gatepost`: no command here is to have that name.
+        let owner = files::user_name(61_234);
+        assert_eq!(owner, "#61234");
+        for user in ["root", "site", "#1002"] {
+            let told = of_another("/var/lib/private/gatepost", &owner, user);
+            assert!(told.contains("belongs to the user 61234 of a service, and this"), "{told}");
+            assert!(told.contains("start the service (`systemctl start gatepost`)"), "{told}");
+            assert!(!told.contains("sudo") && !told.contains("chown"), "{told}");
+        }
+        for (owner, user, expected) in [
+            ("site", "root", "(sudo -u 'site' gatepost …)"),
+            ("#1002", "root", "(sudo -u '#1002' gatepost …)"),
+            ("site", "#1002", "(chown -R '1002' '/q')"),
+        ] {
+            let told = of_another("/q", owner, user);
+            assert!(told.ends_with(expected), "{told}");
+            assert!(told.contains(&format!("belongs to the user `{owner}`")), "{told}");
+        }
+    }
 }
