@@ -55,11 +55,18 @@ pub enum GroupBy {
 }
 
 impl DeadAsk {
+    fn check_no_after(&self) -> Result<(), ApiError> {
+        match self.after {
+            Some(_) => {
+                Err(ApiError::Bad("a change has no `after`: it is for all that match".into()))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Itself, where it says which ones a change is for: nothing at all must not become "all".
     fn for_change(self) -> Result<Self, ApiError> {
-        if self.after.is_some() {
-            return Err(ApiError::Bad("a change has no `after`: it is for all that match".into()));
-        }
+        self.check_no_after()?;
         // An empty text is in every reason.
         let reason = self.reason.as_deref().filter(|reason| !reason.is_empty());
         let texts = [self.handler.as_deref(), self.id.as_deref(), self.like.as_deref(), reason];
@@ -204,10 +211,11 @@ impl DeadAsk {
         ActedOn { event, ..ActedOn::list(ListName::Dead, self, &FILTER) }
     }
 
-    /// The same as a rollout.
-    pub fn into_rollout(self, rate: Option<u32>) -> RolloutAsk {
+    /// The same as a rollout, which has no `after` either.
+    pub fn into_rollout(self, rate: Option<u32>) -> Result<RolloutAsk, ApiError> {
+        self.check_no_after()?;
         let Self { handler, id, reason, since, until, limit, like, all, .. } = self;
-        RolloutAsk { handler, id, reason, since, until, limit, like, all, rate }
+        Ok(RolloutAsk { handler, id, reason, since, until, limit, like, all, rate })
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) async fn run(verb: Dead, config: &Config, output: Output) -> Result<(
             letters.iter().try_for_each(|letter| line(&shown(letter)))
         }
         Dead::Redrive(DeadRedrive { which, rollout: true, rate }) if !which.dry_run => {
-            rollouts::begin(ask_for(which, config).await?.into_rollout(rate), config, output).await
+            rollouts::begin(ask_for(which, config).await?.into_rollout(rate)?, config, output).await
         }
         Dead::Redrive(DeadRedrive { which, rollout, .. }) => {
             let how = if rollout { How::ByStages } else { How::Redrive };

@@ -92,7 +92,7 @@ async fn done(api: &Api, page: Page, body: &str, fields: &Fields) -> Result<Stri
         }
         Page::DeadRollout => {
             let ask = dead::ask(api, fields)?;
-            api.begin_rollout(ask.into_rollout(rate(fields)?)).await?;
+            api.begin_rollout(ask.into_rollout(rate(fields)?)?).await?;
             dead_address(fields)
         }
         Page::RolloutStep(number, step) => {
@@ -151,7 +151,7 @@ async fn replay_listed(api: &Api, fields: &Fields) -> Result<String, ApiError> {
     } else {
         events::replay(api, fields).await?;
     }
-    Ok(fields.address("/events", &["to", "replay", "pick", "picked"], &[]))
+    Ok(fields.address("/events", &["all", "to", "replay", "pick", "picked"], &[]))
 }
 
 async fn replay(api: &Api, id: EventId, fields: &Fields) -> Result<String, ApiError> {

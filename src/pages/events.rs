@@ -128,8 +128,7 @@ fn range(api: &Api, fields: &Fields) -> Result<ReplayRange, ApiError> {
         since: asked.since,
         until: asked.until,
         q: Some(q).filter(|q| !q.is_empty()),
-        // The page has said how many they are.
-        all: true,
+        all: fields.get("all") == Some("true"),
         ..ReplayRange::default()
     })
 }
@@ -157,6 +156,9 @@ async fn preview(api: &Api, fields: &Fields) -> Result<ReplayPreview, ApiError> 
     let all = format!("all {}: {least}{}, {deliveries}", to.len(), events(counted.done));
     let all = (String::new(), all, false);
     let is_one = to.len() == 1;
+    // A form that says nothing is for nothing: this one has said how many they are.
+    let narrowing = said(fields, &FILTER);
+    let every = narrowing.is_empty().then(|| ("all", "true".to_owned()));
     Ok(ReplayPreview {
         matched: events(counted.matched),
         n_matched: counted.matched,
@@ -164,7 +166,7 @@ async fn preview(api: &Api, fields: &Fields) -> Result<ReplayPreview, ApiError> 
         n_events: counted.done,
         to: each.chain((!is_one).then_some(all)).collect(),
         has_more,
-        fields: said(fields, &FILTER),
+        fields: narrowing.into_iter().chain(every).collect(),
     })
 }
 

@@ -164,7 +164,8 @@ fn form_that_says_nothing_is_for_nothing() {
     for (path, forms) in [
         ("/rejected/release", &["", "source=", "all=true"][..]),
         ("/dead/redrive", &["", "limit=1", "all=yes", "after=1.1.app&all=true"]),
-        ("/dead/rollout", &["", "rate=5"]),
+        ("/dead/rollout", &["", "rate=5", "after=1.1.app&all=true"]),
+        ("/events/replay", &["", "to=", "q=", "all=yes"]),
         ("/dead/drop", &["", "confirm=1"]),
     ] {
         for form in forms {
@@ -172,6 +173,12 @@ fn form_that_says_nothing_is_for_nothing() {
             assert_eq!(answer.status, 400, "{path} {form}: {}", answer.text());
         }
     }
+    // Nothing narrows the preview's own form, which says so.
+    let every = r#"<input type="hidden" name="all" value="true">"#;
+    let page = gateway.ask("GET", "/events?replay=1", "").text();
+    assert!(page.contains(every), "{page}");
+    let page = gateway.ask("GET", "/events?source=hyvor&replay=1", "").text();
+    assert!(page.contains("action=\"/events/replay\"") && !page.contains(every), "{page}");
     let unknown = gateway.ask("POST", "/dead/redrive", "handler=nosuch");
     assert_eq!(unknown.status, 404, "as the API says it: {}", unknown.text());
     assert_eq!(n_actions(), before, "nothing was done, and nothing is told of");
@@ -182,6 +189,10 @@ fn form_that_says_nothing_is_for_nothing() {
     assert_eq!(answer.status, 303, "{}", answer.text());
     assert!(answer.header("location").unwrap().starts_with("/dead?done="));
     gateway.wait_until_delivered("app", 1);
+    let answer = gateway.ask("POST", "/events/replay", "all=true&to=app");
+    assert_eq!(answer.status, 303, "{}", answer.text());
+    assert!(answer.header("location").unwrap().starts_with("/events?done="));
+    gateway.wait_until_delivered("app", 2);
 }
 
 #[test]
