@@ -84,17 +84,15 @@ impl Certificates {
     }
 
     /// Reads the files again and takes over what is new, or looks at once whether a new one is to
-    /// be ordered. What cannot be used leaves the old one. Gives what a reload cannot do, for people.
-    pub(super) fn refresh(&self) -> Option<String> {
+    /// be ordered. What cannot be used leaves the old one. Gives what a reload cannot do, for people, where the
+    /// certificate wants it at `now`: one that is good stays at each reload.
+    pub(super) fn refresh(&self, now: Timestamp) -> Option<String> {
         match &self.origin {
             Origin::Files(files) => {
-                let before = self.store.current();
                 self.read(files);
-                let is_other = match (before, self.store.current()) {
-                    (Some(before), Some(now)) => !now.is_same(&before),
-                    (before, now) => before.is_some() != now.is_some(),
-                };
-                files.passed_by_systemd().filter(|_| !is_other).map(|which| {
+                // What was taken over and is good has no problem.
+                self.store.current()?.problem(now)?;
+                files.passed_by_systemd().map(|which| {
                     format!(
                         "the certificate stays as it is: {which} is passed on by systemd when it starts the \
                          service, so a renewed one wants `systemctl restart gatepost`"

@@ -226,7 +226,7 @@ impl Control for Server {
         self.standbys.set_rule(standby::rule(&config));
         self.public.set_trusted_proxies(config.server.trusted_proxies.clone());
         if let Some(certificates) = &self.certificates {
-            reloaded.warnings.extend(certificates.refresh());
+            reloaded.warnings.extend(certificates.refresh(self.core.clock.now()));
             reloaded.warnings.extend(certificates.problem(self.core.clock.now()));
         }
         reloaded.warnings.extend(self.handlers.replace(handlers, &stay).await);
