@@ -15,7 +15,7 @@ use crate::api::{
 };
 use crate::clock::Timestamp;
 use crate::cluster::{ClusterView, SharedReport};
-use crate::config::{self, Config};
+use crate::config::{self, Config, ServerSettings};
 use crate::event::{Event, HandlerName, SourceName};
 use crate::http::admin::{Admin, Gate};
 use crate::http::public::Public;
@@ -67,6 +67,8 @@ pub(super) struct Server {
     read_at: Mutex<Timestamp>,
     /// How often something happened with each source and handler.
     rates: Mutex<Rates>,
+    /// What the listeners were opened with.
+    opened_with: ServerSettings,
     /// Where the public listener is.
     address: OnceLock<SocketAddr>,
     /// Where the admin listener is.
@@ -104,6 +106,7 @@ impl Server {
         let ingest = Arc::new(ingest.with_standbys(Arc::clone(&standbys)));
         let trusted_proxies = config.server.trusted_proxies.clone();
         let public = Public::new(Arc::clone(&ingest), trusted_proxies);
+        let opened_with = config.server.clone();
         Self {
             core,
             store,
@@ -121,6 +124,7 @@ impl Server {
             config: Mutex::new(config),
             read_at: Mutex::new(started_at),
             rates: Mutex::default(),
+            opened_with,
             address: OnceLock::new(),
             admin_address: OnceLock::new(),
             reloading: tokio::sync::Mutex::default(),
@@ -160,7 +164,8 @@ impl Server {
 #[async_trait]
 impl Control for Server {
     fn sources(&self) -> Vec<SourceView> {
-        source_views::source_views(&self.config(), &self.ingest, self.address.get())
+        let base = self.public_base();
+        source_views::source_views(&self.config(), &self.ingest, base.as_deref())
     }
 
     fn handlers(&self) -> Vec<HandlerControl> {
@@ -319,7 +324,8 @@ impl Control for Server {
 
     fn surroundings(&self) -> Surroundings {
         let read_at = *lock(&self.read_at);
-        insight::surroundings(&self.config(), &self.path, read_at, self.public_listener())
+        let at = (self.public_listener(), self.public_base());
+        insight::surroundings(&self.config(), &self.path, read_at, at)
     }
 
     async fn send_test(&self, source: &SourceName, event_type: &str) -> Result<TestView, ApiError> {
@@ -338,6 +344,12 @@ impl Server {
     fn public_listener(&self) -> Option<(&'static str, SocketAddr)> {
         let scheme = if self.certificates.is_some() { "https" } else { "http" };
         self.address.get().map(|address| (scheme, *address))
+    }
+
+    /// Where senders reach it.
+    fn public_base(&self) -> Option<String> {
+        let listening = self.address.get().copied();
+        self.config().server.public_base_since(&self.opened_with, listening)
     }
 
     /// Takes in what the counters say by now, so that each minute gets what belongs to it.

@@ -149,12 +149,12 @@ fn values(when: &Expression, event: &Arc<Event>) -> Vec<SeenValue> {
     values
 }
 
-/// Where things are.
+/// Where things are: the public listener, and where senders reach it.
 pub(super) fn surroundings(
     config: &Config,
     path: &Path,
     read_at: Timestamp,
-    listener: Option<(&str, SocketAddr)>,
+    (listener, public_url): (Option<(&str, SocketAddr)>, Option<String>),
 ) -> Surroundings {
     let disk = rustix::fs::statvfs(&config.queue.path).ok();
     let origins = config.origins();
@@ -166,7 +166,7 @@ pub(super) fn surroundings(
         keys: config.keys(),
         origins: origins.collect(),
         address: listener.map(|(scheme, at)| format!("{scheme}://{at}")).unwrap_or_default(),
-        public_url: config.server.public_base(listener.map(|(_, at)| at)),
+        public_url,
         disk_free: disk.map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
         disk_max: config.queue.disk_max.0,
         retention_seconds: config.queue.retention.as_secs(),

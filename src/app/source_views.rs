@@ -1,7 +1,6 @@
 //! The sources as they are configured, and what came of them.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::api::{SecretView, SourceView};
@@ -20,16 +19,15 @@ pub fn configured_sources(config: &Config) -> Vec<SourceView> {
     sources.map(|(name, settings)| configured(config, name, settings, base.as_deref())).collect()
 }
 
-/// The sources of a server that listens at `listening`.
+/// The sources of a server that senders reach at `base`.
 pub(super) fn source_views(
     config: &Config,
     ingest: &Ingest,
-    listening: Option<&SocketAddr>,
+    base: Option<&str>,
 ) -> Vec<SourceView> {
-    let base = config.server.public_base(listening.copied());
     let live = |endpoint: &Arc<Endpoint>| SourceView {
         newest_handshake: ingest.rejected().newest_handshake_of(endpoint.source().name()),
-        ..live(config, endpoint, base.as_deref())
+        ..live(config, endpoint, base)
     };
     ingest.endpoints().iter().map(live).collect()
 }

@@ -135,6 +135,30 @@ mod tests {
     }
 
     #[test]
+    fn public_address_of_a_server_that_runs_is_of_its_start_but_for_what_is_said() {
+        let server = |text: &str| {
+            let checked = check_text(text, "x.toml", Path::new("/"), None);
+            let Some(config) = checked.config else { panic!("{}", checked.report) };
+            config.server
+        };
+        let plain = server("[server]\nlisten = '192.0.2.7:8080'\n");
+        let elsewhere = server("[server]\nlisten = '192.0.2.8:80'\n");
+        let acme = server("[server.acme]\ndomains = ['c.example']\n");
+        let said = server("[server]\npublic_url = 'https://a.example'\n");
+        let (public, private) = ("192.0.2.7:8080", "127.0.0.1:443");
+        for (started, reloaded, listening, expected) in [
+            (&plain, &acme, public, Some("http://192.0.2.7:8080")),
+            (&acme, &plain, private, Some("https://c.example")),
+            (&plain, &elsewhere, "127.0.0.1:1", Some("http://192.0.2.7:8080")),
+            (&plain, &said, public, Some("https://a.example")),
+            (&said, &plain, "127.0.0.1:8080", None),
+        ] {
+            let found = reloaded.public_base_since(started, Some(listening.parse().unwrap()));
+            assert_eq!(found.as_deref(), expected, "{listening}");
+        }
+    }
+
+    #[test]
     fn public_address_has_a_scheme_and_a_host_and_nothing_behind_its_path() {
         for (text, expected) in [
             ("https://a.example", "https://a.example"),

@@ -41,6 +41,17 @@ impl ServerSettings {
         let listen: Vec<_> = listening.into_iter().chain(self.listen.iter().copied()).collect();
         public_url::base(self.public_url.as_deref(), self.tls.as_ref(), &listen)
     }
+
+    /// The same of a server that runs since it was started with `started`: its listener speaks and has what it was
+    /// opened with, whatever these settings say of the next start.
+    pub fn public_base_since(
+        &self,
+        started: &Self,
+        listening: Option<SocketAddr>,
+    ) -> Option<String> {
+        let running = Self { public_url: self.public_url.clone(), ..started.clone() };
+        running.public_base(listening)
+    }
 }
 
 impl ServerSettings {
