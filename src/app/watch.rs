@@ -29,9 +29,10 @@ const EVERY: Duration = Duration::from_mins(1);
 /// How long one sort of event is not repeated for one source.
 const PAUSE: Duration = Duration::from_hours(1);
 
-/// How long the newest event of one source is looked for at a time.
+/// How long the newest events of all sources are looked for at one look.
 const RECALL_TIME: Duration = Duration::from_secs(2);
-/// How often that is tried, a minute apart: as long as a look-up may be out of order after a start.
+/// How often that is tried for one source, a minute apart at least: the queue waits 1 min for its index after a
+/// start, and a search that finds nothing in its time goes on at the next try.
 const RECALL_TRIES: u32 = 10;
 
 /// How full the disk of the queue is.
@@ -113,27 +114,56 @@ impl Watch {
 
     /// Looks once.
     async fn look(&mut self) {
-        self.recall_sources().await;
+        self.look_for_new_sources();
         self.look_for_rejected().await;
         if let Err(err) = self.look_for_silence().await {
             warn!(error = %err, "Silent sources cannot be looked for");
         }
         self.look_at_disk().await;
         self.drop_old_dead_letters().await;
+        // It only completes what pages show, and must not keep the others waiting.
+        self.recall_sources().await;
     }
 
-    /// Finds out when the newest event that is kept came of each source that is new here: at the start, or by a
-    /// reload. Where that fails it is tried again at the next looks.
-    async fn recall_sources(&mut self) {
+    /// Begins to look after each source that is new here: at the start, or by a reload.
+    fn look_for_new_sources(&mut self) {
         for endpoint in self.ingest.endpoints() {
-            let name = endpoint.source().name();
             if endpoint.course().watch(self.core.clock.now()) {
+                let name = endpoint.source().name();
                 self.watched.insert(name.clone(), self.core.clock.steady());
                 let recall = Recall { n_tries_left: RECALL_TRIES, before: None };
                 self.recalls.insert(name.clone(), recall);
             }
+        }
+    }
+
+    /// Finds out when the newest event that is kept came of each source that is new here. Where that fails it is
+    /// tried again at the next looks.
+    async fn recall_sources(&mut self) {
+        self.look_for_new_sources();
+        self.recall_within(RECALL_TIME).await;
+    }
+
+    /// The same within `time` for all of them: who has no turn in it is the first next time.
+    async fn recall_within(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        let mut endpoints = self.ingest.endpoints();
+        endpoints.retain(|one| self.recalls.contains_key(one.source().name()));
+        let n_left = |name: &SourceName| self.recalls.get(name).map(|recall| recall.n_tries_left);
+        endpoints.sort_by_key(|one| std::cmp::Reverse(n_left(one.source().name())));
+        for endpoint in endpoints {
+            let name = endpoint.source().name();
+            // One came meanwhile, which is newer than all that are kept.
+            if endpoint.course().get().last_event_at.is_some() {
+                self.recalls.remove(name);
+                continue;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
             let Some(recall) = self.recalls.remove(name) else { continue };
-            let (newest, more) = newest_kept(&self.core, name, recall).await;
+            let (newest, more) = newest_kept(&self.core, name, recall, left).await;
             if let Some(at) = newest {
                 endpoint.course().had_event(at);
             }
@@ -252,11 +282,12 @@ async fn newest_kept(
     core: &Core,
     name: &SourceName,
     recall: Recall,
+    time: Duration,
 ) -> (Option<Timestamp>, Option<Recall>) {
     let Recall { n_tries_left, before } = recall;
     let n_tries_left = n_tries_left - 1;
     let query = EventQuery { cursor: before, ..newest_of(name) };
-    match core.queue.search(query, RECALL_TIME).await {
+    match core.queue.search(query, time).await {
         Ok(found) => match found.events.first() {
             Some((event, _)) => (Some(event.received_at), None),
             // Its time was up before all was looked at.

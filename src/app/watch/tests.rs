@@ -170,6 +170,28 @@ async fn newest_event_is_looked_for_again_after_a_failure_but_not_for_ever() {
 }
 
 #[tokio::test]
+async fn newest_event_is_not_looked_for_once_one_came_and_only_while_there_is_time() {
+    let n_searches = Arc::new(AtomicU64::new(0));
+    let asked = Arc::clone(&n_searches);
+    let refuse = move || {
+        asked.fetch_add(1, Ordering::SeqCst);
+        Err(QueueError::Closed)
+    };
+    let mut rig = Rig::over(None, |queue| Arc::new(RefusingQueue::of_searches(queue, refuse)));
+    let n_searches = || n_searches.load(Ordering::SeqCst);
+    rig.watch.recall_sources().await;
+    assert_eq!(n_searches(), 1);
+    let name = SourceName::parse("hyvor").unwrap();
+    rig.watch.recall_within(Duration::ZERO).await;
+    assert_eq!(n_searches(), 1, "its time was up");
+    assert_eq!(rig.watch.recalls[&name].n_tries_left, RECALL_TRIES - 1, "which is no try");
+    rig.post(SIGNATURE).await;
+    rig.watch.recall_sources().await;
+    assert_eq!(n_searches(), 1, "the newest is known");
+    assert!(rig.watch.recalls.is_empty());
+}
+
+#[tokio::test]
 async fn a_source_that_need_not_send_is_never_silent() {
     let mut rig = Rig::new(None);
     assert_eq!(rig.after(DAY * 100).await, []);
