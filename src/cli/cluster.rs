@@ -23,7 +23,7 @@ pub(super) async fn status(config: &Config, output: Output) -> Result<(), CliErr
 }
 
 const ALONE: &str = "this gateway has its queue for itself, in files of this machine (`queue.backend = \"sled\"`, \
-                     after its index); with \"postgres\" or \"nats\" several gateways share one log: see \
+                     named after its index); with \"postgres\" or \"nats\" several gateways share one log: see \
                      docs/cluster.md";
 
 /// The cluster in one line.

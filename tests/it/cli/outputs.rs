@@ -33,10 +33,24 @@ static OF_THIS_RUN: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     patterns.map(|(pattern, word)| (Regex::new(&pattern).unwrap(), word)).to_vec()
 });
 
+/// This version, and no part of an address (`192.0.2.0/24` has 0.2.0 in it).
+static VERSION: LazyLock<Regex> = LazyLock::new(|| {
+    let version = env!("CARGO_PKG_VERSION").replace('.', r"\.");
+    Regex::new(&format!(r"(^|[^0-9.]){version}([^0-9.]|$)")).unwrap()
+});
+
+#[test]
+fn version_is_redacted_and_no_part_of_an_address_is() {
+    let version = env!("CARGO_PKG_VERSION");
+    let text = format!("{version}\n\"{version}\" 19{version}/24 192.{version} {version}.1");
+    let expected = format!("VERSION\n\"VERSION\" 19{version}/24 192.{version} {version}.1");
+    assert_eq!(VERSION.replace_all(&text, "${1}VERSION$2"), expected);
+}
+
 pub(super) fn redacted(text: &str, folder: &Folder) -> String {
     let text = text.replace(&folder.path().display().to_string(), "FOLDER");
     let text = text.replace(&std::env::temp_dir().display().to_string(), "TMP");
-    let text = text.replace(env!("CARGO_PKG_VERSION"), "VERSION");
+    let text = VERSION.replace_all(&text, "${1}VERSION$2").into_owned();
     let replaced = OF_THIS_RUN
         .iter()
         .fold(text, |text, (pattern, word)| pattern.replace_all(&text, *word).into_owned());
