@@ -236,7 +236,7 @@ impl EmailHandler {
         let began = Instant::now();
         for mail in std::mem::take(&mut plan.mails) {
             // What is left of the call is less than a slow server may take for its last word.
-            if began.elapsed() > BEGIN_TIMEOUT {
+            if began.elapsed() > BEGIN_TIMEOUT.min(self.limit / 2) {
                 plan.left.extend(mail.events);
                 continue;
             }
@@ -247,7 +247,12 @@ impl EmailHandler {
             }
             each.extend(self.known().note_mail(&mail.events, readers, &refused, &plan.unfit));
         }
-        if plan.left.is_empty() { Ok(()) } else { Err(self.defer(&plan.left)) }
+        if plan.left.is_empty() {
+            return Ok(());
+        }
+        // What this call sends no more is free for the next.
+        plan.reserved.keep(0);
+        Err(self.defer(&plan.left))
     }
 
     fn plan(&self, deliveries: &[Delivery]) -> Result<Plan<'_>, Failure> {

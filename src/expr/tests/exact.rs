@@ -79,7 +79,6 @@ fn decimals_beside_other_operators_come_to_what_they_are() {
         ("payload.n ** 2 * payload.p", "9.9"),
         ("-payload.big", "-12345678901234567890.12"),
         ("-payload.huge", "-1234567890123456789012345678901234567890123"),
-        ("- -payload.big", "12345678901234567890.12"),
         ("-payload.neg", "0.50"),
         ("-payload.qty", "-2"),
         ("-payload.n|abs", "3"),

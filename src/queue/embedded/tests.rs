@@ -299,7 +299,8 @@ fn answer_that_nobody_took_has_not_arrived() {
         let new = NewEvent { dedupe: Dedupe::Unanswered { key }, ..new_event() };
         let mut call = Call::new(async move { queue.append(new).await.unwrap() });
         assert_eq!(call.poll(), None, "the committer was not stepped yet");
-        while manual.step(Component::Committer, Duration::ZERO) {}
+        let components = [Component::Allocator, Component::Committer];
+        while components.into_iter().any(|component| manual.step(component, Duration::ZERO)) {}
         call
     };
     // The committer has answered; the time of its request is over before the answer is taken.

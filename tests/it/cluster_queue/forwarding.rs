@@ -76,7 +76,9 @@ fn flip_in_spool(cluster: &Cluster, text: &str) {
         let mut bytes = std::fs::read(&path).unwrap();
         let found: Vec<usize> = memchr::memmem::find_iter(&bytes, text).collect();
         n_flipped += found.len();
-        found.into_iter().for_each(|at| bytes[at - 1] ^= 1);
+        for at in found {
+            bytes[at - 1] ^= 1;
+        }
         std::fs::write(&path, bytes).unwrap();
     }
     assert!(n_flipped > 0, "{text} is in the spool");

@@ -82,6 +82,10 @@ impl Part {
                 reply
             }
             AwaitedAnswer::Full => {
+                // No line of a call tells any more that it hangs.
+                if self.process.is_silent_for(shared.time.own(), shared.clock.steady()) {
+                    end_hanging(shared, &self.process);
+                }
                 let n_late = shared.late_max;
                 let text = format_args!("the worker has {n_late} late events or more to answer");
                 return Some(Err(Failure::paused(text, RESTART_TIME)));
@@ -156,9 +160,13 @@ impl Drop for HangGuard<'_> {
         let now = self.shared.clock.steady();
         let has_had_its_time = now.since(self.sent_at) >= self.shared.time.own();
         if has_had_its_time && !self.process.has_answered_since(self.sent_at) {
-            let hint = if self.process.has_answered() { "" } else { FLUSH_HINT };
-            tracing::warn!(handler.name = %self.shared.handler, "A worker hangs and is ended{hint}");
-            self.process.end_in_order();
+            end_hanging(self.shared, self.process);
         }
     }
+}
+
+fn end_hanging(shared: &Shared, process: &Process) {
+    let hint = if process.has_answered() { "" } else { FLUSH_HINT };
+    tracing::warn!(handler.name = %shared.handler, "A worker hangs and is ended{hint}");
+    process.end_in_order();
 }

@@ -180,6 +180,12 @@ impl Process {
         self.inner.answered_at.load(Ordering::Relaxed) >= moment.as_millis()
     }
 
+    /// Whether it has answered nothing for that long.
+    pub(super) fn is_silent_for(&self, time: Duration, now: Timestamp) -> bool {
+        let answered_at = Timestamp::from_millis(self.inner.answered_at.load(Ordering::Relaxed));
+        now.since(answered_at) >= time
+    }
+
     /// How much it has said on stderr so far.
     pub(super) fn n_stderr_bytes(&self) -> u64 {
         self.inner.state().n_stderr_bytes

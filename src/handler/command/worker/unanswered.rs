@@ -13,7 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use tokio::sync::oneshot::{Receiver, Sender, channel};
 
 use super::answer::Reply;
-use crate::event::{EventId, FailureKind};
+use crate::event::EventId;
 
 /// How many lines that the worker has passed over are remembered: most are never answered.
 const PASSED_MAX: usize = 1_000;
@@ -107,9 +107,7 @@ impl Unanswered {
             }
             None => (was_passed.then_some(reply), true),
         };
-        let is_failure =
-            |reply: &Reply| reply.as_ref().is_err_and(|err| err.kind != FailureKind::Permanent);
-        unheard.filter(|reply| !(has_failed && is_failure(reply)))
+        unheard.filter(|reply| !(has_failed && reply.is_err()))
     }
 
     /// What becomes of each of `ids`, which had their time.
@@ -254,7 +252,7 @@ mod tests {
         assert_eq!(unanswered.answered(id(1), down()), None, "its try has failed");
         assert_eq!(unanswered.answered(id(2), down()), Some(down()), "this one's is not used up");
         assert_eq!(unanswered.late(&[id(3)], false), [Fails]);
-        assert_eq!(unanswered.answered(id(3), dead()), Some(dead()));
+        assert_eq!(unanswered.answered(id(3), dead()), None, "a redrive asks anew");
     }
 
     #[test]

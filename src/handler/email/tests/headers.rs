@@ -93,7 +93,7 @@ fn raw_body_is_attached_byte_for_byte() {
     let attached: Vec<_> = read.attachments().collect();
     assert_eq!(attached.len(), 2);
     assert_eq!(attached[0].contents(), body.as_bytes());
-    assert_eq!(attached[0].attachment_name(), Some(&*format!("{}.json", id(1))));
+    assert_eq!(attached[0].attachment_name(), Some("event-000000000001.json"));
     assert_eq!(attached[0].content_type().unwrap().subtype(), Some("json"));
     assert_eq!((read.text_body_count(), read.html_body_count()), (1, 1));
 
