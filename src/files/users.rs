@@ -30,7 +30,7 @@ pub(super) fn told_by_systemd(folder: &Path, uid: u32) -> Option<String> {
 fn ask(folder: &Path, service: &'static str, uid: u32) -> Option<String> {
     let path = folder.join(service);
     let (told, answer) = mpsc::channel();
-    // Nobody may be there any more to hear it.
+    // The thread that asked may have given up.
     let asking = move || drop(told.send(exchange(&path, service, uid)));
     thread::Builder::new().name("user name".to_owned()).spawn(asking).ok()?;
     answer.recv_timeout(TIMEOUT).ok().flatten()

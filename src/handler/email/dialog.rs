@@ -153,7 +153,7 @@ pub(super) async fn begin(
 }
 
 /// Whether a refusal for good is about the settings, and no reader's or mail's fault: they may be mended. Many servers
-/// say only once there is a sender or a reader what they want of everybody.
+/// say only once there is a sender or a reader what they want of every client.
 pub(super) fn is_of_settings(err: &smtp::Error, step: &Step) -> bool {
     *step == Step::From || err.status().map(u16::from).is_some_and(is_about_us)
 }

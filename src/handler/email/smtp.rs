@@ -89,7 +89,7 @@ impl Smtp {
             trust,
             credentials,
             hello: settings.hello.clone().map_or_else(own_name, ClientId::Domain),
-            // Whoever asks for another `timeout` knows a server that takes longer, or wants to wait for none.
+            // An owner who asks for another `timeout` knows a server that takes longer, or wants to wait for none.
             begin_within: if context.timeout == TIMEOUT { BEGIN_TIMEOUT } else { context.timeout },
             clock: Arc::clone(&context.clock),
             idle_max: context.concurrency,
@@ -119,7 +119,7 @@ impl Smtp {
         Ok(refused)
     }
 
-    /// Brings a connection to where the mail itself comes next, or is for nobody.
+    /// Brings a connection to where the mail itself comes next, or has no reader left.
     async fn begin(
         &self,
         mail: &Mail,

@@ -9,7 +9,7 @@ use super::keys::Generation;
 use crate::event::{Dedupe, DedupeKey, EventId, NewEvent};
 use crate::queue::{APPEND_ALL_MAX, Appended, QueueError};
 
-/// An append that the committer was asked for. Dropped with the answer in it that nobody took, as
+/// An append that the committer was asked for. Dropped with the answer still in it, as
 /// where its request's time is over just then, the sender hears nothing of it: it will repeat the
 /// request.
 struct PendingAppend<'a> {

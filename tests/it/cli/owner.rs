@@ -229,7 +229,7 @@ fn page_says_what_of_its_address_it_does_not_know() {
     let folder = Folder::new("", "");
     let served = Served::start(&folder);
     for (path, status, said) in [
-        ("/events?cursor=abc", 400, "there is no `cursor` here"),
+        ("/events?cursor=abc", 400, "There is no `cursor` here"),
         ("/events?before=abc", 400, "is a number"),
         ("/events?q=has:nothing", 400, "is no state"),
         ("/events?q=foo:bar", 200, "is looked for as a field of the body, and as a text"),

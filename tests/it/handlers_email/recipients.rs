@@ -91,7 +91,7 @@ async fn retry_of_a_mail_that_was_refused_for_good_asks_those_who_lack_it_again(
     let server = SmtpServer::start(Tls::Never, false).await;
     let (_folder, mail) = handler(&server, &plain_url(&server), "");
     for reader in ["owner@example.com", "second@example.com"] {
-        server.refuse(reader, "550 5.7.1 Blocked");
+        server.refuse(reader, "550 5.1.1 Blocked");
     }
     let mut progress = None;
     for attempt in 1..=3 {

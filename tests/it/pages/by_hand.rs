@@ -165,7 +165,7 @@ fn rejected_request_says_what_was_wrong_with_names_as_code() {
     let gateway = Gateway::start();
     gateway.post("hyvor", &[("X-Signature", "00")], b"{}");
     let page = gateway.ask("GET", "/rejected", "").text();
-    assert!(page.contains("what the header <code>x-signature</code> holds"), "{page}");
+    assert!(page.contains("What the header <code>x-signature</code> holds"), "{page}");
     assert!(!page.contains(", first <time"), "one moment is said once: {page}");
 }
 

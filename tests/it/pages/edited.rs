@@ -28,7 +28,7 @@ fn an_edited_copy_is_made_on_the_page_and_leads_to_its_parent() {
     let as_sent = BODY.replace('\n', "\r\n");
     let refused = edit(&gateway, &id, &as_sent);
     assert_eq!(refused.status, 400);
-    assert!(refused.text().contains("nothing was changed"), "{}", refused.text());
+    assert!(refused.text().contains("Nothing was changed"), "{}", refused.text());
     for (text, status, why) in [("", 400, "empty"), (&"x".repeat(2 << 20), 413, "body_max")] {
         let refused = edit(&gateway, &id, text);
         assert_eq!(refused.status, status);

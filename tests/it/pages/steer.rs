@@ -165,7 +165,6 @@ fn form_that_says_nothing_is_for_nothing() {
         ("/rejected/release", &["", "source=", "all=true"][..]),
         ("/dead/redrive", &["", "limit=1", "all=yes", "after=1.1.app&all=true"]),
         ("/dead/rollout", &["", "rate=5", "after=1.1.app&all=true"]),
-        ("/events/replay", &["", "to=", "q=", "all=yes"]),
         ("/dead/drop", &["", "confirm=1"]),
     ] {
         for form in forms {
@@ -173,15 +172,19 @@ fn form_that_says_nothing_is_for_nothing() {
             assert_eq!(answer.status, 400, "{path} {form}: {}", answer.text());
         }
     }
+    let unknown = gateway.ask("POST", "/dead/redrive", "handler=nosuch");
+    assert_eq!(unknown.status, 404, "as the API says it: {}", unknown.text());
+    assert_eq!(n_actions(), before, "nothing was done, and nothing is told of");
+    for form in ["", "to=", "q=", "all=yes"] {
+        let answer = gateway.ask("POST", "/events/replay", form);
+        assert_eq!(answer.status, 400, "{form}: {}", answer.text());
+    }
     // Nothing narrows the preview's own form, which says so.
     let every = r#"<input type="hidden" name="all" value="true">"#;
     let page = gateway.ask("GET", "/events?replay=1", "").text();
     assert!(page.contains(every), "{page}");
     let page = gateway.ask("GET", "/events?source=hyvor&replay=1", "").text();
     assert!(page.contains("action=\"/events/replay\"") && !page.contains(every), "{page}");
-    let unknown = gateway.ask("POST", "/dead/redrive", "handler=nosuch");
-    assert_eq!(unknown.status, 404, "as the API says it: {}", unknown.text());
-    assert_eq!(n_actions(), before, "nothing was done, and nothing is told of");
     // The page's own form of all dead letters says so.
     let page = gateway.ask("GET", "/dead", "").text();
     assert!(page.contains(r#"<input type="hidden" name="all" value="true">"#), "{page}");
