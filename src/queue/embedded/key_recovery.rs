@@ -1,5 +1,7 @@
 //! The dedupe keys at a start: those in runs, and those that are read off the log.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::events::ReadFailure;
@@ -14,7 +16,7 @@ use super::snapshot::Snapshots;
 use crate::clock::{Clock, Timestamp};
 use crate::event::Dedupe;
 use crate::queue::QueueError;
-use crate::queue::storage::if_there;
+use crate::queue::storage::{OpenMode, if_there};
 
 /// What is known of keys.
 pub(super) struct RecoveredKeys {
@@ -36,7 +38,9 @@ impl RecoveredKeys {
     ) -> Result<Self, QueueError> {
         let failed = opening("the dedupe keys");
         let (log, folder) = (&survey.log, settings.folder.join("keys"));
-        let were_there = if_there(settings.storage.list(&folder)).map_err(&failed)?.is_some();
+        let newest_told = snapshots.newest().keys_from;
+        let note = settings.folder.join("keys.missing");
+        let were_there = were_there(settings, &note, newest_told).map_err(&failed)?;
         // The log's own newest id: keys of events that it has lost must not swallow their repeats.
         let (storage, options) = (Arc::clone(&settings.storage), settings.key_options());
         let runs = KeyRuns::open(storage, &folder, survey.newest_id, options).map_err(&failed)?;
@@ -46,17 +50,25 @@ impl RecoveredKeys {
             tracing::warn!(error = %err, "Keys of events that the log has lost cannot be taken out");
         }
         // Without the folder nothing is in runs, whatever a snapshot says.
-        let told = if were_there { snapshots.newest().keys_from } else { Lsn::default() };
+        let told = if were_there { newest_told } else { Lsn::default() };
         // What is before the log's first record went with its keys in runs.
         let mut from = told.max(runs.written_through()).max(log.head().first).min(end);
         let n_bytes = from.bytes_until(end, settings.segment_bytes.into());
-        if told == Lsn::default() && n_bytes > settings.rebuild_at_once {
-            let recent = Lsn::start_of(end.segment()).max(from);
-            runs.set_missing(from..recent);
+        let is_large = n_bytes > settings.rebuild_at_once;
+        let mut is_noted = true;
+        if told == Lsn::default() && (is_large || from < newest_told) {
+            let recent = if is_large { Lsn::start_of(end.segment()) } else { Lsn::default() };
+            // Up to where the snapshot says that keys are in runs: a later start believes it again.
+            let recent = recent.max(newest_told).min(end).max(from);
+            is_noted = runs.set_missing(from..recent);
             from = recent;
         }
+        if !were_there && is_noted {
+            if_there(settings.storage.remove(&note)).map_err(&failed)?;
+        }
         // A copy of a shared log takes nothing over before it knows every key that the others know.
-        while settings.is_copy_of_shared && remake_step(log, &runs)? == Step::Again {}
+        let is_at_once = settings.is_copy_of_shared || (!were_there && !is_large);
+        while is_at_once && remake_step(log, &runs)? == Step::Again {}
         let mut memtable = KeyMemtable::new(from, options);
         while from < end {
             from = read_keys(log, &mut memtable, from, end).map_err(ReadFailure::from)?;
@@ -74,6 +86,22 @@ impl RecoveredKeys {
         };
         Ok(Self { runs, memtable, unanswered })
     }
+}
+
+/// Whether the folder of the runs is there and says by itself which keys are missing. Where it is gone
+/// and a snapshot tells of keys in it, the file `note` says so until that is noted in the folder: a
+/// start that is ended in between would else leave a folder that the next one believes.
+fn were_there(settings: &Settings, note: &Path, newest_told: Lsn) -> io::Result<bool> {
+    let storage = &settings.storage;
+    if if_there(storage.size(note))?.is_some() {
+        return Ok(false);
+    }
+    let are_there = if_there(storage.list(&settings.folder.join("keys")))?.is_some();
+    if !are_there && newest_told > Lsn::default() {
+        storage.open(note, OpenMode::Create)?;
+        storage.sync_folder(&settings.folder)?;
+    }
+    Ok(are_there)
 }
 
 /// The keys of events whose answers cannot be known to have arrived, after a start that follows no

@@ -62,7 +62,8 @@ fn settle_trimmed(state: &mut HandlerState, trimmed_before: Position, kept: &Kep
         }
     }
     for position in state.alive_in(Position(0)..high.min(trimmed_before)) {
-        if !kept.holds(position) {
+        // A change whose event cannot be read any more is lost, which its delivery finds out.
+        if !kept.mentions(position) {
             state.apply(&DeliveryRecord::of(position, 1, NewState::Delivered));
         }
     }

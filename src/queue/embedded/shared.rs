@@ -55,7 +55,14 @@ impl EmbeddedQueue {
             let probed = probe.map(|probe| self.core.keys.lookup(&probe, Generation::default()));
             SharedEvent { event, id, probed: probed.unwrap_or_default() }
         });
-        let unit = SharedUnit { events: prepared.collect(), mark: SharedMark { sequence, note } };
+        let events = prepared.collect();
+        // What a damaged run does not tell is no answer: the others know it. The cleaner remakes it at
+        // its next look; what was remade since the look-up is asked again by the committer.
+        if self.core.keys.remakes_from().is_some() {
+            let why = "dedupe keys are damaged and are read off the log again first";
+            return Err(QueueError::Full(why.to_owned()));
+        }
+        let unit = SharedUnit { events, mark: SharedMark { sequence, note } };
         self.core.ask(|reply| Request::Shared(Box::new(unit), reply)).await
     }
 

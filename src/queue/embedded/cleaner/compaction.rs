@@ -34,7 +34,7 @@ impl Cleaner {
         let is_known_for = |handler: &HandlerName, position| {
             self.core.handler(handler).is_some_and(|cell| is_known_in(&cell, position))
         };
-        let salt = lock(&self.random).next_u64();
+        let salt_now = (lock(&self.random).next_u64(), self.core.clock.steady());
         let failed = |source| QueueError::Io { what: "compacting the kept log".into(), source };
         let stands = |positions: &[Position]| {
             // What is recorded from here on counts more than the states as they are found below.
@@ -46,7 +46,7 @@ impl Cleaner {
             }
             told.into_changes(label)
         };
-        let kept = self.core.kept.compact(salt, unread_from, &is_known_for, &stands);
+        let kept = self.core.kept.compact(salt_now, unread_from, &is_known_for, &stands);
         let Some(kept) = kept.map_err(failed)? else { return Ok(()) };
         self.record_kept(None, kept).await?;
         let removed = self.core.kept.remove_compacted();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -12,6 +13,7 @@ use super::KeptLog;
 use super::append::Copy;
 use super::open::split_behind;
 use super::segment::Records;
+use crate::clock::Timestamp;
 use crate::event::{HandlerName, Position};
 use crate::queue::storage::if_there;
 use crate::sync::lock;
@@ -19,6 +21,9 @@ use crate::sync::lock;
 /// One look at how much is alive per so many kept events and calls: with 1,000,000 of them it
 /// costs the handlers' locks a second.
 const EVENTS_PER_CALL: usize = 1_000;
+/// How long the oldest segment must be found damaged before what cannot be read of it is given up: a
+/// disk that is away for a moment gives it again.
+pub(super) const DOUBTED_FOR: Duration = Duration::from_secs(10);
 
 impl KeptLog {
     /// Whether fewer than half of the bytes belong to events that are alive.
@@ -48,22 +53,23 @@ impl KeptLog {
     /// some handler has not been given those yet, so no change tells of it. The end that it gives is recorded
     /// like that of `append`; then `remove_compacted` removes the segment. Changes of deliveries
     /// that are not alive, which must have been recorded, go. `None` = there is nothing to compact, or a
-    /// part of it cannot be read for the first time: that is read once more at the next call. Then `stands`
+    /// part of it cannot be read, and was first found so less than [`DOUBTED_FOR`] before `now` (of the
+    /// steady clock): that is read once more at a later call. Then `stands`
     /// says how the alive deliveries of such a segment stand, for their changes may be in that part; one
     /// whose event is there is lost once it is to be delivered.
     pub(crate) fn compact(
         &self,
-        salt: u64,
+        (salt, now): (u64, Timestamp),
         unread_from: Position,
         is_alive: &dyn Fn(&HandlerName, Position) -> bool,
         stands: &dyn Fn(&[Position]) -> Vec<KeptChanges>,
     ) -> io::Result<Option<KeptEnd>> {
         let Some(oldest) = self.segments().into_iter().next() else { return Ok(None) };
-        let was_damaged = self.is_damaged(oldest.id.number);
-        let read = oldest.read_at_start(self.storage.as_ref(), &self.path(oldest.id))?;
+        // A file that cannot be opened just now is an error of the moment, no damage.
+        let read = oldest.read(self.storage.as_ref(), &self.path(oldest.id))?;
         read.damage.iter().for_each(|damage| self.note(damage.clone()));
         let is_damaged = !read.damage.is_empty();
-        if is_damaged && !was_damaged {
+        if self.is_doubted(oldest.id.number, is_damaged, now) {
             return Ok(None);
         }
         let mut changes = alive_changes(&read, is_alive);
@@ -89,6 +95,18 @@ impl KeptLog {
         let gone_through = oldest.id.number;
         let copy = Copy { events: &events, changes: &changes, gone_through };
         self.write(salt, &copy).map(Some)
+    }
+
+    /// Whether what was read of the oldest segment may be read better later.
+    fn is_doubted(&self, number: u32, is_damaged: bool, now: Timestamp) -> bool {
+        let mut doubted = lock(&self.doubted);
+        if !is_damaged {
+            *doubted = None;
+            return false;
+        }
+        let since = doubted.filter(|(of, _)| *of == number).map_or(now, |(_, since)| since);
+        *doubted = Some((number, since));
+        now.since(since) < DOUBTED_FOR
     }
 
     fn is_damaged(&self, number: u32) -> bool {

@@ -30,6 +30,7 @@ use super::log::{Cause, Damage};
 use super::record::{
     DeliveryRecord, Incarnation, KeptChanges, KeptEnd, KeptEvent, Kind, Lsn, Record, SegmentId,
 };
+use crate::clock::Timestamp;
 use crate::event::{Dedupe, Event, HandlerName, Position};
 use crate::queue::storage::{OpenMode, Storage, StorageFile};
 use crate::sync::lock;
@@ -75,6 +76,8 @@ pub(crate) struct KeptLog {
     writer: Mutex<Option<Writer>>,
     /// Calls until the next look at how much is alive.
     calls_to_skip: Mutex<usize>,
+    /// The oldest segment, where a compaction found it damaged, and since when, by the steady clock.
+    doubted: Mutex<Option<(u32, Timestamp)>>,
 }
 
 /// What is known without reading.

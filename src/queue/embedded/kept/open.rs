@@ -31,6 +31,7 @@ impl KeptLog {
             contents: Mutex::default(),
             writer: Mutex::default(),
             calls_to_skip: Mutex::default(),
+            doubted: Mutex::default(),
         };
         let mut files = kept.files()?;
         let last_number = files.keys().copied().max().unwrap_or(0).max(recorded.number);

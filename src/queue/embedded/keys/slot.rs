@@ -143,6 +143,10 @@ pub(super) struct RunList {
 impl RunList {
     pub(super) fn put(&mut self, slot: Slot) {
         self.slots.push(slot);
+        self.sort();
+    }
+
+    pub(super) fn sort(&mut self) {
         let order = |slot: &Slot| (slot.records.start, std::cmp::Reverse(slot.records.end));
         self.slots.sort_by_key(order);
     }

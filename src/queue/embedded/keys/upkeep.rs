@@ -180,14 +180,16 @@ impl KeyRuns {
     }
 
     /// There is no run of these records, whose keys are to be remade from the log. An empty file says
-    /// so to the next start; where it cannot be made, that one takes repeats of them for events.
-    pub(crate) fn set_missing(&self, records: Range<Lsn>) {
+    /// so to the next start; `false` = it cannot be made, and that one takes repeats of them for events.
+    pub(crate) fn set_missing(&self, records: Range<Lsn>) -> bool {
         if records.is_empty() {
-            return;
+            return true;
         }
         let path = run_path(&self.folder, &records, "bad");
         let made = self.storage.open(&path, OpenMode::Create);
-        if let Err(err) = made.and_then(|_| self.storage.sync_folder(&self.folder)) {
+        let made = made.and_then(|_| self.storage.sync_folder(&self.folder));
+        let is_noted = made.is_ok();
+        if let Err(err) = made {
             tracing::warn!(error = %err, "That dedupe keys are missing cannot be noted");
         }
         self.note_missing(&path);
@@ -196,6 +198,7 @@ impl KeyRuns {
             list.written_through = list.written_through.max(records.end);
             list.put(Slot { records, generation: list.generation, place });
         });
+        is_noted
     }
 
     /// The oldest record whose key is to be remade from the log.
@@ -234,6 +237,7 @@ impl KeyRuns {
                 for own in list.slots.iter_mut().filter(|own| is_it(own)) {
                     own.records.start = through;
                 }
+                list.sort();
             });
             return Ok(());
         }
@@ -263,7 +267,9 @@ impl RunList {
         let runs: Vec<Option<&Arc<KeyRun>>> = self.slots.iter().map(Slot::whole_run).collect();
         let is_half_over =
             |run: &&&Arc<KeyRun>| run.header.half_expires_at <= now && now < run.header.expires_at;
-        if let Some(run) = runs.iter().flatten().find(is_half_over) {
+        let has_hole = |runs: &[Arc<KeyRun>]| self.has_damaged_in(runs);
+        let mut half_over = runs.iter().flatten().filter(is_half_over);
+        if let Some(run) = half_over.find(|run| !has_hole(std::slice::from_ref(**run))) {
             return Some(vec![Arc::clone(run)]);
         }
         runs.windows(MERGED_RUNS).find_map(|runs| {
@@ -272,8 +278,18 @@ impl RunList {
             let size = runs.first()?.size(options);
             let is_mergeable =
                 size != RunSize::Large && runs.iter().all(|run| run.size(options) == size);
-            is_mergeable.then_some(runs)
+            (is_mergeable && !has_hole(&runs)).then_some(runs)
         })
+    }
+
+    /// Whether records between the first and the last one of these runs are still to be remade. A run
+    /// that is merged of them claims all between: a start would remove what was remade inside of it.
+    fn has_damaged_in(&self, runs: &[Arc<KeyRun>]) -> bool {
+        let start = runs.iter().map(|run| run.header.records.start).min();
+        let end = runs.iter().map(|run| run.header.records.end).max();
+        let Some((start, end)) = start.zip(end) else { return false };
+        let mut damaged = self.slots.iter().filter(|slot| slot.is_damaged());
+        damaged.any(|slot| slot.records.start < end && start < slot.records.end)
     }
 }
 

@@ -9,8 +9,16 @@ use crate::queue::{DeadChange, QueueError};
 use crate::sync::lock;
 
 fn open_with(storage: &MemoryStorage, change: impl FnOnce(Settings) -> Settings) -> EmbeddedQueue {
+    open_by(clock(), storage, change)
+}
+
+fn open_by(
+    clock: Arc<ManualClock>,
+    storage: &MemoryStorage,
+    change: impl FnOnce(Settings) -> Settings,
+) -> EmbeddedQueue {
     let settings = Settings { retention: Duration::ZERO, ..settings(storage) };
-    EmbeddedQueue::open_inline(change(settings), clock(), 7).unwrap()
+    EmbeddedQueue::open_inline(change(settings), clock, 7).unwrap()
 }
 
 fn paths_with(part: &str, storage: &MemoryStorage) -> Vec<PathBuf> {
@@ -89,9 +97,11 @@ async fn damage_in_the_kept_log_does_not_keep_it_from_getting_smaller() {
                 0
             }
         };
-        let queue = open_with(&storage, |settings| settings);
+        let clock = clock();
+        let queue = open_by(Arc::clone(&clock), &storage, |settings| settings);
         drop_others(&queue, 60, &[1, 3]).await;
-        for _ in 0..40 {
+        for _ in 0..60 {
+            clock.advance(Duration::from_secs(1));
             queue.clean().await.unwrap();
         }
         // Two events with their changes are left of 60 kB.

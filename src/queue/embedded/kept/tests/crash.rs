@@ -105,7 +105,7 @@ fn power_cut_at_each_call_of_a_compaction_leaves_the_old_or_the_new() {
         let kept = open(&storage, keep(&open(&storage, some_segments().1), [70]));
         let (end, old) = (kept.end(), view(&kept, 100));
         fail_from(&storage, calls, 5, false);
-        let compacted = kept.compact(8, ALL_READ, &is_alive, &no_states);
+        let compacted = kept.compact((8, Timestamp::default()), ALL_READ, &is_alive, &no_states);
         check_crashes(&storage, end, &old);
         let Ok(Some(new_end)) = compacted else {
             n_seen.0 += 1;
@@ -155,7 +155,10 @@ fn compaction_counts_where_what_it_copied_is_gone_and_nothing_tells_of_it_any_mo
     let (storage, end) = some_segments();
     let expected = {
         let kept = open(&storage, end);
-        let compacted = kept.compact(7, ALL_READ, &is_alive, &no_states).unwrap().unwrap();
+        let compacted = kept
+            .compact((7, Timestamp::default()), ALL_READ, &is_alive, &no_states)
+            .unwrap()
+            .unwrap();
         kept.record(compacted);
         kept.remove_compacted().unwrap();
         view(&kept, 100)

@@ -87,10 +87,14 @@ fn damaged_oldest_segment_is_put_aside_once_it_was_read_twice() {
         let alive = [4, 7].map(|at| (100, change(at, NewState::Open)));
         vec![told(1, alive.to_vec())]
     };
-    let compact = || kept.compact(1, ALL_READ, &|_, _| true, &stands).unwrap();
-    assert_eq!((compact(), kept.damage().len()), (None, 1));
+    let compact = |millis| {
+        kept.compact((1, Timestamp::from_millis(millis)), ALL_READ, &|_, _| true, &stands).unwrap()
+    };
+    for millis in [0, 1_000, 9_999] {
+        assert_eq!((compact(millis), kept.damage().len()), (None, 1));
+    }
     assert_eq!(view(&kept, 50).events, before.events);
-    let end = compact().unwrap();
+    let end = compact(10_000).unwrap();
     kept.record(end);
     kept.remove_compacted().unwrap();
     let aside = storage.paths().into_iter().filter(|path| path.starts_with("/queue/aside"));
@@ -190,8 +194,10 @@ fn torn_end_that_is_in_doubt_is_no_damage() {
 fn compaction_in_doubt_counts_where_its_segment_is_gone() {
     let (storage, end) = five_segments();
     let kept = open(&storage, end);
-    let compacted =
-        kept.compact(7, ALL_READ, &|_, position| position.0 > 4, &no_states).unwrap().unwrap();
+    let compacted = kept
+        .compact((7, Timestamp::default()), ALL_READ, &|_, position| position.0 > 4, &no_states)
+        .unwrap()
+        .unwrap();
     assert!(compacted.number > end.number);
     // It was not recorded: what it would remove counts, and its copy too.
     let both = open_in_doubt(&storage, end);
@@ -204,7 +210,10 @@ fn compaction_in_doubt_counts_where_its_segment_is_gone() {
     assert_eq!(view(&gone, 50).events.len(), 46);
     assert_eq!(gone.damage(), Vec::<String>::new());
     // And it goes on compacting.
-    let next = gone.compact(8, ALL_READ, &|_, _| true, &no_states).unwrap().unwrap();
+    let next = gone
+        .compact((8, Timestamp::default()), ALL_READ, &|_, _| true, &no_states)
+        .unwrap()
+        .unwrap();
     gone.record(next);
     gone.remove_compacted().unwrap();
     let again = open(&storage, next);

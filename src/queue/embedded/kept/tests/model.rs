@@ -134,8 +134,10 @@ impl Test {
         let is_alive = |name: &HandlerName, position: Position| {
             self.alive.contains_key(&(name.clone(), position))
         };
-        if let Some(end) =
-            self.kept.compact(self.next_lsn, ALL_READ, &is_alive, &no_states).unwrap()
+        if let Some(end) = self
+            .kept
+            .compact((self.next_lsn, Timestamp::default()), ALL_READ, &is_alive, &no_states)
+            .unwrap()
         {
             self.kept.record(end);
             self.kept.remove_compacted().unwrap();

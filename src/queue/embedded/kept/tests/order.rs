@@ -134,7 +134,10 @@ fn compaction_begins_when_less_than_half_is_alive() {
     let mut n_compacted = 0;
     while kept.needs_compaction(&is_alive) {
         let is_alive_in = |name: &HandlerName, position| *name == handler(1) && is_alive(position);
-        end = kept.compact(100 + n_compacted, ALL_READ, &is_alive_in, &no_states).unwrap().unwrap();
+        end = kept
+            .compact((100 + n_compacted, Timestamp::default()), ALL_READ, &is_alive_in, &no_states)
+            .unwrap()
+            .unwrap();
         kept.record(end);
         kept.remove_compacted().unwrap();
         n_compacted += 1;
@@ -155,7 +158,10 @@ fn compacting_all_that_is_dead_leaves_next_to_nothing() {
     let kept = open(&storage, KeptEnd::default());
     let mut end = (0..10).map(|n| keep(&kept, n * 10 + 1..=n * 10 + 10)).last().unwrap();
     while kept.needs_compaction(&|_| false) {
-        end = kept.compact(1, ALL_READ, &|_, _| false, &no_states).unwrap().unwrap();
+        end = kept
+            .compact((1, Timestamp::default()), ALL_READ, &|_, _| false, &no_states)
+            .unwrap()
+            .unwrap();
         kept.record(end);
         kept.remove_compacted().unwrap();
     }
@@ -170,7 +176,10 @@ fn events_that_a_handler_was_not_given_yet_outlive_compaction() {
     let storage = storage();
     let kept = open(&storage, KeptEnd::default());
     keep(&kept, 1..=10);
-    let end = kept.compact(1, Position(8), &|_, _| false, &no_states).unwrap().unwrap();
+    let end = kept
+        .compact((1, Timestamp::default()), Position(8), &|_, _| false, &no_states)
+        .unwrap()
+        .unwrap();
     kept.record(end);
     kept.remove_compacted().unwrap();
     assert_eq!(view(&kept, 10).events, [8, 9, 10]);

@@ -101,6 +101,29 @@ fn start_in_the_middle_of_remaking_goes_on() {
 }
 
 #[test]
+fn runs_around_keys_that_are_still_to_be_remade_are_not_merged() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = with_runs(folder.path(), 10, 16);
+    assert!(runs.set_missing(Lsn(160)..Lsn(480)));
+    for start in (480..720).step_by(16) {
+        runs.add_frozen(frozen(start..start + 16, 0));
+        runs.write_step().unwrap();
+    }
+    // Three pieces, with which 18 runs would follow each other.
+    for start in (160..208).step_by(16) {
+        runs.add_frozen(frozen(start..start + 16, 0));
+        runs.remade(&(Lsn(start)..Lsn(480)), Lsn(0), Lsn(start + 16)).unwrap();
+    }
+    merge_all(&runs, NO_TIME);
+    drop(runs);
+    let runs = open(folder.path(), 720);
+    assert_eq!(runs.next_to_remake().unwrap(), Some(Lsn(160)..Lsn(480)));
+    remake(&runs, 0);
+    merge_all(&runs, NO_TIME);
+    assert_eq!(n_found(&open(folder.path(), 720), 720), 720);
+}
+
+#[test]
 fn damaged_run_is_not_merged() {
     let folder = tempfile::tempdir().unwrap();
     drop(with_runs(folder.path(), 16, 16));
