@@ -383,24 +383,3 @@ fn plan_of_an_event_without_a_reader_is_what_its_delivery_comes_to() {
     assert_eq!(failure.kind, FailureKind::Permanent);
     assert_eq!(failure.text.as_str(), "no mail went to `nobody` (in `to`: no mail address)");
 }
-
-#[test]
-fn comma_may_stand_within_a_readers_name() {
-    let to = |to: serde_json::Value| {
-        numbered(1, json!({"data": json!({"body": "x", "to": to})}).to_string())
-    };
-    let text = to_expression("data.to");
-    // A comma within a name, as people have it in their address books.
-    let to_two =
-        json!("M\u{fc}ller, Hans <h@example.org>; b@example.org, B@EXAMPLE.org, b@EXAMPLE.ORG");
-    let composed = try_compose(&text, &[to(to_two)]).unwrap();
-    assert!(composed.unfit.is_empty(), "{:?}", composed.unfit);
-    let envelope: Vec<String> =
-        composed.mails[0].envelope.to().iter().map(ToString::to_string).collect();
-    assert_eq!(envelope.len(), 3, "a domain is the same however it is written: {envelope:?}");
-    let names =
-        parse(&composed.mails[0]).to().unwrap().iter().find_map(|to| to.name().map(str::to_owned));
-    assert_eq!(names.as_deref(), Some("M\u{fc}ller, Hans"));
-    let composed = try_compose(&text, &[to(json!("sales; Bob <bob@example.org>"))]).unwrap();
-    assert_eq!(composed.unfit[&id(1)].len(), 1, "a semicolon stands in no name");
-}

@@ -11,9 +11,8 @@ fn payload(source: &Source, method: &str, signed: &str, sent: &str) -> Result<St
     let request = source.sign(&EventType::new("a"), Vec::new(), &path(signed), NOW).unwrap();
     let headers = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let headers: Headers = headers.collect();
-    let added: String =
-        request.query.iter().map(|(name, value)| format!("&{name}={value}")).collect();
-    let path_and_query = path(&format!("{sent}{added}"));
+    let added = request.query.iter().map(|(name, value)| format!("&{name}={value}"));
+    let path_and_query = path(&format!("{sent}{}", added.collect::<Vec<_>>().concat()));
     let inbound = Inbound { method, path_and_query: &path_and_query, headers: &headers, body: b"" };
     let verified = source.verify(&inbound, NOW)?;
     Ok(verified.form_for_body().unwrap_or_default().to_owned())

@@ -106,3 +106,24 @@ fn raw_body_is_attached_byte_for_byte() {
     let told = read.body_text(0).unwrap();
     assert!(told.trim_end().ends_with("2 bodies are too large to be attached."), "{told}");
 }
+
+#[test]
+fn comma_may_stand_within_a_readers_name() {
+    let to = |to: serde_json::Value| {
+        numbered(1, json!({"data": json!({"body": "x", "to": to})}).to_string())
+    };
+    let text = to_expression("data.to");
+    // A comma within a name, as people have it in their address books.
+    let to_two =
+        json!("M\u{fc}ller, Hans <h@example.org>; b@example.org, B@EXAMPLE.org, b@EXAMPLE.ORG");
+    let composed = try_compose(&text, &[to(to_two)]).unwrap();
+    assert!(composed.unfit.is_empty(), "{:?}", composed.unfit);
+    let envelope: Vec<String> =
+        composed.mails[0].envelope.to().iter().map(ToString::to_string).collect();
+    assert_eq!(envelope.len(), 3, "a domain is the same however it is written: {envelope:?}");
+    let names =
+        parse(&composed.mails[0]).to().unwrap().iter().find_map(|to| to.name().map(str::to_owned));
+    assert_eq!(names.as_deref(), Some("M\u{fc}ller, Hans"));
+    let composed = try_compose(&text, &[to(json!("sales; Bob <bob@example.org>"))]).unwrap();
+    assert_eq!(composed.unfit[&id(1)].len(), 1, "a semicolon stands in no name");
+}

@@ -61,7 +61,7 @@ fn wrike_gets_the_hash_of_its_secret_in_its_own_header() {
     for text in [r#"[{"taskId":"X"}]"#, "{}", "\"1\"", "a b", "a&b=1", &long] {
         assert!(ask(&signature, text, body).is_none(), "{text}");
     }
-    assert!(ask(&signature, &long[1..], body).is_some());
+    assert!(ask(&signature, long.strip_prefix('a').unwrap(), body).is_some());
     // What can be hashed is no event, whoever signed it.
     let headers: Headers = [("x-hook-signature", hash.as_bytes())].into_iter().collect();
     let abc =
