@@ -105,7 +105,7 @@ impl<S: Subject> Simulation<S> {
         let name = self.handlers[handler].clone();
         let request = Request::Subscribe(name, start);
         let answer = if is_interrupted && existence == Existence::No {
-            self.start(request, Pending::Upkeep);
+            self.start_upkeep(request);
             for _ in 0..self.random.random_range(0..4) {
                 self.step(Part::Committer);
             }
