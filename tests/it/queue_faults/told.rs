@@ -47,9 +47,10 @@ fn who_is_told_and_cannot_answer_is_remembered() {
             return None;
         }
         wait_until("it is told", || hang_up.is_told.load(Ordering::Acquire));
-        Some(key)
+        Some((key, append))
     });
-    let key = told.expect("one is asked about before it is stored");
+    // It keeps the answer: dropped with that, it would note the key itself.
+    let (key, _append) = told.expect("one is asked about before it is stored");
     // Behind a commit that says nothing of the key: what the first one did with it is done.
     let again = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
         queue.append(new_event("other", "{}", BEGINNING)).await.unwrap();
