@@ -10,7 +10,7 @@
 //!    from changes nothing, also where the row was deleted since.
 //! 3. A batch is one transaction: all of it is in, or none.
 //! 4. Transactions of one handler run one after the other, in this process by a lock and in the
-//!    database by its own means. Old rows of the ledger are removed beside them ([`housekeeping`]).
+//!    database by its own means. Old rows of the ledger are removed beside them (`sql/housekeeping`).
 //! 5. Names are quoted and values are bound: nothing of an event is ever SQL.
 //! 6. With `statements` the owner's own ones run in place of 2, each event's in their order, under the same
 //!    ledger: 1, 3, 4 and 5 hold for them as they are.
