@@ -285,6 +285,11 @@ impl Dedupe {
     /// How long an event is remembered whose sender got no answer: UserEcho and most others try
     /// again within 5 minutes.
     pub const UNANSWERED: Duration = Duration::from_mins(10);
+
+    /// The key of what is repeated only where the answer cannot have arrived.
+    pub fn unanswered_key(self) -> Option<DedupeKey> {
+        if let Self::Unanswered { key } = self { Some(key) } else { None }
+    }
 }
 
 /// The first 16 bytes of a SHA-256 over the source and the delivery id or body: two keys collide

@@ -43,7 +43,9 @@ pub use edited::EditError;
 pub use endpoint::Endpoint;
 pub use error::IngestError;
 pub use newest::NewestFacts;
-pub use proxies::{FORWARDED, FORWARDING_HEADERS, ProxiedRequest, Proxies, ProxyRow, is_read};
+pub use proxies::{
+    FORWARDED, FORWARDING_HEADERS, Forwarding, ProxiedRequest, Proxies, ProxyRow, is_read,
+};
 pub use reader::RequestReader;
 pub use receive::Ingest;
 pub use refused::{RefusedFor, RefusedRequest, RefusedRequests, RefusedRow};

@@ -26,12 +26,15 @@ async fn listeners_that_end_as_they_are_told_to_are_no_failure() {
     application.run_until_stopped().await.unwrap();
 }
 
+/// A handler whose secret is not there.
+const WITHOUT_SECRET: &str =
+    "[handler.crm.http]\nurl = 'http://127.0.0.1:9/'\nsecret = { file = 'later' }\n";
+
 /// The loop looks every 5 s: here the looks are made at once.
 #[tokio::test]
 async fn handler_that_could_not_be_built_runs_a_minute_after_its_secret_is_there() {
     let folder = tempfile::tempdir().unwrap();
-    let handler = "[handler.crm.http]\nurl = 'http://127.0.0.1:9/'\nsecret = { file = 'later' }\n";
-    let application = application(folder.path(), handler).await;
+    let application = application(folder.path(), WITHOUT_SECRET).await;
     let server = &application.server;
     let own = SystemSource::new(server.core.clone());
     let n_failed = || server.handlers.failed().len();
@@ -51,8 +54,7 @@ async fn handler_that_could_not_be_built_runs_a_minute_after_its_secret_is_there
 #[tokio::test]
 async fn alert_that_is_not_stored_is_told_again_by_the_next_process() {
     let folder = tempfile::tempdir().unwrap();
-    let handler = "[handler.crm.http]\nurl = 'http://127.0.0.1:9/'\nsecret = { file = 'later' }\n";
-    let application = application(folder.path(), handler).await;
+    let application = application(folder.path(), WITHOUT_SECRET).await;
     let server = &application.server;
     let is_full = Arc::new(AtomicBool::new(true));
     let refuses = Arc::clone(&is_full);

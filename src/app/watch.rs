@@ -122,7 +122,7 @@ impl Watch {
         self.look_at_disk().await;
         self.drop_old_dead_letters().await;
         // It only completes what pages show, and must not keep the others waiting.
-        self.recall_sources().await;
+        self.recall_within(RECALL_TIME).await;
     }
 
     /// Begins to look after each source that is new here: at the start, or by a reload.

@@ -107,10 +107,7 @@ impl ClusterQueue {
 
     /// A sender's repeat of a request whose answer cannot have arrived.
     fn unanswered(&self, event: &NewEvent) -> Option<Appended> {
-        match event.dedupe {
-            Dedupe::Unanswered { key } => self.node.copy.unanswered(key).map(Appended::Duplicate),
-            Dedupe::Off | Dedupe::Within { .. } => None,
-        }
+        self.node.copy.unanswered(event.dedupe.unanswered_key()?).map(Appended::Duplicate)
     }
 
     async fn change_by_hand(

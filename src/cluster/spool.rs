@@ -202,9 +202,8 @@ impl Drop for AnswerGuard<'_> {
     fn drop(&mut self) {
         let Some((dedupe, id)) = self.unanswered.take() else { return };
         self.spool.forget_outcome(id);
-        match dedupe {
-            Dedupe::Unanswered { key } => self.spool.queue.note_unanswered(key, id),
-            Dedupe::Off | Dedupe::Within { .. } => {}
+        if let Some(key) = dedupe.unanswered_key() {
+            self.spool.queue.note_unanswered(key, id);
         }
     }
 }

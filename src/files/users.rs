@@ -57,7 +57,7 @@ fn exchange(path: &Path, service: &str, uid: u32) -> Option<String> {
     }
     let answer: Value = serde_json::from_slice(answer.strip_suffix(b"\0")?).ok()?;
     let name = answer.pointer("/parameters/record/userName")?.as_str()?;
-    // It goes into a command that people paste.
+    // It is shown to people as it is.
     let is_name =
         |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || "._-@$".contains(c));
     (!name.is_empty() && is_name(name)).then(|| name.to_owned())

@@ -4,9 +4,8 @@ use std::net::IpAddr;
 
 use actix_http::RequestHead;
 use actix_http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use smallvec::SmallVec;
 
-use crate::ingest::{FORWARDED, FORWARDING_HEADERS, is_read};
+use crate::ingest::{FORWARDED, FORWARDING_HEADERS, Forwarding, is_read};
 
 mod forwarded;
 
@@ -20,9 +19,6 @@ static FORWARDING_NAMES: [HeaderName; 7] = [
     HeaderName::from_static("x-client-ip"),
     HeaderName::from_static("fly-client-ip"),
 ];
-
-/// The headers of proxies that a request has: seldom more than these two.
-pub(crate) type Forwarding = SmallVec<[&'static str; 2]>;
 
 /// Where a request comes from.
 #[derive(Debug)]

@@ -26,6 +26,9 @@ pub const FORWARDING_HEADERS: [&str; 7] = [
     "fly-client-ip",
 ];
 
+/// Those of them that a request has: seldom more than two.
+pub type Forwarding = SmallVec<[&'static str; 2]>;
+
 /// So many proxies are remembered.
 const PROXIES_MAX: usize = 16;
 
@@ -37,7 +40,7 @@ pub struct ProxiedRequest {
     /// Whether `trusted_proxies` names the peer.
     pub is_trusted: bool,
     /// Which of [`FORWARDING_HEADERS`] it has.
-    pub headers: SmallVec<[&'static str; 2]>,
+    pub headers: Forwarding,
     /// The address that the request counts for.
     pub client: IpAddr,
     /// The address that it would count for if the peer were trusted.

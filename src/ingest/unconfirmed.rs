@@ -22,10 +22,9 @@ impl UnconfirmedAnswer {
         queue: &Arc<dyn Queue>,
         events: impl IntoIterator<Item = (Dedupe, Appended)>,
     ) -> Self {
-        let events = events.into_iter().filter_map(|(dedupe, appended)| match dedupe {
-            Dedupe::Unanswered { key } => Some((key, appended.id())),
-            Dedupe::Off | Dedupe::Within { .. } => None,
-        });
+        let events = events
+            .into_iter()
+            .filter_map(|(dedupe, appended)| Some((dedupe.unanswered_key()?, appended.id())));
         Self { queue: Arc::clone(queue), events: events.collect() }
     }
 

@@ -177,8 +177,7 @@ fn exact(reason: &str) -> String {
 pub(super) async fn release_all(api: &Api, fields: &Fields) -> Result<String, ApiError> {
     let (source, named) = (fields.text("source"), fields.get("reason"));
     let reason = named.map(|named| reason_of(api, source.as_deref(), named)).transpose()?;
-    let ask = ReleaseAsk { source, reason, ..ReleaseAsk::default() };
-    api.release_all(ask).await?;
+    api.release_all(ReleaseAsk { source, reason, ..ReleaseAsk::default() }).await?;
     Ok("/rejected".to_owned())
 }
 

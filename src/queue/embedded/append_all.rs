@@ -6,7 +6,7 @@ use super::EmbeddedQueue;
 use super::commit::{self, AppendReply, AppendRequest, Group, Request};
 use super::core::Core;
 use super::keys::Generation;
-use crate::event::{Dedupe, DedupeKey, EventId, NewEvent};
+use crate::event::{DedupeKey, EventId, NewEvent};
 use crate::queue::{APPEND_ALL_MAX, Appended, QueueError};
 
 /// An append that the committer was asked for. Dropped with the answer still in it, as
@@ -22,11 +22,7 @@ struct PendingAppend<'a> {
 impl<'a> PendingAppend<'a> {
     fn of(event: &NewEvent, core: &'a Core) -> (AppendReply, Self) {
         let (reply, answer) = oneshot::channel();
-        let unanswered = match event.dedupe {
-            Dedupe::Unanswered { key } => Some(key),
-            Dedupe::Off | Dedupe::Within { .. } => None,
-        };
-        (reply, Self { core, unanswered, answer })
+        (reply, Self { core, unanswered: event.dedupe.unanswered_key(), answer })
     }
 
     async fn answered(mut self) -> Result<Appended, QueueError> {

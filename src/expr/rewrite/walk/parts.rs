@@ -102,6 +102,11 @@ impl Walk<'_> {
         parts
     }
 
+    /// Whether operators of `level` hold it together.
+    fn has(&self, range: &Range<usize>, level: OperatorLevel) -> bool {
+        self.split(range.clone(), level).len() > 1
+    }
+
     /// Sums and differences. With a text that is written there is nothing to calculate.
     fn sum(&mut self, range: Range<usize>, filter: &str) {
         let parts = self.split(range.clone(), OperatorLevel::Sum);
@@ -109,9 +114,9 @@ impl Walk<'_> {
             self.concatenation(range, filter);
         } else if parts.iter().any(|part| self.is_text(part)) {
             for part in parts {
-                if self.split(part.clone(), OperatorLevel::Concatenation).len() > 1 {
+                if self.has(&part, OperatorLevel::Concatenation) {
                     self.concatenation(part, "");
-                } else if self.split(part.clone(), OperatorLevel::Product).len() > 1 {
+                } else if self.has(&part, OperatorLevel::Product) {
                     self.product(part, "");
                 } else if !self.is_text(&part) {
                     self.filtered(part, "|_addend");
@@ -119,12 +124,9 @@ impl Walk<'_> {
             }
         } else {
             let stop = self.begin_list(&range);
-            let is_text = |walk: &Self, part: &Range<usize>| {
-                walk.split(part.clone(), OperatorLevel::Concatenation).len() > 1
-            };
             let mut is_behind_text = false;
             for part in parts {
-                let is_before_text = is_text(self, &part);
+                let is_before_text = self.has(&part, OperatorLevel::Concatenation);
                 if part.start > range.start {
                     let place = part.start - 1;
                     let adds = tokens::is_beside_number(self.tokens, place)
@@ -157,7 +159,7 @@ impl Walk<'_> {
             return self.product(range, filter);
         }
         for part in parts {
-            if self.split(part.clone(), OperatorLevel::Product).len() > 1 {
+            if self.has(&part, OperatorLevel::Product) {
                 self.product(part, "|_text");
             } else if !self.is_text(&part) {
                 self.filtered(part, "|_text");
@@ -167,7 +169,7 @@ impl Walk<'_> {
 
     /// Products and quotients.
     fn product(&mut self, range: Range<usize>, filter: &str) {
-        if self.split(range.clone(), OperatorLevel::Product).len() == 1 {
+        if !self.has(&range, OperatorLevel::Product) {
             return self.power(range);
         }
         if self.repeats_text(&range) {
@@ -210,7 +212,7 @@ impl Walk<'_> {
         }
         for factor in self.split(range, OperatorLevel::Product) {
             let is_negated = matches!(self.token(factor.start), Some(Token::Minus));
-            if is_negated || self.split(factor.clone(), OperatorLevel::Power).len() > 1 {
+            if is_negated || self.has(&factor, OperatorLevel::Power) {
                 self.power(factor);
             } else {
                 self.term(factor.start, factor.end, Operator::Arithmetic);

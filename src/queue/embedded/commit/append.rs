@@ -104,9 +104,8 @@ impl Committer {
 
     /// The event that `event` repeats, where it does.
     fn seen(&self, event: &NewEvent, probed: Generation) -> Option<EventId> {
-        if let Dedupe::Unanswered { key } = event.dedupe {
-            let id = lock(&self.core.unanswered).get(key, self.core.clock.steady())?;
-            return Some(id);
+        if let Some(key) = event.dedupe.unanswered_key() {
+            return lock(&self.core.unanswered).get(key, self.core.clock.steady());
         }
         Some(self.seen_by(&probe_of(event)?, probed)?.id)
     }

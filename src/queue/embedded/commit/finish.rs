@@ -2,7 +2,7 @@
 
 use super::{Answer, Collected, Committer, NoRoom, Unit};
 use crate::clock::Stopwatch;
-use crate::event::{Dedupe, HandlerName};
+use crate::event::HandlerName;
 use crate::queue::QueueError;
 use crate::queue::embedded::recent_commits::CachedCommit;
 use crate::queue::embedded::record::{DeliveryRecord, Lsn};
@@ -57,20 +57,16 @@ impl Committer {
     /// repeat of this one.
     fn answer(&mut self, answer: Answer) {
         let Answer { reply, appended, event } = answer;
-        let dedupe = event.dedupe;
-        if let Dedupe::Unanswered { key } = dedupe {
+        let unanswered = event.dedupe.unanswered_key();
+        if let Some(key) = unanswered {
             // Before it is told: who finds that the answer cannot be written notes the key again.
             lock(&self.core.unanswered).remove(key);
         }
         let is_taken = reply.send((Ok(appended), event)).is_ok();
-        match dedupe {
-            Dedupe::Off | Dedupe::Within { .. } => {}
-            Dedupe::Unanswered { .. } if is_taken => {
-                self.core.newest_answer.set(self.core.clock.now());
-            }
-            Dedupe::Unanswered { key } => {
-                self.core.note_unanswered(key, appended.id());
-            }
+        match unanswered {
+            None => {}
+            Some(_) if is_taken => self.core.newest_answer.set(self.core.clock.now()),
+            Some(key) => self.core.note_unanswered(key, appended.id()),
         }
     }
 
