@@ -18,17 +18,23 @@ impl Api {
             if row.reason == RefusedFor::UnknownSource.words()
                 && let Some(near) = row.path.as_deref().and_then(|path| meant(path, &names))
             {
-                row.reason = format!("no source has this name: did you mean `{near}`?").into();
+                row.reason = near.into();
             }
         }
         rows
     }
 }
 
-/// The source that a path was probably meant for.
-fn meant<'a>(path: &str, names: &[&'a str]) -> Option<&'a str> {
-    let name = path.strip_prefix(HOOKS)?.split(['/', '?']).next()?;
-    nearest(name, names.iter().copied())
+/// Which source a path was probably meant for, in words.
+fn meant(path: &str, names: &[&str]) -> Option<String> {
+    let path = path.split('?').next()?;
+    if let Some(name) = path.strip_prefix(HOOKS) {
+        let near = nearest(name.split('/').next()?, names.iter().copied())?;
+        return Some(format!("no source has this name: did you mean `{near}`?"));
+    }
+    let last = path.rsplit('/').find(|part| !part.is_empty())?;
+    let near = nearest(last, names.iter().copied())?;
+    Some(format!("nothing is at this path: did you mean `{HOOKS}{near}`?"))
 }
 
 #[cfg(test)]
@@ -39,14 +45,22 @@ mod tests {
     fn source_that_was_probably_meant_is_found() {
         let names = ["github", "hyvor"];
         for (path, expected) in [
-            ("/hooks/githb", Some("github")),
-            ("/hooks/GitHub", Some("github")),
-            ("/hooks/hyvor2?x=1", Some("hyvor")),
-            ("/hooks/github-/", Some("github")),
+            ("/hooks/githb", Some("`github`")),
+            ("/hooks/GitHub", Some("`github`")),
+            ("/hooks/hyvor2?x=1", Some("`hyvor`")),
+            ("/hooks/github-/", Some("`github`")),
+            ("/hook/github?x=1", Some("`/hooks/github`")),
+            ("/gatepost/hooks/GitHub/", Some("`/hooks/github`")),
             ("/hooks/wordpress", None),
             ("/.env", None),
         ] {
-            assert_eq!(meant(path, &names), expected, "{path}");
+            let words = meant(path, &names);
+            match expected {
+                Some(name) => {
+                    assert!(words.is_some_and(|words| words.contains(name)), "{path}");
+                }
+                None => assert_eq!(words, None, "{path}"),
+            }
         }
     }
 }

@@ -141,11 +141,12 @@ pub(super) async fn serve(
     response
 }
 
-/// The source's name in an address. A slash at its end, or a second one at its beginning, comes of
+/// The source's name in an address. A slash at its end, or a second one before its parts, comes of
 /// how an address was put together: no other source is meant by it.
 fn source_name(path: &str) -> Option<&str> {
     let path = path.strip_prefix('/').filter(|path| path.starts_with('/')).unwrap_or(path);
     let name = path.strip_prefix(HOOKS)?;
+    let name = name.strip_prefix('/').unwrap_or(name);
     Some(name.strip_suffix('/').unwrap_or(name))
 }
 

@@ -337,11 +337,11 @@ fn slash_too_many_is_tolerated() {
     let gateway = Gateway::start();
     let body = br#"{"event":"comment.create"}"#;
     let good = signature(body);
-    for path in ["/hooks/hyvor/", "//hooks/hyvor", "//hooks/hyvor/"] {
+    for path in ["/hooks/hyvor/", "//hooks/hyvor", "//hooks/hyvor/", "/hooks//hyvor"] {
         let answer = ask(&gateway, "POST", path, &[("X-Signature", &good)], body);
         assert_eq!(answer.status, 200, "{path}");
     }
-    for path in ["/hooks/hyvor//", "///hooks/hyvor", "/hooks//hyvor", "/hooks/hyvor/x"] {
+    for path in ["/hooks/hyvor//", "///hooks/hyvor", "/hooks///hyvor", "/hooks/hyvor/x"] {
         let answer = ask(&gateway, "POST", path, &[("X-Signature", &good)], body);
         assert_eq!(answer.status, 404, "{path}");
     }
