@@ -101,11 +101,15 @@ async fn drain(folder: &Path, retention: Duration, name: &str, n_events: u64) {
     let mut taken = subscription.next(1_000).await.unwrap();
     println!("restart    {:>8.2} s to the first delivery (≤ 2)", begin.elapsed().as_secs_f64());
 
-    let mut n_taken = 0;
+    let (mut n_taken, mut last) = (0, None);
     let mut tenth = Instant::now();
     let mut rates = Vec::new();
     loop {
         for delivery in taken {
+            // In their order and whole: a drain that is quick because it leaves out is none.
+            assert!(last < Some(delivery.event.position), "an event is out of its order");
+            assert_eq!(delivery.event.body.len(), BODY_BYTES, "an event is not whole");
+            last = Some(delivery.event.position);
             n_taken += 1;
             // One dead letter among them, which every owner has.
             let dies = retention.is_zero() && n_taken == 1;

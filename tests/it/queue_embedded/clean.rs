@@ -56,6 +56,32 @@ async fn dead_letter_outlives_its_segment_with_its_reason() {
     assert_eq!((again.event.position, again.attempt), (Position(7), 1));
 }
 
+/// A clock's trust takes 10 minutes, and nothing is asked of a clock here.
+#[tokio::test]
+async fn what_is_kept_for_no_time_goes_soon_after_a_start_too() {
+    let site = Site::new();
+    let queue = site.open_with_system_clock(Duration::from_hours(1));
+    let subscription = subscribe(&queue, "h").await;
+    append_all(&queue, 40, 9_000).await;
+    for delivery in take(&*subscription, 40).await {
+        settle(&*subscription, delivery, Outcome::Delivered).await;
+    }
+    drop(subscription);
+    queue.close().await.unwrap();
+    drop(queue);
+    let n_before = site.segments().len();
+    assert!(n_before > 3, "{n_before} segments");
+
+    let queue = site.open_with_system_clock(Duration::ZERO);
+    let gone = async {
+        while site.segments().len() > 1 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), gone).await.expect("the segments go");
+    queue.close().await.unwrap();
+}
+
 /// Runs a load that dies and retries while segments go without pause; gives how often each
 /// delivery was taken after it was settled as dead.
 async fn load(
