@@ -166,7 +166,7 @@ impl Api {
         let now = self.clock.now();
         let changed = rollouts.change(number, |one| match step {
             RolloutStep::Pause => one.pause(None),
-            RolloutStep::Resume => one.resume(now),
+            RolloutStep::Resume => one.resume(),
             RolloutStep::Cancel => one.cancel(now),
         });
         if !changed.ok_or_else(|| no_rollout(number))? {

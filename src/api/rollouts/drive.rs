@@ -75,7 +75,9 @@ impl Api {
         let is_known = rollouts.change(number, |one| one.waiting.is_some()).unwrap_or(true);
         if !is_known && before.state == RolloutState::Running {
             let found = self.letters_for(&before).await?;
-            rollouts.change(number, |one| one.set_waiting(found));
+            // One that was dropped or delivered meanwhile would prove nothing of the mend.
+            let failed = self.dead_of(before.failed_before()).await?.into_keys().collect();
+            rollouts.change(number, |one| one.set_waiting(failed, found));
         }
         let of = |filter: fn(&&LetGo) -> bool| -> Vec<LetGo> {
             before.let_go.iter().filter(filter).cloned().collect()

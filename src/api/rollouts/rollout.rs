@@ -52,10 +52,8 @@ impl Rollout {
         // An end that the owner named; without one it is a millisecond after the beginning.
         let named = view.filter.until.filter(|until| *until <= view.began_at);
         let mut rollout = Self::kept(RolloutView { state, failed: 0, under_way: 0, ..view });
-        rollout.resume(now);
-        if named.is_some() {
-            rollout.view.filter.until = named;
-        }
+        rollout.resume();
+        rollout.view.filter.until = named.or(Some(now));
         rollout
     }
 
@@ -94,12 +92,17 @@ impl Rollout {
         self.view.let_go.iter().filter(|one| one.result == LetGoResult::UnderWay)
     }
 
-    /// Takes letters that were looked for. What is under way is not among them any more.
-    pub(super) fn set_waiting(&mut self, found: Vec<(HandlerName, Position)>) {
-        let is_let_go = |letter: &(HandlerName, Position)| {
-            self.under_way().any(|one| one.handler == letter.0 && one.position == letter.1)
-        };
-        let waiting: VecDeque<_> = found.into_iter().filter(|one| !is_let_go(one)).collect();
+    /// Takes letters that were looked for. What is under way is not among them any more; what failed
+    /// before it began anew and is dead still goes first.
+    pub(super) fn set_waiting(
+        &mut self,
+        failed: Vec<(HandlerName, Position)>,
+        found: Vec<(HandlerName, Position)>,
+    ) {
+        let mut waiting = VecDeque::from(failed);
+        let under_way = self.under_way().map(|one| (one.handler.clone(), one.position));
+        let known: HashSet<_> = waiting.iter().cloned().chain(under_way).collect();
+        waiting.extend(found.into_iter().filter(|letter| !known.contains(letter)));
         if self.view.stages.is_empty() {
             self.view.stages = stages(waiting.len() as u64);
         }
@@ -285,12 +288,11 @@ impl Rollout {
     }
 
     /// Lets it go on. `false` = it is neither paused nor stopped.
-    pub(super) fn resume(&mut self, now: Timestamp) -> bool {
+    pub(super) fn resume(&mut self) -> bool {
         match self.view.state {
             RolloutState::Paused => {}
             RolloutState::Stopped => {
                 // The mend has to show itself by one letter again, those that failed among them.
-                self.view.filter.until = Some(now);
                 (self.view.stage, self.view.stages) = (0, Vec::new());
                 for one in &mut self.view.let_go {
                     one.stage = None;

@@ -103,10 +103,12 @@ fn resumed_after_a_stop_it_begins_anew_with_one_and_those_that_failed_are_among_
     advance(&mut rollout, 0);
     settle(&mut rollout, 0, LetGoResult::Failed);
     assert!(!rollout.pause(None), "it does not run");
-    assert!(rollout.resume(at(5_000)));
-    assert_eq!(rollout.view.filter.until, Some(at(5_000)));
+    assert!(rollout.resume());
+    assert_eq!(rollout.view.filter, view(50).filter, "for no other letters than before");
     assert!(rollout.waiting.is_none(), "they are looked for anew");
-    rollout.set_waiting(letters(0..50));
+    // The one that failed died behind the end of the filter: no look finds it.
+    assert_eq!(rollout.view.failed_before(), letters(0..1));
+    rollout.set_waiting(rollout.view.failed_before(), letters(1..50));
     assert_eq!(rollout.view.stages.iter().map(|stage| stage.size).sum::<u64>(), 50);
     assert_eq!(advance(&mut rollout, 6), [0]);
     deliver(&mut rollout, [0]);
@@ -128,8 +130,9 @@ fn letter_that_its_handler_tries_again_counts_by_what_comes_of_it() {
     assert_eq!(rollout.view.state, RolloutState::Stopped);
     assert!(rollout.is_active() && rollout.is_slow(), "it is still looked after");
     // It goes on with the other one; the first is no dead letter.
-    assert!(rollout.resume(at(5_000)));
-    rollout.set_waiting(letters(1..2));
+    assert!(rollout.resume());
+    assert_eq!(rollout.view.failed_before(), [], "it comes by itself");
+    rollout.set_waiting(Vec::new(), letters(1..2));
     assert_eq!(advance(&mut rollout, 6), [1]);
     deliver(&mut rollout, [1]);
     advance(&mut rollout, 7);
@@ -151,7 +154,7 @@ fn resumed_after_a_pause_it_goes_on_in_its_stage() {
     assert!(rollout.pause(None));
     deliver(&mut rollout, [0]);
     assert_eq!(advance(&mut rollout, 1), [0_u64; 0]);
-    assert!(rollout.resume(at(2_000)) && !rollout.resume(at(2_000)));
+    assert!(rollout.resume() && !rollout.resume());
     assert_eq!(advance(&mut rollout, 3).len(), 10);
     assert!(rollout.pause(None));
     settle(&mut rollout, 3, LetGoResult::Failed);
@@ -163,7 +166,7 @@ fn cancelled_one_lets_nothing_go_and_counts_what_it_had_let_go_once_that_arrives
     let mut rollout = rollout(50);
     advance(&mut rollout, 0);
     assert!(rollout.cancel(at(4)));
-    assert!(!rollout.cancel(at(5)) && !rollout.resume(at(5)) && !rollout.pause(None));
+    assert!(!rollout.cancel(at(5)) && !rollout.resume() && !rollout.pause(None));
     assert_eq!(advance(&mut rollout, 1), [0_u64; 0]);
     assert_eq!(rollout.view.ended_at, Some(at(4)));
     assert_eq!(rollout.told().figures(), "1 of 50 let go: 0 delivered, 1 under way");
@@ -208,7 +211,7 @@ fn what_was_kept_goes_on_where_it_was() {
     let mut second = Rollout::kept(serde_json::from_str(&text).unwrap());
     assert_eq!(advance(&mut second, 2), [0_u64; 0], "nothing was looked for yet");
     // Those that were noted and not redriven are still dead letters.
-    second.set_waiting(letters(8..50));
+    second.set_waiting(Vec::new(), letters(8..50));
     assert_eq!(second.under_way().count(), 5);
     deliver(&mut second, let_go.into_iter().skip(5));
     assert_eq!(advance(&mut second, 3), [11], "the pace begins anew");
@@ -222,7 +225,7 @@ fn letters_that_could_not_be_noted_are_given_back() {
     rollout.give_back(&due, "the disk is full".into());
     assert_eq!(rollout.view.state, RolloutState::Paused);
     assert_eq!((rollout.view.stages[0].let_go, rollout.view.let_go.len()), (0, 0));
-    assert!(rollout.resume(at(1)));
+    assert!(rollout.resume());
     assert_eq!(advance(&mut rollout, 1), [0]);
 }
 

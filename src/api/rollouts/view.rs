@@ -149,6 +149,14 @@ impl RolloutView {
         }
     }
 
+    /// What failed before it began anew: it died behind the end of the filter, which does not find it.
+    pub(super) fn failed_before(&self) -> Vec<(HandlerName, Position)> {
+        let failed = self.let_go.iter().filter(|one| {
+            one.result == LetGoResult::Failed && !one.is_tried_again && one.stage.is_none()
+        });
+        failed.map(|one| (one.handler.clone(), one.position)).collect()
+    }
+
     /// How many letters were let go in all.
     pub fn n_let_go(&self) -> u64 {
         let under_way = self.let_go.iter().filter(|one| one.result == LetGoResult::UnderWay);
