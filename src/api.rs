@@ -59,7 +59,7 @@ pub use dead_ask::{DeadAsk, DeadSelection, GroupBy, RolloutAsk};
 pub use dead_list::{ChosenAsk, ChosenDead, ListedDead, OldestTypes};
 pub use detail::{HandlerDetail, NextTry, PlanAsk, ReasonCount, SourceDetail, TakenType};
 pub use edited::{EditAsk, EditView, Edited, editable};
-pub use events::{EventEntry, EventRow, ListedEvents};
+pub use events::{EventEntry, EventRow, ListedEvents, SenderSecrets};
 pub use export::{Exact, ExportError, ExportedEvent, ExportedState};
 pub use figures::figures;
 pub use find::{FoundEvents, ROW_BODY_MAX, SEARCH_TIME};

@@ -10,7 +10,7 @@
 //! 3. All state is in the address: a page can be linked to, reloaded, and bookmarked.
 //! 4. What changes something is a form that is posted.
 
-use crate::api::{Api, ApiError};
+use crate::api::{Api, ApiError, SenderSecrets};
 
 mod about;
 mod action_log;
@@ -70,6 +70,13 @@ pub struct Viewer {
     pub address: String,
 }
 
+impl Viewer {
+    /// Whether a file that they keep has in it what senders prove themselves by.
+    pub(crate) const fn secrets(&self) -> SenderSecrets {
+        if self.may_change { SenderSecrets::Given } else { SenderSecrets::Hidden }
+    }
+}
+
 /// What a browser gets.
 #[derive(Debug)]
 pub enum Answer {
@@ -93,7 +100,9 @@ pub async fn show(api: &Api, page: Page, query: &str, viewer: &Viewer) -> Result
     let fields = Fields::parse(query);
     match page {
         Page::Overview => overview::show(api, &fields, viewer).await.map(Answer::Html),
-        Page::Events if fields.get("form") == Some("jsonl") => events::lines(api, &fields).await,
+        Page::Events if fields.get("form") == Some("jsonl") => {
+            events::lines(api, &fields, viewer).await
+        }
         // As a browser sends a form: the address that is kept and passed on has what was chosen.
         Page::Events | Page::Log if query.split('&').any(|field| field.ends_with('=')) => {
             let path = if page == Page::Log { "/log" } else { "/events" };

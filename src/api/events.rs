@@ -188,9 +188,34 @@ impl Api {
         Ok(rows.collect())
     }
 
-    /// One event's body, byte for byte.
-    pub async fn raw(&self, id: EventId) -> Result<Bytes, ApiError> {
-        Ok(self.get(id).await?.body)
+    /// One event's body: byte for byte, but for what is hidden.
+    pub async fn raw(&self, id: EventId, secrets: SenderSecrets) -> Result<Bytes, ApiError> {
+        let event = self.get(id).await?;
+        Ok(match secrets {
+            SenderSecrets::Given => event.body,
+            SenderSecrets::Hidden => shown(&event, &self.credentials()).body,
+        })
+    }
+
+    /// The lines of `events`, as their reader may have them.
+    pub(super) fn exported<'e>(
+        &self,
+        events: impl Iterator<Item = &'e Event>,
+        secrets: SenderSecrets,
+    ) -> Vec<ExportedEvent> {
+        let credentials = self.credentials();
+        let exported = events.map(|event| {
+            let whole = ExportedEvent::new(event);
+            if secrets == SenderSecrets::Given {
+                return whole;
+            }
+            // The headers that are shown say nothing of how it came.
+            let ExportedEvent { query, parent, .. } = whole;
+            let hidden = credentials.get(&event.source);
+            let query = hidden.map_or_else(|| query.clone(), |hidden| hidden.mask_query(&query));
+            ExportedEvent { query, parent, ..ExportedEvent::new(&shown(event, &credentials)) }
+        });
+        exported.collect()
     }
 
     pub(super) async fn get(&self, id: EventId) -> Result<Event, ApiError> {
@@ -204,16 +229,26 @@ impl Api {
         &self,
         ask: EventsAsk,
         bytes_max: usize,
+        secrets: SenderSecrets,
     ) -> Result<Vec<ExportedEvent>, ApiError> {
         let query = EventQuery { bytes_max: Some(bytes_max), ..self.question(ask)? };
         let found = self.queue.search(query, EXPORT_TIME).await?.events;
-        Ok(found.iter().rev().map(|(event, _)| ExportedEvent::new(event)).collect())
+        Ok(self.exported(found.iter().rev().map(|(event, _)| event), secrets))
     }
 
     /// The place of the event `id` in the log, for a [`crate::queue::DeadFilter`].
     pub async fn position(&self, id: EventId) -> Result<Position, ApiError> {
         Ok(self.get(id).await?.position)
     }
+}
+
+/// Whether what senders prove themselves by is in a body and the headers that are given away whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SenderSecrets {
+    /// To who may change everything.
+    Given,
+    /// As on all pages: they would be enough to make events.
+    Hidden,
 }
 
 /// Whether a handler was called with the event, or will be. One that had nothing to do with it was: its try says

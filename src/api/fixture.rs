@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::event::{EventId, SourceName};
 use crate::source::SourceSettings;
 
-use super::{Api, ApiError, ExportedEvent};
+use super::{Api, ApiError, ExportedEvent, SenderSecrets};
 
 mod mask;
 
@@ -56,7 +56,7 @@ impl Api {
     /// An event as a test case, masked by the configuration in force.
     pub async fn fixture(&self, id: EventId) -> Result<Fixture, ApiError> {
         let before = self.position(id).await?.previous();
-        let found = self.export(Some(before), 1).await?.pop();
+        let found = self.export(Some(before), 1, SenderSecrets::Given).await?.pop();
         let gone = || ApiError::NotFound(format!("no event `{id}` is retained"));
         let event = found.filter(|found| found.id == id.to_string()).ok_or_else(gone)?;
         let endpoint = self.server()?.ingest.endpoint(&event.source);

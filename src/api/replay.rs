@@ -251,8 +251,8 @@ impl Api {
         };
         if !is_dry_run {
             self.note("replay", target, &replayed, |sum| {
-                let more = if sum.is_last { "" } else { "; more match: do it again" };
-                format!("{}{more}", sum.sum())
+                let rest = format!("; more match behind position {}: go on there", sum.after);
+                format!("{}{}", sum.sum(), if sum.is_last { "" } else { &rest })
             });
         }
         replayed

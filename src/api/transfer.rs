@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::event::{Dedupe, EventId, HandlerName, NewEvent, Position};
 use crate::queue::{Appended, CarriedState, EventQuery, ListOrder};
 
-use super::{Api, ApiError, ExportError, ExportedEvent, HandlerStatus, export};
+use super::{Api, ApiError, ExportError, ExportedEvent, HandlerStatus, SenderSecrets, export};
 
 /// How long an event may be without a place: where several gateways share a log it has one when that has it.
 const PLACED_WITHIN: Duration = Duration::from_secs(30);
@@ -23,6 +23,7 @@ impl Api {
         &self,
         after: Option<Position>,
         limit: usize,
+        secrets: SenderSecrets,
     ) -> Result<Vec<ExportedEvent>, ApiError> {
         let query = EventQuery {
             cursor: after,
@@ -34,9 +35,9 @@ impl Api {
         let positions: Vec<Position> = events.iter().map(|event| event.position).collect();
         let carried = self.queue.carried(&positions).await?;
         let dedupes = self.queue.dedupes(&positions).await?;
-        let lines = events.iter().zip(carried).zip(dedupes).map(|((event, how), dedupe)| {
-            ExportedEvent::new(event).with_dedupe(dedupe).with_deliveries(how)
-        });
+        let lines = self.exported(events.iter(), secrets).into_iter().zip(carried).zip(dedupes);
+        let lines =
+            lines.map(|((line, how), dedupe)| line.with_dedupe(dedupe).with_deliveries(how));
         Ok(lines.collect())
     }
 

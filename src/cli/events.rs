@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::api::{
-    ArrivalView, AttemptView, EventDetail, EventSummary, EventsAsk, ExportedEvent, WantsView,
+    ArrivalView, AttemptView, EventDetail, EventSummary, EventsAsk, ExportedEvent, SenderSecrets,
+    WantsView,
 };
 use crate::config::Config;
 use crate::event::{EventId, Output as Said, Position};
@@ -47,7 +48,8 @@ pub(super) async fn run(verb: Events, config: &Config, output: Output) -> Result
             if let Some(name) = list.handler.as_ref().filter(|_| events.is_empty()) {
                 known::handler(name, config)?;
             }
-            output.list(&events, COLUMNS, "no events")
+            output.list(&events, COLUMNS, "no events")?;
+            output::note_limit(output, (events.len(), limit), "newest")
         }
         Events::Show { id, raw } => {
             let via = reach().await?;
@@ -123,7 +125,7 @@ impl Via {
     pub(super) async fn raw(&self, id: EventId) -> Result<Vec<u8>, CliError> {
         match self {
             Self::Server(server) => server.bytes(&format!("events/{id}/raw")).await,
-            Self::Store(api) => Ok(api.raw(id).await?.into()),
+            Self::Store(api) => Ok(api.raw(id, SenderSecrets::Given).await?.into()),
         }
     }
 

@@ -100,6 +100,21 @@ pub(super) fn bytes(bytes: &[u8]) -> Result<(), CliError> {
     Ok(out.flush()?)
 }
 
+/// Tells that a list may have ended at its limit; a limit of a few rows is meant as it is.
+pub(super) fn note_limit(
+    output: Output,
+    (n_rows, limit): (usize, usize),
+    which: &str,
+) -> Result<(), CliError> {
+    if output.is_json() || n_rows < limit || limit < LIMIT_TOLD {
+        return Ok(());
+    }
+    note(&format!("\nthese are the {which} {n_rows}; if there are more, `--limit` shows them"))
+}
+
+/// The limit where none is given.
+const LIMIT_TOLD: usize = 50;
+
 /// Tells `text` beside the answer.
 pub(super) fn note(text: &str) -> Result<(), CliError> {
     Ok(writeln!(io::stderr().lock(), "{text}")?)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::api::{ExportAsk, ExportedEvent, ImportView, OtherId, QueueView};
+use crate::api::{ExportAsk, ExportedEvent, ImportView, OtherId, QueueView, SenderSecrets};
 use crate::config::Config;
 use crate::queue::Queue as _;
 use crate::queue::tools::{self, CheckReport};
@@ -49,7 +49,7 @@ impl Via {
             Self::Server(server) => server.get("export", &store::pairs(&ask)?).await,
             Self::Store(api) => {
                 let (after, limit) = ask.parse();
-                Ok(api.export(after, limit).await?)
+                Ok(api.export(after, limit, SenderSecrets::Given).await?)
             }
         }
     }

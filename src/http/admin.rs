@@ -18,7 +18,7 @@ use tracing::error;
 
 use crate::api::{
     Actor, Api, ApiError, DeadAsk, DeadSelection, ExportAsk, Forgotten, QueueView, ReleaseAsk,
-    ReplayAsk, RolloutAsk, Run, RunChanged,
+    ReplayAsk, RolloutAsk, Run, RunChanged, SenderSecrets,
 };
 
 use super::body;
@@ -236,7 +236,7 @@ async fn read(
         Route::Cluster => Ok(json(&api.cluster_answer())),
         Route::Events => lists::events(query(request, api)?, api).await,
         Route::Event(id) => Ok(json(&api.event(id).await?)),
-        Route::EventRaw(id) => Ok(raw(api.raw(id).await?)),
+        Route::EventRaw(id) => Ok(raw(api.raw(id, secrets_for(caller)).await?)),
         Route::EventPlan(id) => Ok(json(&api.plan(id, query(request, api)?).await?)),
         Route::EventFixture(id) => Ok(json(&api.fixture(id).await?)),
         Route::Dead => lists::dead(query(request, api)?, api).await,
@@ -258,7 +258,7 @@ async fn read(
         Route::Export => {
             let ask: ExportAsk = query(request, api)?;
             let (after, limit) = ask.parse();
-            Ok(json(&api.export(after, limit).await?))
+            Ok(json(&api.export(after, limit, secrets_for(caller)).await?))
         }
         // `need` says which routes are read.
         Route::EventReplay(_)
@@ -276,6 +276,14 @@ async fn read(
         | Route::Compact
         | Route::StandbyHello
         | Route::StandbyPull => Err(Problem::NotFound.into()),
+    }
+}
+
+/// A body that is given away as it came may have a source's secret in it.
+const fn secrets_for(caller: Caller) -> SenderSecrets {
+    match caller {
+        Caller::Owner(_) => SenderSecrets::Given,
+        Caller::Reader | Caller::Standby | Caller::Anybody => SenderSecrets::Hidden,
     }
 }
 

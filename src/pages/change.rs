@@ -79,7 +79,8 @@ async fn stood_on(
 }
 
 /// Fields of forms that no address of a page has.
-const OF_FORMS: &[&str] = &["all", "confirm", "limit", "rate", "pick", "picked", "to", "replay"];
+const OF_FORMS: &[&str] =
+    &["all", "confirm", "limit", "rate", "pick", "picked", "to", "replay", "after", "up_to"];
 
 /// Does it, and gives the address that it leads back to.
 async fn done(api: &Api, page: Page, body: &str, fields: &Fields) -> Result<String, ApiError> {
@@ -148,10 +149,9 @@ async fn redrive(api: &Api, fields: &Fields) -> Result<(), ApiError> {
 async fn replay_listed(api: &Api, fields: &Fields) -> Result<String, ApiError> {
     if picked::is_meant(fields) {
         picked::replay(api, fields).await?;
-    } else {
-        events::replay(api, fields).await?;
+        return Ok(fields.address("/events", &["all", "to", "replay", "pick", "picked"], &[]));
     }
-    Ok(fields.address("/events", &["all", "to", "replay", "pick", "picked"], &[]))
+    events::replay(api, fields).await
 }
 
 async fn replay(api: &Api, id: EventId, fields: &Fields) -> Result<String, ApiError> {

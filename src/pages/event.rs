@@ -98,8 +98,6 @@ struct EventAround {
     kinds: HashMap<String, String>,
     /// Why those handlers that take nothing now do not.
     held: HashMap<String, String>,
-    /// Where senders reach the public listener.
-    base: String,
     retention: Duration,
     neighbours: (Option<String>, Option<String>),
     list: EventList,
@@ -117,7 +115,10 @@ pub(super) async fn show(
     viewer: &Viewer,
 ) -> Result<Answer, ApiError> {
     if fields.get("body") == Some("file") {
-        return Ok(Answer::File { name: format!("{id}.body"), body: api.raw(id).await? });
+        return Ok(Answer::File {
+            name: format!("{id}.body"),
+            body: api.raw(id, viewer.secrets()).await?,
+        });
     }
     if fields.get("save") == Some("fixture") {
         let fixture = api.fixture(id).await?;
@@ -198,7 +199,6 @@ async fn around(
         kinds: kinds.collect(),
         held: status.handlers.iter().filter_map(|one| held(one, api.now())).collect(),
         handlers: names,
-        base: surroundings.address,
         retention: Duration::from_secs(surroundings.retention_seconds),
         neighbours: list.neighbours(api, entry.event.position.0).await?,
         list,
@@ -237,7 +237,7 @@ fn held(handler: &HandlerView, now: Timestamp) -> Option<(String, String)> {
 
 fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) -> EventPage {
     let is_source_here = around.is_source_here;
-    let EventAround { handlers, kinds, held, base, retention, neighbours, list, plan, .. } = around;
+    let EventAround { handlers, kinds, held, retention, neighbours, list, plan, .. } = around;
     let (edit, now) = (around.edit, around.now);
     let (newer, older) = neighbours;
     let (event, detail) = (&entry.event, &entry.detail);
@@ -278,7 +278,7 @@ fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) 
         lines: detail.lines.iter().take(LINES_MAX).map(|line| line_link(line, &source)).collect(),
         similar: of_type(&source, event_type),
         send: send_line(event),
-        curl: curl_line(entry, &base),
+        curl: format!("{} --curl", send_line(event)),
         is_own: source == OWN_SOURCE,
         is_source_here,
         edit,
@@ -350,17 +350,6 @@ fn send_line(event: &Event) -> String {
         words::shown(event.event_type.as_str(), 100).replace('\'', ""),
         id = event.id,
         source = event.source,
-    )
-}
-
-/// The same by `curl`, which needs a signature of the sender's own.
-fn curl_line(entry: &EventEntry, base: &str) -> String {
-    format!(
-        "curl -X POST --data-binary @{id}.body -H 'Content-Type: {}' -H 'SIGNATURE-HEADER: …' \
-         {base}/hooks/{source}",
-        BodySource::of(entry).content_type(),
-        id = entry.event.id,
-        source = entry.event.source,
     )
 }
 

@@ -62,6 +62,8 @@ struct ReplayPreview {
     to: Vec<(String, String, bool)>,
     /// Whether there are more than were counted.
     has_more: bool,
+    /// The position that an earlier click came to.
+    goes_on_behind: Option<String>,
     fields: Vec<(&'static str, String)>,
 }
 
@@ -128,15 +130,35 @@ fn range(api: &Api, fields: &Fields) -> Result<ReplayRange, ApiError> {
         since: asked.since,
         until: asked.until,
         q: Some(q).filter(|q| !q.is_empty()),
+        after: fields.number("after"),
+        up_to: fields.number("up_to"),
         all: fields.get("all") == Some("true"),
         ..ReplayRange::default()
     })
 }
 
-/// Delivers again all that the filter finds.
-pub(super) async fn replay(api: &Api, fields: &Fields) -> Result<(), ApiError> {
-    api.replay_all(range(api, fields)?, REPLAY_TIME).await.map(drop)
+/// Delivers again all that the filter finds, as far as one click comes. Gives the address that it leads
+/// back to, with the question whether to go on where there is more.
+pub(super) async fn replay(api: &Api, fields: &Fields) -> Result<String, ApiError> {
+    let asked = range(api, fields)?;
+    // What comes in from now on is delivered anyway.
+    let up_to = asked.up_to.unwrap_or(api.newest().0);
+    let moments = [("since", asked.since), ("until", asked.until)];
+    let replayed = api.replay_all(asked, REPLAY_TIME).await?;
+    if replayed.is_last {
+        return Ok(fields.address("/events", &OF_REPLAY, &[]));
+    }
+    // A span of time before now would begin later by the next click, and leave out what lies between.
+    let moments = moments.map(|(name, at)| (name, at.map(|at| at.to_string())));
+    let (after, up_to) = (replayed.after.to_string(), up_to.to_string());
+    let to = fields.text("to").unwrap_or_default();
+    let mut rest = vec![("replay", "1"), ("to", &to), ("after", &after), ("up_to", &up_to)];
+    rest.extend(moments.iter().filter_map(|(name, at)| Some((*name, at.as_deref()?))));
+    Ok(fields.address("/events", &OF_REPLAY, &rest))
 }
+
+/// Fields of a replay that no list of events has.
+const OF_REPLAY: [&str; 6] = ["done", "all", "to", "replay", "after", "up_to"];
 
 async fn preview(api: &Api, fields: &Fields) -> Result<ReplayPreview, ApiError> {
     let asked = ReplayRange { dry_run: true, handler: None, ..range(api, fields)? };
@@ -159,6 +181,7 @@ async fn preview(api: &Api, fields: &Fields) -> Result<ReplayPreview, ApiError> 
     // A form that says nothing is for nothing: this one has said how many they are.
     let narrowing = said(fields, &FILTER);
     let every = narrowing.is_empty().then(|| ("all", "true".to_owned()));
+    let rest = said(fields, &["after", "up_to"]);
     Ok(ReplayPreview {
         matched: events(counted.matched),
         n_matched: counted.matched,
@@ -166,7 +189,8 @@ async fn preview(api: &Api, fields: &Fields) -> Result<ReplayPreview, ApiError> 
         n_events: counted.done,
         to: each.chain((!is_one).then_some(all)).collect(),
         has_more,
-        fields: narrowing.into_iter().chain(every).collect(),
+        goes_on_behind: fields.number("after").map(words::count),
+        fields: narrowing.into_iter().chain(every).chain(rest).collect(),
     })
 }
 
@@ -176,8 +200,8 @@ fn said(fields: &Fields, names: &[&'static str]) -> Vec<(&'static str, String)> 
 }
 
 /// All that the filter finds, as lines of JSON.
-pub(super) async fn lines(api: &Api, fields: &Fields) -> Result<Answer, ApiError> {
-    events_take::lines(api, ask(api, fields)?).await
+pub(super) async fn lines(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<Answer, ApiError> {
+    events_take::lines(api, ask(api, fields)?, viewer.secrets()).await
 }
 
 /// The newest event that the filter finds.
@@ -197,7 +221,7 @@ pub(super) async fn latest(api: &Api, fields: &Fields) -> Result<Answer, ApiErro
 
 /// The page.
 pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
-    fields.check(&KNOWN, &["before"])?;
+    fields.check(&KNOWN, &["before", "after", "up_to"])?;
     let asked = ask(api, fields)?;
     let json = events_take::api_address(&asked);
     let found = api.find(asked).await?;
@@ -230,7 +254,7 @@ fn page(
     let types = types(&rows, &status);
     let is_filtered = FILTER.iter().any(|name| fields.get(name).is_some());
     let older = found.next.map(|next| {
-        fields.address("/events", &["done", "replay"], &[("before", next.to_string().as_str())])
+        fields.address("/events", &OF_REPLAY, &[("before", next.to_string().as_str())])
     });
     let newer = fields.get("before").map(|_| fields.address("/events", &["before", "done"], &[]));
     let bound =
@@ -252,8 +276,12 @@ fn page(
         kept: said(fields, &[&FILTER[..], &["before"]].concat()),
         heading: heading(rows.len(), older.is_some()),
         command: events_take::command(fields),
-        lines: fields.address("/events", &["done", "replay"], &[("form", "jsonl")]),
-        replay_address: fields.address("/events", &["done", "before"], &[("replay", "1")]),
+        lines: fields.address("/events", &OF_REPLAY, &[("form", "jsonl")]),
+        replay_address: fields.address(
+            "/events",
+            &["done", "before", "after", "up_to"],
+            &[("replay", "1")],
+        ),
         replay,
         handlers,
         types,

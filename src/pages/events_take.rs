@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Answer;
 use super::fields::{Fields, address};
-use crate::api::{Api, ApiError, EventsAsk};
+use crate::api::{Api, ApiError, EventsAsk, SenderSecrets};
 
 /// Events of one file.
 const LINES_MAX: usize = 1_000;
@@ -22,9 +22,13 @@ const OPTIONS: [(&str, &str); 7] = [
 ];
 
 /// The newest events that `ask` finds, oldest first as `gatepost queue import` takes them.
-pub(super) async fn lines(api: &Api, ask: EventsAsk) -> Result<Answer, ApiError> {
+pub(super) async fn lines(
+    api: &Api,
+    ask: EventsAsk,
+    secrets: SenderSecrets,
+) -> Result<Answer, ApiError> {
     let ask = EventsAsk { limit: Some(LINES_MAX), ..ask };
-    let exported = api.export_found(ask, BYTES_MAX).await?;
+    let exported = api.export_found(ask, BYTES_MAX, secrets).await?;
     let mut body = String::new();
     for event in &exported {
         let line =

@@ -2,7 +2,7 @@
 //!
 //! A token and HTTP Basic sign nothing: a reader of one can send as its sender. So what stands in a
 //! header is not stored with an event, and what stands in a query or a body is taken out of every
-//! view. The body itself stays what it is: handlers get it, and `events show --raw` writes it.
+//! view. The body itself stays what it is: handlers get it, and `events show --raw` writes it for the owner.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -56,7 +56,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "Events, newest first, or oldest first with `after`.",
     ),
     get("/events/{id}", None, "EventDetail", "One event with all that is known of it."),
-    get("/events/{id}/raw", None, "bytes", "One event's body, byte for byte."),
+    get(
+        "/events/{id}/raw",
+        None,
+        "bytes",
+        "One event's body, byte for byte; for a reader without what its sender proves itself by.",
+    ),
     get(
         "/events/{id}/plan",
         Some("PlanAsk"),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use gatepost::api::{Api, ExportedEvent};
+use gatepost::api::{Api, ExportedEvent, SenderSecrets};
 use gatepost::clock::SystemClock;
 use gatepost::cluster::{LogEngine as _, Sequence};
 use gatepost::event::EventId;
@@ -239,7 +239,8 @@ async fn what_a_log_without_its_beginning_lost_goes_into_a_new_one_from_a_copy()
     // Taken in since: it is in the spool only, which goes on to the new log.
     append(&a, "five").await;
     let offline = |queue: Arc<dyn Queue>| Api::offline(queue, Arc::new(SystemClock::new()));
-    let exported: Vec<ExportedEvent> = offline(a.clone()).export(None, 100).await.unwrap();
+    let exported: Vec<ExportedEvent> =
+        offline(a.clone()).export(None, 100, SenderSecrets::Given).await.unwrap();
     assert_eq!(exported.len(), 4, "its copy has all that it had applied");
     drop((at_a, a));
     cluster.released("a").await;

@@ -2,7 +2,7 @@
 
 use gatepost::clock::Stopwatch;
 
-use crate::support::gateway::{Folder, Gateway};
+use crate::support::gateway::{Folder, Gateway, SECRET};
 use crate::support::program::Served;
 use crate::support::wire::{self, Answer};
 
@@ -54,7 +54,12 @@ const PAGES: &[&str] = &[
 ];
 
 fn gateway() -> Gateway {
-    let folder = Folder::new("", "");
+    gateway_with("")
+}
+
+/// `rest` goes behind the configuration.
+fn gateway_with(rest: &str) -> Gateway {
+    let folder = Folder::new("", rest);
     let text = std::fs::read_to_string(folder.config()).unwrap();
     let text = text.replace("[admin]\n", "[admin]\nread_only_token = \"data/look\"\n");
     std::fs::write(folder.config(), text).unwrap();
@@ -135,6 +140,40 @@ fn a_read_only_token_sees_everything_and_changes_nothing() {
     for path in ["status", "events", "dead", "rejected", "handlers", "rates", "config", "actions"] {
         let path = format!("/api/v1/{path}");
         assert_eq!(get(&gateway, &path, &[("Authorization", &bearer)]).status, 200, "{path}");
+    }
+}
+
+/// The source of such a sender: its token in the body is all that proves an event.
+const BY_TOKEN: &str = r#"
+[source.shop]
+verify = { algorithm = "token", json = "token" }
+secrets = [{ file = "secret" }]
+"#;
+
+#[test]
+fn a_read_only_token_is_not_given_what_would_be_enough_to_make_events() {
+    let gateway = gateway_with(BY_TOKEN);
+    let body = format!(r#"{{"token":"{SECRET}","type":"order"}}"#);
+    let by_client = [("Authorization", "Bearer of-the-client")];
+    let answer = wire::post(gateway.public, "/hooks/shop?shop=7", &by_client, body.as_bytes());
+    let id = answer.id();
+    for (name, is_owner) in [("look", false), ("admin-token", true)] {
+        let bearer = format!("Bearer {}", token(&gateway, name));
+        for path in [
+            format!("/api/v1/events/{id}/raw"),
+            format!("/events/{id}?body=file"),
+            "/api/v1/export".to_owned(),
+            "/events?form=jsonl".to_owned(),
+        ] {
+            let answer = get(&gateway, &path, &[("Authorization", &bearer)]);
+            assert_eq!(answer.status, 200, "{name}: {path}");
+            let text = answer.text();
+            assert!(text.contains("order"), "{name}: {path}: {text}");
+            assert_eq!(text.contains(SECRET), is_owner, "{name}: {path}: {text}");
+            assert!(is_owner || !text.contains("of-the-client"), "{name}: {path}: {text}");
+            let is_line = path.contains("export") || path.contains("jsonl");
+            assert_eq!(text.contains(r#""query":"shop=7""#), is_line, "{name}: {path}: {text}");
+        }
     }
 }
 

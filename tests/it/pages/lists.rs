@@ -133,6 +133,29 @@ fn rows_that_are_ticked_and_no_others_are_done_again() {
 }
 
 #[test]
+fn replay_of_a_long_list_goes_on_behind_where_the_click_before_it_came_to() {
+    let (_receiver, gateway, ids) = gave_up_six();
+    gateway.wait_until_delivered("all", 6);
+    let position = |id: &str| {
+        let event = gateway.ask("GET", &format!("/api/v1/events/{id}"), "").json();
+        event["position"].as_u64().unwrap()
+    };
+    let (after, up_to) = (position(&ids[1]), position(&ids[3]));
+    let list = page(&gateway, &format!("/events?q=n&replay=1&to=all&after={after}&up_to={up_to}"));
+    for (name, number) in [("after", after), ("up_to", up_to)] {
+        let hidden = format!(r#"<input type="hidden" name="{name}" value="{number}">"#);
+        assert!(list.contains(&hidden), "{list}");
+    }
+    assert!(list.contains("<option value=\"all\" selected>all: 2 events</option>"), "{list}");
+    let form = format!("q=n&to=all&after={after}&up_to={up_to}");
+    let answer = gateway.ask("POST", "/events/replay", &form);
+    assert!(answer.header("location").unwrap().starts_with("/events?q=n&done="), "{answer:?}");
+    gateway.wait_until_delivered("all", 8);
+    let actions = gateway.ask("GET", "/api/v1/actions", "").json();
+    assert_eq!(actions[0]["result"], "2 events, 2 deliveries");
+}
+
+#[test]
 fn shift_ticks_all_rows_between_two_and_a_tick_holds_the_list_still() {
     let Some(mut browser) = Browser::start() else { return };
     let (_receiver, gateway, _ids) = gave_up_six();

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost::api::{Api, ExportedEvent, ImportView};
+use gatepost::api::{Api, ExportedEvent, ImportView, SenderSecrets};
 use gatepost::clock::{Clock as _, SystemClock, Timestamp};
 use gatepost::cluster::{ClusterAck, ClusterBackend, ClusterOptions, ClusterQueue, NodeName};
 use gatepost::event::{Dedupe, DedupeKey, EventId, NewEvent, Outcome, Position};
@@ -151,7 +151,8 @@ async fn make_deliveries(queue: &EmbeddedQueue) {
 
 async fn move_all(from: Arc<dyn Queue>, to: Arc<dyn Queue>) -> ImportView {
     let clock = || Arc::new(SystemClock::new());
-    let exported = Api::offline(from, clock()).export(None, 100).await.unwrap();
+    let exported =
+        Api::offline(from, clock()).export(None, 100, SenderSecrets::Given).await.unwrap();
     let lines = exported.iter().map(|event| serde_json::to_string(event).unwrap());
     let read: Vec<ExportedEvent> = lines.map(|line| serde_json::from_str(&line).unwrap()).collect();
     Api::offline(to, clock()).import(read).await.unwrap()
