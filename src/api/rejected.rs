@@ -3,14 +3,16 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::clock::Timestamp;
 use crate::event::{EventId, SourceName};
-use crate::ingest::{Accepted, RejectedRequest, RejectedRing, Stored};
+use crate::ingest::{Accepted, Ingest, RejectedRequest, RejectedRing, Stored};
 use crate::source::{Explanation, Source, SourceCredentials};
 
 use super::acted_on::{ActedOn, ActionTarget};
@@ -204,18 +206,55 @@ impl Api {
 
     /// Why one request was rejected, in words an owner understands.
     pub async fn explain(&self, number: u64) -> Result<ExplainView, ApiError> {
-        let ingest = Arc::clone(&self.server()?.ingest);
+        let ingest = &self.server()?.ingest;
+        let turn = ingest.rejected().explanations().turn().await;
+        let explained = self.explain_in_turn(number, Arc::clone(ingest), turn).await;
+        explained.map_err(|err| self.or_elsewhere(err, number))
+    }
+
+    /// Why one of `numbers`, newest first, was rejected: what was found out of late, or can be within `time`.
+    /// `None` = it is not known yet. What was begun goes on, so that it is known a little later.
+    pub async fn explain_one_of(
+        &self,
+        numbers: &[u64],
+        time: Duration,
+    ) -> Result<Option<ExplainView>, ApiError> {
+        let ingest = &self.server()?.ingest;
+        let explanations = ingest.rejected().explanations();
+        let known = explanations.of(numbers.iter().copied(), self.clock.steady());
+        if let Some((number, explanation)) = known {
+            return Ok(Some(ExplainView { number, explanation }));
+        }
+        let Some(turn) = explanations.turn_now().filter(|_| !time.is_zero()) else {
+            return Ok(None);
+        };
+        let Some(newest) = numbers.first() else { return Ok(None) };
+        let explaining = self.explain_in_turn(*newest, Arc::clone(ingest), turn);
+        tokio::time::timeout(time, explaining).await.ok().transpose()
+    }
+
+    /// Holds the turn until it is done, also where the future was dropped before that.
+    fn explain_in_turn(
+        &self,
+        number: u64,
+        ingest: Arc<Ingest>,
+        turn: OwnedMutexGuard<()>,
+    ) -> impl Future<Output = Result<ExplainView, ApiError>> + use<> {
+        let as_of = (self.clock.steady(), ingest.rejected().explanations().n_changes());
         // Hundreds of ways to sign are tried on what may be some megabytes.
         let explaining = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let endpoints = ingest.endpoints();
             let sources: Vec<&Source> =
                 endpoints.iter().map(|endpoint| endpoint.source()).collect();
-            ExplainView::new(ingest.rejected(), &sources, number)
+            let view = ExplainView::new(ingest.rejected(), &sources, number)?;
+            ingest.rejected().explanations().note(number, as_of, view.explanation.clone());
+            Ok(view)
         });
-        let explained = explaining
-            .await
-            .unwrap_or_else(|err| Err(ApiError::Bad(format!("explaining failed: {err}"))));
-        explained.map_err(|err| self.or_elsewhere(err, number))
+        async move {
+            let explained = explaining.await;
+            explained.unwrap_or_else(|err| Err(ApiError::Bad(format!("explaining failed: {err}"))))
+        }
     }
 
     /// Verifies a rejected request again as of the time it was received, and stores it if it

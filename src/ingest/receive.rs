@@ -101,6 +101,7 @@ impl Ingest {
     /// Puts `sources` in place of those that were. Requests in flight end as they began.
     pub fn replace_sources(&self, sources: Vec<Source>) {
         self.endpoints.replace_all(sources);
+        self.rejected.sources_changed();
     }
 
     /// Puts `limits` in place of those that were. Requests in flight end as they began.

@@ -18,12 +18,14 @@ use crate::source::{self, Explanation, Source};
 use crate::sync::lock;
 
 mod entries;
+mod explanations;
 mod file;
 mod request;
 
 pub use request::RejectedRequest;
 
 use entries::Entries;
+use explanations::KnownExplanations;
 use file::RejectedFile;
 
 /// How long the file is left alone after each writing: in a flood it is written this often, each
@@ -41,6 +43,7 @@ pub struct RejectedRing {
     bell: Condvar,
     /// Where they outlive a restart; nothing = in memory only.
     path: Option<PathBuf>,
+    explanations: Box<KnownExplanations>,
 }
 
 #[derive(Debug, Default)]
@@ -129,6 +132,16 @@ impl RejectedRing {
         let mut questions =
             entries.iter().rev().filter(|one| one.source == *source && one.is_handshake());
         questions.next().map(|request| request.number)
+    }
+
+    /// What was found out of late about those that are kept.
+    pub fn explanations(&self) -> &KnownExplanations {
+        &self.explanations
+    }
+
+    /// Forgets what was found out: the sources are others by now.
+    pub(super) fn sources_changed(&self) {
+        self.explanations.clear();
     }
 
     /// How many are kept.

@@ -1,5 +1,7 @@
 //! Why a rejected request was rejected, as `gatepost rejected explain` says it.
 
+use std::time::Duration;
+
 use super::widgets::Ticked;
 use super::words::{self, Room};
 use crate::api::{Api, ExplainView};
@@ -21,9 +23,27 @@ pub(super) struct Explained {
 impl Explained {
     /// Of one that was released meanwhile, nothing.
     pub(super) async fn of(api: &Api, number: u64, room: &mut Room) -> Self {
-        let Ok(ExplainView { explanation, .. }) = api.explain(number).await else {
-            return Self::default();
-        };
+        api.explain(number).await.map_or_else(|_| Self::default(), |view| Self::new(view, room))
+    }
+
+    /// What holds for all of `numbers`, as far as it can be found out within `time`.
+    pub(super) async fn of_group(
+        api: &Api,
+        numbers: &[u64],
+        time: Duration,
+        room: &mut Room,
+    ) -> Self {
+        match api.explain_one_of(numbers, time).await {
+            Ok(Some(view)) => Self::new(view, room),
+            Ok(None) => {
+                let line = "What is wrong with them is not known yet: look again in a moment.";
+                Self { line: Some(Ticked::sentence(line, 600)), ..Self::default() }
+            }
+            Err(_) => Self::default(),
+        }
+    }
+
+    fn new(ExplainView { explanation, .. }: ExplainView, room: &mut Room) -> Self {
         let mut text = |text: &str| {
             let lines = text.lines().map(|line| room.shown(line, LINE_CHARS_MAX));
             lines.collect::<Vec<_>>().join("\n")

@@ -1,8 +1,10 @@
 //! `/rejected`: why does my provider get 401?
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use askama::Template;
+use tokio::time::Instant;
 
 use super::explained::Explained;
 use super::fields::{Fields, address};
@@ -17,6 +19,8 @@ use crate::ingest::RefusedRow;
 
 /// Groups that are explained: each takes hundreds of ways to sign.
 const GROUPS_MAX: usize = 10;
+/// How long is looked for what is wrong, for all groups: strangers can make it a second's work for each.
+const EXPLAIN_TIME: Duration = Duration::from_secs(1);
 /// Bytes of strangers' text, and of what is said of it.
 const ROOM: usize = 24 << 10;
 /// Requests of one group that are listed beside others, and of one that was chosen: 30 with nothing but
@@ -111,10 +115,12 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
     all.sort_by_key(|(_, requests)| std::cmp::Reverse(requests.first().map(|one| one.number)));
     let n_more = all.len().saturating_sub(GROUPS_MAX);
     let mut groups = Vec::new();
+    let until = Instant::now() + EXPLAIN_TIME;
     let mut room = Room::new(ROOM);
     for ((source, reason), requests) in all.into_iter().take(GROUPS_MAX) {
         let is_here = status.sources.iter().any(|one| one.name.as_str() == source);
-        groups.push(group(api, (source, is_here), (&reason, &requests), fields, &mut room).await?);
+        let asked = (fields, until);
+        groups.push(group(api, (source, is_here), (&reason, &requests), asked, &mut room).await?);
     }
     let refused = refused_lines(&status, source, now);
     // The API knows the reason as it is, the page's address as it can be shown.
@@ -217,15 +223,13 @@ async fn group(
     api: &Api,
     (source, is_here): (String, bool),
     (reason, requests): (&str, &[RejectedView]),
-    fields: &Fields,
+    (fields, until): (&Fields, Instant),
     room: &mut Room,
 ) -> Result<Group, ApiError> {
     let now = api.now();
-    let explained = match requests.first() {
-        Some(newest) => Explained::of(api, newest.number, room).await,
-        None => Explained::default(),
-    };
     let numbers: Vec<u64> = requests.iter().map(|request| request.number).collect();
+    let left = until.saturating_duration_since(Instant::now());
+    let explained = Explained::of_group(api, &numbers, left, room).await;
     let (n_good, n_looked_at) = api.good_by_now(&numbers, VERIFIED_MAX)?;
     let moments = || requests.iter().map(|request| request.received_at);
     let first = When::ago(moments().min().unwrap_or(now), now);

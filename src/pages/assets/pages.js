@@ -1,4 +1,4 @@
-// The pages work without this. It adds: copying, light or dark, keys, and regions that keep up to date.
+// The pages work without this. It adds: copying, light or dark, keys, live regions.
 (() => {
 'use strict';
 const root = document.documentElement, $ = (q, of) => (of || document).querySelector(q);
@@ -17,7 +17,7 @@ const turn = () => {
 const button = $('[data-theme-switch]');
 if (button) { button.hidden = false; button.addEventListener('click', turn); }
 
-// Off loopback a page over plain HTTP has no clipboard API.
+// Plain HTTP off loopback has no clipboard API.
 const copy = async (code) => {
   if (navigator.clipboard && isSecureContext) return navigator.clipboard.writeText(code.textContent);
   getSelection().selectAllChildren(code);
@@ -32,7 +32,7 @@ document.addEventListener('click', async (event) => {
   setTimeout(() => { one.textContent = 'Copy'; }, 1500);
 });
 
-// With Shift a click ticks all rows from the last one on.
+// With Shift a click ticks all rows up to it.
 let last;
 document.addEventListener('click', ({ target, shiftKey }) => {
   const all = [...document.querySelectorAll('[name=pick]')], at = all.indexOf(target), from = all.indexOf(last);
@@ -62,14 +62,13 @@ document.addEventListener('keydown', (event) => {
   goes = event.key === 'g';
 });
 
-// Regions are fetched anew when something came in, and now and then since times grow old. What somebody
-// reads, selects or fills in stays as it is. The bell knows no filter.
+// Regions are fetched anew; what is read or filled in stays as it is.
 const live = $('#live'), pace = $('#pace'), regions = () => document.querySelectorAll('[data-live]');
-if (!live || !pace || !regions().length) return;
+if (!live || !pace || !$('[data-live]:not(#nav)')) return;
 pace.parentElement.hidden = false;
 const kept = remember('pace');
 if ([...pace.options].some((one) => one.value === kept)) pace.value = kept;
-let n_new = 0, left = 0, busy = false, pointed = null, seconds = 0;
+let n_new = 0, left = 0, busy = false, pointed = null, seconds = 0, rests = 0;
 const rows = () => document.querySelectorAll('#list tbody tr').length;
 document.addEventListener('pointerover', (event) => { pointed = event.target.closest('[data-live] tr, [data-live] a, [data-live] button'); });
 const isHeld = (region) => region.contains(document.activeElement) || $('details[open],[name=pick]:checked', region) ||
@@ -77,9 +76,9 @@ const isHeld = (region) => region.contains(document.activeElement) || $('details
 const say = (text) => { live.hidden = !text; live.textContent = text; };
 const waits = () => say('Updates paused' + (n_new ? ', ' + n_new + ' new' : ''));
 const refresh = async (forced) => {
-  if (document.hidden || busy) return;
+  if (document.hidden || busy || (!forced && Date.now() < rests)) return;
   busy = true;
-  const n_seen = n_new;
+  const n_seen = n_new, began = Date.now();
   try {
     const answer = await fetch(location.href, { headers: { accept: 'text/html' } });
     if (answer.redirected) return say('Signed out: reload');
@@ -97,7 +96,7 @@ const refresh = async (forced) => {
     const to = $('#list nav a:last-child');
     if (left && to) to.textContent = left + ' came faster than shown';
     say('');
-  } catch { say('No answer'); } finally { busy = false; }
+  } rests = Date.now() + 10 * Math.min(Date.now() - began, 6000); } catch { say('No answer'); } finally { busy = false; }
 };
 live.addEventListener('click', () => { pointed = null; refresh(true); });
 const paused = () => pace.value === '0';
