@@ -358,12 +358,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 fn disk(server: &Arc<Server>) -> LookAtDisk {
     let server = Arc::clone(server);
     Box::new(move || {
-        let (path, reserve) = {
-            let config = server.config();
-            (config.queue.path.clone(), config.queue.disk_reserve.0)
+        let (path, reserve, queue_max) = {
+            let queue = &server.config().queue;
+            (queue.path.clone(), queue.disk_reserve.0, queue.disk_max.0)
         };
         let disk = rustix::fs::statvfs(&path)?;
-        Ok(Disk { path, free: disk.f_bavail.saturating_mul(disk.f_frsize), reserve })
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        Ok(Disk { path, free, reserve, queue_max })
     })
 }
 

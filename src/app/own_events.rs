@@ -110,6 +110,7 @@ fn payload(event_type: &str, now: Timestamp) -> Option<Value> {
         }),
         "disk.low" | "disk.back" => json!({
             "free_bytes": 400_000_000, "reserve_bytes": 268_435_456, "path": "data/queue",
+            "unsettled_bytes": 20_000_000, "disk_max_bytes": 10_737_418_240_u64, "waits_for": null,
         }),
         other => return payload_of_machine(other, now),
     })

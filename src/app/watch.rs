@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock::Timestamp;
-use crate::event::{Position, SourceName};
+use crate::event::{HandlerName, Position, SourceName};
 use crate::ingest::Ingest;
 use crate::metrics::RequestOutcome;
-use crate::queue::{DeadFilter, EventQuery, QueueError, WantedBodies};
+use crate::queue::{Backlog, DeadFilter, EventQuery, QueueError, QueueStats, WantedBodies};
 
 use self::dead_retention::DeadRetention;
 use super::core::Core;
@@ -26,8 +26,12 @@ mod dead_retention;
 
 /// How often to look.
 const EVERY: Duration = Duration::from_mins(1);
-/// How long one sort of event is not repeated for one source.
+/// How long one sort of event is not repeated for one source; that it is silent, not before what it expects of
+/// itself has passed once more.
 const PAUSE: Duration = Duration::from_hours(1);
+
+/// What waits for a handler is told of once less than this part of `disk_max` is left for more.
+const UNSETTLED_PART: u64 = 5;
 
 /// How long the newest events of all sources are looked for at one look.
 const RECALL_TIME: Duration = Duration::from_secs(2);
@@ -42,6 +46,8 @@ pub(super) struct Disk {
     pub(super) free: u64,
     /// Below this nothing is taken any more.
     pub(super) reserve: u64,
+    /// What the queue may take of it.
+    pub(super) queue_max: u64,
 }
 
 pub(super) type LookAtDisk = Box<dyn Fn() -> io::Result<Disk> + Send>;
@@ -214,7 +220,9 @@ impl Watch {
                     .get(&name)
                     .map_or(Duration::ZERO, |since| self.core.clock.steady().since(*since)),
             };
-            if silent > expected && self.may_tell("source.silent", name.as_str()) {
+            if silent > expected
+                && self.may_tell_after("source.silent", name.as_str(), expected.max(PAUSE))
+            {
                 let payload = json!({
                     "source": name,
                     "silent_seconds": silent.as_secs(),
@@ -235,20 +243,34 @@ impl Watch {
     }
 
     async fn look_at_disk(&mut self) {
-        let Disk { path, free, reserve } = match (self.disk)() {
+        let Disk { path, free, reserve, queue_max: disk_max } = match (self.disk)() {
             Ok(disk) => disk,
             Err(err) => return warn!(error = %err, "The disk's free space cannot be found out"),
         };
+        let stats = self.core.queue.stats();
+        let (unsettled, waits_for) = unsettled(&stats);
+        let left = disk_max.saturating_sub(unsettled);
+        let is_pinned = left < disk_max / UNSETTLED_PART;
+        let payload = json!({
+            "free_bytes": free,
+            "reserve_bytes": reserve,
+            "path": path,
+            "unsettled_bytes": unsettled,
+            "disk_max_bytes": disk_max,
+            "waits_for": waits_for.filter(|_| is_pinned),
+        });
         // Told while there is still room for the telling.
-        if free < reserve.saturating_mul(2) && self.may_tell("disk.low", "") {
-            let payload = json!({ "free_bytes": free, "reserve_bytes": reserve, "path": path });
-            self.tell("disk.low", "", &payload).await;
+        let is_low = free < reserve.saturating_mul(2) || is_pinned;
+        // The one is no reason not to tell of the other.
+        let cause = if is_pinned { "disk_max" } else { "" };
+        if is_low && self.may_tell("disk.low", cause) {
+            self.tell("disk.low", cause, &payload).await;
             self.open.insert(("disk.low", String::new()));
         }
         // With some room between the two, so that one file does not make both.
-        let is_enough = free >= reserve.saturating_mul(2).saturating_add(reserve / 4);
+        let is_enough = free >= reserve.saturating_mul(2).saturating_add(reserve / 4)
+            && left >= disk_max / (UNSETTLED_PART - 1);
         if is_enough && self.open.remove(&("disk.low", String::new())) {
-            let payload = json!({ "free_bytes": free, "reserve_bytes": reserve, "path": path });
             self.tell("disk.back", "", &payload).await;
         }
     }
@@ -266,8 +288,12 @@ impl Watch {
     }
 
     fn may_tell(&self, what: &'static str, of: &str) -> bool {
+        self.may_tell_after(what, of, PAUSE)
+    }
+
+    fn may_tell_after(&self, what: &'static str, of: &str, pause: Duration) -> bool {
         let told = self.told.get(&(what, of.to_owned()));
-        told.is_none_or(|told| self.core.clock.steady().since(*told) >= PAUSE)
+        told.is_none_or(|told| self.core.clock.steady().since(*told) >= pause)
     }
 
     async fn tell(&mut self, what: &'static str, of: &str, payload: &serde_json::Value) {
@@ -275,6 +301,17 @@ impl Watch {
         self.told.insert((what, of.to_owned()), now);
         self.own.append(what, &format!("{of} {}", now.as_millis()), payload).await;
     }
+}
+
+/// How many bytes the events take that a handler is not done with, dead letters among them, by their number, and
+/// whose they are. They stay whatever `disk_max` says; what is settled goes before its time where they need room.
+fn unsettled(stats: &QueueStats) -> (u64, Option<&HandlerName>) {
+    let open = |backlog: &Backlog| backlog.in_log + backlog.waiting + backlog.dead;
+    let most = stats.handlers.iter().max_by_key(|(_, backlog)| open(backlog));
+    let Some((name, backlog)) = most else { return (0, None) };
+    let part =
+        u128::from(stats.bytes) * u128::from(open(backlog)) / u128::from(stats.events.max(1));
+    (u64::try_from(part).unwrap_or(u64::MAX).min(stats.bytes), Some(name))
 }
 
 /// When the newest event of a source came; where that was not found out, how the search goes on.

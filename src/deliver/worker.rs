@@ -238,7 +238,10 @@ impl Worker<'_> {
 
     fn note(&self, settlement: &Settlement) {
         let Settlement { delivery, outcome, attempt } = settlement;
-        self.context.metrics.settled(outcome);
+        // What was put off, by a rate limit say, is no try that failed.
+        if attempt.is_some() || !matches!(outcome, Outcome::Retry { .. }) {
+            self.context.metrics.settled(outcome);
+        }
         let Some(attempt) = attempt else { return };
         if *outcome == Outcome::Delivered {
             self.shared.succeeded(attempt.started_at.after(attempt.duration));

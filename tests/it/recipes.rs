@@ -134,6 +134,10 @@ async fn alerts_of_every_kind_have_words_of_their_own() {
     let server = SmtpServer::start(Tls::Never, false).await;
     let gateway = serve(&alerts(&server));
     let low = json!({ "free_bytes": 300 << 20, "reserve_bytes": 256 << 20, "path": "/q" });
+    let full = json!({
+        "free_bytes": 1_u64 << 40, "reserve_bytes": 256 << 20, "path": "/q",
+        "unsettled_bytes": 900 << 20, "disk_max_bytes": 1000 << 20, "waits_for": "sql",
+    });
     let silent = json!({ "source": "hyvor", "silent_seconds": 90_000, "newest_at": null });
     let back = json!({ "source": "hyvor", "newest_at": "2026-11-26T10:00:00Z" });
     let failed = json!({ "handler": "sql", "reason": "no disk" });
@@ -150,6 +154,7 @@ async fn alerts_of_every_kind_have_words_of_their_own() {
             "the disk fills up",
             "300 MiB are free on the disk of /q. Below 256",
         ),
+        ("disk.low", full, "the disk fills up", "900 MiB of events wait for `sql`. At 1000 MiB"),
         ("disk.back", low, "well again: the disk", "300 MiB are free on the disk of /q again"),
         ("dead_letter", dead, "sql gave up 12", "the newest from `hyvor`: no table"),
         ("signature.rejected", refused, "hyvor is refused", "see `gatepost rejected explain 7`"),
@@ -176,7 +181,7 @@ async fn alerts_of_every_kind_have_words_of_their_own() {
         }
     }
     gateway.stop();
-    assert_eq!(server.stored().len(), 7, "of its own trouble it mails nothing");
+    assert_eq!(server.stored().len(), 8, "of its own trouble it mails nothing");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,9 @@ use crate::standby::{Rule, StandbyView};
 /// How often to look: what is told of a lag is no older than that.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// How long a lag is not told of again: one that comes and goes about `lag_max` is told of once.
+const PAUSE: Duration = Duration::from_mins(10);
+
 const LAG: &str = "standby.lag";
 const CAUGHT_UP: &str = "standby.caught_up";
 
@@ -28,16 +31,23 @@ pub(in super::super) async fn run(
     let look = || {
         server.standbys.look();
         let view = server.standbys.view();
-        let now = server.core.clock.now();
-        let (what, payload) = told.look(view, server.standbys.rule(), now)?;
+        let (now, steady) = (server.core.clock.now(), server.core.clock.steady());
+        let (what, payload) = told.look(view, server.standbys.rule(), (now, steady))?;
         Some((what, now.as_millis().to_string(), payload))
     };
     own.watch(EVERY, stop, look).await;
 }
 
-/// Since when the copy is too far behind, where that was told.
+/// What was told of the copy.
 #[derive(Debug, Default)]
-struct Told(Option<Timestamp>);
+struct Told {
+    /// Since when it is too far behind.
+    since: Option<Timestamp>,
+    /// Whether that was told, and its end was not.
+    is_open: bool,
+    /// When that was told last, by the steady clock.
+    last: Option<Timestamp>,
+}
 
 impl Told {
     /// What is to be told of a copy that stands like this.
@@ -45,13 +55,18 @@ impl Told {
         &mut self,
         view: Option<StandbyView>,
         rule: Rule,
-        now: Timestamp,
+        (now, steady): (Timestamp, Timestamp),
     ) -> Option<(&'static str, Value)> {
         let view = view?;
         let is_late = view.lag.seconds > rule.lag_max.as_secs_f64();
-        match (is_late, self.0) {
-            (true, None) => {
-                self.0 = Some(now);
+        let is_time = self.last.is_none_or(|last| steady.since(last) >= PAUSE);
+        let since = *self.since.get_or_insert(now);
+        if !is_late {
+            self.since = None;
+        }
+        match (is_late, self.is_open) {
+            (true, false) if is_time => {
+                (self.is_open, self.last) = (true, Some(steady));
                 let payload = json!({
                     "standby": view.name,
                     "connected": view.connected,
@@ -62,8 +77,8 @@ impl Told {
                 });
                 Some((LAG, payload))
             }
-            (false, Some(since)) => {
-                self.0 = None;
+            (false, true) => {
+                self.is_open = false;
                 let seconds = now.since(since).as_secs();
                 let payload = json!({
                     "standby": view.name,
@@ -72,7 +87,7 @@ impl Told {
                 });
                 Some((CAUGHT_UP, payload))
             }
-            (true, Some(_)) | (false, None) => None,
+            (true, _) | (false, false) => None,
         }
     }
 }
@@ -95,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lag_is_told_once_and_so_is_its_end() {
+    fn a_lag_is_open_once_and_so_is_its_end() {
         let rule = Rule {
             acknowledge: Acknowledge::Local,
             timeout: Duration::from_secs(5),
@@ -103,13 +118,18 @@ mod tests {
             lag_max: Duration::from_secs(10),
         };
         let mut told = Told::default();
-        assert_eq!(told.look(None, rule, NOW), None);
-        let mut look = |view, now| told.look(Some(view), rule, now).map(|(what, _)| what);
+        assert_eq!(told.look(None, rule, (NOW, NOW)), None);
+        // The wall clock may be set back meanwhile.
+        let mut look =
+            |view, steady| told.look(Some(view), rule, (NOW, steady)).map(|(what, _)| what);
         assert_eq!(look(view(10.0), NOW), None);
         assert_eq!(look(view(10.1), NOW), Some(LAG));
         assert_eq!(look(view(99.0), NOW), None);
         assert_eq!(look(view(0.0), NOW.after(Duration::from_mins(1))), Some(CAUGHT_UP));
         assert_eq!(look(view(0.0), NOW), None);
-        assert_eq!(look(view(11.0), NOW), Some(LAG));
+        let later = |minutes| NOW.after(Duration::from_mins(minutes));
+        assert_eq!(look(view(11.0), later(2)), None, "not each time that it swings");
+        assert_eq!(look(view(1.0), later(3)), None);
+        assert_eq!(look(view(11.0), later(10)), Some(LAG));
     }
 }

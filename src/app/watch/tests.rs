@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use super::*;
 use crate::clock::{Clock, ManualClock};
-use crate::event::{Event, Headers};
+use crate::event::{Event, Headers, Outcome, Settlement};
 use crate::ingest::testing::{self, InMemory};
 use crate::metrics::Metrics;
-use crate::queue::Queue;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::embedded::testing::{MemoryDisk, RefusingQueue};
+use crate::queue::{Queue, Start};
 use crate::secret::Secret;
 use crate::source::{DedupePolicy, Source, SourceSettings};
 use crate::trace::Traces;
@@ -26,6 +26,7 @@ struct Rig {
     clock: Arc<ManualClock>,
     ingest: Arc<Ingest>,
     free: Arc<AtomicU64>,
+    disk_max: Arc<AtomicU64>,
     watch: Watch,
 }
 
@@ -57,12 +58,15 @@ impl Rig {
         let ingest = Arc::new(Ingest::new(queue, at, metrics, testing::limits(), vec![source]));
         let free = Arc::new(AtomicU64::new(1_000));
         let seen = Arc::clone(&free);
+        let disk_max = Arc::new(AtomicU64::new(u64::MAX));
+        let may_take = Arc::clone(&disk_max);
         let disk = move || {
-            Ok(Disk { path: "/queue".into(), free: seen.load(Ordering::SeqCst), reserve: 100 })
+            let (free, queue_max) = (seen.load(Ordering::SeqCst), may_take.load(Ordering::SeqCst));
+            Ok(Disk { path: "/queue".into(), free, reserve: 100, queue_max })
         };
         let own = Arc::new(SystemSource::new(core.clone()));
         let watch = Watch::new(core, Arc::clone(&ingest), Box::new(disk), own);
-        Self { clock, ingest, free, watch }
+        Self { clock, ingest, free, disk_max, watch }
     }
 
     async fn post(&self, signature: &[u8]) {
@@ -97,7 +101,7 @@ impl Rig {
 }
 
 #[tokio::test]
-async fn a_source_that_falls_silent_is_told_of_once_an_hour() {
+async fn a_source_that_falls_silent_is_told_of_as_often_as_it_should_send() {
     let mut rig = Rig::new(Some(DAY));
     rig.post(SIGNATURE).await;
     assert_eq!(rig.after(DAY).await, []);
@@ -109,8 +113,8 @@ async fn a_source_that_falls_silent_is_told_of_once_an_hour() {
     assert_eq!(payload["silent_seconds"], DAY.as_secs() + 1);
     assert_eq!(payload["expect_every_seconds"], DAY.as_secs());
     assert_eq!(payload["newest_at"], "2023-11-14T22:13:20.000Z");
-    assert_eq!(rig.after(HOUR / 2).await, []);
-    assert_eq!(rig.after(HOUR / 2).await.len(), 1, "it is still silent");
+    assert_eq!(rig.after(HOUR).await, []);
+    assert_eq!(rig.after(HOUR * 23).await.len(), 1, "it is still silent");
     rig.post(SIGNATURE).await;
     let expected = serde_json::json!({ "source": "hyvor", "newest_at": rig.clock.now() });
     assert_eq!(rig.after(HOUR).await, [("source.back".to_owned(), expected)]);
@@ -141,7 +145,7 @@ async fn source_of_which_more_is_expected_since_a_reload_is_late_from_then_on() 
     assert_eq!((told[0].0.as_str(), &told[0].1["newest_at"]), ("source.silent", &Value::Null));
     // Another reload is no excuse.
     rig.ingest.replace_sources(vec![hyvor(Some(DAY))]);
-    assert_eq!(rig.after(HOUR).await[0].0, "source.silent");
+    assert_eq!(rig.after(DAY).await[0].0, "source.silent");
 }
 
 #[tokio::test]
@@ -197,20 +201,28 @@ async fn a_source_that_need_not_send_is_never_silent() {
     assert_eq!(rig.after(DAY * 100).await, []);
 }
 
+/// Where no handler has a place.
+fn disk_with(free: u64) -> Value {
+    serde_json::json!({
+        "free_bytes": free, "reserve_bytes": 100, "path": "/queue",
+        "unsettled_bytes": 0, "disk_max_bytes": u64::MAX, "waits_for": null,
+    })
+}
+
 #[tokio::test]
 async fn a_disk_that_fills_up_is_told_of_while_there_is_room_for_it() {
     let mut rig = Rig::new(None);
     rig.free.store(200, Ordering::SeqCst);
     assert_eq!(rig.after(HOUR).await, []);
     rig.free.store(199, Ordering::SeqCst);
-    let expected = serde_json::json!({ "free_bytes": 199, "reserve_bytes": 100, "path": "/queue" });
+    let expected = disk_with(199);
     assert_eq!(rig.after(HOUR).await, [("disk.low".to_owned(), expected)]);
     assert_eq!(rig.after(HOUR / 2).await, []);
     assert_eq!(rig.after(HOUR / 2).await.len(), 1);
     rig.free.store(224, Ordering::SeqCst);
     assert_eq!(rig.after(HOUR).await, [], "as much as that comes and goes with one file");
     rig.free.store(225, Ordering::SeqCst);
-    let expected = serde_json::json!({ "free_bytes": 225, "reserve_bytes": 100, "path": "/queue" });
+    let expected = disk_with(225);
     assert_eq!(rig.after(HOUR / 4).await, [("disk.back".to_owned(), expected)]);
     rig.free.store(150, Ordering::SeqCst);
     assert_eq!(rig.after(HOUR).await[0].0, "disk.low");
@@ -219,6 +231,37 @@ async fn a_disk_that_fills_up_is_told_of_while_there_is_room_for_it() {
     rig.free.store(150, Ordering::SeqCst);
     assert_eq!(rig.after(HOUR / 4).await, [], "not more than once an hour");
     assert_eq!(rig.after(HOUR).await[0].0, "disk.low");
+}
+
+#[tokio::test]
+async fn what_waits_for_a_handler_is_told_of_before_it_reaches_disk_max() {
+    let mut rig = Rig::new(None);
+    let name = HandlerName::parse("mail").unwrap();
+    let queue = Arc::clone(&rig.watch.core.queue);
+    let subscription = queue.subscribe(&name, Start::Oldest).await.unwrap();
+    for _ in 0..10 {
+        rig.post(SIGNATURE).await;
+    }
+    let bytes = queue.stats().bytes;
+    rig.disk_max.store(bytes * 2, Ordering::SeqCst);
+    assert_eq!(rig.after(HOUR).await, [], "half of it is left");
+    rig.disk_max.store(bytes + bytes / 10, Ordering::SeqCst);
+    let told = rig.after(HOUR).await;
+    let [(kind, payload)] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((kind.as_str(), &payload["waits_for"]), ("disk.low", &serde_json::json!("mail")));
+    assert!(payload["unsettled_bytes"].as_u64() > Some(bytes / 2), "{payload}");
+    // What is settled may go before its time: it is in nobody's way.
+    let mut n_left = queue.stats().events;
+    while n_left > 0 {
+        let taken = subscription.next(100).await.unwrap();
+        n_left -= taken.len() as u64;
+        for delivery in taken {
+            let settlement = Settlement { delivery, outcome: Outcome::Skipped, attempt: None };
+            subscription.settle(settlement).await.unwrap();
+        }
+    }
+    let told = rig.after(HOUR / 4).await;
+    assert_eq!(told.iter().map(|(kind, _)| kind.as_str()).collect::<Vec<_>>(), ["disk.back"]);
 }
 
 #[tokio::test]

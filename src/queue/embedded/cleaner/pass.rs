@@ -214,12 +214,10 @@ impl Cleaner {
         let Some(began_at) = self.core.log.began_at(next).map_err(failed)? else {
             return Ok(self.is_tight());
         };
-        // What is kept for no time is old by any clock.
-        if self.limits.retention.is_zero() {
-            return Ok(true);
-        }
         let is_old = began_at.after(self.limits.retention) <= self.core.clock.now();
-        let is_trusted = effort == Effort::Full || self.is_clock_trusted(next);
+        // What is kept for no time is old by any clock.
+        let is_at_once = effort == Effort::Full || self.limits.retention.is_zero();
+        let is_trusted = is_at_once || self.is_clock_trusted(next);
         Ok(is_old && is_trusted || self.is_tight())
     }
 
