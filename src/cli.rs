@@ -11,6 +11,7 @@ mod args;
 mod check;
 mod cluster;
 mod configured;
+mod curl;
 mod dead;
 mod edit;
 mod error;

@@ -180,6 +180,10 @@ pub struct Send {
     /// Where to send it, in place of the server that the configuration describes.
     #[arg(long)]
     pub url: Option<String>,
+    /// Print the signed request as a `curl` command in place of posting it. It can be sent for as long as the
+    /// source takes its signature.
+    #[arg(long)]
+    pub curl: bool,
 }
 
 /// Verbs of `events`.

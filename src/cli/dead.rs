@@ -12,7 +12,7 @@ use super::args::{Dead, DeadChange, DeadDrop, DeadFilter, DeadRedrive, SaidEvent
 use super::human::{ago, ago_and_exact};
 use super::init::questions::Questions;
 use super::named_event::id_of;
-use super::output::{Column, Output, Page, line, note, plain};
+use super::output::{Column, Output, Page, line, note, note_limit, plain};
 use super::store::{self, Reached, Server, Via};
 use super::{CliError, known, rollouts};
 
@@ -83,12 +83,13 @@ pub(super) async fn run(verb: Dead, config: &Config, output: Output) -> Result<(
 }
 
 async fn list(ask: DeadAsk, config: &Config, output: Output) -> Result<(), CliError> {
-    let handler = ask.handler.clone();
+    let (handler, limit) = (ask.handler.clone(), ask.limit.unwrap_or(usize::MAX));
     let letters = found(ask, config).await?;
     if letters.is_empty() {
         known_handler(handler.as_deref(), config)?;
     }
     output.list(&letters, COLUMNS, "no dead letters")?;
+    note_limit(output, (letters.len(), limit), "oldest")?;
     if output.is_json() || letters.is_empty() {
         return Ok(());
     }

@@ -45,17 +45,15 @@ pub(super) async fn run(verb: Rejected, config: &Config, output: Output) -> Resu
     };
     match verb {
         Rejected::List { limit, source } => {
-            let all = u32::try_from(RejectedRing::ENTRIES_MAX).unwrap_or(u32::MAX);
-            let n_listed = if source.is_some() { all } else { limit };
-            let mut rejected = kept.list(n_listed).await?;
-            if let Some(name) = &source {
-                rejected.retain(|request| request.source.as_str() == *name);
-                rejected.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-                if rejected.is_empty() && !known::is_source(name, config) {
-                    return Err(CliError::Failed(known::no_source(name, config)));
-                }
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let rejected = kept.of_source(source.as_deref(), limit).await?;
+            if let Some(name) = source.as_ref().filter(|_| rejected.is_empty())
+                && !known::is_source(name, config)
+            {
+                return Err(CliError::Failed(known::no_source(name, config)));
             }
             output.list(&rejected, COLUMNS, NONE)?;
+            output::note_limit(output, (rejected.len(), limit), "newest")?;
             kept.list_elsewhere(source.as_deref(), output).await
         }
         Rejected::Show { number, raw } => {
@@ -114,14 +112,27 @@ fn sources_of(config: &Config) -> Vec<Source> {
 }
 
 impl Kept {
-    async fn list(&self, limit: u32) -> Result<Vec<RejectedView>, CliError> {
+    /// The newest that were sent to `source`, or to all.
+    async fn of_source(
+        &self,
+        source: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<RejectedView>, CliError> {
+        let Some(source) = source else { return self.list(limit).await };
+        let mut rejected = self.list(RejectedRing::ENTRIES_MAX).await?;
+        rejected.retain(|request| request.source.as_str() == source);
+        rejected.truncate(limit);
+        Ok(rejected)
+    }
+
+    async fn list(&self, limit: usize) -> Result<Vec<RejectedView>, CliError> {
         match self {
             Self::Server(server) => {
                 server.get("rejected", &[("limit".to_owned(), limit.to_string())]).await
             }
             Self::File(ring, credentials, sources) => {
                 let sources: Vec<&Source> = sources.iter().collect();
-                Ok(RejectedView::list(ring, credentials, &sources, limit as usize))
+                Ok(RejectedView::list(ring, credentials, &sources, limit))
             }
         }
     }

@@ -16,18 +16,23 @@ use crate::deliver::OWN_SOURCE;
 use crate::event::{EventType, SourceName};
 use crate::secret::SecretError;
 use crate::settings::{is_one_slip, nearest};
-use crate::source::Source;
+use crate::source::{SignedRequest, Source};
 
 use super::args::Send;
 use super::output::{Output, note, plain};
 use super::store::{Reached, Server};
-use super::{CliError, known};
+use super::{CliError, curl, known};
 
 /// Longer than the server takes for a durable commit.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Signs a sample, or a file, and posts it.
+/// Signs a sample, or a file, and posts it, or prints how `curl` would.
 pub(super) async fn run(options: Send, config: &Config, output: Output) -> Result<(), CliError> {
+    if options.curl {
+        let Prepared { address, signed, is_own_tls, .. } = prepare(&options, config).await?;
+        let curl = curl::command(&address, &signed.headers, &signed.body, is_own_tls)?;
+        return output.one(&AsCurl { curl }, |shown| shown.curl.clone());
+    }
     let sent = post(&options, config).await?;
     output.one(&sent, |sent| match sent.id() {
         Some(id) => format!("stored as {id}\nnext: gatepost events show {id}"),
@@ -36,8 +41,22 @@ pub(super) async fn run(options: Send, config: &Config, output: Output) -> Resul
     })
 }
 
-/// The same; gives the answer, with the address that it came from.
-pub(super) async fn post(options: &Send, config: &Config) -> Result<SentSample, CliError> {
+#[derive(Debug, Serialize)]
+struct AsCurl {
+    curl: String,
+}
+
+/// A request that is ready to be posted.
+struct Prepared {
+    origin: String,
+    address: String,
+    signed: SignedRequest,
+    /// It goes to the server of this configuration, whose certificate is for another name.
+    is_own_tls: bool,
+}
+
+/// What `options` ask for, signed by the source's own secret as of now.
+async fn prepare(options: &Send, config: &Config) -> Result<Prepared, CliError> {
     let source = source(&options.source, config)?;
     let event_type = match (options.event_type.as_deref(), &options.body) {
         (Some(event_type), _) => event_type,
@@ -64,6 +83,12 @@ pub(super) async fn post(options: &Send, config: &Config) -> Result<SentSample, 
 
     let address = format!("{origin}{}", signed.address(path_and_query));
     let is_own_tls = options.url.is_none() && origin.starts_with("https:");
+    Ok(Prepared { origin: origin.to_owned(), address, signed, is_own_tls })
+}
+
+/// Posts it; gives the answer, with the address that it came from.
+pub(super) async fn post(options: &Send, config: &Config) -> Result<SentSample, CliError> {
+    let Prepared { origin, address, signed, is_own_tls } = prepare(options, config).await?;
     let mut request = client(is_own_tls)?.post(&address);
     for (name, value) in &signed.headers {
         request = request.header(name, value);

@@ -283,12 +283,17 @@ async fn choose(
         format!("Redrive all {}", words::count(matched))
     };
     let example = DeadExample::of(api, newest).await?;
+    let is_filtered = FILTER.iter().any(|name| fields.get(name).is_some());
+    // The page speaks of one reason: what dies of another one meanwhile is not meant by its buttons.
+    // Lost deliveries have no reason, and are in no group.
+    let is_meant = |group: &&DeadGroup| group.count == matched && groups.is_complete;
+    let one = groups.groups.first().filter(|_| !is_filtered).filter(is_meant);
     Ok(Chosen {
         heading: Ticked::of(&heading(fields, groups)),
         example,
-        is_filtered: FILTER.iter().any(|name| fields.get(name).is_some()),
-        handler: shown("handler"),
-        like: shown("like"),
+        is_filtered,
+        handler: one.map_or_else(|| shown("handler"), |group| group.handler.to_string()),
+        like: one.map_or_else(|| shown("like"), |group| group.key.clone()),
         reason: shown("reason"),
         since: shown("since"),
         until: shown("until"),

@@ -264,10 +264,10 @@ fn waited(attempt: &AttemptView, waited: Duration) -> String {
     let is_asked = is_why(attempt, WaitReason::RetryAfter);
     let shown = words::span(planned);
     if waited.saturating_add(TRY_ON_TIME) < planned {
-        return format!("{text} of the {shown} that were planned");
+        return format!("{text} of the {shown} that its retry rules say");
     }
     if waited <= planned.saturating_add(TRY_ON_TIME) {
-        let by = if is_asked { "as Retry-After asked" } else { "as planned" };
+        let by = if is_asked { "as Retry-After asked" } else { "as its retry rules say" };
         return format!("{text}, {by}");
     }
     let held_up = [
@@ -278,12 +278,16 @@ fn waited(attempt: &AttemptView, waited: Duration) -> String {
     let held_up = held_up.into_iter().filter(|(reason, _)| is_why(attempt, *reason));
     let held_up = held_up.map(|(_, words)| words).collect::<Vec<_>>().join(" and ");
     match (is_asked, held_up.is_empty()) {
-        (true, true) => format!("{text}, {shown} of them as Retry-After asked"),
-        (false, true) => format!("{text}, {shown} of them as planned"),
+        (true, true) => {
+            format!("{text}: Retry-After asked for {shown}, and why it came later is not known")
+        }
+        (false, true) => {
+            format!("{text}: it was due after {shown}, and why it came later is not known")
+        }
         (true, false) => {
             format!("{text}: Retry-After asked for {shown}, then the handler {held_up}")
         }
-        (false, false) => format!("{text}: {shown} were planned, then the handler {held_up}"),
+        (false, false) => format!("{text}: it was due after {shown}, then the handler {held_up}"),
     }
 }
 
@@ -352,7 +356,7 @@ mod tests {
     fn wait_says_why_it_was_as_long_and_nothing_that_is_not_known() {
         for (seconds, wait, expected) in [
             (14, json!(null), "waited 14 s"),
-            (14, json!({ "planned_ms": 13_990, "why": [] }), "waited 14 s, as planned"),
+            (14, json!({ "planned_ms": 13_990, "why": [] }), "waited 14 s, as its retry rules say"),
             (
                 30,
                 json!({ "planned_ms": 30_000, "why": ["retry_after"] }),
@@ -361,17 +365,17 @@ mod tests {
             (
                 5,
                 json!({ "planned_ms": 14_000, "why": [] }),
-                "waited 5 s of the 14 s that were planned",
+                "waited 5 s of the 14 s that its retry rules say",
             ),
             (
                 300,
                 json!({ "planned_ms": 14_000, "why": [] }),
-                "waited 5 min, 14 s of them as planned",
+                "waited 5 min: it was due after 14 s, and why it came later is not known",
             ),
             (
                 300,
                 json!({ "planned_ms": 14_000, "why": ["paused", "down"] }),
-                "waited 5 min: 14 s were planned, then the handler was paused and was down",
+                "waited 5 min: it was due after 14 s, then the handler was paused and was down",
             ),
             (
                 300,

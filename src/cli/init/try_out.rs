@@ -44,6 +44,7 @@ pub(super) async fn run(
         event_type: Some(event_type.to_owned()),
         body: None,
         url: Some(format!("http://{public}{HOOKS}{source}")),
+        curl: false,
     };
     let tried = async {
         let tried = take_through(&sample, &again).await;

@@ -35,7 +35,7 @@ fn wait_that_the_other_side_asked_for_is_told_from_one_that_was_planned() {
     assert!(waits[0]["planned_ms"].as_u64().unwrap() <= 1, "{waits:?}");
     assert_eq!(waits[1], json!({ "planned_ms": 300, "why": ["retry_after"] }));
     assert_eq!(waits[2], Value::Null, "nothing comes behind it");
-    assert!(page.contains(", as planned</span>"), "{page}");
+    assert!(page.contains(", as its retry rules say</span>"), "{page}");
     assert!(page.contains(", as Retry-After asked</span>"), "{page}");
 }
 
@@ -56,7 +56,7 @@ fn try_that_was_asked_for_comes_before_it_was_planned_and_a_redrive_is_no_plan()
     gateway.wait_until_delivered("app", 1);
     let (waits, page) = waits(&gateway, &id);
     assert_eq!(waits[1..], [json!({ "why": ["asked"] }), Value::Null]);
-    assert!(page.contains(" that were planned</span>"), "{page}");
+    assert!(page.contains(" that its retry rules say</span>"), "{page}");
     assert!(page.contains(", until it was asked for again</span>"), "{page}");
 }
 
