@@ -42,12 +42,14 @@ use crate::text::host_and_port;
 
 mod attach;
 mod composed;
+mod connection;
 mod dialog;
 mod encoded;
 mod known;
 mod message;
 mod quota;
 mod readers;
+mod reply;
 mod settings;
 mod smtp;
 #[cfg(test)]

@@ -4,13 +4,13 @@ use std::fmt;
 use std::sync::Mutex;
 
 use lettre::Address;
-use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Rcpt, Rset};
-use lettre::transport::smtp::extension::{Extension, MailParameter};
-use lettre::transport::smtp::{self};
+use lettre::transport::smtp::extension::MailParameter;
 use serde::{Deserialize, Serialize};
 
 use super::composed::Mail;
+use super::connection::SmtpConnection;
+use super::reply::SmtpError;
 use crate::event::FailureKind;
 use crate::sync::lock;
 
@@ -102,18 +102,18 @@ pub(super) enum SendError {
     #[error("the server takes no sender like this one (no SMTPUTF8)")]
     Sender,
     #[error(transparent)]
-    Smtp(#[from] smtp::Error),
+    Smtp(#[from] SmtpError),
 }
 
 /// Asks for all readers of `mail`; gives those who are not accepted. Where others are, the server waits for the mail
 /// itself.
 pub(super) async fn begin(
-    connection: &mut AsyncSmtpConnection,
+    connection: &mut SmtpConnection,
     mail: &Mail,
     progress: &Progress,
 ) -> Result<Vec<Refused>, SendError> {
     let from = mail.envelope.from();
-    let knows_utf8 = connection.server_info().supports_feature(Extension::SmtpUtfEight);
+    let knows_utf8 = connection.offers_utf8();
     let is_plain = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
     if from.is_some_and(|from| !is_plain(from)) && !knows_utf8 {
         return Err(SendError::Sender);
@@ -154,8 +154,8 @@ pub(super) async fn begin(
 
 /// Whether a refusal for good is about the settings, and no reader's or mail's fault: they may be mended. Many servers
 /// say only once there is a sender or a reader what they want of every client.
-pub(super) fn is_of_settings(err: &smtp::Error, step: &Step) -> bool {
-    *step == Step::From || err.status().map(u16::from).is_some_and(is_about_us)
+pub(super) fn is_of_settings(err: &SmtpError, step: &Step) -> bool {
+    *step == Step::From || err.status().is_some_and(is_about_us)
 }
 
 /// Replies that tell a client what it has to do first (RFC 5321, 4.2.2; RFC 4954, 4.7.1): 503 and 530 to log in or
@@ -178,8 +178,8 @@ fn is_policy(text: &str, is_of_several: bool) -> bool {
 }
 
 /// What the server says is about this recipient, unless it takes leave (421).
-fn refusal(address: &Address, err: smtp::Error) -> Result<Refused, smtp::Error> {
-    let status = err.status().map(u16::from).filter(|status| *status != 421);
+fn refusal(address: &Address, err: SmtpError) -> Result<Refused, SmtpError> {
+    let status = err.status().filter(|status| *status != 421);
     if status.is_none() {
         return Err(err);
     }
@@ -192,7 +192,7 @@ fn refusal(address: &Address, err: smtp::Error) -> Result<Refused, smtp::Error> 
 const REPLY_CHARS_MAX: usize = 300;
 
 /// The error's words in one line: what a server says may be long.
-pub(super) fn words_of(err: &smtp::Error) -> String {
+pub(super) fn words_of(err: &SmtpError) -> String {
     // The library says so of an error within an error too.
     const DOUBLED: &str = "Connection error: Connection error: ";
     let text = err.to_string();

@@ -5,14 +5,15 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lettre::transport::smtp;
-use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, CertificateStore, TlsParameters};
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{CertificateStore, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 
 use super::TIMEOUT;
 use super::composed::Mail;
+use super::connection::SmtpConnection;
 use super::dialog::{self, Progress, Refused, SendError, Step};
+use super::reply::SmtpError;
 use super::settings::Settings;
 use super::url::{SmtpUrl, TlsUse};
 use crate::clock::{Clock, Timestamp};
@@ -31,11 +32,6 @@ pub(super) const BEGIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What helps where the server takes no password.
-const NO_LOG_IN: &str = "the server offers no log-in by password on this connection: leave the user in `smtp` and \
-                         `password` out, or take the port, or the way with TLS (`smtps://`, `?tls=required`), \
-                         where it does";
-
 /// A mail server, and the connections to it that are free.
 pub(super) struct Smtp {
     url: SmtpUrl,
@@ -53,7 +49,7 @@ pub(super) struct Smtp {
 }
 
 struct Idle {
-    connection: AsyncSmtpConnection,
+    connection: SmtpConnection,
     /// By the steady clock.
     since: Timestamp,
 }
@@ -111,7 +107,7 @@ impl Smtp {
         let (mut connection, refused) = begun?;
         if refused.len() < mail.envelope.to().len() {
             progress.set(Step::Text);
-            if let Err(err) = connection.message(&mail.bytes).await {
+            if let Err(err) = connection.text(&mail.bytes).await {
                 return Err(self.ended(connection, &err.into(), progress).await);
             }
         }
@@ -124,7 +120,7 @@ impl Smtp {
         &self,
         mail: &Mail,
         progress: &Progress,
-    ) -> Result<(AsyncSmtpConnection, Vec<Refused>), Failure> {
+    ) -> Result<(SmtpConnection, Vec<Refused>), Failure> {
         let mut connection = match self.take_idle().await {
             Some(connection) => connection,
             None => self.connect(progress).await?,
@@ -138,12 +134,12 @@ impl Smtp {
     /// Leaves the connection on which a mail failed.
     async fn ended(
         &self,
-        mut connection: AsyncSmtpConnection,
+        connection: SmtpConnection,
         err: &SendError,
         progress: &Progress,
     ) -> Failure {
         let failure = self.of_mail(err, &progress.step());
-        connection.abort().await;
+        connection.quit().await;
         failure
     }
 
@@ -159,7 +155,7 @@ impl Smtp {
         format!("mail server `{}`, at {step}", host_and_port(&self.url.host, self.url.port))
     }
 
-    fn text_of(&self, err: &smtp::Error, step: &Step) -> String {
+    fn text_of(&self, err: &SmtpError, step: &Step) -> String {
         format!("{}: {}", self.at(step), trust::advised(dialog::words_of(err)))
     }
 
@@ -181,17 +177,15 @@ impl Smtp {
 
     /// Connects, logs in and takes leave.
     pub(super) async fn try_connect(&self, progress: &Progress) -> Result<(), Failure> {
-        let mut connection = self.connect(progress).await?;
-        connection.abort().await;
+        self.connect(progress).await?.quit().await;
         Ok(())
     }
 
     /// Takes leave on every connection that is free.
     pub(super) async fn close(&self) {
         let idle = std::mem::take(&mut *self.lock_idle());
-        for Idle { mut connection, .. } in idle {
-            // A server that does not answer is left without a word.
-            let _ended = tokio::time::timeout(Duration::from_secs(1), connection.abort()).await;
+        for Idle { connection, .. } in idle {
+            connection.quit().await;
         }
     }
 
@@ -200,67 +194,59 @@ impl Smtp {
     }
 
     /// A free connection that still answers.
-    async fn take_idle(&self) -> Option<AsyncSmtpConnection> {
+    async fn take_idle(&self) -> Option<SmtpConnection> {
         loop {
             let Idle { mut connection, since } = self.lock_idle().pop()?;
             let is_fresh = self.clock.steady().since(since) < IDLE_MAX;
-            if is_fresh && connection.test_connected().await {
+            if is_fresh && connection.command("NOOP\r\n").await.is_ok() {
                 return Some(connection);
             }
         }
     }
 
-    fn keep(&self, connection: AsyncSmtpConnection) {
+    fn keep(&self, connection: SmtpConnection) {
         let mut idle = self.lock_idle();
-        if !connection.has_broken() && idle.len() < self.idle_max {
+        if !connection.is_broken() && idle.len() < self.idle_max {
             idle.push(Idle { connection, since: self.clock.steady() });
         }
     }
 
     /// What goes wrong before there is a mail is nothing that the mail could be to blame for.
-    async fn connect(&self, progress: &Progress) -> Result<AsyncSmtpConnection, Failure> {
-        let of_server = |err: &smtp::Error| {
+    async fn connect(&self, progress: &Progress) -> Result<SmtpConnection, Failure> {
+        let of_server = |err: &SmtpError| {
             let step = progress.step();
             let help = if step == Step::Connecting { self.url.other_way(err) } else { "" };
             told(err, Failure::transient(format!("{}{help}", self.text_of(err, &step))))
         };
         let wrapped = self.tls.clone().filter(|_| self.url.tls == TlsUse::Wrapped);
         let place = (self.url.host.as_str(), self.url.port);
-        let connecting = AsyncSmtpConnection::connect_tokio1(
-            place,
-            Some(CONNECT_TIMEOUT),
-            &self.hello,
-            wrapped,
-            None,
-        );
+        let connecting = SmtpConnection::open(place, CONNECT_TIMEOUT, wrapped, &self.hello);
         let mut connection = connecting.await.map_err(|err| of_server(&err))?;
         let wants_tls = match self.url.tls {
             TlsUse::Required => true,
-            TlsUse::Opportunistic => connection.can_starttls(),
+            TlsUse::Opportunistic => connection.offers_starttls(),
             TlsUse::Wrapped | TlsUse::None => false,
         };
         if let (true, Some(tls)) = (wants_tls, &self.tls) {
             progress.set(Step::StartTls);
-            let started = connection.starttls(tls.clone(), &self.hello).await;
+            let started = connection.start_tls(tls.clone(), &self.hello).await;
             started.map_err(|err| of_server(&err))?;
         }
-        if let (true, Some(trust)) = (connection.is_encrypted(), &self.trust) {
-            let shown = connection.certificate_chain().map_err(|err| of_server(&err))?;
-            if let Err(err) = trust.judge(&self.url.host, shown) {
-                let why = trust::advised(err.to_string());
-                connection.abort().await;
-                let text = format!("{}: {why}", self.at(&progress.step()));
-                return Err(Failure::transient(text).with_class(FailureClass::Connection));
-            }
+        let shown = connection.certificates().map_err(|err| of_server(&err))?;
+        if let (Some(shown), Some(trust)) = (shown, &self.trust)
+            && let Err(err) = trust.judge(&self.url.host, shown)
+        {
+            let why = trust::advised(err.to_string());
+            connection.quit().await;
+            let text = format!("{}: {why}", self.at(&progress.step()));
+            return Err(Failure::transient(text).with_class(FailureClass::Connection));
         }
         if let Some(credentials) = &self.credentials {
             progress.set(Step::LogIn);
-            if connection.server_info().get_auth_mechanism(DEFAULT_MECHANISMS).is_none() {
-                connection.abort().await;
-                return Err(Failure::transient(format!("{}: {NO_LOG_IN}", self.at(&Step::LogIn))));
+            if let Err(err) = connection.log_in(credentials).await {
+                connection.quit().await;
+                return Err(of_server(&err));
             }
-            let logged_in = connection.auth(DEFAULT_MECHANISMS, credentials).await;
-            logged_in.map_err(|err| of_server(&err))?;
         }
         Ok(connection)
     }
@@ -269,12 +255,14 @@ impl Smtp {
 impl SmtpUrl {
     /// What to write where the connection failed before a word of SMTP, because one side begins with TLS
     /// and the other without.
-    fn other_way(&self, err: &smtp::Error) -> &'static str {
+    fn other_way(&self, err: &SmtpError) -> &'static str {
         match self.tls {
             TlsUse::Wrapped if trust::is_without_tls(&err.to_string()) => {
                 ": the server begins without TLS on this port: write `smtp://`, which is STARTTLS"
             }
-            TlsUse::Required | TlsUse::Opportunistic | TlsUse::None if err.is_response() => {
+            TlsUse::Required | TlsUse::Opportunistic | TlsUse::None
+                if matches!(err, SmtpError::Unclear(_)) =>
+            {
                 ": if the server begins with TLS on this port, write `smtps://`"
             }
             TlsUse::Wrapped | TlsUse::Required | TlsUse::Opportunistic | TlsUse::None => "",
@@ -314,11 +302,11 @@ fn own_name() -> ClientId {
     }
 }
 
-fn told(err: &smtp::Error, failure: Failure) -> Failure {
+fn told(err: &SmtpError, failure: Failure) -> Failure {
     match err.status() {
-        Some(status) => failure.with_status(status.into()),
+        Some(status) => failure.with_status(status),
         None if err.is_timeout() => failure.with_class(FailureClass::Timeout),
-        None if err.is_client() => failure,
-        None => failure.with_class(FailureClass::Connection),
+        None if err.is_of_connection() => failure.with_class(FailureClass::Connection),
+        None => failure,
     }
 }

@@ -13,6 +13,7 @@ use crate::handler::testing::{NOW, delivery, id, numbered, settings, try_setting
 use crate::settings;
 
 mod headers;
+mod replies;
 mod tls;
 
 const MAIL: &str = r#"
