@@ -138,6 +138,7 @@ impl Bench {
             config_folder: self.folder.path().to_owned(),
             clock: Arc::clone(&self.clock),
             timeout: policy.timeout,
+            own_timeout: None,
             concurrency: policy.concurrency.get(),
             batch: policy.batch.as_ref().map(|batch| batch.max),
             samples: Vec::new(),

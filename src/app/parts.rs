@@ -120,6 +120,7 @@ pub(super) fn context(
         config_folder: config.folder.clone(),
         clock: Arc::clone(clock),
         timeout: settings.policy.timeout,
+        own_timeout: settings.own_timeout,
         concurrency: settings.policy.concurrency.get(),
         batch: settings.policy.batch.as_ref().map(|batch| batch.max),
         samples: if settings.kind.wants_samples() {

@@ -20,6 +20,8 @@ pub struct HandlerSettings {
     pub is_enabled: bool,
     /// Which events it wants, how many at once, and how hard it is tried.
     pub policy: Policy,
+    /// The `timeout` of a call that is written in the table.
+    pub own_timeout: Option<Duration>,
     /// Where a new subscription begins.
     pub start: Start,
     /// What its kind says.
@@ -89,7 +91,8 @@ fn read(table: &mut Table<'_>, sources: &[SourceName]) -> ReadHandler {
     let (kind, settings) = kind::read(table, sources, &on).unzip();
     let settings = settings.flatten();
     let of_kind = || settings.as_deref().and_then(KindSettings::default_timeout);
-    let timeout = timeout.or_else(of_kind).unwrap_or(Policy::TIMEOUT);
+    let own_timeout = timeout;
+    let timeout = own_timeout.or_else(of_kind).unwrap_or(Policy::TIMEOUT);
     if let Some(kind) = kind {
         policy::check_batch(table, batch.as_ref(), kind, settings.as_deref());
     }
@@ -124,7 +127,7 @@ fn read(table: &mut Table<'_>, sources: &[SourceName]) -> ReadHandler {
     let kind_name = kind.map_or("", |kind| kind.name);
     let is_whole = settings.is_some();
     let kind = settings.unwrap_or_else(|| unread(table, kind_name));
-    let settings = HandlerSettings { is_enabled, policy, start, kind, kind_name };
+    let settings = HandlerSettings { is_enabled, policy, own_timeout, start, kind, kind_name };
     if is_whole { ReadHandler::Whole(settings) } else { ReadHandler::Unread(settings) }
 }
 

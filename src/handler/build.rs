@@ -22,6 +22,8 @@ pub struct BuildContext {
     /// How long one call may take. Its caller ends it after that; a kind that has something to
     /// end in order (a process, a transaction) does so by itself before.
     pub timeout: Duration,
+    /// The same where the owner says so; `None` = it is the kind's own, or the default.
+    pub own_timeout: Option<Duration>,
     /// How many calls there may be at once.
     pub concurrency: usize,
     /// How many events one call takes where the owner asks for batches; `None` = they do not.

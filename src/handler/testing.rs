@@ -60,6 +60,7 @@ pub(crate) fn context(folder: &Path) -> BuildContext {
         config_folder: folder.to_owned(),
         clock: Arc::new(ManualClock::new(NOW)),
         timeout: Duration::from_secs(30),
+        own_timeout: None,
         concurrency: 4,
         batch: None,
         samples: Vec::new(),

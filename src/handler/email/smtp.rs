@@ -9,7 +9,6 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{CertificateStore, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 
-use super::TIMEOUT;
 use super::composed::Mail;
 use super::connection::SmtpConnection;
 use super::dialog::{self, Progress, Refused, SendError, Step};
@@ -86,7 +85,7 @@ impl Smtp {
             credentials,
             hello: settings.hello.clone().map_or_else(own_name, ClientId::Domain),
             // An owner who asks for another `timeout` knows a server that takes longer, or wants to wait for none.
-            begin_within: if context.timeout == TIMEOUT { BEGIN_TIMEOUT } else { context.timeout },
+            begin_within: context.own_timeout.unwrap_or(BEGIN_TIMEOUT),
             clock: Arc::clone(&context.clock),
             idle_max: context.concurrency,
             idle: Mutex::default(),
@@ -308,5 +307,27 @@ fn told(err: &SmtpError, failure: Failure) -> Failure {
         None if err.is_timeout() => failure.with_class(FailureClass::Timeout),
         None if err.is_of_connection() => failure.with_class(FailureClass::Connection),
         None => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::handler::email::TIMEOUT;
+    use crate::handler::testing::context;
+
+    #[test]
+    fn beginning_has_the_time_that_the_owner_gives_a_call() {
+        let text = "smtp = \"smtp://localhost\"\nfrom = \"a@example.com\"\nto = \"'b@example.com'\"\n\
+                    subject = \"x\"\ntext = \"x\"";
+        let settings = crate::settings::read(text, Path::new("/"), Settings::read).value.unwrap();
+        let begin_within = |own_timeout| {
+            let context = BuildContext { timeout: TIMEOUT, own_timeout, ..context(Path::new("/")) };
+            Smtp::new(&settings, &context).unwrap().begin_within
+        };
+        assert_eq!(begin_within(None), BEGIN_TIMEOUT);
+        assert_eq!(begin_within(Some(TIMEOUT)), TIMEOUT, "also where it is the usual one");
     }
 }

@@ -41,6 +41,7 @@ pub(crate) fn context_with(folder: &Path, clock: Arc<dyn Clock>) -> BuildContext
         config_folder: folder.to_owned(),
         clock,
         timeout: Duration::from_secs(10),
+        own_timeout: None,
         concurrency: 4,
         batch: None,
         samples: Vec::new(),
