@@ -50,6 +50,13 @@ const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept: less than what servers usually keep it for.
 const IDLE_TIME: Duration = Duration::from_secs(20);
 
+/// How many headers an answer may have: one with more cannot be read at all, not even its status, and what was done
+/// would be done again. The client's own limit is 100; 1,024 cost it two buffers of 32 KiB for each answer.
+const HEADERS_MAX: usize = 1_024;
+/// How long they may be together where the answer comes by HTTP/2, in bytes: as long as the client lets them be by
+/// HTTP/1. Its own limit is 16 KiB.
+const HEAD_BYTES_MAX: u32 = 400 * 1024;
+
 /// The longest pause that an answer can ask for; longer ones are cut to it.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(7 * 24);
 
@@ -143,6 +150,8 @@ impl Web {
             .pool_idle_timeout(IDLE_TIME)
             .pool_max_idle_per_host(concurrency)
             .http1_ignore_invalid_headers_in_responses(true)
+            .http1_max_headers(HEADERS_MAX)
+            .http2_max_header_list_size(HEAD_BYTES_MAX)
             .build()
             .map_err(|err| BuildError::Unfit(format!("no HTTP client: {}", innermost(&err))))?;
         // A little less than the call itself, so that the reason is told; and a little between the

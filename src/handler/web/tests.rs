@@ -190,3 +190,53 @@ async fn tls_against_plain_is_told_with_what_to_write() {
     let expected = "answered 400 Bad Request: it speaks TLS on this port: write `https://`";
     check("http", nginx, expected).await;
 }
+
+#[tokio::test]
+async fn answer_with_many_headers_counts_by_its_status() {
+    install_tls();
+    let headers: String = (0..1_000).map(|n| format!("x-n{n}: {n}\r\n")).collect();
+    let answer = format!("HTTP/1.1 200 OK\r\n{headers}content-length: 4\r\n\r\ndone");
+    let web = Web::new(Guard::default(), None, Speaks::Any, &context(Path::new("."))).unwrap();
+    let url = format!("http://{}/", speaker(answer.leak().as_bytes())).parse().unwrap();
+    let sent = web.send(request(Method::POST, url, HeaderMap::new(), Bytes::from("{}"))).await;
+    let answer = sent.unwrap_or_else(|failure| panic!("{failure}"));
+    answer.judge_whole().unwrap();
+    assert_eq!(answer.body, b"done");
+}
+
+#[tokio::test]
+async fn answer_with_a_long_head_by_http_2_counts_by_its_status() {
+    install_tls();
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der());
+    let config = rustls::ServerConfig::builder().with_no_client_auth();
+    let mut config =
+        config.with_single_cert(vec![certified.cert.der().clone()], key.unwrap()).unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("own.pem");
+    std::fs::write(&ca, certified.cert.pem()).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/", listener.local_addr().unwrap()).parse().unwrap();
+    let serve = async {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let tls = acceptor.accept(tcp).await.unwrap();
+        let mut connection = h2::server::handshake(tls).await.unwrap();
+        let (_request, mut answer) = connection.accept().await.unwrap().unwrap();
+        let mut response = ::http::Response::builder();
+        for n in 0..100 {
+            response = response.header(format!("x-n{n}"), "x".repeat(1_000));
+        }
+        answer.send_response(response.body(()).unwrap(), true).unwrap();
+        // Writes it, until the client has gone.
+        while connection.accept().await.is_some() {}
+    };
+    let send = async {
+        let web =
+            Web::new(Guard::default(), Some(&ca), Speaks::Any, &context(Path::new("."))).unwrap();
+        web.send(request(Method::POST, url, HeaderMap::new(), Bytes::from("{}"))).await
+    };
+    let (sent, ()) = tokio::join!(send, serve);
+    sent.unwrap_or_else(|failure| panic!("{failure}")).judge_whole().unwrap();
+}
