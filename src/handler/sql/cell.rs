@@ -75,6 +75,7 @@ pub(super) enum Cell {
     Bool(bool),
     Json(String),
     Timestamp(CalendarTime),
+    Bytes(Vec<u8>),
     /// What an array of PostgreSQL holds.
     List(Vec<Self>),
 }
@@ -169,8 +170,7 @@ impl Cell {
         }
     }
 
-    /// The texts of a list with commas between them, as a `set` of MySQL takes them; `None` where it is no
-    /// list of texts.
+    /// The texts of a list with commas between them, as a `set` of MySQL takes them; `None` = it has others.
     pub(super) fn joined(value: &Value) -> Option<Self> {
         if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
             return None;
@@ -217,6 +217,7 @@ impl Cell {
             (Self::Real(number), wanted) => Self::of(&Value::from(number), wanted),
             (Self::Bool(yes), wanted) => Self::of(&Value::from(yes), wanted),
             (Self::Json(_), _) => mismatch("JSON"),
+            (Self::Bytes(_), _) => mismatch("bytes"),
             (Self::List(_), _) => mismatch("a list"),
         }
     }
@@ -256,6 +257,7 @@ impl Cell {
             | Self::Decimal(_)
             | Self::Bool(_)
             | Self::Json(_)
+            | Self::Bytes(_)
             | Self::Timestamp(_) => false,
         }
     }
@@ -264,6 +266,7 @@ impl Cell {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Text(text) | Self::Json(text) | Self::Decimal(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
             Self::List(items) => items.iter().map(Self::bytes).sum(),
             Self::Null | Self::Integer(_) | Self::Real(_) | Self::Bool(_) | Self::Timestamp(_) => {
                 16

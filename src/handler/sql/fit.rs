@@ -51,7 +51,23 @@ pub(super) fn fit(
     } else {
         cell
     };
+    let cell = if real.is_bytes() { bytes(engine, cell) } else { cell };
     Ok(if engine == Engine::Postgres { cell.without_nul() } else { cell })
+}
+
+/// The bytes of a text. What is `\x` and the digits of whole bytes says them in PostgreSQL's own form.
+fn bytes(engine: Engine, cell: Cell) -> Cell {
+    let said = |text: &str| match engine {
+        Engine::Postgres => hex::decode(text.strip_prefix("\\x")?).ok(),
+        Engine::Sqlite | Engine::MySql => None,
+    };
+    match cell {
+        Cell::Text(text) => Cell::Bytes(said(&text).unwrap_or_else(|| text.into_bytes())),
+        Cell::List(items) => {
+            Cell::List(items.into_iter().map(|item| bytes(engine, item)).collect())
+        }
+        cell => cell,
+    }
 }
 
 /// `value` where nothing is known of what takes it: as JSON has it.

@@ -289,7 +289,9 @@ const fn columns_sql(engine: Engine) -> &'static str {
     match engine {
         Engine::Sqlite => {
             "SELECT name, type, CAST(\"notnull\" = 1 AND dflt_value IS NULL AND pk = 0 AS TEXT), \
-             '0', NULL, CASE WHEN \"notnull\" = 1 THEN dflt_value END FROM pragma_table_info(?)"
+             '0', CASE WHEN type = 'BLOB' COLLATE NOCASE AND (SELECT max(strict) FROM \
+             pragma_table_list(?1)) = 1 THEN 'BLOB (STRICT)' END, CASE WHEN \"notnull\" = 1 THEN \
+             dflt_value END FROM pragma_table_info(?1)"
         }
         Engine::Postgres => {
             "SELECT attname::text, format_type(atttypid, -1)::text, (attnotnull AND NOT \

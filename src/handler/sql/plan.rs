@@ -132,6 +132,7 @@ fn key_value(cell: &Cell) -> serde_json::Value {
         Cell::Real(number) => (*number).into(),
         Cell::Bool(yes) => (*yes).into(),
         Cell::Timestamp(moment) => moment.to_string().into(),
+        Cell::Bytes(bytes) => hex::encode(bytes).into(),
         Cell::List(items) => items.iter().map(key_value).collect(),
     }
 }

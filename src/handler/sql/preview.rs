@@ -38,6 +38,7 @@ fn shown(param: &Param) -> Value {
         Param::Text(text) => json!(text),
         Param::Integer(number) => json!(number),
         Param::Real(number) => json!(number),
+        Param::Bytes(bytes) => json!(hex::encode(bytes)),
         Param::Texts(texts) => json!(texts),
     }
 }

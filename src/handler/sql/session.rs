@@ -329,6 +329,7 @@ where
     String: Encode<'static, DB> + Type<DB>,
     i64: Encode<'static, DB> + Type<DB>,
     f64: Encode<'static, DB> + Type<DB>,
+    Vec<u8>: Encode<'static, DB> + Type<DB>,
 {
     let query = sqlx::query::<DB>(AssertSqlSafe(statement.sql));
     statement.params.into_iter().try_fold(query, |query, param| match param {
@@ -336,6 +337,7 @@ where
         Param::Text(text) => Ok(query.bind(text)),
         Param::Integer(number) => Ok(query.bind(number)),
         Param::Real(number) => Ok(query.bind(number)),
+        Param::Bytes(bytes) => Ok(query.bind(bytes)),
         Param::Texts(_) => Err(sqlx::Error::Encode("a list cannot be bound here".into())),
     })
 }
@@ -349,6 +351,7 @@ fn bind_postgres(statement: Statement) -> BoundQuery<Postgres> {
         Param::Text(text) => query.bind(text),
         Param::Integer(number) => query.bind(number),
         Param::Real(number) => query.bind(number),
+        Param::Bytes(bytes) => query.bind(bytes),
         Param::Texts(texts) => query.bind(texts),
     })
 }

@@ -17,6 +17,7 @@ pub(super) enum Param {
     Text(String),
     Integer(i64),
     Real(f64),
+    Bytes(Vec<u8>),
     Texts(Vec<Option<String>>),
 }
 
@@ -250,6 +251,7 @@ pub(super) fn postgres_text(cell: &Cell) -> Option<String> {
     match cell {
         Cell::Null => None,
         Cell::Text(text) | Cell::Json(text) | Cell::Decimal(text) => Some(text.clone()),
+        Cell::Bytes(bytes) => Some(format!("\\x{}", hex::encode(bytes))),
         Cell::List(items) => Some(array_literal(items)),
         Cell::Integer(number) => Some(number.to_string()),
         Cell::Real(number) => Some(number.to_string()),
@@ -272,6 +274,7 @@ pub(super) fn bound(engine: Engine, cell: &Cell) -> Param {
     match cell {
         Cell::Null => Param::Null,
         Cell::Text(text) | Cell::Json(text) | Cell::Decimal(text) => Param::Text(text.clone()),
+        Cell::Bytes(bytes) => Param::Bytes(bytes.clone()),
         Cell::List(items) => Param::Text(array_literal(items)),
         Cell::Integer(number) => Param::Integer(*number),
         Cell::Real(number) => Param::Real(*number),

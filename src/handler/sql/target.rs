@@ -39,6 +39,9 @@ pub(super) struct TargetColumn {
 /// The column of PostgreSQL that holds one bit.
 pub(super) const ONE_BIT: &str = "bit(1)";
 
+/// The column of bytes of a strict table of SQLite, which takes no text.
+pub(super) const STRICT_BLOB: &str = "BLOB (STRICT)";
+
 /// How many values a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
@@ -116,6 +119,12 @@ impl TargetColumn {
         let is_enum =
             name == "enum" && self.words().is_some_and(|words| !words.contains(&String::new()));
         TYPES.contains(&name) || self.is_clock() || is_range || is_enum
+    }
+
+    /// Whether it takes bytes and no text, or reads a text in a way of its own: PostgreSQL takes a backslash
+    /// for the beginning of a byte's number.
+    pub(super) fn is_bytes(&self) -> bool {
+        self.real_type.trim_end_matches("[]") == "bytea" || self.full_type == STRICT_BLOB
     }
 
     /// Whether a list within its list is an array as well. In an array of texts or JSON it may be one

@@ -10,6 +10,7 @@ use crate::support::kinds;
 use crate::support::servers::Server;
 
 mod bits;
+mod bytes;
 mod columns;
 mod defaults;
 mod documents;
