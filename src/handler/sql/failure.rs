@@ -76,6 +76,12 @@ pub(super) fn is_for_another(err: &sqlx::Error) -> bool {
     code.is_some_and(|code| ["40001", "40P01"].contains(&&*code))
 }
 
+/// Whether MySQL says that a column has no default, and the statement no value for it.
+pub(super) fn is_unfilled(err: &sqlx::Error) -> bool {
+    let err = err.as_database_error().and_then(|err| err.try_downcast_ref::<MySqlDatabaseError>());
+    err.is_some_and(|err| err.number() == 1364)
+}
+
 /// PostgreSQL's code, where it refused a value and not the row.
 pub(super) fn refused_value(err: &sqlx::Error) -> Option<String> {
     let sqlx::Error::Database(source) = err else { return None };
@@ -135,9 +141,10 @@ fn of_postgres(err: &PgDatabaseError) -> Failure {
     }
 }
 
-/// Errors of MySQL and MariaDB about a value or a row whose SQLSTATE does not say so.
-const MYSQL_PERMANENT: [u16; 14] =
-    [1048, 1062, 1118, 1264, 1265, 1292, 1364, 1366, 1367, 1406, 1411, 1690, 3819, 4025];
+/// Errors of MySQL and MariaDB about a value or a row whose SQLSTATE does not say so. 1364 is none: a column
+/// of the table gets no value from the settings.
+const MYSQL_PERMANENT: [u16; 13] =
+    [1048, 1062, 1118, 1264, 1265, 1292, 1366, 1367, 1406, 1411, 1690, 3819, 4025];
 /// Those whose message repeats the value: `Duplicate entry '…' for key '…'`.
 const MYSQL_WITH_VALUE: [u16; 8] = [1062, 1264, 1265, 1292, 1366, 1367, 1411, 1690];
 

@@ -23,7 +23,8 @@ pub(super) struct SchemaColumn {
     pub(super) real_type: String,
     /// The type with its length or precision, where the engine tells it apart.
     pub(super) full_type: String,
-    /// Whether a row must bring a value: not NULL and no default.
+    /// Whether a row must bring a value: not NULL, no default, not generated, and no trigger that is known
+    /// runs before the insert.
     pub(super) must_be_given: bool,
     /// Whether rows that bring no value never meet in a unique index: the column counts by itself,
     /// or is NULL then.
@@ -102,16 +103,10 @@ impl TableSchema {
                 objections.push(format!("table `{table}` has no column `{name}`"));
             }
         }
-        // A NOT NULL column without a default would refuse every row.
-        for column in &self.columns {
-            let is_filled =
-                settings.columns.iter().any(|ours| engine.same_name(&ours.name, &column.name));
-            if column.must_be_given && !is_filled {
-                objections.push(format!(
-                    "column `{}` of table `{table}` must have a value and gets none",
-                    column.name
-                ));
-            }
+        // MySQL tells its triggers only to those who may make some, and one may fill the column. Where none
+        // does, the insert's own error names the column.
+        if engine != Engine::MySql {
+            objections.extend(self.unfilled(settings));
         }
         if !settings.key.is_empty() && !self.has_unique(engine, &settings.key) {
             objections.push(format!(
@@ -129,6 +124,22 @@ impl TableSchema {
             )
         }));
         objections
+    }
+
+    /// The columns for which each row lacks a value, as far as is known: NOT NULL, without a default, and
+    /// nothing else that fills them.
+    pub(super) fn unfilled<'a>(
+        &'a self,
+        settings: &'a Settings,
+    ) -> impl Iterator<Item = String> + 'a {
+        let engine = settings.url.engine();
+        let is_given =
+            move |name: &str| settings.columns.iter().any(|one| engine.same_name(&one.name, name));
+        let unfilled = self.columns.iter().filter(|column| column.must_be_given);
+        unfilled.filter(move |column| !is_given(&column.name)).map(move |column| {
+            let (name, table) = (&column.name, &settings.table);
+            format!("column `{name}` of table `{table}` must have a value and gets none")
+        })
     }
 
     /// Whether a row with a new key may meet another one in this unique index of MySQL, which knows
@@ -283,8 +294,9 @@ async fn json_columns(
 }
 
 /// Name, type, `1` where a row must bring a value, `1` where rows without a value never meet in a
-/// unique index (asked of MySQL only), the type in full (PostgreSQL only), and the default of a column
-/// that is not NULL. MariaDB writes the default NULL as a word.
+/// unique index (asked of MySQL only), the type in full (PostgreSQL, and bytes of SQLite), and the default
+/// of a column that is not NULL. MariaDB writes the default NULL as a word. Of PostgreSQL's triggers only
+/// those for each row, before the insert, fill columns: 1, 2 and 4 of `tgtype`.
 const fn columns_sql(engine: Engine) -> &'static str {
     match engine {
         Engine::Sqlite => {
@@ -295,7 +307,9 @@ const fn columns_sql(engine: Engine) -> &'static str {
         }
         Engine::Postgres => {
             "SELECT attname::text, format_type(atttypid, -1)::text, (attnotnull AND NOT \
-             atthasdef AND attidentity = '')::int::text, '0', format_type(atttypid, \
+             atthasdef AND attidentity = '' AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE \
+             tgrelid = attrelid AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 7 = \
+             7))::int::text, '0', format_type(atttypid, \
              atttypmod)::text || repeat('[]', greatest(attndims - 1, 0)), CASE WHEN attnotnull AND \
              atthasdef THEN (SELECT pg_get_expr(adbin, adrelid) FROM pg_catalog.pg_attrdef WHERE \
              adrelid = attrelid AND adnum = attnum) END FROM pg_catalog.pg_attribute WHERE \
@@ -303,11 +317,14 @@ const fn columns_sql(engine: Engine) -> &'static str {
         }
         Engine::MySql => {
             "SELECT CAST(column_name AS CHAR), CAST(column_type AS CHAR), CAST(is_nullable = 'NO' \
-             AND column_default IS NULL AND extra NOT LIKE '%auto_increment%' AS CHAR), \
+             AND column_default IS NULL AND extra NOT LIKE '%auto_increment%' AND extra NOT LIKE \
+             '%GENERATED%' AND NOT EXISTS (SELECT 1 FROM information_schema.triggers WHERE \
+             event_object_schema = c.table_schema AND event_object_table = c.table_name AND \
+             action_timing = 'BEFORE' AND event_manipulation = 'INSERT') AS CHAR), \
              CAST(extra LIKE '%auto_increment%' OR (is_nullable = 'YES' AND \
              COALESCE(column_default, 'NULL') = 'NULL' AND extra NOT LIKE '%GENERATED%') AS CHAR), \
              NULL, IF(is_nullable = 'NO' AND column_default IS NOT NULL, 'DEFAULT', NULL) FROM \
-             information_schema.columns WHERE table_schema = COALESCE(?, DATABASE()) AND \
+             information_schema.columns AS c WHERE table_schema = COALESCE(?, DATABASE()) AND \
              table_name = ? ORDER BY ordinal_position"
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::engine::Engine;
 use super::session::Pool;
 use super::{DatabaseUrl, Settings, failure, introspect, made, owner, rights, table};
 use crate::event::Event;
@@ -35,6 +36,9 @@ pub(super) async fn objections(
     }
     let mut objections = found.objections(settings);
     objections.extend(found.warnings(settings));
+    if settings.url.engine() == Engine::MySql {
+        objections.extend(found.unfilled(settings));
+    }
     if objections.is_empty() {
         let target = found.target(settings);
         objections.extend(rights::objection(&mut session, settings, &target, &unmade).await?);

@@ -15,6 +15,7 @@ mod columns;
 mod defaults;
 mod documents;
 mod faults;
+mod filled;
 mod ledger;
 mod online;
 mod owner;

@@ -5,7 +5,7 @@ use crate::support::gateway::Folder;
 use crate::support::kinds::{context, settings};
 use crate::support::program::{printed, run};
 
-async fn check(database: &Database, text: &str) -> Result<(), String> {
+pub(super) async fn check(database: &Database, text: &str) -> Result<(), String> {
     let text = format!("url = \"{}\"\n{text}", database.url);
     let settings = settings("sql", &text, database.folder.path());
     let checked = settings.check_online(&context(database.folder.path())).await;
