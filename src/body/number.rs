@@ -15,6 +15,9 @@ use minijinja::value::{DynObject, Object, ObjectRepr, ValueKind};
 #[derive(Debug)]
 pub(crate) struct Number(Box<str>);
 
+/// As many digits as every whole number of 128 bits may have.
+const WHOLE_DIGITS_MAX: usize = 38;
+
 /// So many digits of a number that was written outlive a float.
 pub(crate) const FLOAT_DIGITS: usize = 15;
 
@@ -42,16 +45,46 @@ pub(crate) fn written(value: &Value) -> Option<&str> {
     value.downcast_object_ref::<Number>().map(|number| &*number.0)
 }
 
-/// The nearest number to calculate and compare with; other values as they are. A whole number
-/// beyond 128 bits stays what it is, since as a float it would equal its neighbours.
+/// The nearest number to calculate with; other values as they are. A whole number of many digits is
+/// that number, however it is written, and beyond 128 bits it stays what it is: as a float it would be its
+/// neighbours.
 pub(crate) fn plain(value: Value) -> Value {
     match written(&value) {
         Some("-0") => Value::from(0),
         Some(text) if !text.starts_with('-') && text.bytes().all(|byte| byte.is_ascii_digit()) => {
             value
         }
-        Some(text) => Value::from(float(text)),
+        Some(text) => whole(text).unwrap_or_else(|| Value::from(float(text))),
         None => value,
+    }
+}
+
+/// A whole number of more digits than a float keeps (`1234567890123456789.0`, `1.5e17`), up to 128 bits.
+fn whole(text: &str) -> Option<Value> {
+    let Decimal { is_negative, point, digits } = Decimal::of(text)?;
+    let n_digits =
+        usize::try_from(point).ok().filter(|n| *n > FLOAT_DIGITS && *n >= digits.len())?;
+    let sign = if is_negative { "-" } else { "" };
+    let number = (n_digits <= WHOLE_DIGITS_MAX).then(|| format!("{sign}{digits:0<n_digits$}"))?;
+    number.parse::<i128>().ok().map(Value::from)
+}
+
+/// The same, to be compared: a fraction of more digits than a float keeps is as it is written. As a float it
+/// would equal its neighbours.
+pub(crate) fn comparable(value: Value) -> Value {
+    let calculated = || value.kind() == ValueKind::Number && !value.is_integer();
+    let is_long = |text: &str| {
+        let n_digits = |number: &Decimal| i64::try_from(number.digits.len()).unwrap_or(i64::MAX);
+        let number = Decimal::of(text);
+        number.is_some_and(|one| one.digits.len() > FLOAT_DIGITS && n_digits(&one) > one.point)
+    };
+    match written(&value) {
+        Some(text) if is_long(text) => value,
+        None if calculated() => {
+            let text = value.to_string();
+            if is_long(&text) { Value::from_object(Number(text.into())) } else { value }
+        }
+        Some(_) | None => plain(value),
     }
 }
 

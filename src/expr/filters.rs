@@ -36,6 +36,7 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
     environment.add_filter("tojson", tojson);
     environment.add_filter("from_json", from_json);
     environment.add_filter("truncate", truncate);
+    environment.add_filter("urlencode", urlencode);
     environment.add_filter("striptags", |state: &mut State<'_, '_>, value: &Value| {
         let Some(html) = value.as_str() else { return Ok(Value::from("")) };
         state.consume_fuel(cost(html.len()))?;
@@ -67,7 +68,6 @@ fn add_builtin(environment: &mut Environment<'_>) {
         "indent" = filters::indent,
         "split" = filters::split,
         "lines" = filters::lines,
-        "urlencode" = filters::urlencode,
         "string" = filters::string,
     );
     add!(Number:
@@ -268,6 +268,30 @@ fn from_json(state: &mut State<'_, '_>, value: &Value) -> Result<Value, Error> {
         Error::new(ErrorKind::InvalidOperation, format!("the text is not JSON: {err}"))
     })?;
     Ok(value)
+}
+
+/// A text as it may stand in an address; of a map `name=value&name=value`, without what is missing.
+fn urlencode(state: &mut State<'_, '_>, value: &Value) -> Result<Value, Error> {
+    if is_missing(value) {
+        return Ok(Value::UNDEFINED);
+    }
+    let encoded = |value: &Value| {
+        let text = filters::urlencode(&text(value))?;
+        state.consume_fuel(cost(text.len()).saturating_add(1))?;
+        Ok::<_, Error>(text)
+    };
+    if value.kind() != ValueKind::Map {
+        return encoded(value).map(Value::from);
+    }
+    let mut pairs = Vec::new();
+    for name in value.try_iter()?.checked() {
+        let name = name?;
+        let item = value.get_item(&name)?;
+        if !is_missing(&item) {
+            pairs.push(format!("{}={}", encoded(&name)?, encoded(&item)?));
+        }
+    }
+    Ok(Value::from(pairs.join("&")))
 }
 
 /// The first `length` characters, cut at a word's end; `end` stands for what is left out.

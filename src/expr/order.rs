@@ -90,7 +90,7 @@ pub(super) fn is_equal(one: &Value, other: &Value) -> bool {
 }
 
 fn comparable(value: Value) -> Value {
-    if is_missing(&value) { Value::from(()) } else { number::plain(value) }
+    if is_missing(&value) { Value::from(()) } else { number::comparable(value) }
 }
 
 /// The right side of a comparison, as a map that has whatever stands in that order to it.

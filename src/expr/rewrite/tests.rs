@@ -52,7 +52,8 @@ fn operands_get_the_filter_of_their_operator() {
 #[test]
 fn unary_minus_binds_before_filters() {
     check("-a.b|abs", "(a.b|_negated)|abs");
-    check("--a", "(a|_number)");
+    check("--a", "(a|_negated|_negated)");
+    check("a == -0.1234567890123456", "(a|_numeric) == (0.1234567890123456|_negated)");
     check("c - -a", "([c ,'-', (a|_negated)]|_calculated)");
     check("2 ** -1", "2 ** -1");
 }

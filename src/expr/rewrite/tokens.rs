@@ -3,8 +3,16 @@
 use minijinja::machinery::{Span, Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
+use crate::body::number::FLOAT_DIGITS;
+
 fn token<'a, 't>(tokens: &'a [(Token<'t>, Span)], at: usize) -> Option<&'a Token<'t>> {
     tokens.get(at).map(|(token, _)| token)
+}
+
+/// Whether it is a fraction of more digits than every float keeps: only as one that keeps its text it equals another.
+pub(super) fn is_long_fraction(token: Option<&Token<'_>>) -> bool {
+    let n_digits = |number: &f64| number.to_string().bytes().filter(u8::is_ascii_digit).count();
+    matches!(token, Some(Token::Float(number)) if n_digits(number) > FLOAT_DIGITS)
 }
 
 /// `payload` and `data` where the text itself gives them another meaning.

@@ -238,14 +238,17 @@ impl<'t> Walk<'t> {
         let operand = (at..=end).find(|at| !is_minus(at)).unwrap_or(end);
         let (start, first_edit) = (self.range(at).start, self.edits.len());
         let (behind, term) = self.postfix(operand, end);
-        if term == Term::Other && behind > operand {
+        let is_value = term == Term::Other || tokens::is_long_fraction(self.token(operand));
+        if is_value && behind > operand {
             let is_even = (operand - at).is_multiple_of(2);
             let stop = self.range(behind - 1).end;
             self.edits.insert(
                 first_edit,
                 Edit { old: start..self.range(operand).start, new: "(".into() },
             );
-            self.insert(stop, if is_even { "|_number)" } else { "|_negated)" });
+            // Twice it is the value, if that is a number, with all its digits.
+            let negated = if is_even { "|_negated|_negated)" } else { "|_negated)" };
+            self.insert(stop, negated);
             self.calculations.push(start..stop);
         }
         self.filters(behind, end)
@@ -259,6 +262,7 @@ impl<'t> Walk<'t> {
         let behind = self.filters(behind, end);
         let after = if behind < end { self.operator(behind, term) } else { Operator::None };
         let of_value = |filter| (term == Term::Other).then_some(filter);
+        let is_long = tokens::is_long_fraction(self.token(at));
         let filter = match (before, after) {
             (Operator::Arithmetic, _) | (_, Operator::Arithmetic) => of_value("_number"),
             (Operator::Addition, _) | (_, Operator::Addition) => of_value("_addend"),
@@ -268,7 +272,8 @@ impl<'t> Walk<'t> {
             }
             (Operator::Equality { with_text: false, with_number }, _)
             | (_, Operator::Equality { with_text: false, with_number }) => {
-                of_value(if with_number { "_numeric" } else { "_equal" })
+                let filter = if with_number { "_numeric" } else { "_equal" };
+                (term == Term::Other || is_long).then_some(filter)
             }
             (_, _) => None,
         };

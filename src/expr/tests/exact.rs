@@ -172,3 +172,54 @@ fn what_is_sorted_and_chosen_is_as_it_was_written() {
     let said = evaluated("payload.p | min(reverse=true)", body).unwrap_err().to_string();
     assert!(said.contains("reverse"), "{said}");
 }
+
+// As floats each of them equals its neighbours.
+#[test]
+fn numbers_of_many_digits_equal_themselves_alone() {
+    let body = r#"{"id":1234567890123456789,"next":1234567890123456788,"float":1234567890123456789.0,"text":"1234567890123456789",
+        "e":1.234567890123456789E18,"long":0.12345678901234567891,"near":0.12345678901234567892,"same":0.123456789012345678910,
+        "neg":-1234567890123456789.0,"third":0.3333333333333333,"ids":[1234567890123456788.0,5]}"#;
+    for (text, expected) in [
+        ("payload.id == payload.next", "false"),
+        ("payload.float == payload.id", "true"),
+        ("payload.float == payload.next", "false"),
+        ("payload.e == payload.id and payload.id == payload.e", "true"),
+        ("payload.e == payload.next or payload.next == payload.e", "false"),
+        ("payload.float == 1234567890123456789", "true"),
+        ("payload.float == 1234567890123456788", "false"),
+        ("payload.float != 1234567890123456788", "true"),
+        ("payload.text == 1234567890123456788", "false"),
+        ("payload.text == 1234567890123456789", "true"),
+        ("payload.neg == -payload.id", "true"),
+        ("payload.neg == -payload.next", "false"),
+        ("payload.long == payload.near", "false"),
+        ("payload.long == payload.same", "true"),
+        ("payload.long is eq payload.near", "false"),
+        ("payload.id in payload.ids", "false"),
+        ("payload.next in payload.ids", "true"),
+        ("1 / 3 == payload.third", "true"),
+        ("payload.third == 1 / 3", "true"),
+        ("payload.third == 0.3333333333333333", "true"),
+        ("payload.float | int", "1234567890123456789"),
+        ("payload.float % 10", "9.0"),
+    ] {
+        assert_eq!(eval(text, body), expected, "{text}");
+    }
+}
+
+#[test]
+fn number_that_is_negated_twice_is_itself() {
+    let body = r#"{"p":1.10,"big":12345678901234567890.12,"huge":1234567890123456789012345678901234567890123,"text":"x"}"#;
+    for (text, expected) in [
+        ("- -payload.p", "1.10"),
+        ("- -payload.big", "12345678901234567890.12"),
+        ("- - -payload.big", "-12345678901234567890.12"),
+        ("- -payload.huge", "1234567890123456789012345678901234567890123"),
+        ("payload.p - - -payload.p", "0"),
+        ("payload.p - -payload.big", "12345678901234567891.22"),
+    ] {
+        assert_eq!(eval(text, body), expected, "{text}");
+    }
+    let said = evaluated("- -payload.text", body).unwrap_err().to_string();
+    assert!(said.contains("unsupported type string"), "{said}");
+}

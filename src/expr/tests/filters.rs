@@ -346,3 +346,13 @@ fn date_with_an_unknown_code_does_not_compile() {
         Expression::compile(&format!("data.x | date('{format}')")).unwrap();
     }
 }
+
+#[test]
+fn map_is_urlencoded_pair_by_pair() {
+    let map = "{'a b': 'x&y', 'n': 5, 'gone': none, 'l': ['ä']}";
+    check(&format!("{map} | urlencode"), "a%20b=x%26y&n=5&l=%5B%22%C3%A4%22%5D");
+    check("'[]' | from_json | urlencode", "%5B%5D");
+    check(r#"'{"p":1.10,"q":{}}' | from_json | urlencode"#, "p=1.10&q=%7B%7D");
+    check("'a/b c' | urlencode", "a/b%20c");
+    check("data.nothing | urlencode", "undefined");
+}
