@@ -11,7 +11,8 @@
 //! 1. Deliveries are sent without waiting for the answers to earlier ones; answers may come in any
 //!    order. A line without a known id is ignored. A process gets one line for each event until it
 //!    has answered that one ([`unanswered`]): an event that comes again meanwhile waits for the answer
-//!    to it, and an answer that comes when no call waits is kept for the next delivery of its event.
+//!    to it, and an answer that comes when no call waits is kept for the next try of its event (after a
+//!    redrive or replay, which begins with the first try again, the worker is asked anew).
 //!    With as many lines before it whose calls have given up as calls can hold, it gets no new ones.
 //! 2. A worker that ends is started again with the next delivery, after a pause that is counted from
 //!    its end, doubles from 100 ms to 30 s and is forgotten with the first answer. What it was at
@@ -51,7 +52,8 @@ mod unanswered;
 
 use answer::Reply;
 use call::{Part, Shared};
-use process::{Process, RESTART_TIME};
+use process::Process;
+use unanswered::RESTART_TIME;
 
 /// The longest pause before a restart.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -120,7 +122,9 @@ impl Handler for Workers {
                 None => turn.get_or_insert_with(|| self.process()).clone(),
             };
             let reply = match process {
-                Err(failure) => Some(self.shared.late.take(id).unwrap_or(Err(failure))),
+                Err(failure) => {
+                    Some(self.shared.late.take(id, delivery.attempt).unwrap_or(Err(failure)))
+                }
                 Ok(process) => {
                     self.forget_elsewhere(&process, id);
                     let part = parts.entry(Arc::as_ptr(&process).addr());
@@ -183,23 +187,35 @@ impl Workers {
         }
     }
 
-    /// The process whose turn it is; where that one pauses, the next that does not.
+    /// The process with the fewest lines before it, so that one that is stuck gets no share of what the
+    /// others could do; of those with as few, the one whose turn it is. One that pauses is left out.
     fn process(&self) -> Result<Arc<Process>, Failure> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.slots.len().max(1);
         let (before, behind) = self.slots.split_at(turn);
+        let mut freest: Option<(usize, Arc<Process>)> = None;
         let mut soonest: Option<Failure> = None;
         for worker in behind.iter().chain(before) {
             match worker.process(&self.shared) {
+                Ok(process) => {
+                    let n_lines = process.n_lines();
+                    if n_lines == 0 {
+                        return Ok(process);
+                    }
+                    if freest.as_ref().is_none_or(|(fewest, _)| n_lines < *fewest) {
+                        freest = Some((n_lines, process));
+                    }
+                }
                 Err(pause) if pause.kind.is_wait() => {
                     let is_sooner =
                         soonest.as_ref().is_none_or(|one| pause.retry_after < one.retry_after);
                     soonest = if is_sooner { Some(pause) } else { soonest };
                 }
-                result => return result,
+                Err(failure) => return Err(failure),
             }
         }
         // There is at least one worker.
-        Err(soonest.unwrap_or_else(|| Failure::transient("there is no worker")))
+        let none = || soonest.unwrap_or_else(|| Failure::transient("there is no worker"));
+        freest.map(|(_, process)| process).ok_or_else(none)
     }
 }
 
@@ -218,6 +234,9 @@ impl Worker {
                 if process.is_ending() {
                     let text = "a worker that hung is being ended";
                     return Err(Failure::paused(text, ENDING_PAUSE));
+                }
+                if process.is_full(shared.late_max) {
+                    return Err(call::full(shared, &process));
                 }
                 return Ok(process);
             };

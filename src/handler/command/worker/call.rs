@@ -11,8 +11,8 @@ use super::super::program::Program;
 use super::super::program_time::ProgramTime;
 use super::answer::Reply;
 use super::late::LateAnswers;
-use super::process::{Process, RESTART_TIME, not_begun};
-use super::unanswered::{AwaitedAnswer, Late};
+use super::process::Process;
+use super::unanswered::{AwaitedAnswer, Late, RESTART_TIME, not_begun};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Delivery, EventId, Failure, FailureClass, HandlerName};
 use crate::handler::envelope::write_event;
@@ -68,9 +68,9 @@ impl Part {
         delivery: &Delivery,
     ) -> Option<Reply> {
         let id = delivery.event.id;
-        let expected = self.process.expect(id, shared.late_max);
+        let expected = self.process.expect(id, delivery.attempt, shared.late_max);
         // Looked for only now: from here on an answer comes to who waits.
-        if let Some(reply) = shared.late.take(id) {
+        if let Some(reply) = shared.late.take(id, delivery.attempt) {
             self.process.forget(id);
             return Some(reply);
         }
@@ -81,15 +81,7 @@ impl Part {
                 self.lines.push(b'\n');
                 reply
             }
-            AwaitedAnswer::Full => {
-                // No line of a call tells any more that it hangs.
-                if self.process.is_silent_for(shared.time.own(), shared.clock.steady()) {
-                    end_hanging(shared, &self.process);
-                }
-                let n_late = shared.late_max;
-                let text = format_args!("the worker has {n_late} late events or more to answer");
-                return Some(Err(Failure::paused(text, RESTART_TIME)));
-            }
+            AwaitedAnswer::Full => return Some(Err(full(shared, &self.process))),
         };
         self.waiting.push(Waiting { index, id, reply });
         None
@@ -134,6 +126,16 @@ impl Part {
         }
         replies
     }
+}
+
+/// Of what comes while the process gets no new lines. No line of a call tells any more whether it hangs.
+pub(super) fn full(shared: &Shared, process: &Process) -> Failure {
+    if process.is_silent_for(shared.time.own(), shared.clock.steady()) {
+        end_hanging(shared, process);
+    }
+    let n_late = shared.late_max;
+    let text = format_args!("the worker has {n_late} late events or more to answer");
+    Failure::paused(text, RESTART_TIME)
 }
 
 fn too_late(shared: &Shared, process: &Process) -> Failure {

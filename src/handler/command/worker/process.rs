@@ -17,7 +17,7 @@ use super::super::said::{Tail, last_line};
 use super::super::streams::Streams;
 use super::answer::Answer;
 use super::late::LateAnswers;
-use super::unanswered::{AwaitedAnswer, Late, Unanswered};
+use super::unanswered::{AwaitedAnswer, Late, Unanswered, not_begun};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{EventId, Failure, HandlerName, Output, Stream};
 use crate::sync::lock;
@@ -33,10 +33,6 @@ const END_TIME: Duration = Duration::from_secs(1);
 
 /// How long a worker that hangs has to end after SIGTERM.
 const END_GRACE: Duration = Duration::from_secs(3);
-
-/// The pause before the first restart, which doubles with each one; what was not begun is tried again
-/// after it.
-pub(super) const RESTART_TIME: Duration = Duration::from_millis(100);
 
 /// How often one looks whether it has.
 const END_STEP: Duration = Duration::from_millis(5);
@@ -119,10 +115,10 @@ impl Process {
 
     /// Will have the answer to `id`, for as long as the receiver is there. It gets no new line where it
     /// has `late_max` before it that no call waits for.
-    pub(super) fn expect(&self, id: EventId, late_max: usize) -> AwaitedAnswer {
+    pub(super) fn expect(&self, id: EventId, attempt: u32, late_max: usize) -> AwaitedAnswer {
         let mut state = self.inner.state();
         match &state.end {
-            None => state.unanswered.expect(id, late_max),
+            None => state.unanswered.expect(id, attempt, late_max),
             // It came in between: nothing is to be sent.
             Some((end, _)) => {
                 let (answer, reply) = oneshot::channel();
@@ -136,6 +132,16 @@ impl Process {
     pub(super) fn has_line(&self, id: EventId) -> bool {
         let state = self.inner.state();
         !state.is_ending && state.unanswered.has(id)
+    }
+
+    /// How many lines it has not answered.
+    pub(super) fn n_lines(&self) -> usize {
+        self.inner.state().unanswered.len()
+    }
+
+    /// Whether it gets no new lines for now.
+    pub(super) fn is_full(&self, late_max: usize) -> bool {
+        self.inner.state().unanswered.is_full(late_max)
     }
 
     /// What it says of this event counts no more.
@@ -263,11 +269,6 @@ impl Drop for Process {
     }
 }
 
-/// Of what was behind another event when its worker hung or ended.
-pub(super) fn not_begun(why: &str) -> Failure {
-    Failure::deferred(format_args!("not begun: {why}"), RESTART_TIME)
-}
-
 impl Inner {
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
@@ -320,9 +321,9 @@ impl Inner {
         self.answered_at.store(self.clock.steady().as_millis(), Ordering::Relaxed);
         // Sent and kept under the lock: whose event waits no longer has its answer.
         let mut state = self.state();
-        if let Some(reply) = state.unanswered.answered(answer.id, answer.reply()) {
+        if let Some(late) = state.unanswered.answered(answer.id, answer.reply()) {
             tracing::debug!(handler.name = %self.handler, "A worker's answer is kept for the next try");
-            self.late.keep(answer.id, reply);
+            self.late.keep(answer.id, late);
         }
     }
 

@@ -9,21 +9,33 @@
 //! fails for itself, and gets a line of its own the next time.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use tokio::sync::oneshot::{Receiver, Sender, channel};
 
 use super::answer::Reply;
-use crate::event::EventId;
+use super::late::LateReply;
+use crate::event::{EventId, Failure};
 
 /// How many lines that the worker has passed over are remembered: most are never answered.
 const PASSED_MAX: usize = 1_000;
+
+/// The pause before the first restart, which doubles with each one; what was not begun is tried again
+/// after it.
+pub(super) const RESTART_TIME: Duration = Duration::from_millis(100);
+
+/// Of what was behind another event when its worker hung or ended.
+pub(super) fn not_begun(why: &str) -> Failure {
+    Failure::deferred(format_args!("not begun: {why}"), RESTART_TIME)
+}
 
 /// All lines of one process without an answer.
 #[derive(Debug, Default)]
 pub(super) struct Unanswered {
     lines: HashMap<EventId, Line>,
-    /// Events that failed because the worker had passed over their lines, the oldest first.
-    passed: VecDeque<EventId>,
+    /// Events that failed because the worker had passed over their lines, with the try that did; the oldest
+    /// first.
+    passed: VecDeque<(EventId, u32)>,
     n_sent: u64,
     /// The highest number that was answered; 0 = none.
     newest_answered: u64,
@@ -35,7 +47,9 @@ struct Line {
     number: u64,
     /// Closed where the call has given up.
     waiting: Sender<Reply>,
-    /// The try that waits, or waited last, has failed by its time.
+    /// The try that waits, or waited last.
+    attempt: u32,
+    /// That one has failed by its time.
     has_failed: bool,
 }
 
@@ -62,25 +76,37 @@ pub(super) enum Late {
 impl Unanswered {
     /// Waits for the answer to an event. There is no new line for it where the worker has `late_max` before
     /// it that no call waits for any more: the calls bound the others.
-    pub(super) fn expect(&mut self, id: EventId, late_max: usize) -> AwaitedAnswer {
+    pub(super) fn expect(&mut self, id: EventId, attempt: u32, late_max: usize) -> AwaitedAnswer {
         let (waiting, reply) = channel();
         if let Some(line) = self.lines.get_mut(&id) {
-            line.waiting = waiting;
+            (line.waiting, line.attempt) = (waiting, attempt);
             line.has_failed = false;
             return AwaitedAnswer::ToLine(reply);
         }
-        let newest = self.newest_answered;
-        let is_late = |line: &&Line| line.number > newest && line.waiting.is_closed();
-        if self.lines.values().filter(is_late).count() >= late_max {
+        if self.is_full(late_max) {
             return AwaitedAnswer::Full;
         }
+        let newest = self.newest_answered;
         self.n_sent = self.n_sent.saturating_add(1);
-        self.lines.insert(id, Line { number: self.n_sent, waiting, has_failed: false });
+        let number = self.n_sent;
+        self.lines.insert(id, Line { number, waiting, attempt, has_failed: false });
         // Of those that it has passed over no call may ask any more.
         if self.lines.len() > late_max.saturating_add(PASSED_MAX) {
             self.lines.retain(|_, line| line.number > newest || !line.waiting.is_closed());
         }
         AwaitedAnswer::ToNewLine(reply)
+    }
+
+    /// Whether as many lines as that are before the worker whose calls have given up.
+    pub(super) fn is_full(&self, late_max: usize) -> bool {
+        let newest = self.newest_answered;
+        let is_late = |line: &&Line| line.number > newest && line.waiting.is_closed();
+        self.lines.len() >= late_max && self.lines.values().filter(is_late).count() >= late_max
+    }
+
+    /// How many lines have no answer.
+    pub(super) fn len(&self) -> usize {
+        self.lines.len()
     }
 
     /// Whether the worker has a line of this event before it.
@@ -91,23 +117,24 @@ impl Unanswered {
     /// Another process has the event now.
     pub(super) fn forget(&mut self, id: EventId) {
         self.lines.remove(&id);
-        self.passed.retain(|passed| *passed != id);
+        self.passed.retain(|(passed, _)| *passed != id);
     }
 
     /// Tells the answer to the call that waits for it. Gives it back where none does, and the event's next
-    /// delivery is to have it: an answer that is no failure, or to a try that has not failed yet.
-    pub(super) fn answered(&mut self, id: EventId, reply: Reply) -> Option<Reply> {
-        let n_passed = self.passed.len();
-        self.passed.retain(|passed| *passed != id);
-        let was_passed = self.passed.len() < n_passed;
-        let (unheard, has_failed) = match self.lines.remove(&id) {
+    /// try is to have it: an answer that is no failure, or to a try that has not failed yet.
+    pub(super) fn answered(&mut self, id: EventId, reply: Reply) -> Option<LateReply> {
+        let passed = self.passed.iter().rfind(|(passed, _)| *passed == id).map(|(_, of)| *of);
+        self.passed.retain(|(passed, _)| *passed != id);
+        let (unheard, failed) = match self.lines.remove(&id) {
             Some(line) => {
                 self.newest_answered = self.newest_answered.max(line.number);
-                (line.waiting.send(reply).err(), line.has_failed)
+                let failed = line.has_failed.then_some(line.attempt);
+                (line.waiting.send(reply).err(), failed)
             }
-            None => (was_passed.then_some(reply), true),
+            None => (passed.map(|_| reply), passed),
         };
-        unheard.filter(|reply| !(has_failed && reply.is_err()))
+        let unheard = unheard.filter(|reply| !(failed.is_some() && reply.is_err()));
+        unheard.map(|reply| LateReply { reply, failed })
     }
 
     /// What becomes of each of `ids`, which had their time.
@@ -117,8 +144,9 @@ impl Unanswered {
         let judge = |id: &EventId| {
             let Some(line) = self.lines.get_mut(id) else { return Late::Answered };
             if line.number < newest {
+                let attempt = line.attempt;
                 self.lines.remove(id);
-                self.passed.push_back(*id);
+                self.passed.push_back((*id, attempt));
                 return Late::Fails;
             }
             if Some(line.number) != current || is_ending {
@@ -155,7 +183,6 @@ impl Unanswered {
 mod tests {
     use super::Late::{Answered, Fails, NotBegun};
     use super::*;
-    use crate::event::Failure;
     use crate::handler::testing::id;
 
     const LATE_MAX: usize = 10;
@@ -164,7 +191,7 @@ mod tests {
     type Waiting = Vec<Receiver<Reply>>;
 
     fn expect(unanswered: &mut Unanswered, number: u64) -> Receiver<Reply> {
-        match unanswered.expect(id(number), LATE_MAX) {
+        match unanswered.expect(id(number), 1, LATE_MAX) {
             AwaitedAnswer::ToNewLine(reply) => reply,
             other => panic!("{other:?}"),
         }
@@ -174,6 +201,10 @@ mod tests {
         let mut unanswered = Unanswered::default();
         let waiting = numbers.map(|number| expect(&mut unanswered, number)).collect();
         (unanswered, waiting)
+    }
+
+    fn late(reply: Reply, failed: Option<u32>) -> LateReply {
+        LateReply { reply, failed }
     }
 
     fn failed_at_end(mut unanswered: Unanswered, is_ending: bool) -> usize {
@@ -201,7 +232,7 @@ mod tests {
         let (mut unanswered, mut waiting) = sent(1..=3);
         assert_eq!(unanswered.late(&[id(1)], false), [Fails]);
         drop(waiting.remove(0));
-        assert_eq!(unanswered.answered(id(1), Ok(())), Some(Ok(())));
+        assert_eq!(unanswered.answered(id(1), Ok(())), Some(late(Ok(()), Some(1))));
         assert_eq!(unanswered.late(&[id(2), id(3)], false), [Fails, NotBegun]);
     }
 
@@ -211,7 +242,7 @@ mod tests {
         assert_eq!(unanswered.answered(id(3), Ok(())), None);
         assert_eq!(unanswered.late(&[id(1), id(2), id(4)], false), [Fails; 3]);
         // They are sent again, and what is said to the first line counts until then.
-        assert_eq!(unanswered.answered(id(1), Ok(())), Some(Ok(())));
+        assert_eq!(unanswered.answered(id(1), Ok(())), Some(late(Ok(()), Some(1))));
         let _one = expect(&mut unanswered, 1);
         let _two = expect(&mut unanswered, 2);
         assert_eq!(unanswered.answered(id(2), Ok(())), None);
@@ -235,11 +266,11 @@ mod tests {
     fn event_has_one_line_until_it_is_answered() {
         let (mut unanswered, mut waiting) = sent(1..=2);
         waiting.clear();
-        assert!(matches!(unanswered.expect(id(2), LATE_MAX), AwaitedAnswer::ToLine(_)));
+        assert!(matches!(unanswered.expect(id(2), 1, LATE_MAX), AwaitedAnswer::ToLine(_)));
         assert_eq!(unanswered.late(&[id(2)], false), [NotBegun], "it is at the first");
         unanswered.answered(id(1), Ok(()));
         unanswered.answered(id(2), Ok(()));
-        assert!(matches!(unanswered.expect(id(2), LATE_MAX), AwaitedAnswer::ToNewLine(_)));
+        assert!(matches!(unanswered.expect(id(2), 1, LATE_MAX), AwaitedAnswer::ToNewLine(_)));
     }
 
     #[test]
@@ -250,7 +281,8 @@ mod tests {
         assert_eq!(unanswered.late(&[id(1), id(2)], false), [Fails, NotBegun]);
         waiting.clear();
         assert_eq!(unanswered.answered(id(1), down()), None, "its try has failed");
-        assert_eq!(unanswered.answered(id(2), down()), Some(down()), "this one's is not used up");
+        let kept = Some(late(down(), None));
+        assert_eq!(unanswered.answered(id(2), down()), kept, "this one's is not used up");
         assert_eq!(unanswered.late(&[id(3)], false), [Fails]);
         assert_eq!(unanswered.answered(id(3), dead()), None, "a redrive asks anew");
     }
@@ -260,14 +292,14 @@ mod tests {
         let (mut unanswered, waiting) = sent(1..=10);
         let _waiting = expect(&mut unanswered, 11);
         drop(waiting);
-        assert!(matches!(unanswered.expect(id(12), LATE_MAX), AwaitedAnswer::Full));
-        assert!(matches!(unanswered.expect(id(10), LATE_MAX), AwaitedAnswer::ToLine(_)));
+        assert!(matches!(unanswered.expect(id(12), 1, LATE_MAX), AwaitedAnswer::Full));
+        assert!(matches!(unanswered.expect(id(10), 1, LATE_MAX), AwaitedAnswer::ToLine(_)));
         // What it has passed over is not before it any more.
         unanswered.answered(id(9), Ok(()));
         for number in 12..=20 {
             drop(expect(&mut unanswered, number));
         }
-        assert!(matches!(unanswered.expect(id(21), LATE_MAX), AwaitedAnswer::Full));
+        assert!(matches!(unanswered.expect(id(21), 1, LATE_MAX), AwaitedAnswer::Full));
         // No call asks for these again.
         for number in 21..10_000 {
             unanswered.answered(id(number - 1), Ok(()));

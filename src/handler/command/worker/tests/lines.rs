@@ -43,7 +43,9 @@ impl OnRequest {
     }
 
     async fn wait_until_seen(&self, number: u64) {
-        while !self.seen().contains(&id(number).to_string()) {
+        while !self.folder.path().join("seen").exists()
+            || !self.seen().contains(&id(number).to_string())
+        {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -132,7 +134,8 @@ async fn worker_that_is_far_behind_takes_no_new_events() {
     for number in 3..=12 {
         bench.let_go(number, OK);
     }
-    bench.try_handle(&[2, 3, 4, 5, 6, 7, 8], 1).await.unwrap();
+    bench.try_handle(&[2], 2).await.unwrap();
+    bench.try_handle(&[3, 4, 5, 6, 7, 8], 1).await.unwrap();
     bench.try_handle(&[9, 10, 11, 12], 1).await.unwrap();
     assert_eq!(bench.seen().len(), 12);
 }
@@ -162,4 +165,35 @@ async fn several_workers_do_each_event_once() {
     assert_eq!(bench.seen().len(), 4);
     bench.try_handle(&[2, 4], 1).await.unwrap();
     assert_eq!(bench.seen().len(), 6, "a replay");
+}
+
+#[tokio::test]
+async fn worker_that_is_stuck_holds_up_none_of_the_others() {
+    let bench = OnRequest::new("workers = 2");
+    let others = async {
+        bench.wait_until_seen(1).await;
+        for number in 2..=9 {
+            bench.let_go(number, OK);
+            bench.try_handle(&[number], 1).await.unwrap();
+        }
+        bench.let_go(1, OK);
+    };
+    // It gets no second event while the other one has nothing to do.
+    let (stuck, ()) = tokio::join!(bench.try_handle(&[1], 1), others);
+    stuck.unwrap();
+    assert_eq!(bench.seen().len(), 9);
+}
+
+#[tokio::test]
+async fn answer_to_a_try_that_failed_is_none_to_a_replay() {
+    let bench = OnRequest::new("");
+    bench.let_go(1, OK);
+    let failure = bench.try_handle(&[1, 2], 3).await.unwrap_err();
+    assert_eq!(each(&failure), [(id(2), FailureKind::Transient)]);
+    bench.let_go(2, OK);
+    // Behind it in the same worker, so that one has been answered.
+    bench.let_go(3, OK);
+    bench.try_handle(&[3], 1).await.unwrap();
+    bench.try_handle(&[2], 1).await.unwrap();
+    assert_eq!(bench.seen(), [1, 2, 3, 2].map(|number| id(number).to_string()));
 }
