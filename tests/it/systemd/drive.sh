@@ -35,6 +35,13 @@ done
 touch stop
 wait
 
+# A program that is under way at a stop is let finish.
+say "oom $(of OOMPolicy)"
+gatepost send --config config.toml hyvor comment.delete >/dev/null
+until grep -q began /var/lib/gatepost/slow; do sleep 0.1; done
+systemctl restart gatepost.service
+say "slow $(echo $(cat /var/lib/gatepost/slow))"
+
 # A process that stands still is started again.
 before=$(of MainPID)
 systemctl kill -s STOP gatepost.service

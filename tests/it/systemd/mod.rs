@@ -29,6 +29,10 @@ secrets = [{ file = "/var/lib/gatepost/secrets/hyvor", create = true }]
 provider = "userecho"
 secrets = [{ credential = "userecho" }]
 [handler.seen.log]
+[handler.slow]
+on = ["hyvor:comment.delete"]
+[handler.slow.command]
+run = ["/bin/sh", "-c", "echo began >> /var/lib/gatepost/slow; sleep 2; echo ended >> /var/lib/gatepost/slow"]
 "#;
 
 /// The unit as it is shipped, for a configuration in the test's folder and a watchdog that bites soon.
@@ -106,6 +110,8 @@ fn units_do_what_they_say_under_a_real_systemd() {
         "restart 0 active",
         "restart 0 active",
         "refused 0",
+        "oom continue",
+        "slow began ended",
         "watchdog 1 active",
         if has_landlock() { "shut in" } else { "not shut in" },
         "stop 0 success",
