@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -180,7 +181,7 @@ fn prometheus_scrapes_rules_fire_and_panels_have_data() {
 
 #[test]
 fn configurations_of_packages_pass_check_and_write_below_the_state_folder_only() {
-    for name in ["package", "container"] {
+    for name in ["package", "container/config"] {
         let text = read(&format!("deploy/{name}/config.toml"));
         for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
             for path in line.split('"').skip(1).step_by(2).filter(|value| value.contains('/')) {
@@ -250,6 +251,55 @@ fn no_shipped_unit_has_a_step_that_can_keep_the_program_down() {
     assert_eq!(n_units, 4);
 }
 
+/// A program that stands in for one of the system.
+fn put_program(folder: &Path, name: &str, text: &str) {
+    let path = folder.join(name);
+    std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Secrets may be in the unit's environment, where root's own `check` does not see them.
+#[test]
+fn upgrade_of_the_package_checks_with_what_the_service_has_in_its_environment() {
+    let folder = Folder::of_text(
+        "[source.hyvor]\nprovider = \"hyvor-talk\"\nsecrets = [{ env = \"OF_THE_UNIT\" }]\n[handler.a.log]\n",
+    );
+    let mut service = Command::new("sleep");
+    let mut service =
+        service.arg("600").env("OF_THE_UNIT", "a secret with 'signs'").spawn().unwrap();
+    let programs = folder.path().join("programs");
+    std::fs::create_dir(&programs).unwrap();
+    let systemctl = format!(
+        "case \"$*\" in *MainPID*) echo {} ;; restart*) touch '{}/restarted' ;; esac",
+        service.id(),
+        folder.path().display()
+    );
+    put_program(&programs, "systemctl", &systemctl);
+    put_program(&programs, "systemd-sysusers", "");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_gatepost"), programs.join("gatepost")).unwrap();
+    let script = read("deploy/package/debian/postinst");
+    let script = script.replace("/run/systemd/system", programs.to_str().unwrap());
+    let script = script.replace("/etc/gatepost/config.toml", folder.config().to_str().unwrap());
+    let upgrade = || {
+        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+        let mut upgrade = Command::new("sh");
+        upgrade.args(["-c", &script, "postinst", "configure", "0.1.0-1"]).env("PATH", path);
+        let output = upgrade.current_dir(folder.path()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let is_restarted = folder.path().join("restarted").exists();
+        (is_restarted, String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (is_restarted, said) = upgrade();
+    assert!(is_restarted, "{said}");
+    // What is a mistake all the same holds it back.
+    std::fs::remove_file(folder.path().join("restarted")).unwrap();
+    std::fs::write(folder.config(), "nonsense = 1\n").unwrap();
+    let (is_restarted, said) = upgrade();
+    service.kill().unwrap();
+    service.wait().unwrap();
+    assert!(!is_restarted && said.contains("the old version goes on running"), "{said}");
+}
+
 /// The words of an instruction in JSON, as Docker runs them without a shell.
 fn words(dockerfile: &str, instruction: &str) -> Vec<String> {
     let line = dockerfile.lines().find(|line| line.starts_with(instruction)).unwrap();
@@ -264,7 +314,7 @@ fn image_serves_as_nobody_and_its_own_check_says_whether_it_is_well() {
     assert!(user.split(':').all(|id| id.parse::<u32>().unwrap() > 0), "{user}");
     assert!(dockerfile.lines().any(|line| line == "STOPSIGNAL SIGTERM"));
     let state = tempfile::tempdir().unwrap();
-    let text = read("deploy/container/config.toml");
+    let text = read("deploy/container/config/config.toml");
     let text = text.replace("/var/lib/gatepost", state.path().to_str().unwrap());
     let text = text.replace("0.0.0.0:8080", "127.0.0.1:0").replace("127.0.0.1:8081", "127.0.0.1:0");
     let folder = Folder::of_text(&text);

@@ -143,6 +143,9 @@ async fn alerts_of_every_kind_have_words_of_their_own() {
     let failed = json!({ "handler": "sql", "reason": "no disk" });
     let dead = json!({ "handler": "sql", "source": "hyvor", "reason": "no table", "count": 12 });
     let refused = json!({ "source": "hyvor", "count": 3, "newest": 7, "reason": "no match" });
+    let lag = json!({ "standby": "two", "connected": true, "lag_seconds": 40.7, "lag_bytes": 2_100,
+        "lag_max_seconds": 30, "last_seen_at": "2026-11-26T10:00:00Z" });
+    let caught_up = json!({ "standby": "two", "since": "2026-11-26T10:00:00Z", "seconds": 70 });
     let own = json!({ "handler": "alerts", "reason": "never mailed" });
     for (n, (event_type, payload, subject, part)) in [
         ("handler.failed", failed, "sql cannot be started", "could not be started: no disk"),
@@ -158,6 +161,18 @@ async fn alerts_of_every_kind_have_words_of_their_own() {
         ("disk.back", low, "well again: the disk", "300 MiB are free on the disk of /q again"),
         ("dead_letter", dead, "sql gave up 12", "the newest from `hyvor`: no table"),
         ("signature.rejected", refused, "hyvor is refused", "see `gatepost rejected explain 7`"),
+        (
+            "standby.lag",
+            lag,
+            "the second copy is behind",
+            "of `two` is 41 s behind (2 KiB), more than 30 s",
+        ),
+        (
+            "standby.caught_up",
+            caught_up,
+            "well again: the second copy",
+            "has all again, 70 s after",
+        ),
         ("handler.down", own, "", ""),
     ]
     .into_iter()
@@ -181,7 +196,7 @@ async fn alerts_of_every_kind_have_words_of_their_own() {
         }
     }
     gateway.stop();
-    assert_eq!(server.stored().len(), 8, "of its own trouble it mails nothing");
+    assert_eq!(server.stored().len(), 10, "of its own trouble it mails nothing");
 }
 
 #[tokio::test(flavor = "multi_thread")]
