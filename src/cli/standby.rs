@@ -170,6 +170,14 @@ fn found(promoted: &Promoted) -> String {
             counted(found.segments, "segment", "segments"),
             found.last.0
         ));
+        if found.n_missing > 0 {
+            let missing = counted(found.n_missing, "event is", "events are");
+            text.line(format_args!("{missing} missing between others"));
+        }
+    } else {
+        text.line(format_args!(
+            "not verified: `--verify`, or `gatepost queue check` now, reads every record"
+        ));
     }
     let heard = heard_at.map_or_else(|| "never".to_owned(), ago);
     let behind = events_behind.map(|n| match n {

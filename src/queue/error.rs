@@ -1,6 +1,7 @@
 //! Why the queue does not do what it is asked.
 
 use crate::event::HandlerName;
+use crate::files;
 
 /// Why the queue could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +92,7 @@ fn of_another(folder: &str, owner: &str, user: &str) -> String {
     let number = owner.strip_prefix('#').and_then(|number| number.parse().ok());
     let of_service = number.filter(|number: &u32| DYNAMIC_USERS.contains(number));
     let what = if let Some(number) = of_service {
-        format!("`{folder}` belongs to the user {number} of a service")
+        format!("`{folder}` belongs to the user {} of a service", files::user_shown(number))
     } else {
         format!("`{folder}` belongs to the user `{owner}`")
     };

@@ -115,6 +115,8 @@ pub struct CopyFollower {
     copy: Box<dyn HeldCopy>,
     clock: Arc<dyn Clock>,
     session: Option<String>,
+    /// The gateway that was told of: a session that is begun anew is no news.
+    told: Option<String>,
 }
 
 impl CopyFollower {
@@ -125,12 +127,13 @@ impl CopyFollower {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, FollowError> {
         let client = Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT);
-        let client = client.redirect(reqwest::redirect::Policy::none());
+        // A proxy of the environment is for the web, and would be given the token and all events.
+        let client = client.redirect(reqwest::redirect::Policy::none()).no_proxy();
         // Without TLS a machine without root certificates is no reason to fail.
         let client =
             if options.from.scheme() == "http" { client.tls_certs_only([]) } else { client };
         let client = client.build().map_err(FollowError::Unreachable)?;
-        Ok(Self { options, client, copy, clock, session: None })
+        Ok(Self { options, client, copy, clock, session: None, told: None })
     }
 
     /// Follows until that is not possible any more. What passes is waited for.
@@ -209,7 +212,10 @@ impl CopyFollower {
             return Err(FollowError::Version { version, format });
         }
         self.copy.begin(&gateway).await?;
-        tell(Progress::Following(gateway));
+        if self.told.as_ref() != Some(&gateway) {
+            tell(Progress::Following(gateway.clone()));
+            self.told = Some(gateway);
+        }
         Ok(session)
     }
 

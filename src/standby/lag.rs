@@ -38,13 +38,19 @@ pub struct StandbyView {
 }
 
 /// Where the log's end was when.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Marks {
     /// By the steady clock, ascending.
     marks: VecDeque<(Timestamp, LogPlace)>,
 }
 
 impl Marks {
+    /// From `started` on: what is before the log's first end that is noted has been there since then, and a copy that
+    /// never got it is behind since then.
+    pub(super) fn since(started: Timestamp) -> Self {
+        Self { marks: VecDeque::from([(started, LogPlace::default())]) }
+    }
+
     /// Notes where the log's end is.
     pub(super) fn note(&mut self, now: Timestamp, head: LogPlace) {
         if let Some((at, last)) = self.marks.back_mut() {
@@ -95,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_lag_is_counted_from_when_the_copy_had_everything() {
-        let mut marks = Marks::default();
+        let mut marks = Marks::since(at(0));
         marks.note(at(0), place(10));
         marks.note(at(5), place(10));
         assert_eq!(marks.behind(place(10), place(10), at(5)), Lag::default());
@@ -108,9 +114,23 @@ mod tests {
         assert_eq!(marks.behind(place(50), place(50), at(20)), Lag::default());
     }
 
+    /// The log stands still while a standby cannot take what is in it.
+    #[test]
+    fn a_copy_that_never_got_anything_is_behind_since_the_start() {
+        let mut marks = Marks::since(at(0));
+        for n in 0..=60 {
+            marks.note(at(n), place(50));
+        }
+        for copied in [LogPlace::default(), place(20)] {
+            let lag = marks.behind(copied, place(50), at(60));
+            assert!((lag.seconds - 60.0).abs() < 0.01, "{copied:?}: {lag:?}");
+        }
+        assert_eq!(marks.behind(place(50), place(50), at(60)), Lag::default());
+    }
+
     #[test]
     fn marks_are_bounded_and_the_oldest_stays() {
-        let mut marks = Marks::default();
+        let mut marks = Marks::since(at(0));
         for n in 0..20_000 {
             marks.note(at(n), place(u32::try_from(n).unwrap()));
         }

@@ -166,10 +166,22 @@ impl LocalCopy {
             }
             self.segments.insert(name.number, held);
         }
-        let held = &self.segments;
-        self.manifest
-            .sealed
-            .retain(|seal| held.get(&seal.name.number).is_some_and(|held| held.seal.is_some()));
+        for Seal { name, .. } in &self.manifest.sealed {
+            let missing = HeldSegment { name: *name, end: 0, seal: None };
+            self.segments.entry(name.number).or_insert_with(|| {
+                warn!(file = name.file_name(), "The copy lacks a file: it is fetched again");
+                missing
+            });
+        }
+        // Until it has come again the copy is no whole, whoever looks at it meanwhile. The manifest goes on naming it: a
+        // file that is missing is known by that alone.
+        let is_whole = |seal: &Seal| {
+            self.segments.get(&seal.name.number).is_some_and(|held| held.seal.is_some())
+        };
+        if self.manifest.is_complete && !self.manifest.sealed.iter().all(is_whole) {
+            self.manifest.is_complete = false;
+            self.manifest.write(self.folder.path())?;
+        }
         Ok(())
     }
 
@@ -229,7 +241,9 @@ impl LocalCopy {
 
     /// Where its newest segment ends, with the checksum of that segment's bytes as they are on the disk.
     pub(super) fn checked_end(&self) -> Result<Option<(CopyStand, u32)>, CopyError> {
-        let Some(newest) = self.segments.values().next_back() else { return Ok(None) };
+        // One whose file is missing says nothing.
+        let newest = self.segments.values().rev().find(|held| held.end > 0);
+        let Some(newest) = newest else { return Ok(None) };
         let stand = CopyStand { name: newest.name, end: newest.end };
         let checksum = self.checksum(stand.name, stand.end);
         let checksum = checksum.map_err(CopyError::io("reading the copy's log"))?;
@@ -274,7 +288,10 @@ impl LocalCopy {
         }
         warn!(file = held.name.file_name(), "The copy is damaged: it is fetched again");
         self.segments.insert(number, HeldSegment { end: 0, seal: None, ..held });
-        self.manifest.sealed.retain(|seal| seal.name != held.name);
+        self.manifest.is_complete = false;
+        if let Err(err) = self.save() {
+            warn!(why = %err, "It cannot be noted that the copy is not whole");
+        }
         false
     }
 

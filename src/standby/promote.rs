@@ -80,8 +80,12 @@ pub(super) fn finish(
     // From here on it is a queue, and no standby writes into it.
     held.promote().map_err(CopyError::io("making a queue of the copy"))?;
     let (from, to) = (folder.join(MANIFEST), folder.join("promoted.json"));
-    std::fs::rename(from, to).map_err(CopyError::io("noting the promotion"))?;
-    Ok(promoted)
+    match std::fs::rename(from, to) {
+        Ok(()) => Ok(promoted),
+        // It was lost before, and what was there is a queue's by now all the same.
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(promoted),
+        Err(err) => Err(CopyError::io("noting the promotion")(err)),
+    }
 }
 
 /// Where the copy's log ends.

@@ -9,11 +9,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::watch;
+use tracing::warn;
 
 use super::error::StandbyError;
 use super::gather::gather;
 use super::lag::{Lag, Marks, StandbyView};
-use super::wire::{Hello, Pull, Welcome};
+use super::wire::{CopyStand, Hello, Pull, Welcome};
 use crate::clock::{Clock, Timestamp};
 use crate::files;
 use crate::queue::embedded::{COPY_FORMAT, LogPlace, QueueFiles};
@@ -23,6 +24,10 @@ use crate::sync::lock;
 const ID_FILE: &str = "id";
 /// The most standbys that are remembered at a time; the one that was silent longest goes.
 const SESSIONS_MAX: usize = 8;
+/// Where in the queue's folder it stands which copies have diverged.
+const DIVERGED_FILE: &str = "diverged.json";
+/// The most of them that are remembered; the oldest go.
+const DIVERGED_MAX: usize = 64;
 /// The longest name of a standby that is kept.
 const NAME_CHARS_MAX: usize = 64;
 /// A standby that has not asked for so long is not connected: it asks each second.
@@ -81,6 +86,9 @@ pub struct Standbys {
     copied: watch::Sender<LogPlace>,
     started: Timestamp,
     id: Mutex<Option<String>>,
+    /// The ends of copies that have diverged, as they say hello: what proves it is let go of some day, and a copy that
+    /// went on then would lose what it alone has. `None` = not read yet.
+    diverged: Mutex<Option<Vec<(CopyStand, u32)>>>,
 }
 
 impl Standbys {
@@ -93,10 +101,11 @@ impl Standbys {
             clock,
             rule: ArcSwap::from_pointee(rule),
             sessions: Mutex::default(),
-            marks: Mutex::default(),
+            marks: Mutex::new(Marks::since(started)),
             copied: watch::Sender::new(LogPlace::default()),
             started,
             id: Mutex::default(),
+            diverged: Mutex::default(),
         }
     }
 
@@ -125,7 +134,11 @@ impl Standbys {
         if let Some(theirs) = hello.gateway.clone().filter(|theirs| *theirs != gateway) {
             return Err(StandbyError::OtherGateway { ours: gateway, theirs });
         }
-        self.check_stand(hello)?;
+        let checked = self.check_stand(hello);
+        if let (Err(StandbyError::Diverged(_)), Some(end)) = (&checked, hello.stand) {
+            self.remember_diverged(end);
+        }
+        checked?;
         let session = random_name();
         let durable = LogPlace::default();
         let name = hello.name.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect();
@@ -153,7 +166,8 @@ impl Standbys {
         }
         if stand.name.number < self.files.first_segment() {
             // It has let go of that segment; the copy goes on with the first that is left.
-            return Ok(());
+            let known = self.with_diverged(|known| known.contains(&(stand, checksum)));
+            return if known { diverged("it was refused for that before") } else { Ok(()) };
         }
         let read = self.files.read_segment(stand.name, 0, stand.end as usize)?;
         match read {
@@ -161,6 +175,31 @@ impl Standbys {
             Some(_) => diverged("the same segment has other bytes in it"),
             None if stand.name.number < self.files.first_segment() => Ok(()),
             None => diverged("it has no such segment of the log"),
+        }
+    }
+
+    fn with_diverged<T>(&self, look: impl FnOnce(&mut Vec<(CopyStand, u32)>) -> T) -> T {
+        let read = || {
+            let bytes = std::fs::read(self.folder.join(DIVERGED_FILE)).ok()?;
+            serde_json::from_slice(&bytes).ok()
+        };
+        // Without the file, or where it makes no sense, none is known.
+        look(lock(&self.diverged).get_or_insert_with(|| read().unwrap_or_default()))
+    }
+
+    fn remember_diverged(&self, end: (CopyStand, u32)) {
+        let noted = self.with_diverged(|known| {
+            if known.contains(&end) {
+                return Ok(());
+            }
+            known.push(end);
+            let n_too_many = known.len().saturating_sub(DIVERGED_MAX);
+            known.drain(..n_too_many);
+            let json = serde_json::to_vec(known)?;
+            files::replace_durably(&self.folder.join(DIVERGED_FILE), json)
+        });
+        if let Err(err) = noted {
+            warn!(error = %err, "It is not noted for the next start which copy has diverged");
         }
     }
 

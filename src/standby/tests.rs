@@ -1,5 +1,6 @@
 //! Gateway and standby in one process, with segments of 8 KiB.
 
+mod lost;
 pub(super) mod rig;
 
 use super::error::StandbyError;

@@ -154,6 +154,21 @@ pub struct Garbled(pub &'static str);
 const HEAD_BYTES: usize = 8;
 
 impl PulledParts {
+    /// Takes files that came later into the lists, which say nothing of what is newer than they are.
+    pub(super) fn add_newer(&mut self, chunks: &[FilePart]) {
+        for FilePart { file, capacity, .. } in chunks {
+            match file {
+                FileName::Log(_) => {}
+                FileName::Kept(name) if self.kept.iter().any(|part| part.name == *name) => {}
+                FileName::Kept(name) => self.kept.push(KeptPart { name: *name, bytes: 0 }),
+                FileName::Keys(name) if self.keys.iter().any(|part| part.name == *name) => {}
+                FileName::Keys(name) => {
+                    self.keys.push(KeyPart { name: name.clone(), bytes: *capacity });
+                }
+            }
+        }
+    }
+
     /// The bytes of an answer.
     pub fn encode(&self, payload: &[u8]) -> serde_json::Result<Bytes> {
         let json = serde_json::to_vec(self)?;

@@ -47,6 +47,9 @@ impl LocalCopy {
         let is_late = self.manifest.heard_at.is_none_or(|at| now.since(at) >= SAVE_EVERY);
         self.manifest.is_complete |= batch.is_complete;
         (self.manifest.head, self.manifest.next_position) = (batch.head, batch.next_position);
+        if let Some(lists) = &mut self.lists {
+            lists.add_newer(&batch.chunks);
+        }
         if batch.is_complete {
             self.lists.get_or_insert(batch);
         }
@@ -88,7 +91,8 @@ impl LocalCopy {
         if held.is_some_and(|held| held.seal.is_some()) {
             return Ok(());
         }
-        if held.is_none() {
+        // Also of one whose file was lost.
+        if held.is_none_or(|held| held.end == 0) {
             self.begin_segment(name, chunk)?;
         }
         // A segment that was begun before a crash may come anew from its beginning.
@@ -186,6 +190,8 @@ impl LocalCopy {
         let Some(held) = self.segments.get_mut(&seal.name.number) else { return Ok(()) };
         if checksum == seal.checksum {
             held.seal = Some(checksum);
+            // One that was damaged or lost is named already.
+            self.manifest.sealed.retain(|known| known.name != seal.name);
             self.manifest.sealed.push(*seal);
         } else {
             warn!(
@@ -207,11 +213,17 @@ impl LocalCopy {
         let mut is_changed = false;
         let gone: Vec<HeldSegment> =
             self.segments.range(..lists.first_segment).map(|(_, held)| *held).collect();
-        for held in gone {
-            files::remove(&self.path("log").join(held.name.file_name())).map_err(failed())?;
+        for held in &gone {
             self.segments.remove(&held.name.number);
             self.manifest.sealed.retain(|seal| seal.name != held.name);
             is_changed = true;
+        }
+        if is_changed {
+            // First: a file that is named and missing would be taken for a lost one after a crash.
+            self.save()?;
+        }
+        for held in gone {
+            files::remove(&self.path("log").join(held.name.file_name())).map_err(failed())?;
         }
         let kept = |name: &SegmentName| lists.kept.iter().any(|part| part.name == *name);
         let gone: Vec<SegmentName> = self.kept.keys().filter(|name| !kept(name)).copied().collect();

@@ -58,9 +58,12 @@ pub async fn restore_from_bucket(
             discard(&target)?;
             return Err(CopyError::Damaged { folder, damage });
         }
-        let mut promoted = finish(&target, local, how, tell)?;
-        promoted.damage.splice(0..0, damage);
-        return Ok(promoted);
+        let mut finished = finish(&target, local, how, tell);
+        match &mut finished {
+            Ok(promoted) => drop(promoted.damage.splice(0..0, damage)),
+            Err(_) => discard(&target)?,
+        }
+        return finished;
     }
 }
 

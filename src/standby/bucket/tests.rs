@@ -237,6 +237,23 @@ async fn a_damaged_copy_in_a_bucket_is_restored_by_force_only() {
     assert!(!files(&rig.copy_folder().join("log")).is_empty());
 }
 
+/// Found only once all is there: the folder is left as empty as it was.
+#[tokio::test]
+async fn a_copy_in_a_bucket_that_is_not_restored_leaves_nothing_behind() {
+    let (rig, store) = followed().await;
+    let mut manifest = store.manifest().await;
+    let sealed = manifest.files.values_mut().find(|file| file.seal.is_some()).unwrap();
+    sealed.seal = sealed.seal.map(|checksum| checksum ^ 1);
+    store.put(MANIFEST, manifest.encode().unwrap()).await;
+    for _ in 0..2 {
+        let refused =
+            restore_from_bucket(&store.place(), &rig.copy_folder(), CHECKED, &|_, _| ()).await;
+        let refused = refused.unwrap_err();
+        assert!(matches!(refused, CopyError::Damaged { .. }), "{refused}");
+    }
+    assert!(!rig.copy_folder().join("log").exists());
+}
+
 #[tokio::test]
 async fn of_two_standbys_with_one_prefix_one_ends() {
     let (mut rig, store) = followed().await;

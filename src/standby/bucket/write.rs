@@ -55,6 +55,9 @@ impl BucketCopy {
         next.manifest.next_position = batch.next_position;
         next.manifest.heard_at = Some(now);
         self.is_behind = !batch.is_complete;
+        if let Some(lists) = &mut self.lists {
+            lists.add_newer(&batch.chunks);
+        }
         if batch.is_complete {
             self.lists.get_or_insert(batch);
         }

@@ -84,6 +84,52 @@ fn a_gateway_of_another_version_is_not_followed() {
     answering.join().unwrap();
 }
 
+/// Answers hello, and nothing else.
+fn answers_hello_only(listener: &TcpListener, n_hellos: u32) {
+    let mut n_seen = 0;
+    while n_seen < n_hellos {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut request, mut part) = (Vec::new(), [0; 4_096]);
+        while !request.ends_with(b"}") {
+            let n_read = stream.read(&mut part).unwrap();
+            assert!(n_read > 0);
+            request.extend_from_slice(&part[..n_read]);
+        }
+        let is_hello = request.starts_with(b"POST /api/v1/standby/hello");
+        n_seen += u32::from(is_hello);
+        let (status, body) = if is_hello {
+            ("200 OK", r#"{"format":2,"version":"0.2.0","gateway":"g","session":"s"}"#)
+        } else {
+            ("503 Service Unavailable", "{}")
+        };
+        let length = body.len();
+        let head =
+            format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+    }
+}
+
+/// Each time that it begins anew, as with a gateway whose disk is full, it is the same gateway.
+#[test]
+fn a_standby_says_once_whom_it_follows_and_goes_by_no_proxy() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let folder = Folder::new("", "");
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    std::fs::write(folder.path().join("data/standby-token"), "token").unwrap();
+    let mut command = command(&folder, address, &folder.path().join("copy"));
+    // Nobody is there.
+    command.env("http_proxy", "http://127.0.0.1:1").env("all_proxy", "http://127.0.0.1:1");
+    command.env_remove("no_proxy").env_remove("NO_PROXY");
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+    let mut standby = command.spawn().unwrap();
+    answers_hello_only(&listener, 4);
+    standby.kill().unwrap();
+    let output = standby.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said.matches("following").count(), 1, "{said}");
+}
+
 #[test]
 fn a_folder_in_use_or_of_another_gateway_is_refused() {
     let (one, two) = (Folder::new("", WAITS), Folder::new("", WAITS));
