@@ -358,6 +358,7 @@ impl From<OpenError> for QueueError {
             OpenError::Unsupported { ref file, .. } => {
                 Self::Unsupported { folder: file.clone(), found: err.to_string() }
             }
+            OpenError::TwoLogs { .. } => Self::Corrupt(err.to_string()),
             OpenError::Io { what, source } => Self::Io { what, source },
         }
     }

@@ -1,8 +1,12 @@
 //! What cannot be read is named, what can be read is served, and nothing is dropped in silence.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use gatepost::clock::SystemClock;
 use gatepost::event::{Outcome, Position};
+use gatepost::queue::embedded::EmbeddedQueue;
+use gatepost::queue::tools::check;
 use gatepost::queue::{DeadFilter, EventQuery, ListOrder, Queue};
 
 use super::{Site, append_all, settle, subscribe, take};
@@ -32,6 +36,34 @@ async fn events_around_a_rotten_one_are_delivered_and_it_is_named() {
     assert!(damage.iter().any(|text| text.contains("cannot be read")), "{damage:?}");
     let backlog = subscription.backlog();
     assert_eq!(backlog.dead, 1, "the lost one is counted");
+}
+
+/// As a backup that was put back over a queue, or a copy without `--delete`.
+#[tokio::test]
+async fn two_logs_in_one_folder_are_refused_by_name_and_nothing_is_changed() {
+    for n_events in [1, 20] {
+        let (site, other) = (Site::new(), Site::new());
+        for site in [&site, &other] {
+            let queue = site.open(LONG);
+            append_all(&queue, n_events, 9_000).await;
+            queue.close().await.unwrap();
+        }
+        let [own, others] = [&site, &other].map(|site| site.segments()[0].clone());
+        let [own_name, others_name] =
+            [&own, &others].map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
+        for path in other.segments() {
+            std::fs::copy(&path, site.path().join("log").join(path.file_name().unwrap())).unwrap();
+        }
+        let there = site.segments();
+        let clock = Arc::new(SystemClock::new());
+        let opened = EmbeddedQueue::open(site.settings(LONG), clock).unwrap_err().to_string();
+        let checked = check(&site.path()).unwrap_err().to_string();
+        for told in [opened, checked] {
+            assert!(told.contains("two logs lie in one folder"), "{told}");
+            assert!(told.contains(&own_name) && told.contains(&others_name), "{told}");
+        }
+        assert_eq!(site.segments(), there);
+    }
 }
 
 #[tokio::test]

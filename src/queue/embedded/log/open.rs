@@ -72,6 +72,18 @@ struct Newest {
     unreadable: Vec<Damage>,
 }
 
+/// Of the files that count each has a number of its own. Which of two is the right one only their owner can say.
+fn refuse_two_logs(files: &BTreeMap<SegmentId, u32>) -> Result<(), OpenError> {
+    let same =
+        files.keys().zip(files.keys().skip(1)).find(|(one, other)| one.number == other.number);
+    same.map_or(Ok(()), |(one, other)| Err(two_logs(*one, *other)))
+}
+
+fn two_logs(one: SegmentId, other: SegmentId) -> OpenError {
+    let [one, other] = [one, other].map(|id| format!("log/{}", id.file_name()));
+    OpenError::TwoLogs { one, other }
+}
+
 impl FileLog {
     /// Looks at the log in `folder/log` and changes nothing.
     pub(crate) fn survey(
@@ -87,6 +99,7 @@ impl FileLog {
         let largest = files.values().max().copied().unwrap_or_default();
         let full_bytes = options.segment_bytes.min(largest);
         let mut newest = log.find_newest(&mut files, full_bytes, options)?;
+        refuse_two_logs(&files)?;
         if let Some((live, contents)) = &mut newest.live {
             log.read_earlier(&files, *live, &mut contents.recorded)?;
         }
@@ -198,8 +211,10 @@ impl FileLog {
                 }
                 Err(err) => Contents::unreadable(capacity, err.kind()),
             };
-            if contents.end > 0 && newest.live.is_none() {
-                newest.live = Some((id, contents));
+            if contents.end > 0 {
+                if let Some((live, _)) = newest.live.replace((id, contents)) {
+                    return Err(two_logs(id, live));
+                }
             } else if let Some(damage) = contents.unreadable_damage(id) {
                 newest.unreadable.push(damage);
             } else {

@@ -34,6 +34,13 @@ pub(crate) enum OpenError {
          newer gatepost wrote; start that version"
     )]
     Unsupported { file: String, offset: u32, kind: u8, version: u8 },
+    /// Nothing was changed.
+    #[error(
+        "two logs lie in one folder: `{one}` and `{other}` are the same segment. A backup was put back over a queue, or one \
+         copied over another: move the folder away, put the one that is wanted into an empty folder (`tar -x` there, \
+         `rsync -a --delete`), and get what the other has alone by `gatepost queue export` of it by itself"
+    )]
+    TwoLogs { one: String, other: String },
     #[error("{what} failed")]
     Io {
         what: String,
