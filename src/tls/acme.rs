@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use instant_acme::{Account, AccountCredentials, CertificateIdentifier, NewAccount, RenewalInfo};
 use rustls::pki_types::Der;
+use tracing::warn;
 
 use crate::clock::Timestamp;
+use crate::files;
 use crate::secret;
 
 use super::{AcmeSettings, Certificate, CertificateError, CertificateStore};
@@ -81,6 +83,8 @@ impl AcmeError {
 impl Acme {
     /// For these names; what was ordered before is put into `store`.
     pub fn open(settings: AcmeSettings, store: Arc<CertificateStore>) -> Result<Self, AcmeError> {
+        let settings =
+            settings.in_its_folder().map_err(|(path, err)| AcmeError::File(path, err))?;
         let acme = Self { settings, store };
         if let Some(certificate) = acme.kept()? {
             acme.store.replace(certificate);
@@ -107,6 +111,9 @@ impl Acme {
 
     /// Orders a certificate, keeps it, and gives it to the listener.
     pub async fn order(&self) -> Result<Arc<Certificate>, AcmeError> {
+        // Before anything is ordered: an authority gives a few a week, and one that cannot be kept is gone with the
+        // process.
+        self.check_writable()?;
         let ordered = tokio::time::timeout(ORDER_TIMEOUT, self.order_now()).await;
         self.store.clear_challenges();
         let pem = ordered.map_err(|_elapsed| AcmeError::Late(ORDER_TIMEOUT))??;
@@ -116,10 +123,19 @@ impl Acme {
             return Err(AcmeError::Names(certificate.names().join(", ")));
         }
         let path = self.settings.certificate();
-        secret::write_own(&path, &pem).map_err(|err| AcmeError::File(path, err))?;
+        if let Err(err) = secret::write_own(&path, &pem) {
+            let path = path.display();
+            warn!(%path, error = %err, "The new certificate is in memory only: the next start orders another one");
+        }
         self.store.replace(certificate);
         // It was put there just now.
         self.store.current().ok_or(AcmeError::Certificate(CertificateError::NoCertificate))
+    }
+
+    fn check_writable(&self) -> Result<(), AcmeError> {
+        let path = self.settings.folder.join("probe");
+        let written = secret::write_own(&path, &secret::Secret::new("probe"));
+        written.and_then(|()| files::remove(&path)).map_err(|err| AcmeError::File(path, err))
     }
 
     /// When the authority wants `certificate` to be renewed (ARI, RFC 9773), and in how long it may be

@@ -1,11 +1,12 @@
 //! `[server.tls]` and `[server.acme]`.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use instant_acme::LetsEncrypt;
 
-use crate::secret::{SecretError, SecretRef};
+use crate::secret::{self, SecretError, SecretRef};
 use crate::settings::{PemKeyRef, PemRef, Table};
 
 use super::{Certificate, CertificateError};
@@ -59,6 +60,8 @@ pub enum AcmeChallenge {
 }
 
 const FOLDER: &str = "data/acme";
+/// Less than a file system's limit of 255 bytes.
+const FOLDER_CHARS_MAX: usize = 200;
 const HTTP_PORT: u16 = 80;
 /// The only kind of Let's Encrypt's that is for addresses: six days.
 const SHORT_LIVED: &str = "shortlived";
@@ -141,6 +144,25 @@ impl AcmeSettings {
         Some(Self { domains, contact, directory, ca, challenge, http, profile, folder })
     }
 
+    /// With the folder of its own directory: the configured one, unless that holds the account of another authority. Then
+    /// it is a folder in it, so that what is kept of the other one (Let's Encrypt's staging, say) is neither shown to
+    /// senders nor lost. An error with the file that cannot be read.
+    pub(super) fn in_its_folder(mut self) -> Result<Self, (PathBuf, io::Error)> {
+        let path = self.account();
+        let account = match secret::read_own(&path) {
+            Ok(account) => account,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(self),
+            Err(err) => return Err((path, err)),
+        };
+        // What is no account is told where it is needed; one of an older layout does not say whose it is.
+        let account: Option<serde_json::Value> = serde_json::from_slice(account.expose()).ok();
+        let of = account.as_ref().and_then(|account| account.get("directory")?.as_str());
+        if of.is_some_and(|of| of != self.directory) {
+            self.folder.push(folder_name(&self.directory));
+        }
+        Ok(self)
+    }
+
     /// The file with the account's key.
     pub(super) fn account(&self) -> PathBuf {
         self.folder.join("account.json")
@@ -150,6 +172,14 @@ impl AcmeSettings {
     pub(super) fn certificate(&self) -> PathBuf {
         self.folder.join("certificate.pem")
     }
+}
+
+/// `at-acme.example-directory` for `https://acme.example/directory`.
+fn folder_name(directory: &str) -> String {
+    let name = directory.strip_prefix("https://").unwrap_or(directory);
+    let sign = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
+    let name: String = name.chars().take(FOLDER_CHARS_MAX).map(sign).collect();
+    format!("at-{name}")
 }
 
 /// Port 80 of the addresses that are listened on.
@@ -221,6 +251,36 @@ fn check_directory(directory: String) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn settings(folder: &std::path::Path, directory: &str) -> AcmeSettings {
+        AcmeSettings {
+            domains: vec!["hooks.example.com".to_owned()],
+            contact: None,
+            directory: directory.to_owned(),
+            ca: None,
+            challenge: AcmeChallenge::TlsAlpn01,
+            http: Vec::new(),
+            profile: None,
+            folder: folder.to_owned(),
+        }
+    }
+
+    #[test]
+    fn each_authority_has_an_account_and_a_certificate_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let of = |directory| settings(folder, directory).in_its_folder().unwrap().folder;
+        let (staging, production) = (LetsEncrypt::Staging.url(), LetsEncrypt::Production.url());
+        // The first one takes the folder itself.
+        assert_eq!(of(staging), folder);
+        std::fs::write(folder.join("account.json"), format!("{{\"directory\":\"{staging}\"}}"))
+            .unwrap();
+        assert_eq!(of(staging), folder, "what is there goes on being used");
+        assert_eq!(of(production), folder.join("at-acme-v02.api.letsencrypt.org-directory"));
+        // One of which nothing can be said is left to where it is needed.
+        std::fs::write(folder.join("account.json"), "{}").unwrap();
+        assert_eq!(of(production), folder);
+    }
 
     #[test]
     fn names_are_hosts_or_addresses_and_nothing_around_them() {

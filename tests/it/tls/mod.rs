@@ -10,6 +10,7 @@ use crate::support::tls::{Pair, TlsWire, connect_believing};
 use crate::support::wire::{self, Answer};
 
 mod acme;
+mod authorities;
 mod http2;
 mod renewal;
 
