@@ -183,7 +183,7 @@ impl Application {
             Err(err) => {
                 server.handlers.stop_all(CLOSE_TIMEOUT).await;
                 // The first error counts; a note that is left only makes the next start careful.
-                drop(Attempts::close(&server.config().admin.attempts()));
+                drop(Attempts::close(&server.started_with.admin.attempts()));
                 return Err(AppError::Listen(err));
             }
         };
@@ -253,7 +253,7 @@ impl Application {
             Ok(Err(err)) => ended = ended.and(Err(AppError::Queue(err))),
             Err(_elapsed) => warn!("The queue took too long to close"),
         }
-        if let Err(err) = Attempts::close(&server.config().admin.attempts()) {
+        if let Err(err) = Attempts::close(&server.started_with.admin.attempts()) {
             warn!(error = %err, "The note of calls under way cannot be removed");
         }
         info!("Stopped");
@@ -354,17 +354,15 @@ fn tasks(
 /// How often the listeners' thread is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Looks at the disk of the queue, as it is configured by then.
+/// Looks at the disk of the queue.
 fn disk(server: &Arc<Server>) -> LookAtDisk {
     let server = Arc::clone(server);
     Box::new(move || {
-        let (path, reserve, queue_max) = {
-            let queue = &server.config().queue;
-            (queue.path.clone(), queue.disk_reserve.0, queue.disk_max.0)
-        };
-        let disk = rustix::fs::statvfs(&path)?;
+        let queue = &server.started_with.queue;
+        let disk = rustix::fs::statvfs(&queue.path)?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        Ok(Disk { path, free, reserve, queue_max })
+        let (reserve, queue_max) = (queue.disk_reserve.0, queue.disk_max.0);
+        Ok(Disk { path: queue.path.clone(), free, reserve, queue_max })
     })
 }
 

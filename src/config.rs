@@ -31,7 +31,7 @@ mod shared_files;
 mod standby;
 mod traces;
 
-pub use diff::{Change, Effect, diff};
+pub use diff::{Change, Effect, diff, diff_since};
 pub use handler::HandlerSettings;
 pub use markdown::markdown;
 pub use public_url::{NO_PUBLIC_URL, check_public_url};

@@ -8,9 +8,10 @@ use crate::config::{self, Config};
 use crate::ingest::Ingest;
 use crate::settings::Report;
 
-/// What is otherwise in the configuration that was read from `file` than in `old`, which is in force.
+/// What is otherwise in the configuration that was read from `file` than in `old`, which was taken over last by a
+/// process that began with `started`.
 pub(super) fn changes(
-    old: &Config,
+    (started, old): (&Config, &Config),
     (new, warnings, file): (&Config, &Report, &Path),
     ingest: &Ingest,
     handlers: &Handlers,
@@ -19,7 +20,7 @@ pub(super) fn changes(
         Some(line) => format!("{} (line {line}): {}", one.path, one.message),
         None => one.message.to_owned(),
     });
-    let changes = config::diff(old, new);
+    let changes = config::diff_since(started, old, new);
     let changes = changes.iter().map(ToString::to_string);
     let handlers = handlers.with_new_secrets(new).into_iter();
     let handlers =

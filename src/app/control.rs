@@ -3,19 +3,19 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use async_trait::async_trait;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
 
 use crate::api::{
     Actions, Api, ApiError, Control, HandlerControl, HandlerStatus, PauseView, PlanView, RatesView,
-    Reloaded, Rollouts, SourceView, Surroundings, TestView, WantsView, error_chain,
+    Reloaded, Rollouts, SourceView, Surroundings, TestView, WantsView,
 };
 use crate::clock::Timestamp;
 use crate::cluster::{ClusterView, SharedReport};
-use crate::config::{self, Config, ServerSettings};
+use crate::config::Config;
 use crate::event::{Event, HandlerName, SourceName};
 use crate::http::admin::{Admin, Gate};
 use crate::http::public::Public;
@@ -23,7 +23,6 @@ use crate::http::{self, Listen, Listeners};
 use crate::ingest::{Ingest, RejectedRing};
 use crate::queue::EventNames;
 use crate::queue::embedded::EmbeddedQueue;
-use crate::settings::{Report, ReportStyle};
 use crate::source::Source;
 use crate::standby::{StandbyView, Standbys};
 use crate::sync::lock;
@@ -31,14 +30,14 @@ use crate::sync::lock;
 use super::certificates::Certificates;
 use super::cluster::{self, ClusterSource};
 use super::core::Core;
-use super::error::AppError;
 use super::handlers::Handlers;
 use super::orphans::Orphans;
 use super::rates::Rates;
 use super::sandbox::Sandbox;
-use super::{changes, insight, limits, parts, source_views, standby};
+use super::{insight, limits, parts, source_views, standby};
 
 mod gone;
+mod reload;
 
 /// Everything that runs.
 pub(super) struct Server {
@@ -59,22 +58,24 @@ pub(super) struct Server {
     pub(super) certificates: Option<Arc<Certificates>>,
     /// Where a reload finds the configuration.
     path: PathBuf,
-    /// What is in force.
-    config: Mutex<Config>,
+    /// What was taken over last.
+    config: Mutex<Arc<Config>>,
+    /// What the process began with: of much of it that is in force until the next start.
+    pub(super) started_with: Arc<Config>,
     /// Remembers who has a place in the queue.
     orphans: Orphans,
     /// When that was read.
     read_at: Mutex<Timestamp>,
     /// How often something happened with each source and handler.
     rates: Mutex<Rates>,
-    /// What the listeners were opened with.
-    opened_with: ServerSettings,
     /// Where the public listener is.
     address: OnceLock<SocketAddr>,
     /// Where the admin listener is.
     admin_address: OnceLock<SocketAddr>,
     /// Held across a reload, which waits for handlers: two must not mix.
     reloading: tokio::sync::Mutex<()>,
+    /// Itself, with the runtime of all that outlives a request.
+    home: OnceLock<(Handle, Weak<Self>)>,
 }
 
 /// What a server is made of beside its queue and its handlers.
@@ -106,7 +107,7 @@ impl Server {
         let ingest = Arc::new(ingest.with_standbys(Arc::clone(&standbys)));
         let trusted_proxies = config.server.trusted_proxies.clone();
         let public = Public::new(Arc::clone(&ingest), trusted_proxies);
-        let opened_with = config.server.clone();
+        let config = Arc::new(config);
         Self {
             core,
             store,
@@ -121,13 +122,14 @@ impl Server {
             certificates: certificates.map(Arc::new),
             path,
             orphans: Orphans::new(config.admin.places()),
-            config: Mutex::new(config),
+            config: Mutex::new(Arc::clone(&config)),
+            started_with: config,
             read_at: Mutex::new(started_at),
             rates: Mutex::default(),
-            opened_with,
             address: OnceLock::new(),
             admin_address: OnceLock::new(),
             reloading: tokio::sync::Mutex::default(),
+            home: OnceLock::new(),
         }
     }
 
@@ -137,6 +139,7 @@ impl Server {
         listen: Listen,
         stop: CancellationToken,
     ) -> io::Result<(Listeners, Api)> {
+        self.home.get_or_init(|| (Handle::current(), Arc::downgrade(self)));
         let Core { queue, clock, metrics, traces: _ } = self.core.clone();
         let control = Arc::clone(self) as Arc<dyn Control>;
         let admin = self.config().admin.clone();
@@ -156,7 +159,7 @@ impl Server {
         Ok((listeners, api))
     }
 
-    pub(super) fn config(&self) -> MutexGuard<'_, Config> {
+    pub(super) fn config(&self) -> MutexGuard<'_, Arc<Config>> {
         lock(&self.config)
     }
 }
@@ -208,44 +211,7 @@ impl Control for Server {
     }
 
     async fn reload(&self) -> Result<Reloaded, ApiError> {
-        let _alone = self.reloading.lock().await;
-        let (config, warnings) = self.load()?;
-        let emptied = || changes::objection_to_no_source(&self.config(), &config);
-        if let Some(objection) = self.sandbox.objection(&config).or_else(emptied) {
-            return Err(ApiError::Bad(objection));
-        }
-        let bad = |err: AppError| ApiError::Bad(error_chain(&err));
-        // Everything is built before anything is replaced.
-        let sources = parts::sources(&config, &self.core.clock).map_err(bad)?;
-        let stay = self.handlers.unchanged_handlers(&config);
-        let handlers = parts::handlers(&config, &self.core.clock, &stay);
-        if let Some(objection) = self.handlers.objection(&handlers) {
-            return Err(ApiError::Bad(objection));
-        }
-        let tokens = parts::admin_tokens(&config).map_err(bad)?;
-        let mut reloaded = self.changes_by(&config, &warnings);
-        self.gate.set_tokens(tokens, self.core.clock.steady());
-        self.gate.set_hosts(config.admin.hosts.clone());
-        self.ingest.replace_sources(sources);
-        self.ingest.set_limits(limits::limits(&config));
-        self.standbys.set_rule(standby::rule(&config));
-        self.public.set_trusted_proxies(config.server.trusted_proxies.clone());
-        if let Some(certificates) = &self.certificates {
-            reloaded.warnings.extend(certificates.refresh(self.core.clock.now()));
-            reloaded.warnings.extend(certificates.problem(self.core.clock.now()));
-        }
-        reloaded.warnings.extend(self.handlers.replace(handlers, &stay).await);
-        self.handlers.hold_places(&config).await;
-        *self.config() = config;
-        *lock(&self.read_at) = self.core.clock.now();
-        reloaded.warnings.extend(self.orphan_lines());
-        for change in &reloaded.changes {
-            info!(change, "Configuration changed");
-        }
-        for warning in &reloaded.warnings {
-            warn!(warning, "Reloaded with a warning");
-        }
-        Ok(reloaded)
+        self.reload_to_the_end().await
     }
 
     async fn compact(&self) -> Result<(), ApiError> {
@@ -319,13 +285,14 @@ impl Control for Server {
     }
 
     fn defaults(&self) -> Vec<(String, String)> {
-        self.config().defaults()
+        self.config().defaults_since(&self.started_with)
     }
 
     fn surroundings(&self) -> Surroundings {
         let read_at = *lock(&self.read_at);
         let at = (self.public_listener(), self.public_base());
-        insight::surroundings(&self.config(), &self.path, read_at, at)
+        let config = self.config();
+        insight::surroundings((&*self.started_with, &**config), &self.path, read_at, at)
     }
 
     async fn send_test(&self, source: &SourceName, event_type: &str) -> Result<TestView, ApiError> {
@@ -349,7 +316,7 @@ impl Server {
     /// Where senders reach it.
     fn public_base(&self) -> Option<String> {
         let listening = self.address.get().copied();
-        self.config().server.public_base_since(&self.opened_with, listening)
+        self.config().server.public_base_since(&self.started_with.server, listening)
     }
 
     /// Takes in what the counters say by now, so that each minute gets what belongs to it.
@@ -385,15 +352,5 @@ impl Server {
             parts::handlers(&config, &self.core.clock, &others)
         };
         self.handlers.retry(built).await;
-    }
-
-    fn changes_by(&self, config: &Config, warnings: &Report) -> Reloaded {
-        let read = (config, warnings, self.path.as_path());
-        changes::changes(&self.config(), read, &self.ingest, &self.handlers)
-    }
-
-    fn load(&self) -> Result<(Config, Report), ApiError> {
-        let loaded = config::load_to_run(&self.path);
-        loaded.map_err(|report| ApiError::Bad(report.render(ReportStyle::Plain)))
     }
 }

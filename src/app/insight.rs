@@ -149,27 +149,28 @@ fn values(when: &Expression, event: &Arc<Event>) -> Vec<SeenValue> {
     values
 }
 
-/// Where things are: the public listener, and where senders reach it.
+/// Where things are: the public listener, and where senders reach it. `config` is what was taken over last by a process that
+/// began with `started`.
 pub(super) fn surroundings(
-    config: &Config,
+    (started, config): (&Config, &Config),
     path: &Path,
     read_at: Timestamp,
     (listener, public_url): (Option<(&str, SocketAddr)>, Option<String>),
 ) -> Surroundings {
-    let disk = rustix::fs::statvfs(&config.queue.path).ok();
+    let disk = rustix::fs::statvfs(&started.queue.path).ok();
     let origins = config.origins();
     let origins =
         origins.map(|(key, line, secrets)| KeyOrigin { key: key.to_owned(), line, secrets });
     Surroundings {
         config: path.display().to_string(),
         read_at,
-        keys: config.keys(),
+        keys: config.keys_since(started),
         origins: origins.collect(),
         address: listener.map(|(scheme, at)| format!("{scheme}://{at}")).unwrap_or_default(),
         public_url,
         disk_free: disk.map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
-        disk_max: config.queue.disk_max.0,
-        retention_seconds: config.queue.retention.as_secs(),
+        disk_max: started.queue.disk_max.0,
+        retention_seconds: started.queue.retention.as_secs(),
         token: config.admin.token.display().to_string(),
     }
 }

@@ -31,11 +31,20 @@ pub enum Effect {
 }
 
 /// What is opened once, at the start.
-const AT_START: [&str; 7] =
-    ["server.listen", "server.tls", "server.acme", "queue", "admin", "log", "traces"];
+const AT_START: [&str; 8] = [
+    "server.listen",
+    "server.landlock",
+    "server.tls",
+    "server.acme",
+    "queue",
+    "admin",
+    "log",
+    "traces",
+];
 
 /// What of it is asked for each time.
-const EACH_TIME: [&str; 2] = ["queue.orphan_retention", ACK];
+const EACH_TIME: [&str; 5] =
+    ["queue.orphan_retention", ACK, "admin.hosts", "admin.token", "admin.read_only_token"];
 /// Where several gateways share a log it is not.
 const ACK: &str = "queue.ack";
 
@@ -54,13 +63,49 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
                 path: key.clone(),
                 old: before.map(ToString::to_string),
                 new: after.map(ToString::to_string),
-                effect: if is_shared && key == ACK { Effect::Restart } else { effect(key) },
+                effect: effect(key, is_shared),
                 note: "",
             });
         }
     }
     changes.sort_by(|one, other| one.path.cmp(&other.path));
     changes
+}
+
+/// What a reload of `new` changes in a process that began with `started` and has taken over `old` since. What counts
+/// from the next start on is listed for as long as it is otherwise than at the start.
+pub fn diff_since(started: &Config, old: &Config, new: &Config) -> Vec<Change> {
+    let of = |old, effect| diff(old, new).into_iter().filter(move |one| one.effect == effect);
+    let mut changes: Vec<Change> =
+        of(old, Effect::Reload).chain(of(started, Effect::Restart)).collect();
+    changes.sort_by(|one, other| one.path.cmp(&other.path));
+    changes
+}
+
+impl Config {
+    /// Each key with its value, as it is in force in a process that began with `started`: what counts from the next
+    /// start on is what it was then.
+    pub fn keys_since(&self, started: &Self) -> Vec<(String, String)> {
+        in_force(self.keys(), started.keys(), started.queue.shared.is_some())
+    }
+
+    /// The same of what is left out and has a default.
+    pub fn defaults_since(&self, started: &Self) -> Vec<(String, String)> {
+        in_force(self.defaults(), started.defaults(), started.queue.shared.is_some())
+    }
+}
+
+fn in_force(
+    now: Vec<(String, String)>,
+    started: Vec<(String, String)>,
+    is_shared: bool,
+) -> Vec<(String, String)> {
+    let is = |key: &str, wanted| effect(key, is_shared) == wanted;
+    let now = now.into_iter().filter(|(key, _)| is(key, Effect::Reload));
+    let mut keys: Vec<_> =
+        now.chain(started.into_iter().filter(|(key, _)| is(key, Effect::Restart))).collect();
+    keys.sort();
+    keys
 }
 
 /// Where a handler that comes begins.
@@ -97,11 +142,13 @@ fn names(entries: &BTreeMap<String, ConfigEntry>) -> BTreeSet<&str> {
     entries.keys().filter_map(|key| key.get(..name(key)?)).collect()
 }
 
-fn effect(key: &str) -> Effect {
+/// `is_shared` = several gateways share the log.
+fn effect(key: &str, is_shared: bool) -> Effect {
     let is_below = |part: &&str| {
         key.strip_prefix(*part).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    if !EACH_TIME.contains(&key) && AT_START.iter().any(is_below) {
+    let is_each_time = |one: &&str| is_below(one) && !(is_shared && *one == ACK);
+    if !EACH_TIME.iter().any(is_each_time) && AT_START.iter().any(is_below) {
         Effect::Restart
     } else {
         Effect::Reload

@@ -23,10 +23,8 @@ impl Server {
     /// Lets go of handlers that stood in no configuration for long enough. Gives the others where
     /// they are worth telling: from half of `disk_max` on, with how full it is.
     pub(in crate::app) async fn look_after_orphans(&self) -> Option<Value> {
-        let (retention, disk_max) = {
-            let config = self.config();
-            (config.queue.orphan_retention, config.queue.disk_max.0)
-        };
+        let retention = self.config().queue.orphan_retention;
+        let disk_max = self.started_with.queue.disk_max.0;
         let now = self.core.clock.now();
         let (over, left): (Vec<Orphan>, Vec<Orphan>) =
             self.orphans().into_iter().partition(|orphan| orphan.is_over(retention, now));

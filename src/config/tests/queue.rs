@@ -85,6 +85,36 @@ fn what_does_not_fit_the_backend_is_named() {
     }
 }
 
+/// Two reloads, of which the second one takes nothing back: the process still has what it began with.
+#[test]
+fn what_counts_from_the_next_start_on_is_told_until_then() {
+    let of = |queue: &str, admin: &str| {
+        good(&format!("{SMALL}[queue]\n{queue}\n[admin]\ntoken = 't'\n{admin}"))
+    };
+    let started = of("disk_max = '1GiB'", "");
+    let new = of("disk_max = '2GiB'\norphan_retention = '9d'", "hosts = ['a.example']");
+    let lines = |old: &Config, new: &Config| -> Vec<String> {
+        diff_since(&started, old, new).iter().map(ToString::to_string).collect()
+    };
+    let pending = "~ queue.disk_max: \"1GiB\" → \"2GiB\"  (from the next start on)";
+    let first = lines(&started, &new);
+    assert_eq!(first.len(), 3, "{first:?}");
+    assert!(first.iter().filter(|line| line.contains("next start")).eq([pending]), "{first:?}");
+    assert_eq!(lines(&new, &new), [pending]);
+    assert_eq!(lines(&new, &started).len(), 2, "taken back before it counted");
+    let in_force = new.keys_since(&started);
+    let value = |key: &str| {
+        in_force.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+    };
+    assert_eq!(value("queue.disk_max"), Some("\"1GiB\""));
+    assert_eq!(value("queue.orphan_retention"), Some("\"9d\""));
+    // What was left out at the start is in force by its default.
+    let started = of("", "");
+    assert!(new.keys_since(&started).iter().all(|(key, _)| key != "queue.disk_max"));
+    let defaults = new.defaults_since(&started);
+    assert!(defaults.iter().any(|(key, _)| key == "queue.disk_max"), "{defaults:?}");
+}
+
 #[test]
 fn ack_of_a_shared_log_changes_with_the_next_start() {
     let of = |queue: &str| good(&format!("{SMALL}[queue]\n{queue}"));

@@ -17,6 +17,7 @@ mod outputs_files;
 mod outputs_running;
 mod owner;
 mod packages;
+mod pending;
 mod pure;
 mod rejected;
 mod reload;
