@@ -40,6 +40,7 @@ mod keys;
 mod limits;
 pub mod lint;
 pub mod logging;
+mod memory;
 mod orphans;
 pub mod own_events;
 mod own_names;

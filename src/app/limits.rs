@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::parts;
+use super::{memory, parts};
 use crate::config::Config;
 use crate::http::{self, Listen};
 use crate::ingest::Limits;
@@ -16,7 +16,7 @@ pub(super) fn listen(config: &Config, n_files: usize) -> Listen {
         admin: config.admin.listen,
         socket: config.admin.socket.clone(),
         workers,
-        n_connections: parts::n_connections(workers, n_files),
+        n_connections: parts::n_connections(workers, n_files, memory::limit()),
         keep_alive: http::KEEP_ALIVE,
         request_timeout: config.server.request_timeout,
         tls: None,

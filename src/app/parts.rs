@@ -12,8 +12,8 @@ use crate::config::{Config, HandlerSettings};
 use crate::deliver;
 use crate::event::HandlerName;
 use crate::handler::{BuildContext, Purpose};
-use crate::http::CONNECTIONS_PER_WORKER;
 use crate::http::admin::Tokens;
+use crate::http::{CONNECTION_BYTES, CONNECTIONS_PER_WORKER};
 use crate::metrics::Metrics;
 use crate::queue::embedded::{self, EmbeddedQueue};
 use crate::secret::{SecretError, SecretRef};
@@ -191,8 +191,10 @@ pub(super) fn raise_file_limit() -> usize {
     limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-/// The most public connections: what the threads can serve, and no more than half of the files that
-/// may be open, since the queue and the handlers need some as well.
-pub(super) fn n_connections(workers: usize, n_files: usize) -> usize {
-    workers.saturating_mul(CONNECTIONS_PER_WORKER).min(n_files / 2).max(1)
+/// The most public connections: what the threads can serve, and no more than half of the files that may be open and
+/// what half of the memory holds, since the queue and the handlers need some as well.
+pub(super) fn n_connections(workers: usize, n_files: usize, memory: Option<u64>) -> usize {
+    let in_memory = memory.and_then(|memory| usize::try_from(memory / 2 / CONNECTION_BYTES).ok());
+    let n_connections = workers.saturating_mul(CONNECTIONS_PER_WORKER).min(n_files / 2);
+    n_connections.min(in_memory.unwrap_or(usize::MAX)).max(1)
 }

@@ -12,8 +12,9 @@ use crate::tls::CertificateStore;
 /// under way), where nothing else is said: longer than the pause between two events of a busy
 /// sender, shorter than a proxy's own idea of it (nginx: 60 s upstream).
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// The most connections of one worker thread, where the system lets us have as many. Each holds up
-/// to 128 KiB beside its body: two buffers, a head, and eight requests behind it.
+/// What a connection holds at most beside its body: two buffers, a head, and eight requests behind it.
+pub const CONNECTION_BYTES: u64 = 128 << 10;
+/// The most connections of one worker thread, where the system lets us have as many.
 pub const CONNECTIONS_PER_WORKER: usize = 4_096;
 /// The most connections of the admin listener, and of the admin socket.
 pub(super) const ADMIN_CONNECTIONS_MAX: usize = 256;
