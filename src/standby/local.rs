@@ -173,8 +173,8 @@ impl LocalCopy {
                 missing
             });
         }
-        // Until it has come again the copy is no whole, whoever looks at it meanwhile. The manifest goes on naming it: a
-        // file that is missing is known by that alone.
+        // Until it has come again the copy is no whole. The manifest goes on naming it: a file that is missing is known
+        // by that alone.
         let is_whole = |seal: &Seal| {
             self.segments.get(&seal.name.number).is_some_and(|held| held.seal.is_some())
         };

@@ -13,8 +13,8 @@ use crate::settings::{Report, ReportStyle};
 use crate::sync::lock;
 
 impl Server {
-    /// Reloads as a whole, also where nobody waits for the answer any more: who asked may have hung up while handlers
-    /// finish, and half of a configuration must not be in force.
+    /// Reloads as a whole, also where the client has hung up while handlers finish: half of a configuration must not be
+    /// in force.
     pub(super) async fn reload_to_the_end(&self) -> Result<Reloaded, ApiError> {
         let home =
             self.home.get().and_then(|(runtime, server)| Some((runtime, Weak::upgrade(server)?)));

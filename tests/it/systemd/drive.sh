@@ -36,11 +36,15 @@ touch stop
 wait
 
 # A program that is under way at a stop is let finish.
-say "oom $(of OOMPolicy)"
-gatepost send --config config.toml hyvor comment.delete >/dev/null
-until grep -q began /var/lib/gatepost/slow; do sleep 0.1; done
+cat slow.toml >> config.toml
 systemctl restart gatepost.service
-say "slow $(echo $(cat /var/lib/gatepost/slow))"
+gatepost send --config config.toml hyvor comment.delete >/dev/null
+for tenth in $(seq 300); do
+  grep -q began /var/lib/gatepost/slow && break
+  sleep 0.1
+done
+systemctl restart gatepost.service
+say "slow $(of OOMPolicy) $(echo $(cat /var/lib/gatepost/slow))"
 
 # A process that stands still is started again.
 before=$(of MainPID)
