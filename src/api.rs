@@ -97,10 +97,8 @@ use acted_on::ActionTarget;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApiError {
-    /// There is no such thing.
     #[error("{0}")]
     NotFound(String),
-    /// The question makes no sense.
     #[error("{0}")]
     Bad(String),
     /// It contradicts what is there.
@@ -109,7 +107,6 @@ pub enum ApiError {
     /// It is longer than what is taken.
     #[error("{0}")]
     TooLarge(String),
-    /// The queue cannot do it.
     #[error(transparent)]
     Queue(#[from] QueueError),
 }
@@ -215,7 +212,6 @@ impl Api {
         sent
     }
 
-    /// The queue's figures.
     pub fn stats(&self) -> QueueStats {
         self.queue.stats()
     }
@@ -225,7 +221,6 @@ impl Api {
         self.queue.newest()
     }
 
-    /// The state of everything.
     pub fn status(&self) -> StatusView {
         let stats = self.queue.stats();
         let (now, server) = (self.clock.now(), self.server.as_ref());
@@ -337,7 +332,6 @@ impl Api {
         forgotten
     }
 
-    /// Reads the configuration again.
     pub async fn reload(&self) -> Result<Reloaded, ApiError> {
         let reloaded = self.server()?.control.reload().await;
         self.note("reload", "configuration".to_owned(), &reloaded, |reloaded| {

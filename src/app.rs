@@ -115,7 +115,6 @@ pub struct Application {
     rejected_writer: JoinHandle<()>,
     /// Sends spans; ends last, so that those of the last deliveries are among them.
     exporting: Exporting,
-    /// Ends the listeners.
     stop: CancellationToken,
 }
 
@@ -205,12 +204,10 @@ impl Application {
         self.server.certificates.is_some()
     }
 
-    /// The admin listener's address.
     pub fn admin(&self) -> Option<SocketAddr> {
         self.listeners.admin()
     }
 
-    /// The configured sources.
     pub fn sources(&self) -> Vec<SourceView> {
         self.server.sources()
     }

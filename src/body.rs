@@ -83,10 +83,8 @@ pub enum UnreadableBody {
     /// It is not what its `Content-Encoding` says, or too large unpacked.
     #[error("the body cannot be unpacked: {0}")]
     Packed(String),
-    /// It is not JSON, though it should be.
     #[error("the body is not JSON: {0}")]
     Json(String),
-    /// It is not the multipart form that it should be.
     #[error("the body is no multipart form: {0}")]
     Multipart(String),
     /// It is neither JSON nor a form nor text.

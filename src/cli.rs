@@ -51,7 +51,6 @@ use args::{Check, ClusterVerb, Serve, Verb};
 use output::Output;
 use store::{Reached, Server};
 
-/// Does what `cli` says.
 pub fn run(cli: Cli) -> Result<(), CliError> {
     let Cli { config, json, verb } = cli;
     let output = Output::new(json);
@@ -149,7 +148,6 @@ async fn load_or_reach(path: &Path) -> Result<Config, CliError> {
     Err(CliError::Configuration(Box::new(report)))
 }
 
-/// The same with its warnings.
 fn load_with_warnings(path: &Path) -> Result<(Config, Report), CliError> {
     config::load_without_secrets(path).map_err(|report| CliError::Configuration(Box::new(report)))
 }

@@ -152,7 +152,6 @@ pub trait Clock: Send + Sync + fmt::Debug {
     fn steady(&self) -> Timestamp;
 }
 
-/// The system's clock.
 #[derive(Debug)]
 pub struct SystemClock {
     started_at: Timestamp,
@@ -200,7 +199,6 @@ fn since_boot() -> Duration {
 pub struct Stopwatch(std::time::Instant);
 
 impl Stopwatch {
-    /// Begins to measure.
     #[expect(clippy::disallowed_methods, reason = "the one place that measures")]
     pub fn start() -> Self {
         Self(std::time::Instant::now())

@@ -55,21 +55,16 @@ const BYTES_MAX: u64 = 4 << 20;
 pub struct Config {
     /// The configuration file's folder: what relative paths start from.
     pub folder: PathBuf,
-    /// The public listener.
     pub server: ServerSettings,
-    /// The durable queue.
     pub queue: QueueSettings,
     /// Dashboard, API and the command line's socket.
     pub admin: AdminSettings,
     /// What is wanted of a second copy on another machine; `None` = none is expected.
     pub standby: Option<StandbySettings>,
-    /// Gatepost's own log.
     pub log: LogSettings,
     /// Where traces go; nothing where none are wanted.
     pub traces: Option<TracesSettings>,
-    /// The sources, by name.
     pub sources: BTreeMap<SourceName, SourceSettings>,
-    /// The handlers, by name.
     pub handlers: BTreeMap<HandlerName, HandlerSettings>,
     /// What the file says, key by key.
     entries: ConfigEntries,

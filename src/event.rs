@@ -130,7 +130,6 @@ macro_rules! name_type {
                 check_name(text).map(Self)
             }
 
-            /// The name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -197,7 +196,6 @@ impl EventType {
         Self(Self::UNKNOWN.into())
     }
 
-    /// The type as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -303,7 +301,6 @@ const WHITE_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 /// A stored event.
 #[derive(Debug)]
 pub struct Event {
-    /// Its stable name.
     pub id: EventId,
     /// Its place in the log.
     pub position: Position,

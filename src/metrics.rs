@@ -79,7 +79,6 @@ struct Inner {
 }
 
 impl Metrics {
-    /// All metrics at zero.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("gatepost");
         names::build_info(&mut registry);
@@ -266,7 +265,6 @@ pub struct QueueFigures {
 /// One handler's figures at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandlerFigures {
-    /// Whose they are.
     pub handler: HandlerName,
     /// Events that are not settled yet.
     pub backlog_events: u64,
@@ -295,7 +293,6 @@ impl SourceMetrics {
         }))
     }
 
-    /// Counts one request.
     pub fn request(&self, outcome: RequestOutcome) {
         if let Some(counter) = self.0.get(outcome as usize) {
             counter.inc();

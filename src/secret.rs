@@ -94,19 +94,15 @@ impl fmt::Display for SecretRef {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SecretError {
-    /// The environment variable is not there.
     #[error("environment variable `{0}` is not set")]
     NotSet(String),
-    /// systemd passed no credentials.
     #[error(
         "systemd credential `{0}` cannot be found: $CREDENTIALS_DIRECTORY is not set \
          (add `LoadCredential={0}:/path` to the unit)"
     )]
     NoCredentials(String),
-    /// The file cannot be read.
     #[error("secret file `{}` cannot be read", .0.display())]
     Unreadable(PathBuf, #[source] std::io::Error),
-    /// The file cannot be made.
     #[error("secret file `{}` cannot be created", .0.display())]
     NotCreated(PathBuf, #[source] std::io::Error),
     /// There is nothing in it: an empty key proves nothing.

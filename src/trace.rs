@@ -27,7 +27,6 @@ tokio::task_local! {
 pub struct SpanId(pub [u8; 8]);
 
 impl SpanId {
-    /// A new one.
     pub fn random() -> Self {
         // 0 is no id.
         Self(rand::random::<u64>().max(1).to_be_bytes())
@@ -39,7 +38,6 @@ impl SpanId {
 pub struct SpanContext {
     /// The trace: its sender's where it named one, else the event's id.
     pub trace: [u8; 16],
-    /// The span.
     pub span: SpanId,
     /// What the sender's own tools say of the trace; empty where they say nothing.
     pub state: String,
@@ -136,9 +134,7 @@ pub enum SpanKind {
 /// A value that is said of a span.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SpanValue {
-    /// Words.
     Text(String),
-    /// A whole number.
     Number(i64),
 }
 
@@ -151,13 +147,9 @@ pub struct Span {
     pub parent: Option<SpanId>,
     /// As people read it.
     pub name: String,
-    /// What it is.
     pub kind: SpanKind,
-    /// When it began.
     pub started_at: Timestamp,
-    /// How long it took.
     pub duration: Duration,
-    /// What is said of it.
     pub attributes: Vec<(&'static str, SpanValue)>,
     /// Why it failed; `None` = it did not.
     pub error: Option<String>,

@@ -13,7 +13,6 @@ const FILTER_CHARS_MAX: usize = 300;
 /// What an action was for, as far as that has an address of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActedOn {
-    /// One event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<EventId>,
     /// The event that was made out of it.
@@ -38,11 +37,9 @@ pub struct ActedOn {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionList {
     pub name: ListName,
-    /// Its parameters.
     pub filter: BTreeMap<String, String>,
 }
 
-/// Which list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ListName {

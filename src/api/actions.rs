@@ -32,7 +32,6 @@ pub const ACTIONS_MAX: usize = 500;
 /// The longest text of one field.
 const CHARS_MAX: usize = 300;
 
-/// One change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionView {
     /// Its number. Where gateways share a log: the same on each once the log has it, and the gateway's own until
@@ -41,9 +40,7 @@ pub struct ActionView {
     /// On which gateway, of those that share a log.
     #[serde(default)]
     pub node: Option<NodeName>,
-    /// When.
     pub at: Timestamp,
-    /// Who.
     pub actor: Actor,
     /// What: `redrive`, `drop`, `replay`, `pause`, …
     pub action: String,
@@ -52,13 +49,10 @@ pub struct ActionView {
     /// The same as it is found again; empty of actions that an earlier version noted.
     #[serde(default)]
     pub about: ActedOn,
-    /// What came of it.
     pub result: String,
-    /// Whether it was done.
     pub is_done: bool,
 }
 
-/// Which actions to list.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActionsAsk {
@@ -74,12 +68,10 @@ pub struct ActionsAsk {
     pub until: Option<Timestamp>,
     /// Only what comes behind the one with this number, newest first.
     pub before: Option<u64>,
-    /// At most this many.
     pub limit: Option<usize>,
 }
 
 impl ActionsAsk {
-    /// How many to list.
     pub fn limit(&self) -> usize {
         self.limit.unwrap_or(LIMIT).max(1)
     }
@@ -93,7 +85,6 @@ impl ActionsAsk {
     }
 }
 
-/// A page of actions.
 #[derive(Debug)]
 pub struct ListedActions {
     /// What is in it, newest first.
@@ -152,7 +143,6 @@ impl Api {
     }
 }
 
-/// The newest actions.
 #[derive(Debug)]
 pub struct Actions {
     path: Option<PathBuf>,

@@ -16,7 +16,6 @@ use super::{ApiError, search};
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventsAsk {
-    /// Only this source.
     pub source: Option<String>,
     /// Only types that match this pattern.
     #[serde(rename = "type")]
@@ -40,7 +39,6 @@ pub struct EventsAsk {
     pub before: Option<u64>,
     /// Only positions after this one: oldest first.
     pub after: Option<u64>,
-    /// At most this many.
     pub limit: Option<usize>,
 }
 
@@ -103,7 +101,6 @@ impl EventsAsk {
 pub struct ExportAsk {
     /// Only positions after this one.
     pub after: Option<u64>,
-    /// At most this many.
     pub limit: Option<usize>,
 }
 
@@ -118,12 +115,10 @@ impl ExportAsk {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayAsk {
-    /// Only this handler.
     pub handler: Option<String>,
 }
 
 impl ReplayAsk {
-    /// The handler's name.
     pub fn handler(self) -> Result<Option<HandlerName>, ApiError> {
         self.handler.map(|name| handler(&name)).transpose()
     }
@@ -139,12 +134,10 @@ pub struct RejectedAsk {
     pub reason: Option<String>,
     /// Only numbers before this one.
     pub before: Option<u64>,
-    /// At most this many.
     pub limit: Option<usize>,
 }
 
 impl RejectedAsk {
-    /// How many to list.
     pub fn limit(&self) -> usize {
         self.limit.unwrap_or(LIMIT).max(1)
     }

@@ -19,7 +19,6 @@ use super::{ApiError, PlanView, RatesView, SourceView, Surroundings, TestView, W
 /// What only the running server can do: the owner of tasks implements it.
 #[async_trait]
 pub trait Control: Send + Sync {
-    /// The configured sources.
     fn sources(&self) -> Vec<SourceView>;
 
     /// The configured handlers and how they stand, without the queue's figures.
@@ -65,7 +64,6 @@ pub trait Control: Send + Sync {
     /// Where the admin listener is, as this machine knows it; `None` = it does not listen yet.
     fn admin(&self) -> Option<SocketAddr>;
 
-    /// When the server started.
     fn started_at(&self) -> Timestamp;
 
     /// What each configured handler says to an event, by today's configuration.
@@ -107,7 +105,6 @@ pub enum Run {
 /// What became of a try that the owner asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retried {
-    /// Whose it is.
     pub handler: HandlerName,
     /// How many deliveries wait for it: one of them is tried at once.
     pub waiting: u64,
@@ -119,7 +116,6 @@ pub struct Retried {
 /// What became of a pause or a resumption.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunChanged {
-    /// Whose it is.
     pub handler: HandlerName,
     /// Whether it was otherwise before.
     pub changed: bool,
@@ -128,7 +124,6 @@ pub struct RunChanged {
 /// A place in the log that was removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forgotten {
-    /// Whose it was.
     pub handler: HandlerName,
     /// True.
     pub forgotten: bool,
@@ -136,7 +131,6 @@ pub struct Forgotten {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredEvent {
-    /// Its stable name.
     pub id: EventId,
 }
 

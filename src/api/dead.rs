@@ -30,13 +30,11 @@ pub const WINDOWS: [Duration; 5] = [
 /// What became of a change of many things.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
-    /// How many matched.
     pub matched: u64,
     /// How many were changed, or would be.
     pub done: u64,
     /// How many were gone by then.
     pub skipped: u64,
-    /// How many could not be changed.
     pub failed: u64,
     /// The same as `done`.
     pub count: u64,
@@ -55,19 +53,15 @@ impl Changed {
 /// Dead letters of one handler that died of the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeadGroup {
-    /// Whose they are.
     pub handler: HandlerName,
     /// Why, with `#` in place of numbers and ids.
     pub reason: String,
     /// A short name of the reason, which `like` takes in its place.
     pub key: String,
-    /// How many there are.
     pub count: u64,
     /// How many of them died within the last hour, 3 hours, day, 3 days and 7 days.
     pub within: [u64; WINDOWS.len()],
-    /// When the first one died.
     pub first_at: Timestamp,
-    /// When the newest one died.
     pub last_at: Timestamp,
     /// The newest one's event.
     pub example: Position,
@@ -75,10 +69,8 @@ pub struct DeadGroup {
     pub example_reason: String,
 }
 
-/// All groups.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct DeadGroups {
-    /// The groups, most first.
     pub groups: Vec<DeadGroup>,
     /// How many dead letters were looked at.
     pub looked_at: u64,

@@ -16,13 +16,10 @@ const ALL: &str = "all dead letters";
 /// What narrows the list of dead letters.
 const FILTER: [&str; 6] = ["handler", "id", "reason", "since", "until", "like"];
 
-/// Which dead letters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeadAsk {
-    /// Only this handler.
     pub handler: Option<String>,
-    /// Only this event.
     pub id: Option<String>,
     /// Only reasons that contain this text.
     pub reason: Option<String>,
@@ -32,7 +29,6 @@ pub struct DeadAsk {
     pub until: Option<Timestamp>,
     /// A list goes on behind this one: what `gatepost-next` said.
     pub after: Option<String>,
-    /// At most this many.
     pub limit: Option<usize>,
     /// Only reasons that are this one once numbers and ids are taken out of them, as groups show it.
     pub like: Option<String>,
@@ -136,9 +132,7 @@ pub(super) fn cursor_text(cursor: &DeadCursor) -> String {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RolloutAsk {
-    /// Only this handler.
     pub handler: Option<String>,
-    /// Only this event.
     pub id: Option<String>,
     /// Only reasons that contain this text.
     pub reason: Option<String>,
@@ -146,7 +140,6 @@ pub struct RolloutAsk {
     pub since: Option<Timestamp>,
     /// Only before this moment.
     pub until: Option<Timestamp>,
-    /// At most this many.
     pub limit: Option<usize>,
     /// Only reasons that are this one once numbers and ids are taken out of them, or its key.
     pub like: Option<String>,
@@ -222,7 +215,6 @@ impl DeadAsk {
 /// Which dead letters a change is for, and how far it goes.
 #[derive(Clone, Debug, Default)]
 pub struct DeadSelection {
-    /// Which ones.
     pub filter: DeadFilter,
     /// Only those whose reason is this one once numbers and ids are taken out of it.
     pub like: Option<String>,

@@ -18,7 +18,6 @@ type DeadName = (HandlerName, Position);
 /// A page of dead letters.
 #[derive(Debug)]
 pub struct ListedDead {
-    /// What is in it.
     pub entries: Vec<DeadEntry>,
     /// What goes on with it, as `after`; `None` = nothing is behind it.
     pub next: Option<String>,
@@ -33,7 +32,6 @@ pub struct ChosenDead {
     pub n_left: u64,
     /// Whose the newest of all is, and where its event stands.
     pub newest: Option<(HandlerName, Position)>,
-    /// The page.
     pub listed: ListedDead,
     /// The types of the oldest of them; nothing where they were not asked for.
     pub types: OldestTypes,

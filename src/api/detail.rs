@@ -26,7 +26,6 @@ const ROWS_MAX: usize = TYPES_MAX;
 /// One handler with all that is known of it.
 #[derive(Clone, Debug, Serialize)]
 pub struct HandlerDetail {
-    /// The same as in a list.
     #[serde(flatten)]
     pub handler: HandlerView,
     /// Its retries that are due next, the soonest first; none of them before `probe_at`.
@@ -55,7 +54,6 @@ pub struct NextTry {
 /// How many events there are of a type, and who asks for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TakenType {
-    /// The same as of a handler.
     #[serde(flatten)]
     pub seen: TypeCount,
     /// Handlers whose `on` names it, by today's configuration; their `when` is not asked.
@@ -65,7 +63,6 @@ pub struct TakenType {
 /// One source with all that is known of it.
 #[derive(Clone, Debug, Serialize)]
 pub struct SourceDetail {
-    /// The same as in a list.
     #[serde(flatten)]
     pub source: SourceView,
     /// When its newest event came in that is kept.
@@ -267,7 +264,6 @@ fn names(event: &Event) -> (&SourceName, &EventType) {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlanAsk {
-    /// The handler.
     pub handler: Option<String>,
 }
 

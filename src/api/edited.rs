@@ -43,7 +43,6 @@ impl EditAsk {
         }
     }
 
-    /// The body.
     pub fn bytes(self) -> Result<Bytes, ApiError> {
         match (self.body, self.body_base64) {
             (Some(text), None) => Ok(text.into()),
@@ -58,19 +57,16 @@ impl EditAsk {
     }
 }
 
-/// An edited copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edited {
     /// Its stable name; left out where it was only asked what it would be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<EventId>,
-    /// What it was made out of.
     pub parent: EventId,
     pub source: SourceName,
     /// What happened, as its body says; where that says nothing, its parent's.
     #[serde(rename = "type")]
     pub event_type: EventType,
-    /// The body's length.
     pub body_bytes: usize,
     /// Who wants it, by today's configuration.
     pub handlers: Vec<HandlerName>,
@@ -83,7 +79,6 @@ pub struct Edited {
 /// That an event was made out of another, as far as the action log goes back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EditView {
-    /// The edited copy.
     pub id: EventId,
     pub at: Timestamp,
     pub actor: Actor,

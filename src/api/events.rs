@@ -26,18 +26,15 @@ const EXPORT_TIME: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub struct ListedEvents {
-    /// What was found.
     pub events: Vec<EventSummary>,
     /// The position to go on with; `None` = everything was looked at.
     pub next: Option<u64>,
-    /// How many positions were looked at.
     pub looked_at: u64,
 }
 
 /// One event in a list, with how its deliveries stand.
 #[derive(Debug)]
 pub struct EventRow {
-    /// What a list says of it.
     pub summary: EventSummary,
     /// Whose deliveries there are, and how they stand.
     pub deliveries: Vec<(HandlerName, DeliveryState)>,
@@ -53,7 +50,6 @@ pub struct EventEntry {
     pub event: Arc<Event>,
     /// Whether its body is shown as it came: no password was taken out.
     pub is_body_whole: bool,
-    /// What is told of it.
     pub detail: EventDetail,
 }
 
@@ -86,7 +82,6 @@ impl Api {
         self.events_within(ask, LIST_TIME).await
     }
 
-    /// The same within another time.
     pub async fn events_within(
         &self,
         ask: EventsAsk,

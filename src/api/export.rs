@@ -28,10 +28,8 @@ pub struct ExportedEvent {
     pub position: u64,
     /// The source that it came in by.
     pub source: String,
-    /// What happened, in the provider's words.
     #[serde(rename = "type")]
     pub event_type: String,
-    /// When it came in.
     pub received_at: Timestamp,
     /// Where `data` begins in the payload.
     pub data_root: ExportedRoot,
@@ -66,20 +64,14 @@ pub enum ExportedState {
     Waiting {
         /// Not before this moment.
         due: Timestamp,
-        /// Tries so far.
         attempts: u32,
-        /// When the first one began.
         first_attempt_at: Option<Timestamp>,
         /// The key of `order_by` whose later events wait for it, in hexadecimal digits.
         order_key: Option<String>,
     },
-    /// A dead letter.
     Dead {
-        /// When it was given up.
         died_at: Option<Timestamp>,
-        /// Why.
         reason: String,
-        /// Tries there were.
         attempts: u32,
         /// The key of `order_by` whose later events wait for it, in hexadecimal digits.
         order_key: Option<String>,
@@ -122,22 +114,16 @@ pub enum Exact {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExportError {
-    /// It names no source.
     #[error("the source: {0}")]
     Source(#[from] BadName),
-    /// It has no id.
     #[error("the id: {0}")]
     Id(#[from] BadEventId),
-    /// A delivery is of no handler.
     #[error("the handler of a delivery: {0}")]
     Handler(BadName),
-    /// What makes a repeat of it is no key.
     #[error("the dedupe key `{0}`: it is 32 hexadecimal digits")]
     DedupeKey(String),
-    /// A delivery's order key is none.
     #[error("the order key `{0}`: it is 32 hexadecimal digits")]
     OrderKey(String),
-    /// Its bytes cannot be decoded.
     #[error("base64: {0}")]
     Base64(#[from] base64::DecodeError),
 }
@@ -160,7 +146,6 @@ impl Exact {
 }
 
 impl ExportedEvent {
-    /// The line of `event`.
     pub fn new(event: &Event) -> Self {
         let headers = event.headers.iter();
         Self {
@@ -206,7 +191,6 @@ impl ExportedEvent {
         Ok(is_remembered.then_some(Dedupe::Within { key: DedupeKey(key), window }))
     }
 
-    /// The same with how its deliveries stand.
     #[must_use]
     pub fn with_deliveries(self, deliveries: Vec<(HandlerName, CarriedState)>) -> Self {
         let deliveries = deliveries.into_iter();

@@ -20,9 +20,7 @@ pub struct FoundEvents {
     pub rows: Vec<EventRow>,
     /// Where to go on; `None` = everything was looked at.
     pub next: Option<u64>,
-    /// How many positions were looked at.
     pub looked_at: u64,
-    /// How many events are kept.
     pub retained: u64,
 }
 

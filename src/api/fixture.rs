@@ -19,7 +19,6 @@ pub const FIXTURE_END: &str = ".event.json";
 pub struct Fixture {
     /// What its file is called: letters, digits, `-` and `.`.
     pub name: String,
-    /// The event, masked.
     pub event: ExportedEvent,
     /// What could not be masked.
     pub not_masked: Option<&'static str>,

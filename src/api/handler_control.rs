@@ -33,7 +33,6 @@ pub enum HandlerStatus {
 }
 
 impl HandlerStatus {
-    /// All of them.
     pub const ALL: [Self; 8] = [
         Self::Running,
         Self::Paused,
@@ -45,7 +44,6 @@ impl HandlerStatus {
         Self::Unconfigured,
     ];
 
-    /// As JSON and people read it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -82,9 +80,7 @@ pub struct HandlerControl {
     pub reason: Option<String>,
     /// While it is paused: until when, and why.
     pub pause: Option<PauseView>,
-    /// Calls that are under way.
     pub in_flight: usize,
-    /// How many there may be.
     pub concurrency: usize,
     /// Since when its calls fail; `None` = the newest one did not.
     pub failing_since: Option<Timestamp>,

@@ -66,7 +66,6 @@ pub struct NodeReport {
     /// How many requests they are.
     #[serde(default)]
     pub n_refused_requests: u64,
-    /// Its machine's name.
     #[serde(default)]
     pub host: Option<String>,
     /// Where its admin listener is, as that machine knows it.
@@ -78,7 +77,6 @@ pub struct NodeReport {
     /// What it has counted of its sources, the busiest first.
     #[serde(default)]
     pub sources: Vec<ReportedSource>,
-    /// How many sources it has.
     #[serde(default)]
     pub n_sources: u64,
     /// How long its acknowledgements took in the last hour.
@@ -117,7 +115,6 @@ pub struct ReportedHandler {
     pub state: Option<HandlerStatus>,
     /// Why it is `failed`, or left alone while it runs.
     pub reason: Option<String>,
-    /// Calls that are under way.
     #[serde(default)]
     pub in_flight: usize,
     /// Since when its calls fail; nothing where the newest one did not.
@@ -127,7 +124,6 @@ pub struct ReportedHandler {
     pub failures: u32,
     /// When the first of the deliveries was given up that were so since the newest that was made.
     pub given_up_since: Option<Timestamp>,
-    /// How many they are.
     #[serde(default)]
     pub given_up_in_a_row: u32,
     /// While it is left alone: when it is tried next.

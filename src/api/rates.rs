@@ -27,9 +27,7 @@ impl Series {
 /// `levels.ack_p99_micros`, which are of this one.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RatesView {
-    /// Of each source.
     pub sources: Vec<SourceRates>,
-    /// Of each handler.
     pub handlers: Vec<HandlerRates>,
     /// How long acknowledgements took in the last hour; nothing where there were none.
     pub ack: Option<LatencyView>,
@@ -45,7 +43,6 @@ pub struct LevelsView {
     pub waiting: Vec<u32>,
     /// How long the oldest of them had waited.
     pub oldest_seconds: Vec<u32>,
-    /// Dead letters.
     pub dead: Vec<u32>,
     /// What 99 of 100 acknowledgements took at most; null where there were none.
     pub ack_p99_micros: Vec<Option<u32>>,
@@ -54,7 +51,6 @@ pub struct LevelsView {
 /// How long something took in the last hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LatencyView {
-    /// How often.
     pub count: u64,
     /// Half of them took no longer, in microseconds; at most a quarter too much.
     pub p50_micros: u64,
@@ -69,23 +65,17 @@ impl From<Quantiles> for LatencyView {
     }
 }
 
-/// One source's rates.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SourceRates {
-    /// Whose they are.
     pub source: SourceName,
-    /// Events stored.
     pub accepted: Series,
     /// Requests that were turned down.
     pub rejected: Series,
 }
 
-/// One handler's rates.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HandlerRates {
-    /// Whose they are.
     pub handler: HandlerName,
-    /// Deliveries made.
     pub delivered: Series,
     /// Tries that failed, for now or for good.
     pub failed: Series,

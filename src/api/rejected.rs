@@ -22,7 +22,6 @@ use super::{Api, ApiError, Changed, ListName, RejectedAsk, view};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RejectedView {
     pub number: u64,
-    /// When it came.
     pub received_at: Timestamp,
     /// The source that it was sent to.
     pub source: SourceName,
@@ -32,7 +31,6 @@ pub struct RejectedView {
     pub method: String,
     /// The path with the query, as sent.
     pub path: String,
-    /// The body's length.
     pub body_bytes: usize,
     /// Why it was not believed.
     pub reason: String,
@@ -47,7 +45,6 @@ pub struct RejectedView {
 /// A page of rejected requests.
 #[derive(Debug)]
 pub struct ListedRejected {
-    /// What is in it.
     pub requests: Vec<RejectedView>,
     /// The number to go on with, as `before`; `None` = nothing is behind it.
     pub next: Option<u64>,
@@ -146,7 +143,6 @@ pub struct ReleaseAsk {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExplainView {
     pub number: u64,
-    /// What was found.
     #[serde(flatten)]
     pub explanation: Explanation,
 }

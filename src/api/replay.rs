@@ -26,7 +26,6 @@ const FILTER: [&str; 7] = ["source", "type", "since", "until", "contains", "fiel
 pub struct ReplayRange {
     /// Only to this handler; left out: to every one that has a place.
     pub handler: Option<String>,
-    /// Only this source.
     pub source: Option<String>,
     /// Only types that match this pattern.
     #[serde(rename = "type")]
@@ -51,7 +50,6 @@ pub struct ReplayRange {
     /// Every event to every handler: must be said where nothing else says less.
     #[serde(default)]
     pub all: bool,
-    /// Only count them.
     #[serde(default)]
     pub dry_run: bool,
 }
@@ -59,13 +57,11 @@ pub struct ReplayRange {
 /// What became of one page.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replayed {
-    /// How many events matched.
     pub matched: u64,
     /// How many of them are delivered again, or would be.
     pub done: u64,
     /// How many no handler wants, or were gone by then.
     pub skipped: u64,
-    /// How many could not be.
     pub failed: u64,
     /// The same as `matched`.
     pub count: u64,

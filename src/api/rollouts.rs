@@ -53,7 +53,6 @@ impl RolloutStep {
         }
     }
 
-    /// The step of this name.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Pause, Self::Resume, Self::Cancel].into_iter().find(|step| step.as_str() == text)
     }

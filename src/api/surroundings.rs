@@ -8,9 +8,7 @@ use crate::event::EventId;
 /// The configuration in force, and the machine it runs on.
 #[derive(Clone, Debug, Serialize)]
 pub struct Surroundings {
-    /// The configuration file.
     pub config: String,
-    /// When it was read.
     pub read_at: Timestamp,
     /// Each key that it sets, with its value as TOML writes it; `(hidden)` where it is a secret.
     pub keys: Vec<(String, String)>,

@@ -10,7 +10,6 @@ use crate::event::HandlerName;
 /// What a configured handler says to an event.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WantsView {
-    /// Whose words these are.
     pub handler: HandlerName,
     pub kind: Cow<'static, str>,
     /// Whether it wants the event.
@@ -27,7 +26,6 @@ pub struct WantsView {
 /// The events that handlers take one after the other with an event, since they have the same `order_by`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventLine {
-    /// Whose line it is.
     pub handlers: Vec<HandlerName>,
     /// What `order_by` asks for, with the event's values.
     pub values: Vec<SeenValue>,

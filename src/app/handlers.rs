@@ -38,7 +38,6 @@ mod stop;
 pub(super) use place::{BuildInputs, BuiltHandler, Condition};
 use place::{Failed, Place, Running};
 
-/// Every configured handler.
 pub(super) struct Handlers {
     core: Core,
     attempts: Arc<Attempts>,
@@ -241,7 +240,6 @@ impl Handlers {
         }
     }
 
-    /// Every handler and its state.
     pub(super) fn list(&self) -> Vec<HandlerControl> {
         let clock = &*self.core.clock;
         let show = |(name, place): (&HandlerName, &Place)| HandlerControl {

@@ -46,7 +46,6 @@ impl<'a> Trial<'a> {
         Self { settings, context: context(config, (name, settings), clock, Purpose::Look) }
     }
 
-    /// The handler's kind.
     pub fn kind(&self) -> &'static str {
         self.settings.kind_name
     }

@@ -118,7 +118,6 @@ impl Watch {
         }
     }
 
-    /// Looks once.
     async fn look(&mut self) {
         self.look_for_new_sources();
         self.look_for_rejected().await;

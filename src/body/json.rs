@@ -100,7 +100,6 @@ fn each_line<T>(
     (documents.len() > 1).then_some(documents)
 }
 
-/// Whether `text` is one document.
 pub(crate) fn is_document(text: &[u8]) -> bool {
     read_to_end(text).is_ok()
 }

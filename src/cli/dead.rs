@@ -49,7 +49,6 @@ fn of_letter(entry: &DeadEntry, text: fn(&DeadView) -> String) -> String {
     }
 }
 
-/// Does what `verb` says.
 pub(super) async fn run(verb: Dead, config: &Config, output: Output) -> Result<(), CliError> {
     match verb {
         Dead::List { filter, limit } => {

@@ -33,7 +33,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often it looks for a server that is gone.
 const TRY_EVERY: Duration = Duration::from_secs(1);
 
-/// Does what `verb` says.
 pub(super) async fn run(verb: Events, config: &Config, output: Output) -> Result<(), CliError> {
     let reach = || Via::reach(config);
     match verb {

@@ -15,7 +15,6 @@ use super::status::HANDLERS;
 use super::store::{self, Reached, Server};
 use super::{CliError, known, load_or_reach, trial};
 
-/// Does what `verb` says.
 pub(super) async fn run(verb: Handlers, path: &Path, output: Output) -> Result<(), CliError> {
     match verb {
         Handlers::Try(options) => trial::run(options, path, output).await,

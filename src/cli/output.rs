@@ -50,7 +50,6 @@ impl Output {
 pub(super) struct Page(String);
 
 impl Page {
-    /// Adds a line.
     pub(super) fn line(&mut self, line: std::fmt::Arguments<'_>) {
         self.0.push_str(&line.to_string());
         self.0.push('\n');
@@ -61,7 +60,6 @@ impl Page {
         self.0.push_str(text);
     }
 
-    /// All of it.
     pub(super) fn finish(self) -> String {
         self.0
     }

@@ -27,7 +27,6 @@ const OTHER_IDS_SHOWN: usize = 20;
 /// The longest line: the longest body with its headers, encoded.
 const LINE_BYTES_MAX: usize = 100 << 20;
 
-/// Does what `verb` says.
 pub(super) async fn run(verb: Queue, config: &Config, output: Output) -> Result<(), CliError> {
     match verb {
         Queue::Check => check(config, output).await,

@@ -50,7 +50,6 @@ struct ReplayProgress {
     deliveries: u64,
 }
 
-/// Does what `options` say.
 pub(super) async fn run(
     via: &Via,
     options: &EventsReplay,

@@ -52,7 +52,6 @@ const LETTERS: &[Column<LetGo>] = &[
 /// Results that are shown of one.
 const SHOWN_MAX: usize = 20;
 
-/// Does what `verb` says.
 pub(super) async fn run(
     verb: RolloutsVerb,
     config: &Config,

@@ -15,7 +15,6 @@ pub struct Change {
     pub old: Option<String>,
     /// What it becomes; `None` = it goes.
     pub new: Option<String>,
-    /// When it counts.
     pub effect: Effect,
     /// What else its owner should know; empty where that is nothing.
     pub note: &'static str,

@@ -24,9 +24,7 @@ pub struct HandlerSettings {
     pub own_timeout: Option<Duration>,
     /// Where a new subscription begins.
     pub start: Start,
-    /// What its kind says.
     pub kind: Box<dyn KindSettings>,
-    /// The kind's name.
     pub kind_name: &'static str,
 }
 

@@ -29,7 +29,6 @@ What stands behind a `#` without a space is an option: take the `#` away to set 
 
 ";
 
-/// The page.
 pub fn markdown() -> String {
     let keys = schema::keys();
     let texts = schema::texts(&keys);

@@ -70,7 +70,6 @@ pub fn check_public_url(text: &str) -> Result<String, String> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// Reads `public_url` of `[server]`.
 pub(super) fn read(server: &mut Table<'_>) -> Option<String> {
     let help = "write scheme and host, as in `public_url = \"https://hooks.example.com\"`";
     let url = server.checked_or("public_url", help, |text: String| check_public_url(&text))?;

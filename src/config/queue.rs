@@ -12,10 +12,8 @@ mod shared;
 
 pub use shared::{EngineSettings, SharedLogSettings};
 
-/// The durable queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueSettings {
-    /// The queue's folder.
     pub path: PathBuf,
     /// How long settled events stay for search and replay.
     pub retention: Duration,
@@ -48,7 +46,6 @@ const DISK_RESERVE_MIN: ByteSize = ByteSize(embedded::DISK_RESERVE_MIN);
 const DEDUPE_MEMORY: ByteSize = ByteSize(32 << 20);
 const WAITING_MAX: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
 
-/// Reads `[queue]`.
 pub(super) fn read(root: &mut Table<'_>) -> QueueSettings {
     let mut queue = QueueSettings {
         path: root.folder().join(PATH),

@@ -20,7 +20,6 @@ pub(super) struct KeyText {
     pub(super) text: String,
     /// Whether it is a table with a head of its own.
     pub(super) is_table: bool,
-    /// The value that is shown.
     pub(super) example: Option<Example>,
     /// What holds without it.
     pub(super) absent: Absent,
@@ -29,7 +28,6 @@ pub(super) struct KeyText {
 /// What holds where a key is left out.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Absent {
-    /// The value that is shown.
     Shown,
     /// What is said here, in words.
     Said(String),
@@ -40,9 +38,7 @@ pub(super) enum Absent {
 /// A value, in both forms that are shown.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Example {
-    /// As TOML writes it.
     pub(super) toml: String,
-    /// As JSON Schema wants it.
     pub(super) json: Value,
 }
 

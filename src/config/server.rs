@@ -11,7 +11,6 @@ use crate::settings::{ByteSize, Table, is_token_itself, show_duration};
 use crate::source::RateLimit;
 use crate::tls::{AcmeSettings, TlsFiles, TlsSettings};
 
-/// The public listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerSettings {
     /// Where it listens; at least one address.
@@ -68,9 +67,7 @@ impl ServerSettings {
 /// Dashboard, API and the command line's way in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminSettings {
-    /// Where it listens.
     pub listen: SocketAddr,
-    /// The Unix socket.
     pub socket: PathBuf,
     /// The file with the token, made on the first start. Beside it stands what else is kept of the
     /// admin side.
@@ -99,12 +96,10 @@ impl AdminSettings {
         self.token.with_file_name("places")
     }
 
-    /// The file with the action log.
     pub fn actions(&self) -> PathBuf {
         self.token.with_file_name("actions")
     }
 
-    /// The folder with the rollouts.
     pub fn rollouts(&self) -> PathBuf {
         self.token.with_file_name("rollouts")
     }
@@ -125,12 +120,9 @@ impl AdminSettings {
     }
 }
 
-/// Gatepost's own log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogSettings {
-    /// How a line looks.
     pub format: LogFormat,
-    /// What is written.
     pub level: LogLevel,
 }
 
@@ -159,7 +151,6 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
-    /// As the configuration writes it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -185,7 +176,6 @@ const TOKEN: &str = "data/admin-token";
 /// The longest path of a Unix socket in bytes (`sun_path` less its closing zero; unix(7)).
 const SOCKET_PATH_MAX: usize = 107;
 
-/// Reads `[server]`.
 pub(super) fn read_server(root: &mut Table<'_>) -> ServerSettings {
     let mut server = ServerSettings {
         listen: vec![loopback(PUBLIC_PORT)],
@@ -252,7 +242,6 @@ fn check_proxies(table: &Table<'_>, proxies: &[IpNet]) {
     );
 }
 
-/// Reads `[server.tls]` and `[server.acme]`.
 fn read_tls(server: &mut Table<'_>, listen: &[SocketAddr]) -> Option<TlsSettings> {
     let files = server.table("tls").map(|mut table| {
         let files = TlsFiles::read(&mut table);
@@ -270,7 +259,6 @@ fn read_tls(server: &mut Table<'_>, listen: &[SocketAddr]) -> Option<TlsSettings
     files.or(acme).flatten()
 }
 
-/// Reads `[admin]`.
 pub(super) fn read_admin(root: &mut Table<'_>, server: &ServerSettings) -> AdminSettings {
     let mut admin = AdminSettings {
         listen: loopback(ADMIN_PORT),
@@ -328,7 +316,6 @@ pub(super) fn warn_of_token_itself(table: &Table<'_>, key: &str) {
     }
 }
 
-/// Reads `[log]`.
 pub(super) fn read_log(root: &mut Table<'_>) -> LogSettings {
     let mut log = LogSettings { format: LogFormat::Text, level: LogLevel::Info };
     let Some(mut table) = root.table("log") else { return log };

@@ -27,19 +27,14 @@ pub trait SystemEvents: Send + Sync {
 pub struct Context {
     /// Whose loop it is.
     pub name: HandlerName,
-    /// How deliveries are made.
     pub policy: Policy,
-    /// What they are made with.
     pub handler: Arc<dyn Handler>,
-    /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
-    /// What is counted.
     pub metrics: HandlerMetrics,
     /// What was under way when the last process ended by itself.
     pub attempts: Arc<Attempts>,
     /// Who is told of dead letters.
     pub system_events: Arc<dyn SystemEvents>,
-    /// Where spans of the calls go.
     pub traces: Traces,
     /// Where the jitter comes from: random in life, fixed in a simulation.
     pub seed: u64,

@@ -10,28 +10,21 @@ use crate::event::{ErrorText, EventId};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HealthRecord {
-    /// When its newest delivery was made.
     pub last_success_at: Option<Timestamp>,
-    /// Its newest failure.
     pub last_error: Option<LastError>,
     /// When the first of its newest calls failed; `None` = the newest one was answered.
     pub failing_since: Option<Timestamp>,
-    /// How many calls failed since then.
     pub n_failures: u32,
     /// When the first of the deliveries was given up that were so since the newest that was made.
     pub given_up_since: Option<Timestamp>,
-    /// How many they are.
     pub n_given_up: u32,
 }
 
-/// A failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastError {
     /// When, by the wall clock.
     pub at: Timestamp,
-    /// With which event.
     pub event: EventId,
-    /// What went wrong.
     pub text: ErrorText,
 }
 

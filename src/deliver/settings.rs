@@ -27,9 +27,7 @@ pub struct Policy {
     pub on_dead_letter: OnDeadLetter,
     /// How many calls there may be at once.
     pub concurrency: NonZeroUsize,
-    /// How long one call may take.
     pub timeout: Duration,
-    /// When what failed is tried again.
     pub retry: Retry,
     /// What is tried again though its kind would not.
     pub retry_on: Vec<FailurePattern>,
@@ -76,9 +74,7 @@ impl Default for Policy {
 /// A pattern over sources and types: `hyvor:comment.*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventGlob {
-    /// Which sources.
     pub source: Glob,
-    /// Which types.
     pub event_type: Glob,
 }
 
@@ -97,9 +93,7 @@ impl EventGlob {
 pub struct Retry {
     /// How many tries there are in all; `None` = as many as `total` has room for.
     pub attempts: Option<NonZeroU32>,
-    /// The shortest wait.
     pub min: Duration,
-    /// The longest wait.
     pub max: Duration,
     /// How long it is tried in all, counted from the first try. The last one is at its end.
     pub total: Duration,
@@ -152,7 +146,6 @@ impl Breaker {
 /// How many events one call takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// At most so many.
     pub max: NonZeroUsize,
     /// How long the first one waits for others.
     pub wait: Wait,

@@ -64,22 +64,18 @@ struct Seen {
 /// How a handler's loop is at this moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Status {
-    /// Whose it is.
     pub handler: HandlerName,
-    /// What it does.
     pub state: LoopState,
     /// Whether the handler is left alone because it is down.
     pub breaker: BreakerState,
     /// When it is tried next while it is left alone, by the steady clock.
     pub probe_at: Option<Timestamp>,
-    /// Whether the handler answers.
     pub health: Health,
     /// What was given up since the newest delivery that was made; `None` = nothing.
     pub given_up: Option<GiveUpStreak>,
     /// Whether a call failed or was given up by this loop; `false` = what is known of failures is of an
     /// earlier process, and may be over.
     pub has_failed: bool,
-    /// Calls that are under way.
     pub in_flight: usize,
     /// Deliveries that were taken and are not on their way yet.
     pub taken: usize,
@@ -108,7 +104,6 @@ pub enum Health {
     Fails {
         /// When the first of them failed, by the steady clock.
         since: Timestamp,
-        /// How many there were.
         count: u32,
         /// When what the newest of them was about is tried again, by the steady clock; `None` = it was
         /// given up.
@@ -121,7 +116,6 @@ pub enum Health {
 pub struct GiveUpStreak {
     /// When the first of them was, by the steady clock.
     pub since: Timestamp,
-    /// How many there were.
     pub count: u32,
 }
 
@@ -130,17 +124,14 @@ impl GiveUpStreak {
     pub const MANY: u32 = 3;
 }
 
-/// What a loop does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LoopState {
-    /// It delivers.
     Running,
     /// It was told to pause: calls under way end, no new ones begin.
     Paused,
     /// It takes nothing new: another is to take its place.
     Finishing,
-    /// It has ended.
     Stopped,
 }
 
@@ -182,7 +173,6 @@ impl Control {
         self.0.mode.send_replace(Mode::Pause);
     }
 
-    /// Calls begin again.
     pub fn resume(&self) {
         self.0.mode.send_replace(Mode::Run);
     }
@@ -302,7 +292,6 @@ impl Shared {
         self.with(|seen| seen.left_alone = until);
     }
 
-    /// The handler answered.
     pub(super) fn answers(&self) {
         self.with(|seen| seen.health = Health::Answers);
     }

@@ -73,7 +73,6 @@ pub enum Origin {
 #[derive(Debug)]
 pub struct Settlement {
     pub delivery: Delivery,
-    /// What becomes of it.
     pub outcome: Outcome,
     /// The try that led to it; a delivery that was skipped or held was not tried.
     pub attempt: Option<Attempt>,

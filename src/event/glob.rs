@@ -46,7 +46,6 @@ impl Glob {
         }
     }
 
-    /// The pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
     }

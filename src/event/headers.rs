@@ -113,7 +113,6 @@ impl Headers {
         &self.0
     }
 
-    /// The stored form, taken out.
     pub(super) fn into_encoded(self) -> Bytes {
         self.0
     }
@@ -127,7 +126,6 @@ impl Headers {
         rest
     }
 
-    /// Name and value of each header.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let mut rest: &[u8] = &self.0;
         std::iter::from_fn(move || {
@@ -207,7 +205,6 @@ impl HeadersBuilder {
         self.0.put_slice(value);
     }
 
-    /// The collected headers.
     pub fn finish(self) -> Headers {
         Headers(self.0.freeze())
     }

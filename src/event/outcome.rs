@@ -25,7 +25,6 @@ impl ErrorText {
         Self(text)
     }
 
-    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -143,7 +142,6 @@ impl Failure {
         }
     }
 
-    /// The same, where it lies in `class`.
     #[must_use]
     pub fn with_class(self, class: FailureClass) -> Self {
         Self { class: Some(class), ..self }
@@ -155,7 +153,6 @@ impl Failure {
         Self { is_of_event: true, ..self }
     }
 
-    /// The same, with what the other side said.
     #[must_use]
     pub fn with_output(self, output: Output) -> Self {
         Self { output, ..self }
@@ -179,7 +176,6 @@ impl Failure {
         Self { done, ..self }
     }
 
-    /// The same, with the status that the other side answered.
     #[must_use]
     pub fn with_status(self, status: u16) -> Self {
         Self { status: Some(status), ..self }
@@ -195,7 +191,6 @@ impl Failure {
 /// What becomes of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The handler has the event.
     Delivered,
     /// The filter said no, or the event had nothing for the handler: the attempt says why.
     Skipped,
@@ -239,7 +234,6 @@ pub struct OrderKey(pub [u8; 16]);
 pub struct Attempt {
     /// When it began, by the wall clock.
     pub started_at: Timestamp,
-    /// How long it took.
     pub duration: Duration,
     /// What went wrong; empty where nothing did.
     pub error: ErrorText,
@@ -252,7 +246,6 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// What its texts take in bytes.
     pub fn n_bytes(&self) -> usize {
         let progress = self.progress.as_ref().map_or(0, |progress| progress.0.len());
         self.error.as_str().len() + self.output.n_bytes() + progress

@@ -38,7 +38,6 @@ impl Stream {
 /// terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Excerpt {
-    /// Where it comes from.
     pub stream: Stream,
     text: String,
 }
@@ -167,17 +166,14 @@ impl Output {
         Self(says_more.then(|| Arc::new(parts())))
     }
 
-    /// Whether nothing was said.
     pub fn is_empty(&self) -> bool {
         self.excerpts().is_empty()
     }
 
-    /// All excerpts.
     pub fn excerpts(&self) -> &[Excerpt] {
         self.0.as_ref().map_or(&[], |parts| &parts.excerpts)
     }
 
-    /// What it takes in bytes.
     pub fn n_bytes(&self) -> usize {
         self.excerpts().iter().map(|excerpt| excerpt.text.len()).sum()
     }

@@ -9,7 +9,6 @@ use super::plain;
 use super::values::{calculable_or_empty, cost, is_missing, is_number, text, weight};
 use crate::body::number;
 
-/// All that there are.
 pub(super) const METHODS: &[&str] = &[
     "capitalize",
     "casefold",

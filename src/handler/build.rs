@@ -13,11 +13,9 @@ use crate::secret::{Secret, SecretError, SecretRef};
 /// What every kind is told about the handler that it builds.
 #[derive(Clone, Debug)]
 pub struct BuildContext {
-    /// The handler's name.
     pub handler: HandlerName,
     /// The configuration file's folder: the working folder of programs that are run.
     pub config_folder: PathBuf,
-    /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
     /// How long one call may take. Its caller ends it after that; a kind that has something to
     /// end in order (a process, a transaction) does so by itself before.
@@ -57,15 +55,11 @@ impl BuildContext {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A secret could not be had.
     #[error("a secret is missing")]
     Secret(#[from] SecretError),
-    /// The system said no.
     #[error("{what} failed")]
     Io {
-        /// What was tried.
         what: String,
-        /// What the system said.
         #[source]
         source: std::io::Error,
     },

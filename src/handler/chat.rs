@@ -68,7 +68,6 @@ pub static KIND: Kind = Kind {
     read: |table| Some(Box::new(Settings::read(table)?)),
 };
 
-/// What the table says.
 #[derive(Clone, Debug)]
 pub struct Settings {
     service: Service,

@@ -14,7 +14,6 @@ use super::texts::Text;
 use crate::event::{Delivery, Failure, Output};
 use crate::settings::Table;
 
-/// A configured destination.
 #[async_trait]
 pub trait Handler: Send + Sync {
     /// One try with one event, or with a batch where the kind supports batches (then all of it is
@@ -44,7 +43,6 @@ pub trait Handler: Send + Sync {
     async fn close(&self) {}
 }
 
-/// A kind of handler.
 #[derive(Debug)]
 pub struct Kind {
     /// The name of its table: `[handler.NAME.file]`.

@@ -127,7 +127,6 @@ pub(super) fn write_one_line(out: &mut Vec<u8>, json: &str) {
     out.extend_from_slice(rest);
 }
 
-/// Appends a JSON string.
 fn write_str(out: &mut Vec<u8>, text: &str) {
     if json::lexer::plain_bytes(text.as_bytes()) < text.len() {
         write_fmt(out, format_args!("{}", serde_json::Value::from(text)));

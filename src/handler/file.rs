@@ -44,7 +44,6 @@ pub static KIND: Kind = Kind {
     read: |table| Some(Box::new(Settings::read(table)?)),
 };
 
-/// What the table says.
 #[derive(Clone, Debug)]
 pub struct Settings {
     path: PathBuf,

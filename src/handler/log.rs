@@ -48,7 +48,6 @@ impl Level {
     }
 }
 
-/// What the table says.
 #[derive(Debug)]
 pub struct Settings {
     level: Level,

@@ -43,9 +43,7 @@ pub enum Step {
         line: Content,
     },
     Mail {
-        /// Who writes.
         from: String,
-        /// Who reads.
         to: Vec<String>,
         /// Header lines of its own.
         headers: Vec<(String, String)>,
@@ -69,7 +67,6 @@ pub enum Step {
     /// An HTTP request.
     Request {
         method: String,
-        /// Where to.
         url: String,
         /// In the order in which they are set.
         headers: Vec<(String, String)>,
@@ -80,7 +77,6 @@ pub enum Step {
     },
     /// A message in a chat.
     Message {
-        /// The service's name.
         service: &'static str,
         /// In the service's own shape.
         message: Value,
@@ -89,7 +85,6 @@ pub enum Step {
     Run {
         /// The program and its arguments.
         run: Vec<String>,
-        /// The working folder.
         cwd: PathBuf,
         /// Whom it runs as, where that is another user.
         #[serde(skip_serializing_if = "Option::is_none")]

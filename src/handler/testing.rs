@@ -73,12 +73,10 @@ pub(crate) fn delivery(body: impl AsRef<[u8]>) -> Delivery {
     numbered(1, body)
 }
 
-/// The same, as event `number`.
 pub(crate) fn numbered(number: u64, body: impl AsRef<[u8]>) -> Delivery {
     with_headers(number, body, [("content-type", &b"application/json"[..])].into_iter().collect())
 }
 
-/// The same, with these headers.
 pub(crate) fn with_headers(number: u64, body: impl AsRef<[u8]>, headers: Headers) -> Delivery {
     let new = NewEvent {
         source: SourceName::parse("hyvor").unwrap(),

@@ -11,7 +11,6 @@ use crate::settings::{NotedText, Table, TextSort, Value};
 pub struct Text {
     /// Its key below the kind's table, as in `columns.id`.
     pub key: String,
-    /// The text.
     pub words: Words,
 }
 

@@ -42,7 +42,6 @@ pub(super) fn end_of(headers: &HeaderMap) -> Option<usize> {
 /// How a body is collected.
 #[derive(Debug, Default)]
 pub(super) struct Collect<'a, 'b> {
-    /// The longest that is taken.
     pub(super) bytes_max: usize,
     /// How long it is said to be.
     pub(super) length: Option<usize>,

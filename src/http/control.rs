@@ -18,9 +18,7 @@ use crate::sync::lock;
 pub(super) enum Phase {
     /// There is no request, or not all of its head.
     Head,
-    /// The body is being read.
     Body,
-    /// The request is being answered.
     Answer,
     /// It was answered, and the rest of its body is discarded.
     Discard,

@@ -79,7 +79,6 @@ impl Problem {
         }
     }
 
-    /// The bare answer.
     pub(super) fn response(self) -> HttpResponse {
         self.with_body(self.body())
     }

@@ -41,7 +41,6 @@ impl Listeners {
         &self.public
     }
 
-    /// The admin listener's address.
     pub fn admin(&self) -> Option<SocketAddr> {
         self.admin.first().copied()
     }

@@ -33,7 +33,6 @@ pub struct Stored {
 /// What a sender is answered once its events are durable.
 #[derive(Debug)]
 pub enum Ack {
-    /// The event's id.
     Id,
     /// The first one's id, and how many events its list became.
     IdAndCount(usize),

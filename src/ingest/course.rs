@@ -29,9 +29,7 @@ pub struct SourceCourse {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RejectedRun {
     pub count: u64,
-    /// When the first of them came.
     pub since: Timestamp,
-    /// When the last of them did.
     pub last_at: Timestamp,
 }
 

@@ -9,12 +9,10 @@ use crate::queue::QueueError;
 /// Why there is no edited copy of an event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
-    /// Nothing is known of how the source's events are read.
     #[error(
         "source `{0}` is in no configuration any more: its events can be delivered again, and not be edited"
     )]
     NoSource(SourceName),
-    /// It is longer than what the source takes.
     #[error(
         "the body has {n_bytes} bytes, and source `{name}` takes {bytes_max} at most (`body_max`)"
     )]

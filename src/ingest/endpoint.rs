@@ -74,12 +74,10 @@ impl Endpoint {
         !self.had_look.swap(true, Relaxed)
     }
 
-    /// The source behind it.
     pub fn source(&self) -> &Source {
         &self.source
     }
 
-    /// The source's counters.
     pub fn metrics(&self) -> &SourceMetrics {
         &self.metrics
     }

@@ -16,10 +16,8 @@ pub(super) const RETRY_LATER: Duration = Duration::from_secs(30);
 /// Why a request is not taken, in the order in which it is found out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IngestError {
-    /// No source has the name.
     #[error("no source has this name")]
     UnknownSource,
-    /// The source takes nothing by this method.
     #[error("the source takes {allow}")]
     Method {
         /// The methods that it takes, as `Allow` lists them.
@@ -38,7 +36,6 @@ pub enum IngestError {
         /// The methods by which it takes events.
         allow: String,
     },
-    /// The caller's address is not among those that may send.
     #[error("the address is not in `allow`")]
     NotAllowed,
     /// The same, where a proxy that `trusted_proxies` does not name passed the request on.
@@ -47,10 +44,8 @@ pub enum IngestError {
     /// Its client has used up `failed_verification_limit`, and all the slots that it gets.
     #[error("too many requests of the client fail")]
     TooManyUnverified,
-    /// There is no body.
     #[error("the body was not read: {0:?}")]
     Body(BodyError),
-    /// It failed verification.
     #[error("the signature is not good")]
     Rejected,
     /// The same, at a source whose answers have no body.
@@ -59,13 +54,11 @@ pub enum IngestError {
     /// The same, at a source of HTTP Basic: many senders show their password only where it is asked for.
     #[error("the password is not good")]
     RejectedBasic,
-    /// More came than the source may send.
     #[error("more than `rate_limit`")]
     RateLimited {
         /// When there is room again.
         retry_after: Duration,
     },
-    /// It could not be made durable.
     #[error("it cannot be stored just now")]
     Unavailable {
         /// When another try may help.

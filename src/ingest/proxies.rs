@@ -60,9 +60,7 @@ pub struct ProxyRow {
     pub client: IpAddr,
     /// The address that it would count for if the proxy were trusted.
     pub claimed: IpAddr,
-    /// How many requests came through it.
     pub count: u64,
-    /// When the last one came.
     pub last_at: Timestamp,
     /// What that means, and what helps.
     pub advice: String,

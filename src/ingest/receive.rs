@@ -146,7 +146,6 @@ impl Ingest {
         &self.proxies
     }
 
-    /// What time it is.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }

@@ -190,9 +190,7 @@ pub struct RefusedRow {
     /// The request's path, cut off where it is long; nothing where it was not read, but `(admin listener)`
     /// or `(admin socket)` where it came there.
     pub path: Option<String>,
-    /// The source, where it is one.
     pub source: Option<SourceName>,
-    /// How often.
     pub count: u64,
     /// When it happened last.
     pub last_at: Timestamp,
@@ -202,11 +200,9 @@ pub struct RefusedRow {
 
 #[derive(Clone, Copy, Debug)]
 pub struct RefusedRequest<'a> {
-    /// Why.
     pub reason: RefusedFor,
     /// Its path, where it was read.
     pub path: Option<&'a str>,
-    /// The source, where it is one.
     pub source: Option<&'a SourceName>,
     /// Who sent it.
     pub client: Option<IpAddr>,

@@ -17,7 +17,6 @@ const CONTENT_TYPE: &str = "content-type";
 pub struct Limits {
     /// The longest body, where the source has no limit of its own.
     pub body_max: usize,
-    /// How long a body may take.
     pub body_timeout: Duration,
     /// How many requests of one address may fail before its failures are answered late; nothing =
     /// any number.
@@ -29,7 +28,6 @@ pub struct Limits {
 /// How much of one body is read, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimits {
-    /// The longest that is taken.
     pub bytes_max: usize,
     /// One deadline for all of it.
     pub time: Duration,

@@ -51,7 +51,6 @@ fn end_of(step: usize) -> Duration {
 /// What the last hour's took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quantiles {
-    /// How many there were.
     pub count: u64,
     /// Half of them took no longer.
     pub p50: Duration,

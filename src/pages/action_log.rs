@@ -43,7 +43,6 @@ struct LogPage {
     newest: Option<String>,
 }
 
-/// One change.
 #[derive(Debug)]
 pub(super) struct ActionRow {
     pub(super) at: When,
@@ -139,7 +138,6 @@ fn ask(api: &Api, fields: &Fields) -> Result<ActionsAsk, ApiError> {
     })
 }
 
-/// The page.
 pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
     fields.check(&[&FILTER[..], &["done"]].concat(), &["before"])?;
     let found = api.actions(&ask(api, fields)?)?;

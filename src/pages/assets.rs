@@ -6,11 +6,8 @@ use std::sync::LazyLock;
 /// A file that pages refer to.
 #[derive(Debug)]
 pub struct Asset {
-    /// Where it is.
     pub path: String,
-    /// What it is.
     pub content_type: &'static str,
-    /// Its content.
     pub body: &'static [u8],
 }
 

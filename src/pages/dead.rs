@@ -101,7 +101,6 @@ struct Chosen {
     first: Option<String>,
 }
 
-/// One dead letter.
 #[derive(Debug)]
 struct Letter {
     event: String,
@@ -134,7 +133,6 @@ pub(super) fn ask(api: &Api, fields: &Fields) -> Result<DeadAsk, ApiError> {
     })
 }
 
-/// The page.
 pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
     let groups = api.dead_groups(DeadFilter::default()).await?;
     let (status, now) = (api.status(), api.now());

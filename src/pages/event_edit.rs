@@ -19,7 +19,6 @@ const HTML_MAX: usize = 20_000;
 const COPIES_MAX: usize = 6;
 /// Handlers that are named.
 const HANDLERS_MAX: usize = 12;
-/// The form's field.
 const FIELD: &str = "text";
 
 /// What the page says of edited copies.
@@ -71,7 +70,6 @@ pub(super) struct SentForm {
     preview: Option<EditPreview>,
 }
 
-/// One edited copy.
 #[derive(Debug)]
 pub(super) struct EditedCopy {
     pub(super) id: EventId,

@@ -46,7 +46,6 @@ pub(super) struct Lane {
     pub(super) track: Track,
 }
 
-/// One try.
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) after: String,

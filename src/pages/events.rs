@@ -79,7 +79,6 @@ struct Filter {
     until: String,
 }
 
-/// One event.
 #[derive(Debug)]
 struct Row {
     id: String,
@@ -219,7 +218,6 @@ pub(super) async fn latest(api: &Api, fields: &Fields) -> Result<Answer, ApiErro
     Err(ApiError::NotFound("none of the newest events is one: say more of it".into()))
 }
 
-/// The page.
 pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
     fields.check(&KNOWN, &["before", "after", "up_to"])?;
     let asked = ask(api, fields)?;

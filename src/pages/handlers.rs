@@ -168,7 +168,6 @@ struct HandlersPage {
     n_all: usize,
 }
 
-/// All handlers.
 pub(super) fn list(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
     let status = api.status();
     let rates = api.rates().unwrap_or_default();
@@ -211,7 +210,6 @@ struct RetryRow {
     due: When,
 }
 
-/// One handler.
 pub(super) async fn show(
     api: &Api,
     name: &HandlerName,

@@ -7,7 +7,6 @@ use super::fields::{Fields, address};
 use super::rendered;
 use crate::api::ApiError;
 
-/// What the form sends.
 #[derive(Debug)]
 pub struct LogIn {
     pub token: String,

@@ -114,7 +114,6 @@ struct FirstSteps {
     n_handlers: usize,
 }
 
-/// The page.
 pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
     let (status, now) = (api.status(), api.now());
     let rates = api.rates().unwrap_or_default();

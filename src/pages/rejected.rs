@@ -88,7 +88,6 @@ struct Request {
     size: String,
 }
 
-/// The page.
 pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
     let (status, now) = (api.status(), api.now());
     let (source, reason) = (fields.get("source"), fields.get("reason"));

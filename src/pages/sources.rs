@@ -36,7 +36,6 @@ pub(super) struct SourceRow {
     pub(super) address: String,
 }
 
-/// All sources.
 pub(super) fn rows(
     status: &StatusView,
     rates: &RatesView,
@@ -108,7 +107,6 @@ struct SourcesPage {
     sources: Vec<SourceRow>,
 }
 
-/// All sources.
 pub(super) fn list(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
     let status = api.status();
     let rates = api.rates().unwrap_or_default();
@@ -180,7 +178,6 @@ struct TypeRow {
     n_more: usize,
 }
 
-/// One source.
 pub(super) async fn show(
     api: &Api,
     name: &SourceName,

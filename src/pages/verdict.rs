@@ -80,7 +80,6 @@ pub(super) fn is_in_trouble(handler: &HandlerView) -> bool {
     }
 }
 
-/// Looks at everything.
 pub(super) fn verdict(
     status: &StatusView,
     rates: &RatesView,

@@ -34,9 +34,7 @@ pub struct CheckReport {
 pub struct DamageReport {
     /// The segment's number; 0 = it is of no segment of the log.
     pub segment: u64,
-    /// Where in the file.
     pub offset: u32,
-    /// How much.
     pub bytes: u32,
     /// All of it in words.
     pub text: String,

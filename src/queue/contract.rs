@@ -19,7 +19,6 @@ use crate::event::{
 /// The try that a delivery waits for, by the steady clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AwaitedTry {
-    /// When it is due.
     pub due: Timestamp,
     /// When the first try of all began; `None` = there was none.
     pub first_attempt_at: Option<Timestamp>,
@@ -215,7 +214,6 @@ pub trait Queue: Send + Sync {
         deliveries: Vec<(Position, CarriedState)>,
     ) -> Result<u64, QueueError>;
 
-    /// Figures of this moment.
     fn stats(&self) -> QueueStats;
 
     /// The newest position; 0 = none yet. Where only that is wanted it costs less than all figures.

@@ -26,16 +26,12 @@ pub enum QueueError {
     /// restart can find out.
     #[error("the queue is poisoned by a failed write and must be reopened")]
     Poisoned,
-    /// Another subscriber holds the subscription.
     #[error("handler `{0}` is already subscribed")]
     Busy(HandlerName),
-    /// The queue was closed.
     #[error("the queue is closed")]
     Closed,
-    /// The data folder is held by another process.
     #[error("`{folder}` is held by {holder}")]
     Held {
-        /// The data folder.
         folder: String,
         /// Who holds it, for people.
         holder: String,
@@ -44,7 +40,6 @@ pub enum QueueError {
     /// service from starting.
     #[error("{}", of_another(folder, owner, user))]
     ForeignOwner {
-        /// The data folder.
         folder: String,
         /// Its name of /etc/passwd, else `#` and its number: also where systemd has made up a name for it.
         owner: String,
@@ -56,7 +51,6 @@ pub enum QueueError {
     Unsupported {
         /// The data folder, or the file.
         folder: String,
-        /// What was found.
         found: String,
     },
     /// The data folder is a standby's copy of another gateway's: two that serve the same events would
@@ -72,12 +66,9 @@ pub enum QueueError {
     /// A record that should be readable is not.
     #[error("the queue is damaged: {0}")]
     Corrupt(String),
-    /// The system said no.
     #[error("{what} failed")]
     Io {
-        /// What was tried.
         what: String,
-        /// What the system said.
         #[source]
         source: std::io::Error,
     },

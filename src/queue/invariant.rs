@@ -20,7 +20,6 @@ macro_rules! invariant {
 }
 pub(crate) use invariant;
 
-/// Reports a broken invariant.
 #[cold]
 #[expect(clippy::manual_assert, reason = "the condition is a constant of the build")]
 pub(crate) fn report(is_reported: &AtomicBool, message: Arguments<'_>) {

@@ -7,7 +7,6 @@ use crate::event::{Event, Glob, HandlerName, Position, SourceName};
 /// Which events to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventQuery {
-    /// Only this source.
     pub source: Option<SourceName>,
     /// Not this source.
     pub except: Option<SourceName>,
@@ -25,7 +24,6 @@ pub struct EventQuery {
     pub delivery: Option<DeliveryFilter>,
     /// Only positions before this one (paging backwards) or after it (forwards).
     pub cursor: Option<Position>,
-    /// From which end.
     pub order: ListOrder,
     /// At most this many; at least 1 and at most [`EventQuery::LIMIT_MAX`] are given.
     pub limit: usize,
@@ -49,7 +47,6 @@ pub enum WantedBodies {
 /// Which deliveries of an event count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryFilter {
-    /// Only this handler's.
     pub handler: Option<HandlerName>,
     /// Only those that stand so.
     pub state: Option<DeliveryState>,
@@ -146,12 +143,9 @@ pub enum ListOrder {
     Oldest,
 }
 
-/// Which dead letters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeadFilter {
-    /// Only this handler's.
     pub handler: Option<HandlerName>,
-    /// Only this event.
     pub position: Option<Position>,
     /// Only those whose reason contains this text.
     pub reason: Option<String>,
@@ -169,11 +163,8 @@ pub struct DeadFilter {
 /// come last.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DeadCursor {
-    /// When it died.
     pub died_at: Timestamp,
-    /// The event's place.
     pub position: Position,
-    /// Whose it is.
     pub handler: HandlerName,
 }
 

@@ -13,13 +13,9 @@ use crate::event::{
 /// A delivery that will not be tried again by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Whose it is.
     pub handler: HandlerName,
-    /// The event's name.
     pub id: EventId,
-    /// The event's place.
     pub position: Position,
-    /// The event's source.
     pub source: SourceName,
     /// The event's type.
     pub event_type: EventType,
@@ -27,18 +23,14 @@ pub struct DeadLetter {
     pub received_at: Timestamp,
     /// How many tries there were, those before it was redriven among them. 0 = not known.
     pub attempts: u32,
-    /// When it was given up.
     pub died_at: Timestamp,
-    /// Why.
     pub reason: ErrorText,
 }
 
 /// A dead letter without its event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadRecord {
-    /// Whose it is.
     pub handler: HandlerName,
-    /// The event's place.
     pub position: Position,
     /// When it died and why; `None` = the index does not have it yet.
     pub fact: Option<(Timestamp, ErrorText)>,
@@ -57,13 +49,10 @@ pub enum DeadChange {
 /// are redriven and dropped like dead letters, by position or all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LostDeliveries {
-    /// Whose they are.
     pub handler: HandlerName,
-    /// Their events' places.
     pub positions: Range<Position>,
 }
 
-/// Dead letters that match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeadListing {
     /// Those with their events, oldest first.
@@ -75,10 +64,8 @@ pub struct DeadListing {
 /// What one handler did with one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryHistory {
-    /// Whose it is.
     pub handler: HandlerName,
     pub state: DeliveryState,
-    /// Its tries, oldest first.
     pub attempts: Vec<AttemptRecord>,
     /// How many of them belong to what was let go: a dead letter that was dropped or replayed.
     pub n_let_go: usize,
@@ -89,7 +76,6 @@ pub struct DeliveryHistory {
 pub enum DeliveryState {
     /// The cursor has not reached it, or it is being tried.
     Pending,
-    /// The handler has the event.
     Delivered,
     /// The filter said no.
     Skipped,
@@ -109,9 +95,7 @@ pub struct AttemptRecord {
     pub number: u32,
     /// When it began, by the wall clock.
     pub started_at: Timestamp,
-    /// How long it took.
     pub duration: Duration,
-    /// What it led to.
     pub led_to: DeliveryState,
     /// What went wrong; empty where nothing did.
     pub error: ErrorText,
@@ -145,14 +129,11 @@ pub enum CarriedState {
     Waiting {
         /// Not before this moment.
         due: Timestamp,
-        /// Tries so far.
         attempts: u32,
-        /// When the first one began.
         first_attempt_at: Option<Timestamp>,
         /// The key whose later events wait for it.
         order_key: Option<OrderKey>,
     },
-    /// A dead letter.
     Dead {
         /// When it was given up; `None` = that is not known.
         died_at: Option<Timestamp>,
@@ -165,20 +146,17 @@ pub enum CarriedState {
     },
 }
 
-/// A subscription's figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Backlog {
     /// Events behind the cursor, taken ones included.
     pub in_log: u64,
     /// Retries and held deliveries.
     pub waiting: u64,
-    /// Dead letters.
     pub dead: u64,
     /// When the oldest event that is not settled came in; dead letters do not count.
     pub oldest_pending_at: Option<Timestamp>,
 }
 
-/// The queue's figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueStats {
     /// Retained events.

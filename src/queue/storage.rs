@@ -29,7 +29,6 @@ pub trait Storage: Send + Sync + Debug {
     fn create_folder(&self, folder: &Path) -> io::Result<()>;
     /// Gives a file another name, in place of what has that name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes names given, changed and removed in a folder survive a power cut.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;

@@ -27,7 +27,6 @@ const SECRET_TEXTS: &[&str] = &[
 /// What says where a secret is.
 const PLACES: &[&str] = &["env", "file", "credential", "prefix"];
 
-/// What was found.
 #[derive(Debug, Default)]
 pub(super) struct HiddenTexts {
     /// Texts that must never be shown.

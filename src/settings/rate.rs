@@ -6,9 +6,7 @@ use std::time::Duration;
 /// At most so many requests in so much time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
-    /// How many.
     pub n_requests: NonZeroU32,
-    /// In how much time.
     pub per: Duration,
 }
 

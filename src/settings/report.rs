@@ -196,7 +196,6 @@ impl std::error::Error for Report {}
 pub struct ReportEntry<'a> {
     /// `error`, `warning` or `note`.
     pub severity: &'static str,
-    /// The file's name.
     pub file: &'a str,
     /// Counted from 1; absent for the file as a whole.
     pub line: Option<usize>,
@@ -204,7 +203,6 @@ pub struct ReportEntry<'a> {
     pub column: Option<usize>,
     /// The key, as in `handler.mail.email.smtp`.
     pub path: &'a str,
-    /// What is wrong.
     pub message: &'a str,
     /// What to write instead; empty where there is nothing to say.
     pub help: &'a str,

@@ -17,10 +17,8 @@ pub struct SecretHeader {
 /// Why there is no value to be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretHeaderError {
-    /// The secret cannot be had.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// It has a line break or a control character.
     #[error("the secret fits into no header")]
     Unfit(#[from] InvalidHeaderValue),
 }

@@ -30,13 +30,10 @@ const SIZES: [(&str, u64); 10] = [
 /// Why a text is not a duration or a size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadUnit {
-    /// Not a number with a unit.
     #[error("`{0}` is not a duration: write a number with a unit (ms, s, m, h, d)")]
     Duration(String),
-    /// Not a number with a unit.
     #[error("`{0}` is not a size: write a number with a unit (B, KiB, MiB, GiB)")]
     Size(String),
-    /// More than can be counted.
     #[error("`{0}` is too large")]
     TooLarge(String),
 }

@@ -7,15 +7,10 @@ use aws_lc_rs::signature::{self as crypto, EcdsaVerificationAlgorithm, RsaParame
 /// How a signature is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
-    /// HMAC with MD5.
     HmacMd5,
-    /// HMAC with SHA-1.
     HmacSha1,
-    /// HMAC with SHA-256.
     HmacSha256,
-    /// HMAC with SHA-384.
     HmacSha384,
-    /// HMAC with SHA-512.
     HmacSha512,
     /// A plain MD5; the secret is in the template.
     Md5,
@@ -31,9 +26,7 @@ pub enum Algorithm {
     Ed25519,
     /// ECDSA on P-256 with SHA-256, DER or fixed size; the secrets are public keys.
     EcdsaP256,
-    /// ECDSA on P-384 with SHA-384.
     EcdsaP384,
-    /// ECDSA on P-521 with SHA-512.
     EcdsaP521,
     /// RSA (PKCS #1 v1.5) with SHA-1, of 2048 bits and more, for those who have nothing else.
     RsaSha1,
@@ -43,9 +36,7 @@ pub enum Algorithm {
     RsaSha384,
     /// RSA (PKCS #1 v1.5) with SHA-512.
     RsaSha512,
-    /// RSA-PSS with SHA-256.
     RsaPssSha256,
-    /// RSA-PSS with SHA-512.
     RsaPssSha512,
     /// The secret itself, sent along.
     Token,
@@ -107,7 +98,6 @@ const P521: AlgorithmKind = AlgorithmKind::Ecdsa(Curve {
 /// What is known of an algorithm.
 struct AlgorithmFacts {
     algorithm: Algorithm,
-    /// Its name in the configuration.
     name: &'static str,
     kind: AlgorithmKind,
     /// How many bytes a signature may have: a look that saves a hash.
@@ -183,7 +173,6 @@ impl Algorithm {
     /// Every algorithm with its name in the configuration.
     pub const ALL: &'static [(&'static str, Self)] = &ALL;
 
-    /// The algorithm of this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, algorithm)| *algorithm)
     }
@@ -193,7 +182,6 @@ impl Algorithm {
         &FACTS[self as usize]
     }
 
-    /// Its name in the configuration.
     pub fn name(self) -> &'static str {
         self.facts().name
     }

@@ -22,7 +22,6 @@ pub enum AnswerRule {
 pub struct AnswerBody {
     /// 200 or another status of success: any other would make the sender try again.
     pub status: u16,
-    /// What the body is.
     pub content_type: Option<String>,
     /// The body, over the event; nothing = empty.
     pub body: Option<Arc<Template>>,

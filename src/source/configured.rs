@@ -26,17 +26,14 @@ use super::verified::Verified;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// A secret cannot be had.
     #[error("a secret of source `{0}` cannot be read")]
     Secret(SourceName, #[source] SecretError),
-    /// A secret cannot be a key of the source's scheme.
     #[error("secret {n} of source `{source_name}` cannot be used: {reason}")]
     Key {
         /// Whose secret it is.
         source_name: SourceName,
         /// Which one, counted from 1.
         n: usize,
-        /// What is wrong with it.
         reason: BadKey,
     },
     /// It would take any request.
@@ -80,7 +77,6 @@ impl Source {
         Ok(Self { verify_token, ..Self::with_secrets(name, settings, secrets)? })
     }
 
-    /// The same with secrets that are already at hand.
     pub fn with_secrets(
         name: SourceName,
         settings: SourceSettings,

@@ -42,7 +42,6 @@ pub struct MessageRule {
     pub components: Vec<String>,
     /// How far `created` may be from the moment of receiving.
     pub tolerance: Duration,
-    /// What `tag` must be.
     pub tag: Option<String>,
 }
 

@@ -24,7 +24,6 @@ pub(super) struct ItemList {
     pub(super) items: Vec<Item>,
 }
 
-/// One of them.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
     /// Where it is in the body.

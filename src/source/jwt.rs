@@ -25,7 +25,6 @@ pub struct JwtRule {
     pub is_detached: bool,
     /// Whether the body is the token, so that its claims are what was sent.
     pub is_body: bool,
-    /// What `iss` must be.
     pub issuer: Option<String>,
     /// What `aud` must be or hold.
     pub audience: Option<String>,

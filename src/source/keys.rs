@@ -58,24 +58,19 @@ impl KeyRule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadKey {
-    /// Nothing is left of it.
     #[error("it is empty")]
     Empty,
     /// Another kind of secret is expected.
     #[error("it does not begin as this kind of key does")]
     Prefix,
-    /// It should be hexadecimal digits.
     #[error("it is not hexadecimal")]
     Hex,
-    /// It should be base64.
     #[error("it is not base64")]
     Base64,
-    /// It should be a public key.
     #[error(
         "it is not a public key of this algorithm (PEM, a certificate, a JWK or JWK set, or hex or base64 of DER or raw bytes)"
     )]
     Public,
-    /// It should be longer.
     #[error("it is an RSA key of fewer than 2048 bits, which signs nothing that is believed")]
     ShortRsa,
 }

@@ -19,7 +19,6 @@ macro_rules! providers {
     ($($file:ident,)+) => {
         $(mod $file;)+
 
-        /// Every provider.
         pub static PROVIDERS: LazyLock<Vec<Provider>> =
             LazyLock::new(|| vec![$($file::provider()),+]);
     };
@@ -65,7 +64,6 @@ providers! {
 }
 
 impl Provider {
-    /// The provider of this name.
     pub fn parse(name: &str) -> Option<&'static Self> {
         PROVIDERS.iter().find(|provider| provider.name == name)
     }

@@ -11,7 +11,6 @@ pub enum Rejection {
     /// What is around the signature (a prefix, a list's key) is not there.
     #[error("the signature does not stand in the expected form")]
     NotWrapped,
-    /// It is not hexadecimal, or not base64.
     #[error("the signature cannot be decoded")]
     Undecodable,
     /// No signature of the algorithm is as long as this.
@@ -20,13 +19,11 @@ pub enum Rejection {
     /// A timestamp, an id or another value that is signed is not there.
     #[error("no {0}")]
     NoVariable(String),
-    /// A signed value is there more than once.
     #[error("the {0} is repeated")]
     Repeated(String),
     /// More fields than any sender has: they are not sorted for a stranger.
     #[error("the form has too many fields")]
     TooManyFields,
-    /// The body that is signed unpacked cannot be unpacked.
     #[error("the body cannot be unpacked")]
     NotUnpacked,
     /// The address of the key leads elsewhere than to the sender: nothing was fetched.
@@ -41,7 +38,6 @@ pub enum Rejection {
     /// Whether it is signed cannot be said yet: the sender is asked to come again.
     #[error("its key could not be fetched: {0}")]
     KeyNotFetched(String),
-    /// The timestamp is none.
     #[error("the timestamp cannot be read")]
     BadTimestamp,
     /// The signature is good, but not of this hour.

@@ -9,7 +9,6 @@ pub struct Reply {
     pub status: u16,
     /// What the body is; to be sent with `nosniff`.
     pub content_type: Cow<'static, str>,
-    /// Headers to be sent along.
     pub headers: Vec<(String, String)>,
     /// The body; may be empty.
     pub body: Vec<u8>,

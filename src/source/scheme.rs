@@ -29,7 +29,6 @@ pub use weakness::Weakness;
 pub struct Scheme {
     /// How the signature is made.
     pub algorithm: Algorithm,
-    /// Where it is.
     pub signature: SignatureRule,
     /// What is signed; nothing for a token, `basic` and `none`.
     pub signed: Option<Template>,
@@ -60,9 +59,7 @@ pub struct Scheme {
 pub enum Envelope {
     /// By itself: what is signed is a template.
     Plain,
-    /// A JSON Web Token.
     Jwt(JwtRule),
-    /// An HTTP Message Signature.
     HttpMessage(MessageRule),
 }
 

@@ -117,7 +117,6 @@ pub struct SigningProfile {
     pub delivery_id: Vec<FieldRef>,
     /// Where the body carries a stamp of its event, so that two events never have equal bodies.
     pub stamps: Vec<FieldRef>,
-    /// Where `data` begins in the payload.
     pub data_root: DataRoot,
     /// What it asks before it sends events.
     pub handshakes: Vec<Handshake>,

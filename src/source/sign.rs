@@ -35,7 +35,6 @@ pub struct SignedRequest {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignError {
-    /// The source holds a public key only.
     #[error(
         "only the sender can sign by `{0}`: what is known here is a public key, and the private key \
          that belongs to it never leaves the provider"
@@ -44,13 +43,10 @@ pub enum SignError {
     /// The sender writes into the body, which is none of its kind.
     #[error("the sender puts its {0} into the body, and this body has no such fields")]
     NoPlace(String),
-    /// The source would refuse what was signed.
     #[error("the source would refuse this request: {0}")]
     Refused(Rejection),
-    /// Every item would have to be signed.
     #[error("only the sender can sign each item of a batch: send a body that it signed")]
     Batch,
-    /// There is nothing to sign by.
     #[error("the source has no secret that fits its scheme")]
     NoKey,
 }

@@ -72,7 +72,6 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT)
 const BASE64_URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
 impl Encoding {
-    /// As the configuration says it.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Hex => "hex",

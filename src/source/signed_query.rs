@@ -3,7 +3,6 @@
 /// What a signature covers of the query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SignedQuery {
-    /// All of it.
     All,
     /// The parameters of these names, each of which the request has once.
     Parameters(Vec<Vec<u8>>),

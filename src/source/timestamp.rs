@@ -10,9 +10,7 @@ use super::rejection::Rejection;
 /// When a sender says that it sent, and how far that may be off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimestampRule {
-    /// Where it is.
     pub at: FieldRef,
-    /// How it is written.
     pub unit: Unit,
     /// How far it may be from the moment of receiving, in both directions.
     pub tolerance: Duration,
@@ -72,7 +70,6 @@ impl Unit {
         }
     }
 
-    /// As the configuration says it.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Seconds => "s",

@@ -20,7 +20,6 @@ impl TypeRule {
         first.filter(|place| matches!(place, FieldRef::Header(_) | FieldRef::Query(_)))
     }
 
-    /// Where it looks.
     pub(super) fn places(&self) -> &[FieldRef] {
         match self {
             Self::Literal(_) | Self::Method => &[],

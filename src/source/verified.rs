@@ -35,7 +35,6 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// What happened, in the provider's words.
     pub fn event_type(&self) -> &EventType {
         &self.event_type
     }
@@ -45,7 +44,6 @@ impl Verified {
         self.identity.id()
     }
 
-    /// The same of a request from `client`.
     #[must_use]
     pub fn from_client(self, client: Option<IpAddr>) -> Self {
         Self { client, ..self }
@@ -67,7 +65,6 @@ impl Verified {
         self.algorithm.signs()
     }
 
-    /// Where `data` begins in the payload.
     pub fn data_root(&self) -> DataRoot {
         self.data_root
     }

@@ -7,7 +7,6 @@ use crate::queue::QueueError;
 /// Why a standby is not answered.
 #[derive(Debug, thiserror::Error)]
 pub enum StandbyError {
-    /// It is of another version.
     #[error(
         "this gateway ({ours}) keeps its queue in format {our_format}, the standby ({theirs}) in \
          format {their_format}: run the same version on both"
@@ -28,27 +27,21 @@ pub enum StandbyError {
          empty folder, or promote that copy"
     )]
     OtherGateway {
-        /// The gateway's id.
         ours: String,
         /// That of the copy.
         theirs: String,
     },
-    /// The gateway's log does not go through the copy's end.
     #[error(
         "the gateway and the copy have diverged: {0}. The copy may hold acknowledged events that the \
          gateway lacks, so it is left as it is: promote it, or give the standby an empty folder"
     )]
     Diverged(String),
-    /// It has not said hello since the gateway's start.
     #[error("the session is not known: say hello first")]
     UnknownSession,
-    /// The queue cannot be read.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// The gateway's id cannot be read or made.
     #[error("the gateway's id cannot be read")]
     Id(#[source] io::Error),
-    /// A part of ours failed.
     #[error("{0} failed")]
     Internal(&'static str),
 }

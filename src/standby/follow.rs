@@ -38,16 +38,13 @@ pub struct FollowOptions {
 /// Why following has ended for good, or was interrupted.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
-    /// The gateway says no, and why.
     #[error("the gateway refuses this standby: {0}")]
     Refused(String),
-    /// The token is wrong.
     #[error(
         "the gateway does not know the token: take the one in the file that `standby.token` names \
          there"
     )]
     Token,
-    /// The gateway is of another version.
     #[error(
         "the gateway ({version}) keeps its queue in format {format}, this standby in format {ours}: \
          run the same version on both",
@@ -62,13 +59,10 @@ pub enum FollowError {
     /// What answers is no gateway, or one without standbys.
     #[error("what answers at `{0}` is not a gateway's admin listener of this version ({1})")]
     NoGateway(Url, StatusCode),
-    /// The copy cannot be held.
     #[error(transparent)]
     Copy(#[from] CopyError),
-    /// The gateway cannot be asked just now.
     #[error("the gateway cannot be reached")]
     Unreachable(#[source] reqwest::Error),
-    /// It cannot answer just now.
     #[error("the gateway cannot answer just now: {0}")]
     Unavailable(String),
     /// It was restarted, or has forgotten us.
@@ -77,13 +71,11 @@ pub enum FollowError {
     /// What came is not what was sent.
     #[error(transparent)]
     Garbled(#[from] Garbled),
-    /// An answer cannot be read.
     #[error("the gateway's answer cannot be read")]
     Answer(#[source] serde_json::Error),
 }
 
 impl FollowError {
-    /// Whether it may pass by itself.
     fn may_pass(&self) -> bool {
         match self {
             Self::Unreachable(_)

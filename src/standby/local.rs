@@ -20,7 +20,6 @@ use crate::queue::embedded::{
 /// Why a copy cannot be held.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
-    /// A gateway serves from the folder, or has served from it.
     #[error(
         "`{0}` holds a queue that a gateway serves from, or did: a standby never writes over it. \
          Name an empty folder by `--data`"
@@ -29,10 +28,8 @@ pub enum CopyError {
     /// It was made a gateway's before, or never was a copy.
     #[error("`{0}` is a gateway's already: `gatepost serve` starts from it")]
     IsGateways(PathBuf),
-    /// There is something else in it.
     #[error("`{0}` is not empty and holds no copy of a queue: name an empty folder by `--data`")]
     NotEmpty(PathBuf),
-    /// There is no copy in it.
     #[error("`{0}` holds no standby's copy")]
     NoCopy(PathBuf),
     /// The copy does not have all that the gateway had.
@@ -41,7 +38,6 @@ pub enum CopyError {
          events that the copy never got. `--force` makes a queue of what is there"
     )]
     Incomplete(PathBuf),
-    /// The copy cannot all be read.
     #[error("the copy in `{folder}` is damaged: {damage}. `--force` makes a queue of the rest")]
     Damaged {
         /// Where it is.
@@ -55,15 +51,11 @@ pub enum CopyError {
     /// The storage that holds it says no.
     #[error(transparent)]
     Bucket(#[from] BucketError),
-    /// The folder cannot be held.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// The system said no.
     #[error("{what} failed")]
     Io {
-        /// What was tried.
         what: String,
-        /// What the system said.
         #[source]
         source: io::Error,
     },

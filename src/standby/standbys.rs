@@ -55,7 +55,6 @@ pub enum Acknowledge {
 pub struct Rule {
     /// When an event is acknowledged.
     pub acknowledge: Acknowledge,
-    /// How long that may take.
     pub timeout: Duration,
     /// Whether there is to be one.
     pub is_expected: bool,
@@ -74,7 +73,6 @@ struct Session {
     seen_at: Timestamp,
 }
 
-/// All standbys of one gateway.
 pub struct Standbys {
     files: QueueFiles,
     folder: PathBuf,

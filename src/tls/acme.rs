@@ -40,34 +40,25 @@ pub struct Acme {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcmeError {
-    /// The account or the certificate cannot be read or written.
     #[error("`{path}` cannot be used: {reason}", path = .0.display(), reason = .1)]
     File(PathBuf, io::Error),
-    /// The account's file is not one.
     #[error("`{}` holds no account: move it away for a new one", .0.display())]
     NoAccount(PathBuf),
     /// The authority does not answer, or says no.
     #[error("{0}")]
     Authority(#[source] instant_acme::Error),
-    /// The authority of this directory cannot be reached.
     #[error("the authority at `{0}` does not answer: {1}")]
     Unreached(String, #[source] instant_acme::Error),
-    /// It took too long.
     #[error("the authority took longer than {} s", .0.as_secs())]
     Late(Duration),
-    /// A name could not be shown to be ours.
     #[error("`{0}` could not be shown to be this machine: {1}")]
     Name(String, String),
-    /// The authority offers another way only.
     #[error("the authority offers no {1} for `{0}`")]
     NoChallenge(String, &'static str),
-    /// A key or a request could not be made.
     #[error("a certificate request could not be made")]
     Request(#[source] rcgen::Error),
-    /// What came is no certificate.
     #[error("what the authority sent cannot be used")]
     Certificate(#[source] CertificateError),
-    /// What came is for other names.
     #[error("the authority sent a certificate for other names: {0}")]
     Names(String),
 }

@@ -28,19 +28,14 @@ pub struct Certificate {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateError {
-    /// A file cannot be read.
     #[error("`{0}` cannot be read: {place}: {2}", place = place(.1))]
     Unread(&'static str, SecretRef, String),
-    /// The chain is empty.
     #[error("`cert` holds no certificate in PEM form (`-----BEGIN CERTIFICATE-----`)")]
     NoCertificate,
-    /// The PEM text is broken.
     #[error("`{0}` is not in PEM form: {reason}", reason = of_pem(.1))]
     NotPem(&'static str, pem::Error),
-    /// There is no key in PEM form.
     #[error("`key` holds no private key in PEM form that can be read without a passphrase")]
     NoKey,
-    /// The key has a passphrase.
     #[error("`key` has a passphrase: take it off by `openssl pkey -in KEY -out NEW`")]
     Encrypted,
     /// The key's algorithm is not known.
@@ -49,7 +44,6 @@ pub enum CertificateError {
          bits ({0})"
     )]
     UnusableKey(rustls::Error),
-    /// The key is another certificate's.
     #[error(
         "`key` does not belong to the first certificate in `cert`, which must be the server's own"
     )]

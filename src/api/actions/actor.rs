@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Who changes something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Actor {

@@ -34,7 +34,6 @@ enum Finding {
     UnderWay,
     /// It was noted, and the process ended before the queue redrove it.
     NotRedriven,
-    /// Its result is known.
     Ended(LetGoResult, Option<String>),
     /// It failed, and its handler tries it again by its own rules.
     TriedAgain(Option<String>),

@@ -18,7 +18,6 @@ const ENDED_MAX: usize = 50;
 /// The most that have not ended: each is looked after several times a second.
 const OPEN_MAX: usize = 16;
 
-/// All rollouts.
 #[derive(Debug)]
 pub struct Rollouts {
     folder: Option<RolloutFolder>,

@@ -15,22 +15,18 @@ use crate::text::count;
 /// A redrive by stages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolloutView {
-    /// Its number; they ascend.
     pub number: u64,
     /// Which dead letters it is for; `until` is when it began.
     pub filter: DeadAsk,
     /// The same in words.
     pub target: String,
-    /// Who began it.
     pub actor: Actor,
     /// The most letters a second.
     pub rate: u32,
     pub state: RolloutState,
     /// Why it is in this state, where the owner did not ask for it.
     pub why: Option<String>,
-    /// When it began.
     pub began_at: Timestamp,
-    /// When it came to its end.
     pub ended_at: Option<Timestamp>,
     /// How many dead letters matched when it began.
     pub matched: u64,
@@ -190,7 +186,6 @@ impl RolloutState {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolloutStage {
-    /// How many letters it has.
     pub size: u64,
     /// How many of them were let go.
     pub let_go: u64,
@@ -203,17 +198,13 @@ pub struct RolloutStage {
 /// One letter that was let go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LetGo {
-    /// Whose it is.
     pub handler: HandlerName,
-    /// Its event's place.
     pub position: Position,
     /// When it was let go.
     pub at: Timestamp,
     /// In which stage, counted from 0; nothing = before it began anew.
     pub stage: Option<usize>,
-    /// What became of it.
     pub result: LetGoResult,
-    /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Whether it failed and its handler tries it again by itself: a later result counts.
@@ -230,9 +221,7 @@ pub struct LetGo {
 pub enum LetGoResult {
     /// Nothing yet.
     UnderWay,
-    /// The handler has the event.
     Delivered,
-    /// The handler's filter said no.
     Skipped,
     /// It failed, and was not delivered since.
     Failed,
@@ -243,22 +232,18 @@ pub enum LetGoResult {
 /// What one gateway asks of the one that carries a rollout on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolloutRequest {
-    /// Who is asked.
     pub to: NodeName,
     /// The asking one's own name for it.
     pub id: u64,
     pub asked_at: Timestamp,
-    /// The rollout.
     pub number: u64,
     pub step: RolloutStep,
     /// On whose behalf.
     pub actor: Actor,
 }
 
-/// What became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolloutAnswer {
-    /// Who asked.
     pub to: NodeName,
     pub id: u64,
     /// Why it was not done; nothing = it was.

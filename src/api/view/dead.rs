@@ -16,7 +16,6 @@ pub enum DeadEntry {
 }
 
 impl DeadEntry {
-    /// Whose it is.
     pub fn handler(&self) -> &HandlerName {
         match self {
             Self::Letter(letter) => &letter.handler,
@@ -29,13 +28,10 @@ impl DeadEntry {
 /// disk gives them again, or dropped like dead letters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LostView {
-    /// Whose they are.
     pub handler: HandlerName,
-    /// The first event's place.
     pub position: Position,
     /// How many events there are from there on.
     pub events: u64,
-    /// Why.
     pub reason: String,
 }
 

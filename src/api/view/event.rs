@@ -21,18 +21,14 @@ use crate::queue::{DeliveryHistory, DeliveryState};
 /// One event in a list.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EventSummary {
-    /// Its stable name.
     pub id: EventId,
     /// Its place in the log.
     pub position: Position,
     /// The source that it came in by.
     pub source: SourceName,
-    /// What happened, in the provider's words.
     #[serde(rename = "type")]
     pub event_type: EventType,
-    /// When it came in.
     pub received_at: Timestamp,
-    /// The body's length.
     pub body_bytes: usize,
     /// The event that it is an edited copy of.
     #[serde(default)]
@@ -40,7 +36,6 @@ pub struct EventSummary {
 }
 
 impl EventSummary {
-    /// The summary of `event`.
     pub fn new(event: &Event) -> Self {
         Self::sized(event, event.body.len())
     }
@@ -63,7 +58,6 @@ impl EventSummary {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(from = "ReadEventDetail")]
 pub struct EventDetail {
-    /// The same as in a list.
     #[serde(flatten)]
     pub summary: EventSummary,
     /// Who made it, where it is an edited copy and the action log still says so.
@@ -190,10 +184,8 @@ pub(in crate::api) fn headers(headers: &Headers) -> Vec<(String, String)> {
 /// What one handler did with an event.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeliveryView {
-    /// Whose it is.
     pub handler: HandlerName,
     pub state: DeliveryState,
-    /// Its tries, oldest first.
     pub attempts: Vec<AttemptView>,
     /// While it is with its handler: since when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -243,16 +235,12 @@ impl DeliveryView {
     }
 }
 
-/// One try.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AttemptView {
     /// Which try, counted from 1, on over redrives and replays.
     pub number: u32,
-    /// When it began.
     pub started_at: Timestamp,
-    /// How long it took.
     pub duration_ms: u64,
-    /// What it led to.
     pub led_to: DeliveryState,
     /// What went wrong; empty where nothing did.
     pub error: ErrorText,

@@ -53,7 +53,6 @@ pub struct GatewayCounts {
     pub at: Option<Timestamp>,
     /// Nothing = it is of a version that tells no counts.
     pub started_at: Option<Timestamp>,
-    /// Its machine's name.
     pub host: Option<String>,
     /// Where its admin listener is, as that machine knows it.
     pub admin: Option<String>,

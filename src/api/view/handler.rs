@@ -30,15 +30,12 @@ pub struct HandlerView {
     pub in_log: u64,
     /// Retries and held deliveries.
     pub waiting: u64,
-    /// Dead letters.
     pub dead: u64,
     /// When the oldest event that is not settled came in, one that it will leave out or not.
     pub oldest_pending_at: Option<Timestamp>,
     /// How long that is ago.
     pub oldest_pending_seconds: u64,
-    /// Calls that are under way.
     pub in_flight: usize,
-    /// How many there may be.
     pub concurrency: usize,
     /// Since when its calls fail; nothing where the newest one did not.
     pub failing_since: Option<Timestamp>,
@@ -47,7 +44,6 @@ pub struct HandlerView {
     /// When the first of the deliveries was given up that were so since the newest that was made.
     #[serde(default)]
     pub given_up_since: Option<Timestamp>,
-    /// How many they are.
     #[serde(default)]
     pub given_up_in_a_row: u32,
     /// While it is left alone, because it is down or asked for that: when it is tried next.

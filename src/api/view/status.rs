@@ -15,21 +15,17 @@ use crate::ingest::{ProxyRow, RefusedRow};
 use crate::queue::QueueStats;
 use crate::standby::StandbyView;
 
-/// The state of everything.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StatusView {
-    /// The program's version.
     pub version: Cow<'static, str>,
     /// Whether a server answered, or the store was read while none runs.
     pub running: bool,
-    /// When the server started.
     pub started_at: Option<Timestamp>,
     pub queue: QueueView,
     /// What is not as it should be, as `readyz` says it, but for the damage of the queue: no event is
     /// taken in, a handler or a certificate is not there, the second copy is late.
     #[serde(default)]
     pub problems: Vec<String>,
-    /// The configured sources.
     pub sources: Vec<SourceView>,
     /// Every handler that is configured or has a place in the log.
     pub handlers: Vec<HandlerView>,
@@ -52,7 +48,6 @@ pub struct StatusView {
     pub gateways: Vec<GatewayCounts>,
 }
 
-/// The queue's figures.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct QueueView {
     /// Retained events.
@@ -136,10 +131,8 @@ pub struct SourceView {
     /// How many of those had a signature.
     #[serde(default)]
     pub rejected_signed: u64,
-    /// When the first of them came.
     #[serde(default)]
     pub rejected_since: Option<Timestamp>,
-    /// When the last of them did.
     #[serde(default)]
     pub last_rejected_at: Option<Timestamp>,
     /// Since when it is looked after for silence.

@@ -64,7 +64,6 @@ impl BuiltHandler {
     }
 }
 
-/// A configured handler.
 pub(super) enum Place {
     /// Its task runs.
     Running(Running),
@@ -74,7 +73,6 @@ pub(super) enum Place {
     Finishing { running: Running, next: Option<Box<BuiltHandler>> },
 }
 
-/// A handler's task.
 pub(super) struct Running {
     pub(super) kind: &'static str,
     pub(super) concurrency: usize,

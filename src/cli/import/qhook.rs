@@ -38,7 +38,6 @@ const SCHEMES: [(&str, &str); 4] = [
     ("terraform", "algorithm = \"hmac-sha512\"\nheader = \"X-TFE-Notification-Signature\"\n"),
 ];
 
-/// Reads the file.
 pub(super) fn convert(file: &Value) -> Result<ImportedConfig, String> {
     if !file.is_object() {
         return Err("expected a table with `sources` and `handlers`".to_owned());

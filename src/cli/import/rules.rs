@@ -67,7 +67,6 @@ impl Parameter {
 }
 
 impl TriggerRule {
-    /// Reads a rule.
     pub(super) fn read(rule: &Value) -> Self {
         let mut read = Self::default();
         let mut parts = Vec::new();

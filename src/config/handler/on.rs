@@ -26,7 +26,6 @@ impl FromToml for EventGlob {
     }
 }
 
-/// Reads `on`.
 pub(super) fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Vec<EventGlob> {
     let Some(value) = table.raw("on", "a list (each a pattern `source:type`)") else {
         return Vec::new();

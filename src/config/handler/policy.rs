@@ -20,7 +20,6 @@ fn example(handler: &Table<'_>, key: &str, field: &str) -> String {
     format!("{{ {field} = {number} }}")
 }
 
-/// Reads `retry`.
 pub(super) fn read_retry(handler: &mut Table<'_>) -> Retry {
     if let Some(text) = handler.text_of("retry").filter(|text| parse_duration(text).is_ok()) {
         let help = format_args!(
@@ -97,7 +96,6 @@ fn show_rounded(time: Duration) -> String {
     show_duration(Duration::from_secs(time.as_secs() / step * step))
 }
 
-/// Reads `retry_on` and `dead_on`.
 pub(super) fn read_judgement(
     handler: &mut Table<'_>,
 ) -> (Vec<FailurePattern>, Vec<FailurePattern>) {
@@ -167,7 +165,6 @@ impl FromToml for FailurePattern {
     }
 }
 
-/// Reads `breaker`.
 pub(super) fn read_breaker(handler: &mut Table<'_>) -> Breaker {
     let Some(mut table) = handler.table_like("breaker", example(handler, "breaker", "failures"))
     else {
@@ -185,7 +182,6 @@ pub(super) fn read_breaker(handler: &mut Table<'_>) -> Breaker {
     breaker
 }
 
-/// Reads `batch`.
 pub(super) fn read_batch(handler: &mut Table<'_>) -> Option<Batch> {
     let mut table = handler.table_like("batch", example(handler, "batch", "max"))?;
     let max = table.require::<NonZeroUsize>("max");

@@ -29,7 +29,6 @@ pub enum EngineSettings {
 }
 
 impl EngineSettings {
-    /// Which one it is.
     pub const fn backend(&self) -> ClusterBackend {
         match self {
             Self::Postgres(_) => ClusterBackend::Postgres,

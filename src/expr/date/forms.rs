@@ -50,7 +50,6 @@ pub(super) const FORMS: &[&str] = &[
     "%A, %d %B %Y %H:%M",
     "%a, %b %d, %Y %I:%M %p",
 ];
-/// The same for a day.
 pub(super) const DAYS: &[&str] = &[
     "%Y/%m/%d",
     "%b %d, %Y",

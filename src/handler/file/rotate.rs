@@ -178,7 +178,6 @@ impl Keeper {
         }
     }
 
-    /// Waits for the thread.
     pub(super) fn wait(&mut self) {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()

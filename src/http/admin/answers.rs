@@ -64,7 +64,6 @@ fn note_of_down(handler: &HandlerView, caller: Caller) -> String {
     format!("handler `{name}` {what}{since}: {why}")
 }
 
-/// Whether it is ready.
 #[derive(Serialize)]
 struct ReadyView<'a> {
     status: &'static str,

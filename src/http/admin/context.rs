@@ -11,15 +11,11 @@ use crate::standby::Standbys;
 
 /// What the admin side needs.
 pub struct Admin {
-    /// What can be asked and changed.
     pub api: Api,
-    /// What is counted.
     pub metrics: Metrics,
-    /// Says how old things are.
     pub clock: Arc<dyn Clock>,
     /// Who has a second copy of the queue; nothing = no server holds it.
     pub standbys: Option<Arc<Standbys>>,
-    /// Who may ask.
     pub gate: Arc<Gate>,
 }
 

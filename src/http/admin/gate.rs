@@ -21,7 +21,6 @@ use super::login_limiter::LoginLimiter;
 use super::session::{self, Role, Sessions};
 use crate::http::problem::Problem;
 
-/// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Caller {
     /// May do everything.

@@ -10,7 +10,6 @@ use crate::api::{ActionsAsk, Api, DeadAsk, EventsAsk, GroupBy, RejectedAsk};
 /// What to go on with: as `before` or `after` of events, `after` of dead letters, `before` of
 /// rejected requests and actions. Left out where nothing is behind the page.
 pub const NEXT: &str = "gatepost-next";
-/// How many positions were looked at.
 pub(super) const LOOKED_AT: &str = "gatepost-looked-at";
 /// Dead letters of a page, where nothing is said, and at most: some 20 MB.
 pub(super) const DEAD_LIMIT: usize = 1_000;
@@ -45,7 +44,6 @@ pub(super) async fn dead(ask: DeadAsk, api: &Api) -> Result<HttpResponse, AdminE
     Ok(response)
 }
 
-/// Rejected requests.
 pub(super) fn rejected(ask: &RejectedAsk, api: &Api) -> Result<HttpResponse, AdminError> {
     let found = api.rejected_page(ask)?;
     let mut response = json(&found.requests);
@@ -55,7 +53,6 @@ pub(super) fn rejected(ask: &RejectedAsk, api: &Api) -> Result<HttpResponse, Adm
     Ok(response)
 }
 
-/// Actions.
 pub(super) fn actions(ask: &ActionsAsk, api: &Api) -> Result<HttpResponse, AdminError> {
     let found = api.actions(ask)?;
     let mut response = json(&found.actions);

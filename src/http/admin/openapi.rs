@@ -45,7 +45,6 @@ const fn post(
     Operation { method: "post", path, summary, ask, answer }
 }
 
-/// Every operation.
 pub(super) const OPERATIONS: &[Operation] = &[
     get("/status", None, "Status", "How everything stands."),
     get("/cluster", None, "ClusterAnswer", "The gateways that share the log."),
@@ -158,7 +157,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
     get("/openapi.json", None, "any", "This description."),
 ];
 
-/// The whole description.
 pub(super) fn document() -> Value {
     let mut paths: Map<String, Value> = Map::new();
     for operation in OPERATIONS {

@@ -15,7 +15,6 @@ use crate::sync::lock;
 
 pub(super) use super::session_file::Role;
 
-/// The cookie's name.
 const NAME: &str = "gatepost_session";
 /// The most sessions; the one that was used the longest ago makes room.
 const SESSIONS_MAX: usize = 64;

@@ -104,13 +104,11 @@ fn id(id: EventId) -> Response<BoxBody> {
         .map_into_boxed_body()
 }
 
-/// The same of a list, with how many events it became.
 fn id_and_count(id: EventId, n_events: usize) -> HttpResponse {
     let body = serde_json::json!({ "id": id, "events": n_events });
     HttpResponse::Ok().insert_header((header::CONTENT_TYPE, JSON)).body(body.to_string())
 }
 
-/// The same of a list without items.
 fn no_events() -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CONTENT_TYPE, JSON)).body(r#"{"events":0}"#)
 }

@@ -225,7 +225,6 @@ pub(super) fn read(path: &Path, entries: &mut Entries) -> io::Result<()> {
     }
 }
 
-/// The same from anywhere.
 pub(super) fn read_from(file: impl Read, entries: &mut Entries) -> io::Result<()> {
     // The file may be anything: no more is read than was ever written.
     let mut file = file.take(2 * FILE_BYTES_MAX);

@@ -18,13 +18,10 @@ pub const COPY_FORMAT: u32 = 2;
 /// What stands in a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FolderHolds {
-    /// Nothing.
     Nothing,
-    /// A standby's copy.
     Copy,
     /// A queue, which a gateway serves from or has served from.
     Queue,
-    /// Something else.
     Other,
 }
 
@@ -49,7 +46,6 @@ impl CopyFolder {
         Ok((Self { folder: folder.to_owned(), storage, _lock: lock }, holds))
     }
 
-    /// The folder.
     pub fn path(&self) -> &Path {
         &self.folder
     }

@@ -17,7 +17,6 @@ pub(crate) enum ReadFailure {
         #[source]
         source: io::Error,
     },
-    /// The log was trimmed while it was read.
     #[error("the log does not go back so far any more")]
     Trimmed,
 }

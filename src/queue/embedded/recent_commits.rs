@@ -10,7 +10,6 @@ use crate::event::{Event, Position};
 use crate::queue::names::Names;
 use crate::sync::lock;
 
-/// How many bytes are kept.
 const BYTES_MAX: usize = 4 << 20;
 
 /// How many bytes of a commit are copied out at once, for the events in them to share: an event

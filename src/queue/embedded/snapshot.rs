@@ -141,7 +141,6 @@ impl Snapshots {
         Ok(bytes)
     }
 
-    /// Writes a snapshot.
     pub(crate) async fn write(&self, core: &Core, keys: KeysOf) -> Result<(), QueueError> {
         let basis = self.begin(core, keys).await?;
         let header = header_of(core, &basis);

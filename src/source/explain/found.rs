@@ -28,7 +28,6 @@ const ALONE: [&str; 9] = [
     "{path}",
     "{method}{path}",
 ];
-/// The same with a time.
 const TIMED: [&str; 20] = [
     "{timestamp}.{body}",
     "{timestamp}{body}",
@@ -51,10 +50,8 @@ const TIMED: [&str; 20] = [
     "{timestamp}.{body_sha256}",
     "{timestamp}",
 ];
-/// With an id.
 const WITH_ID: [&str; 6] =
     ["{id}.{body}", "{id}{body}", "{id}:{body}", "{body}{id}", "{body}.{id}", "{id}\n{body}"];
-/// With both.
 const WITH_BOTH: [&str; 12] = [
     "{id}.{timestamp}.{body}",
     "{timestamp}.{id}.{body}",
@@ -69,7 +66,6 @@ const WITH_BOTH: [&str; 12] = [
     "{id}|{timestamp}|{body}",
     "{timestamp}{id}",
 ];
-/// With the address.
 const WITH_URL: [&str; 7] = [
     "{url}{body}",
     "{body}{url}",

@@ -27,10 +27,8 @@ const TIMED: [&str; 7] = [
     "v0:{timestamp}:{body}",
     "{timestamp}\n{body}",
 ];
-/// The same with the delivery's id.
 const WITH_ID: [&str; 4] =
     ["{id}.{timestamp}.{body}", "{id}{timestamp}{body}", "{id}.{body}", "{id}:{timestamp}:{body}"];
-/// The same with the address.
 const WITH_URL: [&str; 3] = ["{url}{body}", "{body}{url}", "{method}{url}{body}"];
 
 /// What a sender signs with that was given no secret, with words for people. A key is filled up

@@ -80,7 +80,6 @@ pub(in crate::source) struct KeyCache {
     fetches: tokio::sync::Semaphore,
 }
 
-/// One of them.
 #[derive(Default)]
 struct CachedKey {
     key: Option<Arc<FetchedKey>>,

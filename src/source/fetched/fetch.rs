@@ -17,7 +17,6 @@ pub trait KeyFetch: Send + Sync + fmt::Debug {
 /// What is asked for a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRequest {
-    /// Where.
     pub url: Url,
     /// JSON to be posted; nothing where the key is simply there.
     pub post: Option<PostedJson>,

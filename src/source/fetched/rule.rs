@@ -24,7 +24,6 @@ const KEY_ID_BYTES_MAX: usize = 128;
 /// Where a scheme's keys are fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchRule {
-    /// Where they are.
     pub address: KeyAddress,
     /// Private networks that they may be fetched from; in any case public ones.
     pub allow: Vec<IpNet>,
@@ -41,7 +40,6 @@ pub enum KeyAddress {
     Fixed(Url),
     /// The request names it, on one of these origins.
     Named {
-        /// Where it is.
         at: FieldRef,
         /// Where it may lead.
         origins: Vec<OriginPattern>,
@@ -56,9 +54,7 @@ pub enum KeyAddress {
 /// How the path of a key's address begins and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathPattern {
-    /// How it begins.
     pub prefix: &'static str,
-    /// How it ends.
     pub suffix: &'static str,
 }
 
@@ -69,7 +65,6 @@ pub struct OriginPattern(String);
 /// What an owner says of a source's keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeySettings {
-    /// Where they are.
     pub url: Option<Url>,
     /// Where an address in the request may lead.
     pub origins: Vec<OriginPattern>,
@@ -112,7 +107,6 @@ pub enum BadKeyAddress {
     /// An attacker on the network path could replace the key.
     #[error("it is not `https`, so anybody on the way could send a key of his own")]
     NotHttps,
-    /// More than scheme, host and port.
     #[error("an origin is a scheme, a host and a port only")]
     NotOrigin,
 }

@@ -54,11 +54,8 @@ impl Eq for AnswerTemplate {}
 /// A hash of some of the question, which proves to its sender that this side knows a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HashRule {
-    /// How it is made.
     pub algorithm: Algorithm,
-    /// How it is written.
     pub encoding: Encoding,
-    /// What is hashed.
     pub signed: Template,
 }
 
@@ -72,7 +69,6 @@ pub(super) fn text_at(place: &FieldRef, request: &Inbound<'_>) -> Option<String>
 /// How a text of a JSON body is given back that is not all of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EchoForm {
-    /// As text.
     AsText,
     /// As text too, but within its object where the question is a `url_verification`.
     ByType,

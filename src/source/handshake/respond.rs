@@ -23,7 +23,6 @@ const DENIAL_CHARS_MAX: usize = 100;
 /// A question, answered.
 #[derive(Clone, Debug)]
 pub struct Answered {
-    /// The answer.
     pub reply: Reply,
     /// What is to become the source's secret.
     pub learned: Option<Secret>,
@@ -37,7 +36,6 @@ pub enum MethodUse {
     Event,
     /// A question, or a look whether anything is there; never an event.
     Question,
-    /// Nothing.
     None,
 }
 

@@ -18,7 +18,6 @@ pub struct Handshake {
     pub given: Option<FieldRef>,
     /// Only a request without text in this place asks.
     pub unless: Option<FieldRef>,
-    /// What is answered.
     pub answer: Answer,
     /// Where the source's `verify_token` must stand; without that setting nothing is answered.
     pub token: Option<FieldRef>,
@@ -44,7 +43,6 @@ pub enum Signing {
     Open,
 }
 
-/// What is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The text that is there, as plain text; a header as the same header.

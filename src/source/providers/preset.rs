@@ -21,7 +21,6 @@ pub(in crate::source) type Sample = (&'static [&'static str], &'static str);
 /// A preset: how a sender signs, and where the event's type and delivery id are found.
 #[derive(Debug)]
 pub struct Provider {
-    /// Its name in the configuration.
     pub name: &'static str,
     /// What people call it, too: told to whom writes that, and not taken.
     pub(in crate::source) known_as: &'static [&'static str],
@@ -43,7 +42,6 @@ pub struct Provider {
     pub(in crate::source) user_agents: &'static [&'static str],
     /// Where a body without an id carries a stamp of its event: two events never have equal bodies.
     pub(in crate::source) stamps: Vec<FieldRef>,
-    /// Where `data` begins in the payload.
     pub(in crate::source) data_root: DataRoot,
     /// What it asks an endpoint before it sends events.
     pub(in crate::source) handshakes: Vec<Handshake>,

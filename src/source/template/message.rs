@@ -42,7 +42,6 @@ impl<'a> Message<'a> {
         Self(smallvec![Piece::Bytes(Cow::Owned(bytes))])
     }
 
-    /// Fills `template` in.
     pub(in crate::source) fn of(
         template: &'a Template,
         request: &Inbound<'a>,

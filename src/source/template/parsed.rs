@@ -44,10 +44,8 @@ pub(in crate::source) enum Part {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadTemplate {
-    /// There is no such variable.
     #[error("`{{{0}}}` is not a variable")]
     Unknown(String),
-    /// A brace without its partner.
     #[error("a brace has no partner (a plain brace is written twice)")]
     Brace,
     /// Nothing at all is signed.
@@ -236,7 +234,6 @@ impl Part {
     }
 }
 
-/// The template as it was written.
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for part in &self.0 {

@@ -3,36 +3,28 @@
 /// Why the storage gives or takes nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum BucketError {
-    /// The address names no bucket.
     #[error("`{0}` names no place in S3-compatible storage: write s3://BUCKET/PREFIX")]
     Address(String),
-    /// The endpoint is no address.
     #[error("`{0}` is no address of S3-compatible storage: write https://HOST")]
     Endpoint(String),
-    /// There are no credentials.
     #[error(
         "there are no credentials for the storage: set `AWS_ACCESS_KEY_ID` and \
          `AWS_SECRET_ACCESS_KEY`, or name a file with them by `--credentials-file`"
     )]
     NoCredentials,
-    /// The file cannot be read as one of credentials.
     #[error(
         "the credentials file has no `{0}`: it is one of AWS's form, with `aws_access_key_id = …` and \
          `aws_secret_access_key = …`"
     )]
     CredentialsFile(&'static str),
-    /// A secret cannot be read.
     #[error(transparent)]
     Secret(#[from] crate::secret::SecretError),
-    /// The client cannot be made.
     #[error("the storage cannot be asked: {0}")]
     Client(String),
-    /// There is no such bucket.
     #[error(
         "the bucket `{0}` does not exist there: make it first, or mend `--endpoint` or `--region`"
     )]
     NoBucket(String),
-    /// The credentials are wrong, or do not allow it.
     #[error(
         "the storage refuses {what}: {told}. The credentials must allow reading, writing, listing \
          and deleting below the prefix"
@@ -46,7 +38,6 @@ pub enum BucketError {
     /// This machine's clock is wrong.
     #[error("the storage refuses what is signed by this machine's clock: {0}. Set the clock")]
     Clock(String),
-    /// The request cannot be answered by this storage, or not in this region.
     #[error("the storage cannot do {what}: {told}")]
     Refused {
         /// What was tried.
@@ -68,13 +59,10 @@ pub enum BucketError {
          not wanted"
     )]
     OtherWriter(String),
-    /// Something else is there.
     #[error("`{0}` holds `{1}`, which is no part of a copy: name an empty prefix")]
     NotEmpty(String, String),
-    /// The manifest cannot be read.
     #[error("the manifest in `{0}` cannot be read")]
     Manifest(String, #[source] serde_json::Error),
-    /// The copy was made by another version.
     #[error("the copy in `{place}` has format {found}, this version has {ours}")]
     Format {
         /// Where it is.
@@ -121,7 +109,6 @@ impl BucketError {
         }
     }
 
-    /// Whether it may pass by itself.
     pub(in crate::standby) fn may_pass(&self) -> bool {
         match self {
             // Keys are exchanged and rights are changed while a standby runs: it is told, and tried

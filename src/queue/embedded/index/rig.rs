@@ -185,7 +185,6 @@ impl Rig {
         rig
     }
 
-    /// Begins a new segment.
     pub(crate) fn roll(&mut self) {
         let number = self.writer.next_number();
         let id = SegmentId { number, salt: u64::from(number) * 77 };

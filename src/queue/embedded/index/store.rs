@@ -65,7 +65,6 @@ pub(crate) type Pair = (Vec<u8>, Vec<u8>);
 
 /// A database that may lose anything at any time: all of it can be made again from the log.
 pub(crate) trait Store: Send + Sync + Debug {
-    /// The value at `key`.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Makes the changes, in this order. After an error any of them may be made.

@@ -105,7 +105,6 @@ impl KeptLog {
         Ok(end)
     }
 
-    /// Begins a segment.
     fn create(&self, salt: u64) -> io::Result<Writer> {
         let number = {
             let mut contents = lock(&self.contents);

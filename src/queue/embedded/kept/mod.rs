@@ -253,7 +253,6 @@ impl KeptLog {
         Ok(Some((segment.id.number, changes)))
     }
 
-    /// How many events are kept.
     pub(crate) fn len(&self) -> usize {
         lock(&self.contents).segments.values().map(|segment| segment.events.len()).sum()
     }

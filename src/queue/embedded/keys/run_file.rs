@@ -135,7 +135,6 @@ impl RunHeader {
     }
 }
 
-/// An open run file.
 #[derive(Debug)]
 pub(super) struct KeyRun {
     pub(super) header: RunHeader,
@@ -171,13 +170,11 @@ impl KeyRun {
         Ok(Self { header, file, fences, ids_until })
     }
 
-    /// Reads every page.
     pub(super) fn verify(&self) -> Result<(), RunError> {
         let (_, _, behind) = self.header.layout();
         (0..behind).try_for_each(|page| Page::read(self.file.as_ref(), page).map(drop))
     }
 
-    /// Reads the whole filter.
     pub(super) fn load_filter(&self) -> Result<BloomFilter, RunError> {
         let mut blocks = Vec::new();
         let (_, first, behind) = self.header.layout();

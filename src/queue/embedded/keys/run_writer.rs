@@ -105,7 +105,6 @@ impl RunWriter {
         self.put(&content)
     }
 
-    /// Adds a page.
     fn put(&mut self, content: &[u8]) -> io::Result<()> {
         put_page(self.n_pages, content, &mut self.buffer);
         self.n_pages += 1;

@@ -293,7 +293,6 @@ impl FileLog {
         self.damage.forget(number);
     }
 
-    /// The path of a segment's file.
     pub(super) fn path(&self, id: SegmentId) -> PathBuf {
         self.folder.join(id.file_name())
     }

@@ -58,7 +58,6 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Every kind.
     #[cfg(feature = "test-support")]
     pub(crate) const ALL: [Self; 12] = [
         Self::Head,

@@ -83,14 +83,12 @@ impl fmt::Display for Lsn {
 pub(crate) struct Incarnation {
     /// Where its `Subscribed` record is.
     pub(crate) subscribed: Lsn,
-    /// The position at which it began.
     pub(crate) since: Position,
 }
 
 /// What a change makes of the deliveries that it names: an absolute assignment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NewState {
-    /// The handler has the event.
     Delivered,
     /// The filter said no.
     Skipped,
@@ -124,7 +122,6 @@ pub(crate) struct DeliveryRecord {
     pub(crate) first: Position,
     pub(crate) count: u64,
     pub(crate) to: NewState,
-    /// Tries so far.
     pub(crate) attempts: u32,
     /// When the first try began, by the steady clock, where the delivery goes on.
     pub(crate) first_attempt_at: Option<Timestamp>,
@@ -157,7 +154,6 @@ impl DeliveryRecord {
         }
     }
 
-    /// The positions that it names.
     pub(crate) const fn positions(&self) -> Range<Position> {
         self.first..self.first.after(self.count)
     }

@@ -58,7 +58,6 @@ impl WaitingDelivery {
         self.due.min(started.after(self.wait()))
     }
 
-    /// Tries so far.
     pub(crate) const fn attempts(&self) -> u32 {
         self.attempts
     }
@@ -91,7 +90,6 @@ pub(crate) enum Status {
     Open,
     /// To be tried again.
     Waiting,
-    /// A dead letter.
     Dead,
     /// A dead letter for which later events of its order key wait.
     DeadHolding,

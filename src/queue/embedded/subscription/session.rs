@@ -27,7 +27,6 @@ const LEASED_MAX: u64 = 65_536;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Chosen {
     pub(crate) position: Position,
-    /// Tries so far.
     pub(crate) attempts: u32,
     pub(crate) first_attempt_at: Option<Timestamp>,
     pub(crate) origin: Origin,

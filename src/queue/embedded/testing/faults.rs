@@ -8,19 +8,14 @@ use std::path::Path;
 pub enum Call {
     /// A file is opened that is there.
     Open,
-    /// A file is made.
     Create,
     /// A folder is listed, or a file's size asked for.
     List,
-    /// Bytes are read.
     Read,
-    /// Bytes are written.
     Write,
-    /// A file is synced.
     Sync,
     /// A file is renamed; the path is the old name.
     Rename,
-    /// A file is removed.
     Remove,
     /// A folder's names are synced.
     SyncFolder,

@@ -160,7 +160,6 @@ impl ManualQueue {
         Call::new(async move { cleaner.look(effort).await })
     }
 
-    /// Writes a snapshot.
     pub fn snapshot(&self) -> Call<Result<(), QueueError>> {
         let cleaner = Arc::clone(&self.queue.cleaner);
         Call::new(async move { cleaner.snapshot().await })
@@ -228,7 +227,6 @@ pub enum Standing {
     Open,
     /// To be tried again.
     Waiting,
-    /// A dead letter.
     Dead,
     /// Its event could not be read.
     Lost,

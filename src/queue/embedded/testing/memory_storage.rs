@@ -69,7 +69,6 @@ impl State {
 }
 
 impl MemoryStorage {
-    /// An empty one.
     pub fn new() -> Self {
         Self::default()
     }
@@ -132,7 +131,6 @@ impl MemoryStorage {
         })))
     }
 
-    /// Asks `faults` before each call from here on.
     pub fn set_faults(&self, faults: Arc<dyn Faults>) {
         lock(&self.0).faults = Some(faults);
     }
@@ -188,12 +186,10 @@ impl MemoryStorage {
         state.durable_names.insert(path.to_owned(), node);
     }
 
-    /// Every file's path, in order.
     pub fn paths(&self) -> Vec<PathBuf> {
         lock(&self.0).names.keys().cloned().collect()
     }
 
-    /// A file's bytes.
     pub fn bytes(&self, path: &Path) -> Option<Vec<u8>> {
         let node = lock(&self.0).names.get(path).cloned()?;
         Some(lock(&node).bytes().to_vec())
