@@ -15,16 +15,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::future::join_all;
 use gatepost::clock::{Clock, SystemClock};
 use gatepost::deliver::{
     Attempts, Breaker, Context, Deliverer, FailureLog, Policy, Retry, SystemEvents,
 };
-use gatepost::event::{
-    DataRoot, Dedupe, Delivery, EventType, Failure, HandlerName, Headers, NewEvent, Output,
-    Position, SourceName,
-};
+use gatepost::event::{Delivery, Failure, HandlerName, NewEvent, Output, Position, SourceName};
 use gatepost::expr::Expression;
 use gatepost::handler::Handler;
 use gatepost::metrics::Metrics;
@@ -111,16 +107,7 @@ impl SystemEvents for Nobody {
 }
 
 fn event(body: String, clock: &dyn Clock) -> NewEvent {
-    NewEvent {
-        source: SourceName::parse("bench").unwrap(),
-        event_type: EventType::new("comment.create"),
-        received_at: clock.now(),
-        data_root: DataRoot::Payload,
-        is_json: false,
-        headers: Headers::default(),
-        body: Bytes::from(body),
-        dedupe: Dedupe::Off,
-    }
+    NewEvent::new(SourceName::parse("bench").unwrap(), "comment.create", clock.now(), body)
 }
 
 /// Fills `queue`, as many appends at once as 64 connections have.

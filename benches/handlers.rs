@@ -30,15 +30,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::future::join_all;
 use gatepost::clock::{Clock, SystemClock};
 use gatepost::deliver::{
     Attempts, Batch, Context, Deliverer, FailureLog, Policy, SystemEvents, Wait,
 };
 use gatepost::event::{
-    DataRoot, Dedupe, Delivery, EventType, Failure, HandlerName, Headers, NewEvent, Output,
-    SourceName,
+    DataRoot, Delivery, Failure, HandlerName, Headers, NewEvent, Output, SourceName,
 };
 use gatepost::handler::{BuildContext, Handler, Purpose, kind};
 use gatepost::metrics::Metrics;
@@ -223,15 +221,11 @@ impl SystemEvents for Nobody {
 }
 
 fn event(number: usize, clock: &dyn Clock) -> NewEvent {
+    let (source, body) = (SourceName::parse("hyvor").unwrap(), comment(number, "published"));
     NewEvent {
-        source: SourceName::parse("hyvor").unwrap(),
-        event_type: EventType::new("comment.create"),
-        received_at: clock.now(),
         data_root: DataRoot::Data,
-        is_json: false,
         headers: [("content-type", &b"application/json"[..])].into_iter().collect::<Headers>(),
-        body: Bytes::from(comment(number, "published")),
-        dedupe: Dedupe::Off,
+        ..NewEvent::new(source, "comment.create", clock.now(), body)
     }
 }
 

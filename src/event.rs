@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -215,7 +216,8 @@ impl fmt::Debug for EventType {
 
 /// Where `data` begins in an event's payload: a property of the provider, kept with the event so
 /// that an expression means the same when the source is gone from the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DataRoot {
     /// `data` is `payload`.
     Payload,
@@ -258,6 +260,27 @@ pub struct NewEvent {
     pub dedupe: Dedupe,
 }
 
+impl NewEvent {
+    /// An event whose payload is its data, without headers, of which nothing makes a duplicate.
+    pub fn new(
+        source: SourceName,
+        event_type: &str,
+        received_at: Timestamp,
+        body: impl Into<Bytes>,
+    ) -> Self {
+        Self {
+            source,
+            event_type: EventType::new(event_type),
+            received_at,
+            data_root: DataRoot::Payload,
+            is_json: false,
+            headers: Headers::default(),
+            body: body.into(),
+            dedupe: Dedupe::Off,
+        }
+    }
+}
+
 /// What makes an event a duplicate of an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dedupe {
@@ -298,27 +321,14 @@ pub struct DedupeKey(pub [u8; 16]);
 /// What may stand around JSON (RFC 8259).
 const WHITE_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
-/// A stored event.
+/// A stored event: its parts are read as if they were its own fields.
 #[derive(Debug)]
 pub struct Event {
     pub id: EventId,
     /// Its place in the log.
     pub position: Position,
-    /// The source that it came in by.
-    pub source: SourceName,
-    /// What happened, in the provider's words.
-    pub event_type: EventType,
-    /// When the request's head was read, by the wall clock.
-    pub received_at: Timestamp,
-    /// Where `data` begins in the payload.
-    pub data_root: DataRoot,
-    /// Whether the body was found to be JSON by the letter when it came in, which any reader takes
-    /// as it stands. `false` = it is not, or was not checked.
-    pub is_json: bool,
-    /// All request headers.
-    pub headers: Headers,
-    /// The raw body, byte for byte.
-    pub body: Bytes,
+    /// What came in. Which key makes a repeat of it is told apart, where it is asked for.
+    pub received: NewEvent,
     /// The body as it is read, made when an expression first asks for it and then shared by all
     /// handlers that have this event at the same time: reading costs far more than evaluating.
     payload: OnceLock<Result<Payload, UnreadableBody>>,
@@ -327,28 +337,8 @@ pub struct Event {
 impl Event {
     /// A stored event out of what came in and what the queue gave it.
     pub fn new(new: NewEvent, id: EventId, position: Position) -> Self {
-        let NewEvent {
-            source,
-            event_type,
-            received_at,
-            data_root,
-            is_json,
-            headers,
-            body,
-            dedupe: _,
-        } = new;
-        Self {
-            id,
-            position,
-            source,
-            event_type,
-            received_at,
-            data_root,
-            is_json,
-            headers,
-            body,
-            payload: OnceLock::new(),
-        }
+        let received = NewEvent { dedupe: Dedupe::Off, ..new };
+        Self { id, position, received, payload: OnceLock::new() }
     }
 
     /// The event that it is an edited copy of.
@@ -390,6 +380,14 @@ impl Event {
             return Ok(Some(Cow::Borrowed(text.trim_matches(WHITE_SPACE))));
         }
         Ok(payload.to_json().map(Cow::Owned))
+    }
+}
+
+impl Deref for Event {
+    type Target = NewEvent;
+
+    fn deref(&self) -> &NewEvent {
+        &self.received
     }
 }
 

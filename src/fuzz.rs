@@ -11,9 +11,7 @@ use bytes::Bytes;
 use crate::body;
 use crate::clock::Timestamp;
 use crate::config;
-use crate::event::{
-    DataRoot, Dedupe, Event, EventId, EventType, Headers, NewEvent, Position, SourceName,
-};
+use crate::event::{DataRoot, Event, EventId, EventType, Headers, NewEvent, Position, SourceName};
 use crate::expr::{Escape, Expression, Scope, Template as ExprTemplate};
 use crate::http::client;
 use crate::ingest::RejectedRing;
@@ -189,16 +187,7 @@ pub fn expression(data: &[u8]) {
     const BODY: &str = r#"{"data":{"a":null,"b":[1.10,2,"x"],"c":{"d":"<&>"},"e":1e400,"f":true}}"#;
     let text = String::from_utf8_lossy(data);
     let Ok(source) = SourceName::parse("s") else { return };
-    let new = NewEvent {
-        source,
-        event_type: EventType::unknown(),
-        received_at: NOW,
-        data_root: DataRoot::Data,
-        is_json: false,
-        headers: Headers::default(),
-        body: Bytes::from_static(BODY.as_bytes()),
-        dedupe: Dedupe::Off,
-    };
+    let new = NewEvent { data_root: DataRoot::Data, ..NewEvent::new(source, "unknown", NOW, BODY) };
     let event = Event::new(new, EventId(uuid::Uuid::nil()), Position(1));
     let scope = Scope::of(&Arc::new(event));
     if let Ok(expression) = Expression::compile(&text) {

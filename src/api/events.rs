@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::deliver::Policy;
-use crate::event::{Dedupe, Event, EventId, HandlerName, NewEvent, Position};
+use crate::event::{Event, EventId, HandlerName, NewEvent, Position};
 use crate::queue::{
     DeliveryHistory, DeliveryState, EventNames, EventQuery, Searched, WantedBodies,
 };
@@ -187,8 +187,8 @@ impl Api {
     pub async fn raw(&self, id: EventId, secrets: SenderSecrets) -> Result<Bytes, ApiError> {
         let event = self.get(id).await?;
         Ok(match secrets {
-            SenderSecrets::Given => event.body,
-            SenderSecrets::Hidden => shown(&event, &self.credentials()).body,
+            SenderSecrets::Given => event.received.body,
+            SenderSecrets::Hidden => shown(&event, &self.credentials()).received.body,
         })
     }
 
@@ -286,14 +286,10 @@ fn shown(event: &Event, credentials: &SourceCredentials) -> Event {
     let masked = hidden.mask_body(&event.headers, &event.body);
     let is_as_sent = std::ptr::eq(&raw const *masked, &raw const *event.body);
     let shown = NewEvent {
-        source: event.source.clone(),
-        event_type: event.event_type.clone(),
-        received_at: event.received_at,
-        data_root: event.data_root,
         is_json: event.is_json && is_as_sent,
         headers: hidden.mask_headers(&event.headers),
         body: if is_as_sent { event.body.clone() } else { Bytes::from(masked.into_owned()) },
-        dedupe: Dedupe::Off,
+        ..event.received.clone()
     };
     Event::new(shown, event.id, event.position)
 }

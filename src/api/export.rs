@@ -31,9 +31,7 @@ pub struct ExportedEvent {
     #[serde(rename = "type")]
     pub event_type: String,
     pub received_at: Timestamp,
-    /// Where `data` begins in the payload.
-    pub data_root: ExportedRoot,
-    /// Name and value of each header.
+    pub data_root: DataRoot,
     pub headers: Vec<(String, Exact)>,
     /// The parameters of its query, as they were written.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -86,18 +84,6 @@ pub struct ExportedDedupe {
     pub key: String,
     /// How long it is remembered after the event came in.
     pub window_ms: u64,
-}
-
-/// Where `data` begins in the payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ExportedRoot {
-    /// `data` is the payload.
-    Payload,
-    /// `data` is the payload's `data`.
-    Data,
-    /// `data` is the payload's `payload`.
-    InnerPayload,
 }
 
 /// Bytes, as text where they are text.
@@ -154,11 +140,7 @@ impl ExportedEvent {
             source: event.source.to_string(),
             event_type: event.event_type.to_string(),
             received_at: event.received_at,
-            data_root: match event.data_root {
-                DataRoot::Payload => ExportedRoot::Payload,
-                DataRoot::Data => ExportedRoot::Data,
-                DataRoot::InnerPayload => ExportedRoot::InnerPayload,
-            },
+            data_root: event.data_root,
             headers: headers.map(|(name, value)| (name.to_owned(), Exact::new(value))).collect(),
             query: event.headers.query_text(),
             parent: event.parent().map(|parent| parent.to_string()),
@@ -226,11 +208,7 @@ impl ExportedEvent {
             source,
             event_type: EventType::new(&self.event_type),
             received_at: self.received_at,
-            data_root: match self.data_root {
-                ExportedRoot::Payload => DataRoot::Payload,
-                ExportedRoot::Data => DataRoot::Data,
-                ExportedRoot::InnerPayload => DataRoot::InnerPayload,
-            },
+            data_root: self.data_root,
             is_json: false,
             headers: match (parent, self.query.as_str()) {
                 (None, "") => headers.finish(),
@@ -300,22 +278,22 @@ mod tests {
     use super::*;
     use crate::event::EventId;
 
+    fn order_paid() -> NewEvent {
+        let at = Timestamp::from_millis(1_398_399_458_306);
+        NewEvent::new(SourceName::parse("shop").unwrap(), "order.paid", at, "")
+    }
+
+    fn event(new: NewEvent) -> Event {
+        Event::new(new, EventId(uuid::Uuid::nil()), Position(7))
+    }
+
     #[test]
     fn an_edited_copy_comes_back_with_its_parent_and_query() {
         let arrival =
             Arrival { parent: Some(EventId(uuid::Uuid::from_u128(9))), ..Arrival::default() };
         for query in ["", "a=1&b"] {
-            let new = NewEvent {
-                source: SourceName::parse("shop").unwrap(),
-                event_type: EventType::new("order.paid"),
-                received_at: Timestamp::from_millis(1_398_399_458_306),
-                data_root: DataRoot::Payload,
-                is_json: false,
-                headers: Headers::default().with_arrival(&arrival, query),
-                body: bytes::Bytes::new(),
-                dedupe: Dedupe::Off,
-            };
-            let event = Event::new(new, EventId(uuid::Uuid::nil()), Position(7));
+            let headers = Headers::default().with_arrival(&arrival, query);
+            let event = event(NewEvent { headers, ..order_paid() });
             let line = serde_json::to_string(&ExportedEvent::new(&event)).unwrap();
             let back: ExportedEvent = serde_json::from_str(&line).unwrap();
             assert_eq!(back.into_event().unwrap().headers, event.headers, "{line}");
@@ -329,17 +307,12 @@ mod tests {
     fn an_event_comes_back_from_its_line() {
         let headers: [(&str, &[u8]); 2] = [("host", b"a"), ("x-odd", b"\xff\x00")];
         for body in [&b"{\"a\":\"\\/\"}"[..], b"\xff\xfe", b""] {
-            let new = NewEvent {
-                source: SourceName::parse("shop").unwrap(),
-                event_type: EventType::new("order.paid"),
-                received_at: Timestamp::from_millis(1_398_399_458_306),
+            let event = event(NewEvent {
                 data_root: DataRoot::Data,
-                is_json: false,
                 headers: headers.into_iter().collect(),
                 body: bytes::Bytes::copy_from_slice(body),
-                dedupe: Dedupe::Off,
-            };
-            let event = Event::new(new, EventId(uuid::Uuid::nil()), Position(7));
+                ..order_paid()
+            });
             let line = serde_json::to_string(&ExportedEvent::new(&event)).unwrap();
             let back: ExportedEvent = serde_json::from_str(&line).unwrap();
             let back = back.into_event().unwrap();
@@ -347,7 +320,7 @@ mod tests {
             assert_eq!(back.headers, event.headers);
             assert_eq!(back.received_at, event.received_at);
             assert_eq!(back.data_root, event.data_root);
-            assert_eq!((back.source, back.event_type), (event.source, event.event_type));
+            assert_eq!((&back.source, &back.event_type), (&event.source, &event.event_type));
         }
     }
 }

@@ -3,12 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::clock::Timestamp;
 use crate::deliver::OWN_SOURCE;
-use crate::event::{DataRoot, Dedupe, EventType, Headers, NewEvent, SourceName};
+use crate::event::{Dedupe, Headers, NewEvent, SourceName};
 
 /// The types that there are.
 pub const TYPES: [&str; 17] = [
@@ -42,14 +41,9 @@ pub(super) fn event(
     let mut headers = Headers::builder();
     headers.push("content-type", b"application/json");
     NewEvent {
-        source,
-        event_type: EventType::new(event_type),
-        received_at,
-        data_root: DataRoot::Payload,
-        is_json: false,
         headers: headers.finish(),
-        body: Bytes::from(payload.to_string()),
         dedupe,
+        ..NewEvent::new(source, event_type, received_at, payload.to_string())
     }
 }
 

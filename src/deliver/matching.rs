@@ -122,19 +122,14 @@ mod tests {
 
     use super::*;
     use crate::clock::Timestamp;
-    use crate::event::{DataRoot, Dedupe, EventId, Glob, Headers, NewEvent, Position, SourceName};
+    use crate::event::{DataRoot, EventId, Glob, NewEvent, Position, SourceName};
     use crate::handler::Exempt;
 
     fn event(source: &str, event_type: &str, body: impl Into<Bytes>) -> Arc<Event> {
+        let source = SourceName::parse(source).unwrap();
         let new = NewEvent {
-            source: SourceName::parse(source).unwrap(),
-            event_type: EventType::new(event_type),
-            received_at: Timestamp::from_millis(0),
             data_root: DataRoot::Data,
-            is_json: false,
-            headers: Headers::default(),
-            body: body.into(),
-            dedupe: Dedupe::Off,
+            ..NewEvent::new(source, event_type, Timestamp::default(), body)
         };
         Arc::new(Event::new(new, EventId(Uuid::nil()), Position(1)))
     }

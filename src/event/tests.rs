@@ -22,17 +22,9 @@ fn a_type_that_cannot_be_one_is_unknown() {
 }
 
 fn event(body: &'static [u8], data_root: DataRoot) -> Event {
-    let new = NewEvent {
-        source: SourceName::parse("s").unwrap(),
-        event_type: EventType::unknown(),
-        received_at: Timestamp::from_millis(0),
-        data_root,
-        is_json: false,
-        headers: Headers::default(),
-        body: Bytes::from_static(body),
-        dedupe: Dedupe::Off,
-    };
-    Event::new(new, EventId(Uuid::nil()), Position(1))
+    let source = SourceName::parse("s").unwrap();
+    let new = NewEvent::new(source, "unknown", Timestamp::default(), body);
+    Event::new(NewEvent { data_root, ..new }, EventId(Uuid::nil()), Position(1))
 }
 
 #[test]

@@ -1,14 +1,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use uuid::Uuid;
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::event::{
-    DataRoot, Dedupe, Delivery, Event, EventId, EventType, NewEvent, Origin, Position, SourceName,
-};
+use crate::event::{DataRoot, Delivery, Event, EventId, NewEvent, Position, SourceName};
 
 mod bodies;
 mod exact;
@@ -16,17 +13,13 @@ mod filters;
 mod values;
 
 fn event(body: &str) -> Arc<Event> {
+    let source = SourceName::parse("hyvor").unwrap();
     let new = NewEvent {
-        source: SourceName::parse("hyvor").unwrap(),
-        event_type: EventType::new("comment.create"),
-        received_at: Timestamp::from_millis(0),
         data_root: DataRoot::Data,
-        is_json: false,
         headers: [("user-agent", &b"Hyvor"[..]), ("via", b"a"), ("via", b"b")]
             .into_iter()
             .collect(),
-        body: Bytes::copy_from_slice(body.as_bytes()),
-        dedupe: Dedupe::Off,
+        ..NewEvent::new(source, "comment.create", Timestamp::default(), body.to_owned())
     };
     Arc::new(Event::new(new, EventId(Uuid::from_u128(1)), Position(1)))
 }
@@ -61,7 +54,7 @@ fn parameters_of_the_requests_query_are_fields_of_the_event() {
     let headers = event("{}").headers.clone();
     let headers = headers.with_arrival(&crate::event::Arrival::default(), query);
     let mut with = Arc::into_inner(event("{}")).unwrap();
-    with.headers = headers;
+    with.received.headers = headers;
     let with = Arc::new(with);
     for (expression, expected) in [
         ("event.query.order", "4 2"),
@@ -148,16 +141,8 @@ fn true_and_false_are_written_as_in_json() {
 
 #[test]
 fn a_batch_has_all_events_in_scope_and_the_first_at_the_top() {
-    let delivery = |body: &str| Delivery {
-        event: event(body),
-        attempt: 1,
-        first_attempt_at: None,
-        origin: Origin::Log,
-        replay: 0,
-        progress: None,
-        order_key: None,
-    };
-    let deliveries = [delivery(r#"{"data":{"id":1}}"#), delivery(r#"{"data":{"id":2}}"#)];
+    let deliveries =
+        [1, 2].map(|id| Delivery::first(event(&format!(r#"{{"data":{{"id":{id}}}}}"#))));
     let text =
         "{{ events|length }}:{% for e in events %} {{ e.data.id }}{% endfor %} ({{ data.id }})";
     let template = Template::compile(text, Escape::None).unwrap();

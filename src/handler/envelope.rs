@@ -188,7 +188,7 @@ mod tests {
         let written = line(&event, None);
         assert!(written.ends_with(&format!("}},{expected}}}")), "{written}");
         // The same of a body that was looked at when it came in.
-        event.is_json = event.payload().is_ok_and(Payload::is_own_json);
+        event.received.is_json = event.payload().is_ok_and(Payload::is_own_json);
         assert_eq!(line(&event, None), written);
         serde_json::from_str::<serde_json::Value>(&written).unwrap();
         assert!(!written.contains(['\n', '\r']));

@@ -30,12 +30,7 @@ pub struct Plan {
 #[serde(tag = "does", rename_all = "snake_case")]
 pub enum Step {
     /// A line in Gatepost's own log.
-    Log {
-        /// How loud it is.
-        level: &'static str,
-        /// Its words.
-        message: String,
-    },
+    Log { level: &'static str, message: String },
     /// A line at the end of a file.
     Append {
         file: PathBuf,

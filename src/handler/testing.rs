@@ -4,14 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{BuildContext, Handler, KindSettings, Purpose, kind};
 use crate::clock::{ManualClock, Timestamp};
 use crate::event::{
-    DataRoot, Dedupe, Delivery, Event, EventId, EventType, HandlerName, Headers, NewEvent, Origin,
-    Position, SourceName,
+    DataRoot, Delivery, Event, EventId, HandlerName, Headers, NewEvent, Position, SourceName,
 };
 use crate::settings;
 
@@ -78,26 +76,13 @@ pub(crate) fn numbered(number: u64, body: impl AsRef<[u8]>) -> Delivery {
 }
 
 pub(crate) fn with_headers(number: u64, body: impl AsRef<[u8]>, headers: Headers) -> Delivery {
+    let (source, body) = (SourceName::parse("hyvor").unwrap(), body.as_ref().to_vec());
     let new = NewEvent {
-        source: SourceName::parse("hyvor").unwrap(),
-        event_type: EventType::new("comment.create"),
-        received_at: NOW,
         data_root: DataRoot::Data,
-        is_json: false,
         headers,
-        body: Bytes::copy_from_slice(body.as_ref()),
-        dedupe: Dedupe::Off,
+        ..NewEvent::new(source, "comment.create", NOW, body)
     };
-    let event = Event::new(new, id(number), Position(number));
-    Delivery {
-        event: Arc::new(event),
-        attempt: 1,
-        first_attempt_at: None,
-        origin: Origin::Log,
-        replay: 0,
-        progress: None,
-        order_key: None,
-    }
+    Delivery::first(Arc::new(Event::new(new, id(number), Position(number))))
 }
 
 /// The id of event `number`.

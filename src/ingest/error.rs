@@ -38,7 +38,7 @@ pub enum IngestError {
     },
     #[error("the address is not in `allow`")]
     NotAllowed,
-    /// The same, where a proxy that `trusted_proxies` does not name passed the request on.
+    /// As `NotAllowed`, where a proxy that `trusted_proxies` does not name passed the request on.
     #[error("the proxy's address is not in `allow`")]
     NotAllowedBehindProxy,
     /// Its client has used up `failed_verification_limit`, and all the slots that it gets.
@@ -48,10 +48,10 @@ pub enum IngestError {
     Body(BodyError),
     #[error("the signature is not good")]
     Rejected,
-    /// The same, at a source whose answers have no body.
+    /// As `Rejected`, at a source whose answers have no body.
     #[error("the signature is not good")]
     RejectedBare,
-    /// The same, at a source of HTTP Basic: many senders show their password only where it is asked for.
+    /// As `Rejected`, at a source of HTTP Basic: many senders show their password only where it is asked for.
     #[error("the password is not good")]
     RejectedBasic,
     #[error("more than `rate_limit`")]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::event::{Dedupe, Event, Headers, NewEvent};
+use crate::event::{Event, Headers, NewEvent};
 
 /// The same event in memory of its own: what is read out of a file shares a large buffer, which one
 /// small event that waits would keep.
@@ -17,14 +17,10 @@ pub(crate) fn detach_head(event: &Event) -> Event {
 
 fn with_body(event: &Event, body: &[u8]) -> Event {
     let new = NewEvent {
-        source: event.source.clone(),
-        event_type: event.event_type.clone(),
-        received_at: event.received_at,
-        data_root: event.data_root,
         is_json: event.is_json && !body.is_empty(),
         headers: Headers::from_encoded(Bytes::copy_from_slice(event.headers.encoded())),
         body: Bytes::copy_from_slice(body),
-        dedupe: Dedupe::Off,
+        ..event.received.clone()
     };
     Event::new(new, event.id, event.position)
 }

@@ -59,11 +59,7 @@ pub enum QueueError {
         "`{folder}` holds a standby's copy, which nobody may serve from; make it a gateway's by \
          `gatepost standby promote`"
     )]
-    Standby {
-        /// The data folder.
-        folder: String,
-    },
-    /// A record that should be readable is not.
+    Standby { folder: String },
     #[error("the queue is damaged: {0}")]
     Corrupt(String),
     #[error("{what} failed")]

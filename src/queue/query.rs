@@ -110,12 +110,7 @@ pub enum BodyFilter {
     ContainsInAnyCase(Vec<Vec<u8>>),
     /// At this JSON pointer (RFC 6901) of the payload, as every reader of the event sees it, a text with
     /// this content, or another value that is written so.
-    JsonEquals {
-        /// Where.
-        pointer: String,
-        /// What.
-        value: String,
-    },
+    JsonEquals { pointer: String, value: String },
     /// At least one of these.
     Any(Vec<Self>),
 }

@@ -87,7 +87,7 @@ impl AnswerBody {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
-    use crate::event::{DataRoot, Dedupe, EventType, Headers, SourceName};
+    use crate::event::SourceName;
     use crate::source::tests::configured;
 
     #[test]
@@ -95,15 +95,10 @@ mod tests {
         let text = "provider = \"hyvor-talk\"\nanswer = { body = \"{{ payload.n + 'x' }}\" }";
         let settings = configured(text, &["k"]).settings().clone();
         let rule = settings.answer.body().unwrap();
+        let source = SourceName::parse("s").unwrap();
         let event = |body: &str| NewEvent {
-            source: SourceName::parse("s").unwrap(),
-            event_type: EventType::new("t"),
-            received_at: Timestamp::from_millis(0),
-            data_root: DataRoot::Payload,
             is_json: true,
-            headers: Headers::default(),
-            body: body.to_owned().into(),
-            dedupe: Dedupe::Off,
+            ..NewEvent::new(source.clone(), "t", Timestamp::default(), body.to_owned())
         };
         let id = EventId(uuid::Uuid::nil());
         let (reply, err) = rule.reply(Some(event("{\"n\":5}")), id);

@@ -114,15 +114,11 @@ mod tests {
         let headers: Headers =
             headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         let arrival = Arrival { delivery_id: Some("7"), ..Arrival::default() };
+        let at = Timestamp::from_millis(1);
         let new = NewEvent {
-            source: source.name().clone(),
-            event_type: EventType::new("order.paid"),
-            received_at: Timestamp::from_millis(1),
-            data_root: crate::event::DataRoot::Payload,
             is_json: true,
             headers: headers.with_arrival(&arrival, query),
-            body: body.to_owned().into(),
-            dedupe: Dedupe::Off,
+            ..NewEvent::new(source.name().clone(), "order.paid", at, body.to_owned())
         };
         Event::new(new, EventId(Uuid::from_u128(7)), Position(1))
     }
@@ -166,7 +162,7 @@ mod tests {
         };
         assert_eq!(event.headers.arrival(), Some(arrival));
         assert_eq!((event.dedupe, event.received_at), (Dedupe::Off, NOW));
-        assert_eq!((event.event_type.as_str(), event.source), ("order.paid", parent.source));
+        assert_eq!((event.event_type.as_str(), &event.source), ("order.paid", &parent.source));
     }
 
     #[test]

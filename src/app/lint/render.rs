@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use crate::event::{Dedupe, Delivery, Event, NewEvent};
+use crate::event::{Delivery, Event, NewEvent};
 use crate::expr::{Escape, Scope, Template};
 use crate::handler::{Content, Plan, Step, Words};
 
@@ -178,16 +178,7 @@ fn begins_like_json(body: &[u8]) -> bool {
 fn hostile(event: &Event) -> Option<Arc<Event>> {
     let mut body: Value = serde_json::from_slice(&event.body).ok()?;
     worsen(&mut body);
-    Some(loose_event(NewEvent {
-        source: event.source.clone(),
-        event_type: event.event_type.clone(),
-        received_at: event.received_at,
-        data_root: event.data_root,
-        is_json: event.is_json,
-        headers: event.headers.clone(),
-        body: body.to_string().into(),
-        dedupe: Dedupe::Off,
-    }))
+    Some(loose_event(NewEvent { body: body.to_string().into(), ..event.received.clone() }))
 }
 
 /// Samples are nested a few levels deep.

@@ -305,11 +305,7 @@ impl ProposedEvent {
     /// An event as a spool or the shared log has it.
     pub(in crate::cluster) fn of((event, dedupe): (Event, Dedupe)) -> Self {
         let (place, id) = (event.position, event.id);
-        let Event { source, event_type, received_at, data_root, is_json, headers, body, .. } =
-            event;
-        let event =
-            NewEvent { source, event_type, received_at, data_root, is_json, headers, body, dedupe };
-        Self { place, id, event }
+        Self { place, id, event: NewEvent { dedupe, ..event.received } }
     }
 
     /// The same once more: headers and body share their memory.

@@ -1,38 +1,19 @@
 use std::sync::Arc;
 
-use bytes::Bytes;
 use uuid::Uuid;
 
 use super::*;
-use crate::event::{
-    DataRoot, Dedupe, Event, EventId, EventType, Headers, NewEvent, Origin, Position, SourceName,
-};
+use crate::event::{Event, EventId, NewEvent, Position, SourceName};
 
 fn pending(position: u64, key: Option<OrderKey>) -> PendingDelivery {
     sized(position, key, 1, 0)
 }
 
 fn sized(position: u64, key: Option<OrderKey>, attempt: u32, n_bytes: usize) -> PendingDelivery {
-    let new = NewEvent {
-        source: SourceName::parse("s").unwrap(),
-        event_type: EventType::unknown(),
-        received_at: Timestamp::from_millis(0),
-        data_root: DataRoot::Payload,
-        is_json: false,
-        headers: Headers::default(),
-        body: Bytes::from(vec![b'x'; n_bytes]),
-        dedupe: Dedupe::Off,
-    };
+    let source = SourceName::parse("s").unwrap();
+    let new = NewEvent::new(source, "unknown", Timestamp::default(), vec![b'x'; n_bytes]);
     let event = Arc::new(Event::new(new, EventId(Uuid::nil()), Position(position)));
-    let delivery = Delivery {
-        event,
-        attempt,
-        first_attempt_at: None,
-        origin: Origin::Log,
-        replay: 0,
-        progress: None,
-        order_key: key,
-    };
+    let delivery = Delivery { attempt, order_key: key, ..Delivery::first(event) };
     PendingDelivery { delivery, send_by: Timestamp::from_millis(0) }
 }
 

@@ -192,7 +192,7 @@ impl<'w> Decoder<'w> {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
-    use crate::event::{DataRoot, Dedupe, EventId, EventType, Headers, NewEvent, SourceName};
+    use crate::event::{EventId, NewEvent, SourceName};
     use crate::queue::embedded::record::{SegmentId, UnitBuilder};
 
     /// A commit with the events `first..next`, each with `n_bytes` of body, between other records.
@@ -201,16 +201,8 @@ mod tests {
         let mut batch = UnitBuilder::new(segment, at.offset(), Vec::new());
         batch.push(Kind::Settle, |out| out.extend_from_slice(b"another"));
         for position in first..next {
-            let event = NewEvent {
-                source: SourceName::parse("s").unwrap(),
-                event_type: EventType::new("t"),
-                received_at: Timestamp::from_millis(5),
-                data_root: DataRoot::Payload,
-                is_json: false,
-                headers: Headers::default(),
-                body: vec![b'x'; n_bytes].into(),
-                dedupe: Dedupe::Off,
-            };
+            let source = SourceName::parse("s").unwrap();
+            let event = NewEvent::new(source, "t", Timestamp::from_millis(5), vec![b'x'; n_bytes]);
             batch.push_event(&event, EventId(uuid::Uuid::nil()), Position(position));
             batch.push(Kind::Filler, |_| {});
         }

@@ -14,8 +14,8 @@ use super::testing::manual_queue::{Call, Component, ManualQueue};
 use super::{Driver, EmbeddedQueue, IndexIn, Settings, inline, open};
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::event::{
-    Attempt, DataRoot, Dedupe, DedupeKey, Delivery, ErrorText, EventType, HandlerName, Headers,
-    NewEvent, Outcome, Output, Position, Settlement, SourceName,
+    Attempt, Dedupe, DedupeKey, Delivery, ErrorText, HandlerName, NewEvent, Outcome, Output,
+    Position, Settlement, SourceName,
 };
 use crate::queue::{Appended, DeadFilter, LostDeliveries, Queue, Start, Subscription};
 
@@ -44,16 +44,8 @@ fn open_on(storage: &MemoryStorage) -> EmbeddedQueue {
 }
 
 fn new_event() -> NewEvent {
-    NewEvent {
-        source: SourceName::parse("shop").unwrap(),
-        event_type: EventType::new("x.y"),
-        received_at: Timestamp::from_millis(5),
-        data_root: DataRoot::Payload,
-        is_json: false,
-        headers: Headers::default(),
-        body: Bytes::from(vec![b'x'; 900]),
-        dedupe: Dedupe::Off,
-    }
+    let source = SourceName::parse("shop").unwrap();
+    NewEvent::new(source, "x.y", Timestamp::from_millis(5), vec![b'x'; 900])
 }
 
 fn web() -> HandlerName {

@@ -14,8 +14,8 @@ use super::super::standbys::{Acknowledge, Rule, Standbys};
 use super::super::wire::{Hello, Pull, PulledParts};
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::event::{
-    Attempt, DataRoot, Dedupe, DedupeKey, ErrorText, EventId, EventType, HandlerName, Headers,
-    NewEvent, Outcome, Output, Position, Settlement, SourceName,
+    Attempt, Dedupe, DedupeKey, ErrorText, EventId, HandlerName, NewEvent, Outcome, Output,
+    Position, Settlement, SourceName,
 };
 use crate::queue::embedded::{COPY_FORMAT, EmbeddedQueue, IndexIn, Settings};
 use crate::queue::{Appended, DeadFilter, EventQuery, Queue, QueueError, Start, Subscription};
@@ -49,15 +49,10 @@ pub(in crate::standby) fn web() -> HandlerName {
 
 pub(in crate::standby) fn new_event(n: u32) -> NewEvent {
     let key = DedupeKey(u128::from(n).to_be_bytes());
+    let (source, body) = (SourceName::parse("shop").unwrap(), n.to_string().repeat(300));
     NewEvent {
-        source: SourceName::parse("shop").unwrap(),
-        event_type: EventType::new("x.y"),
-        received_at: clock().now(),
-        data_root: DataRoot::Payload,
-        is_json: false,
-        headers: Headers::default(),
-        body: Bytes::from(n.to_string().repeat(300)),
         dedupe: Dedupe::Within { key, window: Duration::from_hours(1) },
+        ..NewEvent::new(source, "x.y", clock().now(), body)
     }
 }
 
@@ -197,7 +192,7 @@ impl Rig {
 pub(in crate::standby) async fn events(queue: &EmbeddedQueue) -> Vec<(Position, EventId, Bytes)> {
     let query = EventQuery { limit: 10_000, ..EventQuery::default() };
     let events = queue.list(query).await.unwrap().into_iter();
-    events.map(|event| (event.position, event.id, event.body)).collect()
+    events.map(|event| (event.position, event.id, event.received.body)).collect()
 }
 
 /// Turns a byte of a file over.

@@ -1,13 +1,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::*;
 use crate::clock::{ManualClock, Timestamp};
 use crate::event::{
-    Attempt, DataRoot, Dedupe, ErrorText, EventType, HandlerName, Headers, NewEvent, Outcome,
-    Output, Settlement, SourceName,
+    Attempt, ErrorText, HandlerName, NewEvent, Outcome, Output, Settlement, SourceName,
 };
 use crate::queue::embedded::testing::MemoryStorage;
 use crate::queue::embedded::{EmbeddedQueue, IndexIn, Settings, name_of_file, whole_until};
@@ -28,16 +25,8 @@ fn open(storage: &MemoryStorage) -> EmbeddedQueue {
 }
 
 fn new_event(n: u8) -> NewEvent {
-    NewEvent {
-        source: SourceName::parse("shop").unwrap(),
-        event_type: EventType::new("x.y"),
-        received_at: Timestamp::from_millis(5),
-        data_root: DataRoot::Payload,
-        is_json: false,
-        headers: Headers::default(),
-        body: Bytes::from(vec![n; 900]),
-        dedupe: Dedupe::Off,
-    }
+    let source = SourceName::parse("shop").unwrap();
+    NewEvent::new(source, "x.y", Timestamp::from_millis(5), vec![n; 900])
 }
 
 fn web() -> HandlerName {
@@ -122,7 +111,7 @@ async fn a_copy_of_the_files_is_the_queue_as_it_stood_at_the_head() {
     let second = open(&copied);
     let query = EventQuery { limit: 100, ..EventQuery::default() };
     let ids = |events: Vec<crate::event::Event>| -> Vec<_> {
-        events.into_iter().map(|event| (event.position, event.id, event.body)).collect()
+        events.into_iter().map(|event| (event.position, event.id, event.received.body)).collect()
     };
     let mut expected = ids(queue.list(query.clone()).await.unwrap());
     expected.retain(|(position, _, _)| position.0 <= 40);

@@ -1,7 +1,6 @@
 //! The follower: what is made anew is what was made on the way, whatever happens in between.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use crate::clock::Clock;
 use crate::event::Position;
 use crate::queue::embedded::record::{DeliveryRecord, Lsn, NewState};
 use crate::queue::embedded::step::Step;
-use crate::queue::embedded::testing::{Call, Faults, Verdict};
+use crate::queue::embedded::testing::{Call, Verdict};
 
 type Content = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
@@ -267,17 +266,6 @@ fn store_that_fails_is_cleared_and_filled_anew() {
     assert!(index.attempts(Position(5)).is_ok());
 }
 
-/// Panics at each read.
-#[derive(Debug)]
-struct PanicOnRead;
-
-impl Faults for PanicOnRead {
-    fn before(&self, call: Call, _path: &Path, _offset: u64, _len: usize) -> Verdict {
-        assert_ne!(call, Call::Read, "the disk's fault");
-        Verdict::Ok
-    }
-}
-
 #[test]
 fn follower_that_panicked_begins_anew() {
     let rig = busy_rig();
@@ -289,7 +277,10 @@ fn follower_that_panicked_begins_anew() {
     let store = Arc::new(MemoryStore::default());
     let index = Index::new(Arc::<MemoryStore>::clone(&store));
     let mut follower = rig.follower(&index);
-    rig.storage.set_faults(Arc::new(PanicOnRead));
+    rig.storage.fail(|call, _, _, _| {
+        assert_ne!(call, Call::Read, "the disk's fault");
+        Verdict::Ok
+    });
     let Step::At(until) = rig.run(&mut follower) else { panic!("it does not wait") };
     assert_eq!(index.progress(), Progress::default());
     rig.storage.clear_faults();

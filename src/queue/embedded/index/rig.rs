@@ -6,13 +6,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::{Follower, Index, Store};
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::event::{
-    Attempt, DataRoot, Dedupe, ErrorText, Event, EventId, EventType, Excerpt, HandlerName, Headers,
-    NewEvent, OrderKey, Output, Position, Progress, SourceName, Stream,
+    Attempt, ErrorText, Event, EventId, Excerpt, HandlerName, NewEvent, OrderKey, Output, Position,
+    Progress, SourceName, Stream,
 };
 use crate::queue::embedded::kept::{EndTrust, KeptLog, KeptOptions};
 use crate::queue::embedded::log::{
@@ -105,16 +103,7 @@ pub(crate) fn handler(name: &str) -> HandlerName {
 }
 
 pub(crate) fn new_event(source: &str, event_type: &str, at: Timestamp, body: &str) -> NewEvent {
-    NewEvent {
-        source: SourceName::parse(source).unwrap(),
-        event_type: EventType::new(event_type),
-        received_at: at,
-        data_root: DataRoot::Payload,
-        is_json: false,
-        headers: Headers::default(),
-        body: Bytes::copy_from_slice(body.as_bytes()),
-        dedupe: Dedupe::Off,
-    }
+    NewEvent::new(SourceName::parse(source).unwrap(), event_type, at, body.to_owned())
 }
 
 pub(crate) fn attempt(started: u64, error: &str) -> Attempt {

@@ -59,19 +59,11 @@ mod tests {
 
     use super::*;
     use crate::clock::Timestamp;
-    use crate::event::{DataRoot, Dedupe, EventId, EventType, Headers, NewEvent, SourceName};
+    use crate::event::{EventId, NewEvent, SourceName};
 
     fn event(position: u64, body_bytes: usize) -> Event {
-        let new = NewEvent {
-            source: SourceName::parse("s").unwrap(),
-            event_type: EventType::unknown(),
-            received_at: Timestamp::default(),
-            data_root: DataRoot::Payload,
-            is_json: false,
-            headers: Headers::default(),
-            body: Bytes::from(vec![b'x'; body_bytes]),
-            dedupe: Dedupe::Off,
-        };
+        let source = SourceName::parse("s").unwrap();
+        let new = NewEvent::new(source, "unknown", Timestamp::default(), vec![b'x'; body_bytes]);
         Event::new(new, EventId(Uuid::nil()), Position(position))
     }
 
@@ -106,7 +98,7 @@ mod tests {
     fn kept_event_shares_no_memory() {
         let large = Bytes::from(vec![b'x'; 1 << 20]);
         let mut event = event(1, 0);
-        event.body = large.slice(5..15);
+        event.received.body = large.slice(5..15);
         let mut cache = RetryCache::default();
         cache.keep(&event, Duration::from_secs(1));
         drop(event);

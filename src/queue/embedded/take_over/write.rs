@@ -117,7 +117,7 @@ fn write_kept(
     old.each_carried(journal, |event| {
         let (id, position) = (event.id, event.position);
         let mut payload = Vec::new();
-        encode_event(&new_event(&event, Dedupe::Off), id, position, &mut payload);
+        encode_event(&event.received, id, position, &mut payload);
         events.push((position, payload.into()));
     })?;
     if events.is_empty() {
@@ -198,19 +198,6 @@ fn held(attempts: u32, order_key: OrderKey) -> NewState {
     NewState::Retry { due, wait, order_key: Some(order_key) }
 }
 
-fn new_event(event: &Event, dedupe: Dedupe) -> NewEvent {
-    NewEvent {
-        source: event.source.clone(),
-        event_type: event.event_type.clone(),
-        received_at: event.received_at,
-        data_root: event.data_root,
-        is_json: event.is_json,
-        headers: event.headers.clone(),
-        body: event.body.clone(),
-        dedupe,
-    }
-}
-
 /// Appends record after record, going on to the next segment where one is full.
 struct Writer {
     log: LogWriter,
@@ -248,7 +235,7 @@ impl Writer {
 
     fn event(&mut self, event: &Event, dedupe: Dedupe) -> Result<(), QueueError> {
         let (id, position) = (event.id, event.position);
-        let event = new_event(event, dedupe);
+        let event = NewEvent { dedupe, ..event.received.clone() };
         let needed = HEADER_BYTES + event_bytes(&event);
         let at = self.push(needed, |unit| unit.push_event(&event, id, position))?;
         self.log.note_event(position, at.offset());

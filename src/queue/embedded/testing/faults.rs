@@ -35,7 +35,19 @@ pub enum Verdict {
 }
 
 /// Decides which calls fail.
-pub trait Faults: Send + Sync + std::fmt::Debug {
+pub trait Faults: Send + Sync {
     /// Asked before each call is made. `offset` and `len` are 0 where the call has none.
     fn before(&self, call: Call, path: &Path, offset: u64, len: usize) -> Verdict;
+}
+
+impl<F: Fn(Call, &Path, u64, usize) -> Verdict + Send + Sync> Faults for F {
+    fn before(&self, call: Call, path: &Path, offset: u64, len: usize) -> Verdict {
+        self(call, path, offset, len)
+    }
+}
+
+impl std::fmt::Debug for dyn Faults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Faults")
+    }
 }

@@ -135,7 +135,11 @@ impl MemoryStorage {
         lock(&self.0).faults = Some(faults);
     }
 
-    /// No call fails any more.
+    /// Asks `rule` before each call from here on, as [`Faults::before`].
+    pub fn fail(&self, rule: impl Fn(Call, &Path, u64, usize) -> Verdict + Send + Sync + 'static) {
+        self.set_faults(Arc::new(rule));
+    }
+
     pub fn clear_faults(&self) {
         lock(&self.0).faults = None;
     }

@@ -4,37 +4,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 
-/// All calls from the given one on fail.
-#[derive(Debug)]
-struct FailFrom {
-    calls_left: AtomicUsize,
-    errno: i32,
-    /// Or only that one.
-    is_once: bool,
-}
-
-impl Faults for FailFrom {
-    fn before(&self, call: Call, _: &Path, _: u64, len: usize) -> Verdict {
+/// All calls from the given one on fail, or only that one.
+fn fail_from(storage: &MemoryStorage, calls_left: usize, errno: i32, is_once: bool) {
+    let calls_left = AtomicUsize::new(calls_left);
+    storage.fail(move |call, _, _, len| {
         let is_write = !matches!(call, Call::Read | Call::List | Call::Open);
-        let left = self.calls_left.load(Ordering::Relaxed);
+        let left = calls_left.load(Ordering::Relaxed);
         if left > 0 {
-            self.calls_left.fetch_sub(usize::from(is_write), Ordering::Relaxed);
+            calls_left.fetch_sub(usize::from(is_write), Ordering::Relaxed);
             return Verdict::Ok;
         }
-        if self.is_once && is_write {
-            self.calls_left.store(usize::MAX, Ordering::Relaxed);
+        if is_once && is_write {
+            calls_left.store(usize::MAX, Ordering::Relaxed);
         }
         match call {
             Call::Write => Verdict::Short(len / 2),
-            Call::Read | Call::List | Call::Open if self.is_once => Verdict::Ok,
-            _ => Verdict::Errno(self.errno),
+            Call::Read | Call::List | Call::Open if is_once => Verdict::Ok,
+            _ => Verdict::Errno(errno),
         }
-    }
-}
-
-fn fail_from(storage: &MemoryStorage, calls_left: usize, errno: i32, is_once: bool) {
-    let calls_left = AtomicUsize::new(calls_left);
-    storage.set_faults(Arc::new(FailFrom { calls_left, errno, is_once }));
+    });
 }
 
 /// A kept log of several segments in which every fourth event is alive, its end, and its view.

@@ -130,21 +130,14 @@ fn newer_versions_records_refuse_to_open() {
     assert_eq!(refused.to_string(), "a newer version wrote the kept log");
 }
 
-/// Reads of the file that fail for one block.
-#[derive(Debug)]
-struct BadBlock(PathBuf);
-
-impl Faults for BadBlock {
-    fn before(&self, call: Call, path: &Path, offset: u64, len: usize) -> Verdict {
-        let meets = offset < 1_000 && offset + len as u64 > 600;
-        if call == Call::Read && path == self.0 && meets { Verdict::Errno(5) } else { Verdict::Ok }
-    }
-}
-
 #[test]
 fn block_that_the_disk_does_not_give_is_named() {
     let (storage, end) = five_segments();
-    storage.set_faults(Arc::new(BadBlock(path(&storage, 3))));
+    let failing = path(&storage, 3);
+    storage.fail(move |call, path, offset, len| {
+        let meets = offset < 1_000 && offset + len as u64 > 600;
+        if call == Call::Read && path == failing && meets { Verdict::Errno(5) } else { Verdict::Ok }
+    });
     let kept = open(&storage, end);
     assert!((1..=50).any(|at| kept.find(Position(at)).is_err()));
     assert!(kept.find(Position(1)).unwrap().is_some());

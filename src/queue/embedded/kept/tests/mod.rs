@@ -7,10 +7,10 @@ use rand::rngs::StdRng;
 use uuid::Uuid;
 
 use super::super::record::{HEADER_BYTES, NewState, UnitBuilder};
-use super::super::testing::{Call, CrashOptions, Faults, MemoryStorage, Verdict};
+use super::super::testing::{Call, CrashOptions, MemoryStorage, Verdict};
 use super::*;
 use crate::clock::Timestamp;
-use crate::event::{DataRoot, ErrorText, EventId, EventType, Headers, NewEvent, SourceName};
+use crate::event::{ErrorText, EventId, NewEvent, SourceName};
 
 mod crash;
 mod damage;
@@ -41,16 +41,8 @@ pub(super) fn open_in_doubt(storage: &MemoryStorage, end: KeptEnd) -> KeptLog {
 
 /// An event's payload, with a body that tells its position.
 pub(super) fn event(position: u64) -> (Position, Bytes) {
-    let new = NewEvent {
-        source: SourceName::parse("s").unwrap(),
-        event_type: EventType::new("t"),
-        received_at: Timestamp::from_millis(1),
-        data_root: DataRoot::Payload,
-        is_json: false,
-        headers: Headers::default(),
-        body: body(position).into(),
-        dedupe: Dedupe::Off,
-    };
+    let source = SourceName::parse("s").unwrap();
+    let new = NewEvent::new(source, "t", Timestamp::from_millis(1), body(position));
     let mut unit = UnitBuilder::new(SegmentId { number: 1, salt: 0 }, 0, Vec::new());
     unit.push_event(&new, EventId(Uuid::from_u128(position.into())), Position(position));
     (Position(position), Bytes::from(unit.into_bytes()).slice(HEADER_BYTES..))

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::super::super::testing::{Call, Faults, Verdict};
+use super::super::super::testing::{Call, Verdict};
 use super::*;
 
 fn flip(path: &Path, offset: u64) {
@@ -176,20 +176,6 @@ fn crash_before_a_merge_removed_its_inputs_leaves_the_output() {
     assert_eq!(n_found(&runs, 256), 256);
 }
 
-/// Of the calls that change something, one fails half-way.
-#[derive(Debug)]
-struct FailOnce(AtomicUsize);
-
-impl Faults for FailOnce {
-    fn before(&self, call: Call, _: &Path, _: u64, len: usize) -> Verdict {
-        let counts = !matches!(call, Call::Read | Call::List | Call::Open);
-        if !counts || self.0.fetch_sub(1, Ordering::Relaxed) != 0 {
-            return Verdict::Ok;
-        }
-        if call == Call::Write { Verdict::Short(len / 2) } else { Verdict::Errno(28) }
-    }
-}
-
 #[test]
 fn error_at_each_call_of_writing_and_merging_loses_no_key() {
     for calls in 0..40 {
@@ -198,7 +184,15 @@ fn error_at_each_call_of_writing_and_merging_loses_no_key() {
         (0..15).for_each(|run| runs.add_frozen(frozen(run * 16..run * 16 + 16, 0)));
         while runs.write_step().unwrap() == Step::Again {}
         runs.add_frozen(frozen(240..256, 0));
-        storage.set_faults(Arc::new(FailOnce(AtomicUsize::new(calls))));
+        // Of the calls that change something, one fails half-way.
+        let calls_left = AtomicUsize::new(calls);
+        storage.fail(move |call, _, _, len| {
+            let counts = !matches!(call, Call::Read | Call::List | Call::Open);
+            if !counts || calls_left.fetch_sub(1, Ordering::Relaxed) != 0 {
+                return Verdict::Ok;
+            }
+            if call == Call::Write { Verdict::Short(len / 2) } else { Verdict::Errno(28) }
+        });
         let mut n_errors = 0;
         for _ in 0..10 {
             let steps = [runs.write_step(), runs.merge_step(NO_TIME)];
@@ -215,20 +209,6 @@ fn error_at_each_call_of_writing_and_merging_loses_no_key() {
     }
 }
 
-/// Reads of one file fail.
-#[derive(Debug)]
-struct NoReads(PathBuf, AtomicUsize);
-
-impl Faults for NoReads {
-    fn before(&self, call: Call, path: &Path, _: u64, _: usize) -> Verdict {
-        if call == Call::Read && path == self.0 {
-            self.1.fetch_add(1, Ordering::Relaxed);
-            return Verdict::Errno(5);
-        }
-        Verdict::Ok
-    }
-}
-
 #[test]
 fn disk_that_fails_is_asked_once_until_the_run_is_remade() {
     let storage = MemoryStorage::new();
@@ -237,10 +217,17 @@ fn disk_that_fails_is_asked_once_until_the_run_is_remade() {
     runs.add_frozen(frozen(16..32, 0));
     while runs.write_step().unwrap() == Step::Again {}
     let runs = open_in(&storage, 32);
-    let faults = Arc::new(NoReads(storage.paths().remove(0), AtomicUsize::new(0)));
-    storage.set_faults(Arc::<NoReads>::clone(&faults));
+    let (failing, n_reads) = (storage.paths().remove(0), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&n_reads);
+    storage.fail(move |call, path, _, _| {
+        if call == Call::Read && path == failing {
+            counted.fetch_add(1, Ordering::Relaxed);
+            return Verdict::Errno(5);
+        }
+        Verdict::Ok
+    });
     assert_eq!(n_found(&runs, 32), 16);
-    assert_eq!(faults.1.load(Ordering::Relaxed), 1);
+    assert_eq!(n_reads.load(Ordering::Relaxed), 1);
     assert_eq!(runs.damage().len(), 1);
     remake(&runs, 8);
     assert_eq!((n_found(&runs, 32), runs.damage().len()), (24, 0));

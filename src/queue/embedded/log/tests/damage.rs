@@ -371,21 +371,15 @@ fn nothing_is_appended_before_a_segment_of_which_nothing_can_be_read() {
     fixture.roll();
     fixture.append(3, 900);
     let spoiled = fixture.storage.copy();
-    spoiled.set_faults(Arc::new(NoReads(path(2))));
+    spoiled.fail(
+        |call, failing, _, _| {
+            if call == Call::Read && failing == path(2) { EIO } else { Verdict::Ok }
+        },
+    );
     let clock = Arc::clone(&fixture.clock);
     let opened = FileLog::open(Arc::new(spoiled.clone()), folder(), &options(&clock)).unwrap();
     assert_eq!(opened.survey.next_position, Position(4));
     assert!(opened.survey.doubtful_events >= 3, "none of their positions is given again");
     assert!(opened.writer.needs_roll());
     assert_eq!(opened.writer.next_number(), 3);
-}
-
-/// Every read of the file fails.
-#[derive(Debug)]
-struct NoReads(PathBuf);
-
-impl Faults for NoReads {
-    fn before(&self, call: Call, path: &Path, _: u64, _: usize) -> Verdict {
-        if call == Call::Read && path == self.0 { Verdict::Errno(5) } else { Verdict::Ok }
-    }
 }

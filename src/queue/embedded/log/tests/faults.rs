@@ -49,9 +49,11 @@ fn every_unreadable_block_of_a_sealed_segment_costs_its_events_only() {
 fn a_dead_segment_is_given_up_once_and_the_next_one_is_read() {
     let fixture = filled(40);
     let first = fixture.log.segments();
-    fail(&fixture.storage, |call, failing, _, _| {
-        if call == Call::Read && failing == path(2) { EIO } else { Verdict::Ok }
-    });
+    fixture.storage.fail(
+        |call, failing, _, _| {
+            if call == Call::Read && failing == path(2) { EIO } else { Verdict::Ok }
+        },
+    );
     for _ in 0..3 {
         assert!(fixture.try_positions().is_err());
         fixture.clock.advance(Duration::from_secs(4));
@@ -70,9 +72,11 @@ fn a_segment_that_cannot_be_opened_is_the_same_and_scarce_handles_are_not() {
     for (verdict, is_given_up) in [(EIO, true), (EMFILE, false)] {
         let spoiled = fixture.storage.copy();
         let reopened = Fixture::open(&spoiled);
-        fail(&spoiled, move |call, failing, _, _| {
-            if call == Call::Open && failing == path(2) { verdict } else { Verdict::Ok }
-        });
+        spoiled.fail(
+            move |call, failing, _, _| {
+                if call == Call::Open && failing == path(2) { verdict } else { Verdict::Ok }
+            },
+        );
         for _ in 0..20 {
             drop(reopened.try_positions());
             reopened.clock.advance(Duration::from_secs(3));
@@ -111,9 +115,11 @@ fn a_newest_segment_that_cannot_be_read_is_left_alone() {
     let fixture = filled(20);
     let newest = fixture.writer.end().segment();
     assert_eq!(newest, 2);
-    fail(&fixture.storage, |call, failing, _, _| {
-        if call == Call::Open && failing == path(2) { EIO } else { Verdict::Ok }
-    });
+    fixture.storage.fail(
+        |call, failing, _, _| {
+            if call == Call::Open && failing == path(2) { EIO } else { Verdict::Ok }
+        },
+    );
     let before = fixture.storage.bytes(&path(2));
     let mut reopened = Fixture::open(&fixture.storage);
     assert!(!reopened.damage().is_empty());
@@ -131,7 +137,7 @@ fn a_newest_segment_that_cannot_be_read_is_left_alone() {
 /// Fails the `n`th call of these kinds, and no other.
 fn fail_nth(storage: &MemoryStorage, calls: &'static [Call], n: u64, verdict: Verdict) {
     let seen = AtomicU64::new(0);
-    fail(storage, move |call, _, _, _| {
+    storage.fail(move |call, _, _, _| {
         let is_it = calls.contains(&call) && seen.fetch_add(1, Ordering::SeqCst) == n;
         if is_it { verdict } else { Verdict::Ok }
     });
@@ -205,7 +211,7 @@ fn another_wish_gives_up_what_was_begun() {
 fn appends_without_room_leave_nothing_and_can_be_tried_again() {
     for n_written in [0, 1, 50, 300] {
         let mut fixture = filled(3);
-        fail(&fixture.storage, move |call, _, _, len| match call {
+        fixture.storage.fail(move |call, _, _, len| match call {
             Call::Write if len > 300 => Verdict::Short(n_written),
             _ => Verdict::Ok,
         });
@@ -340,7 +346,7 @@ fn a_disk_that_is_full_while_a_torn_unit_is_cleared_does_not_stop_the_start() {
     for n_written in 1..3 {
         let spoiled = fixture.storage.copy();
         let seen = AtomicU64::new(0);
-        fail(&spoiled, move |call, failing, _, _| {
+        spoiled.fail(move |call, failing, _, _| {
             let is_it = call == Call::Write && failing == path(1);
             let is_full = is_it && seen.fetch_add(1, Ordering::SeqCst) >= n_written;
             if is_full { Verdict::Errno(28) } else { Verdict::Ok }

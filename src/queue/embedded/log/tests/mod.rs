@@ -4,16 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use uuid::Uuid;
 
 use super::*;
 use crate::clock::{ManualClock, Timestamp};
-use crate::event::{DataRoot, Dedupe, EventId, EventType, Headers, NewEvent, Position, SourceName};
+use crate::event::{EventId, NewEvent, Position, SourceName};
 use crate::queue::embedded::record::{
     KeptEnd, Kind, Lsn, Record, SegmentHead, SegmentId, UnitBuilder,
 };
-use crate::queue::embedded::testing::{Call, Faults, MemoryStorage, Verdict};
+use crate::queue::embedded::testing::{Call, MemoryStorage, Verdict};
 
 mod damage;
 mod faults;
@@ -75,16 +74,8 @@ fn head(next: Position) -> SegmentHead {
 }
 
 fn new_event(body: &[u8]) -> NewEvent {
-    NewEvent {
-        source: SourceName::parse("shop").unwrap(),
-        event_type: EventType::new("x.y"),
-        received_at: Timestamp::from_millis(5),
-        data_root: DataRoot::Payload,
-        is_json: false,
-        headers: Headers::default(),
-        body: Bytes::copy_from_slice(body),
-        dedupe: Dedupe::Off,
-    }
+    let source = SourceName::parse("shop").unwrap();
+    NewEvent::new(source, "x.y", Timestamp::from_millis(5), body.to_vec())
 }
 
 fn event_id(position: Position) -> EventId {
@@ -208,35 +199,13 @@ fn up_to(n: u64) -> Vec<u64> {
     (1..=n).collect()
 }
 
-/// Fails calls by a rule.
-struct Rule<F>(F);
-
-impl<F> std::fmt::Debug for Rule<F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Rule")
-    }
-}
-
-impl<F: Fn(Call, &Path, u64, usize) -> Verdict + Send + Sync> Faults for Rule<F> {
-    fn before(&self, call: Call, path: &Path, offset: u64, len: usize) -> Verdict {
-        (self.0)(call, path, offset, len)
-    }
-}
-
-fn fail(
-    storage: &MemoryStorage,
-    rule: impl Fn(Call, &Path, u64, usize) -> Verdict + Send + Sync + 'static,
-) {
-    storage.set_faults(Arc::new(Rule(rule)));
-}
-
 const EIO: Verdict = Verdict::Errno(5);
 const EMFILE: Verdict = Verdict::Errno(24);
 
 /// Reads of a block of 4 KiB of a segment fail.
 fn fail_block(storage: &MemoryStorage, number: u32, block: u64) {
     let (from, to) = (block * 4096, (block + 1) * 4096);
-    fail(storage, move |call, failing, offset, len| {
+    storage.fail(move |call, failing, offset, len| {
         let overlaps = offset < to && from < offset + len as u64;
         if call == Call::Read && failing == path(number) && overlaps { EIO } else { Verdict::Ok }
     });

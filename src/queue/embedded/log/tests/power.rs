@@ -26,7 +26,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// The power goes at a call: it and every later one fail.
 fn cut_at(storage: &MemoryStorage, n: u64) {
     let seen = AtomicU64::new(0);
-    fail(storage, move |call, _, _, len| {
+    storage.fail(move |call, _, _, len| {
         if matches!(call, Call::Read | Call::List | Call::Open) {
             return Verdict::Ok;
         }

@@ -2,12 +2,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use crate::clock::{ManualClock, Timestamp};
-use crate::event::{
-    DataRoot, Dedupe, EventType, HandlerName, Headers, NewEvent, Position, SourceName,
-};
+use crate::event::{HandlerName, NewEvent, Position, SourceName};
 use crate::queue::embedded::testing::MemoryStorage;
 use crate::queue::embedded::testing::manual_queue::{Call, Component, ManualQueue, Standing};
 use crate::queue::embedded::{IndexIn, Settings};
@@ -38,16 +34,8 @@ fn answer<T>(queue: &ManualQueue, mut call: Call<T>) -> T {
 }
 
 fn event(body: &'static str) -> NewEvent {
-    NewEvent {
-        source: SourceName::parse("shop").unwrap(),
-        event_type: EventType::unknown(),
-        received_at: Timestamp::from_millis(5),
-        data_root: DataRoot::Payload,
-        is_json: false,
-        headers: Headers::default(),
-        body: Bytes::from_static(body.as_bytes()),
-        dedupe: Dedupe::Off,
-    }
+    let source = SourceName::parse("shop").unwrap();
+    NewEvent::new(source, "unknown", Timestamp::from_millis(5), body)
 }
 
 /// Appends events in one unit.
@@ -102,7 +90,7 @@ fn after_spoiling(
         if taken.is_empty() {
             break;
         }
-        let body = |body: &Bytes| String::from_utf8(body.to_vec()).unwrap();
+        let body = |body: &bytes::Bytes| String::from_utf8(body.to_vec()).unwrap();
         bodies.extend(taken.iter().map(|delivery| body(&delivery.event.body)));
     }
     let (_, next) = queue.positions();

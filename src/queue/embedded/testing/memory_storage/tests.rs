@@ -141,24 +141,18 @@ fn a_full_storage_takes_what_fits_and_gives_room_back() {
     assert_eq!(storage.free_bytes(Path::new("/q")).unwrap(), 5);
 }
 
-#[derive(Debug)]
-struct Fail(Call, Verdict);
-
-impl Faults for Fail {
-    fn before(&self, call: Call, _path: &Path, _offset: u64, _len: usize) -> Verdict {
-        if call == self.0 { self.1 } else { Verdict::Ok }
-    }
-}
-
 #[test]
 fn faults_fail_the_calls_that_they_name() {
     let (storage, file) = storage_with("/q/a", b"abc");
     storage.record_calls();
-    storage.set_faults(Arc::new(Fail(Call::Sync, Verdict::Errno(5))));
+    let fail = |failing, verdict| {
+        storage.fail(move |call, _, _, _| if call == failing { verdict } else { Verdict::Ok });
+    };
+    fail(Call::Sync, Verdict::Errno(5));
     assert_eq!(file.sync_data().unwrap_err().raw_os_error(), Some(5));
-    storage.set_faults(Arc::new(Fail(Call::Write, Verdict::Short(1))));
+    fail(Call::Write, Verdict::Short(1));
     file.write_all_at(b"xyz", 0).unwrap_err();
-    storage.set_faults(Arc::new(Fail(Call::Open, Verdict::Error(ErrorKind::PermissionDenied))));
+    fail(Call::Open, Verdict::Error(ErrorKind::PermissionDenied));
     assert!(storage.open(Path::new("/q/a"), OpenMode::Read).is_err());
     storage.clear_faults();
     file.sync_data().unwrap();

@@ -109,7 +109,7 @@ impl<const MUTANT: usize> Subject for Model<MUTANT> {
             session.released.remove(&position);
             let mut event = Event::new(new, id, position);
             if Self::is(Mutant::ChangesBodies) && event.body.len() > 100 {
-                event.body = event.body.slice(..100);
+                event.received.body = event.body.slice(..100);
             }
             let attempt = if Self::is(Mutant::ForgetsAttempts) { 1 } else { attempts + 1 };
             let event = Arc::new(event);
