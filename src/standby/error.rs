@@ -11,17 +11,7 @@ pub enum StandbyError {
         "this gateway ({ours}) keeps its queue in format {our_format}, the standby ({theirs}) in \
          format {their_format}: run the same version on both"
     )]
-    Version {
-        /// The gateway's version.
-        ours: String,
-        /// Its format.
-        our_format: u32,
-        /// The standby's version.
-        theirs: String,
-        /// Its format.
-        their_format: u32,
-    },
-    /// It holds a copy of another gateway.
+    Version { ours: String, our_format: u32, theirs: String, their_format: u32 },
     #[error(
         "the copy belongs to another gateway ({theirs}, this one is {ours}): give the standby an \
          empty folder, or promote that copy"

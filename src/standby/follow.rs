@@ -50,12 +50,7 @@ pub enum FollowError {
          run the same version on both",
         ours = COPY_FORMAT
     )]
-    Version {
-        /// Its program's version.
-        version: String,
-        /// Its format.
-        format: u32,
-    },
+    Version { version: String, format: u32 },
     /// What answers is no gateway, or one without standbys.
     #[error("what answers at `{0}` is not a gateway's admin listener of this version ({1})")]
     NoGateway(Url, StatusCode),

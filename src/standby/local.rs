@@ -13,9 +13,7 @@ use super::manifest::Manifest;
 use super::wire::{CopyStand, Garbled, KeptPart, KeyPart, PulledParts, Seal};
 use crate::files;
 use crate::queue::QueueError;
-use crate::queue::embedded::{
-    CopyFolder, FolderHolds, LogPlace, SegmentName, name_of_file, whole_until,
-};
+use crate::queue::embedded::{CopyFolder, FolderHolds, LogPlace, SegmentId, whole_until};
 
 /// Why a copy cannot be held.
 #[derive(Debug, thiserror::Error)]
@@ -39,12 +37,7 @@ pub enum CopyError {
     )]
     Incomplete(PathBuf),
     #[error("the copy in `{folder}` is damaged: {damage}. `--force` makes a queue of the rest")]
-    Damaged {
-        /// Where it is.
-        folder: PathBuf,
-        /// What is wrong, for people.
-        damage: String,
-    },
+    Damaged { folder: PathBuf, damage: String },
     /// What came was not what was sent.
     #[error(transparent)]
     Garbled(#[from] Garbled),
@@ -90,7 +83,7 @@ impl CopyError {
 /// A segment of the copy.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HeldSegment {
-    pub(super) name: SegmentName,
+    pub(super) name: SegmentId,
     /// So many bytes are there, whole and synced.
     pub(super) end: u32,
     /// It is complete, with this checksum.
@@ -103,7 +96,7 @@ pub struct LocalCopy {
     folder: CopyFolder,
     pub(super) manifest: Manifest,
     pub(super) segments: BTreeMap<u32, HeldSegment>,
-    pub(super) kept: BTreeMap<SegmentName, u32>,
+    pub(super) kept: BTreeMap<SegmentId, u32>,
     pub(super) keys: BTreeMap<String, u64>,
     /// The oldest segment that the gateway still has: what is before it is not gone on with.
     pub(super) first: u32,
@@ -242,7 +235,7 @@ impl LocalCopy {
         Ok(Some((stand, checksum)))
     }
 
-    pub(super) fn checksum(&self, name: SegmentName, end: u32) -> io::Result<u32> {
+    pub(super) fn checksum(&self, name: SegmentId, end: u32) -> io::Result<u32> {
         let file = File::open(self.path("log").join(name.file_name()))?;
         let mut bytes = vec![0; end as usize];
         file.read_exact_at(&mut bytes, 0)?;
@@ -297,11 +290,11 @@ impl LocalCopy {
 }
 
 /// The segments in a folder, oldest first.
-pub(super) fn named_files(folder: &Path) -> io::Result<BTreeMap<SegmentName, PathBuf>> {
+pub(super) fn named_files(folder: &Path) -> io::Result<BTreeMap<SegmentId, PathBuf>> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        if let Some(name) = name_of_file(&path) {
+        if let Some(name) = SegmentId::of_file(&path) {
             files.insert(name, path);
         }
     }

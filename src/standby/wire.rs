@@ -3,13 +3,12 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::queue::embedded::{LogPlace, SegmentName};
+use crate::queue::embedded::{LogPlace, SegmentId};
 
 /// How far a copy of a segment goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyStand {
-    /// Which segment.
-    pub name: SegmentName,
+    pub name: SegmentId,
     /// So many bytes of it, from its beginning, are there and whole.
     pub end: u32,
 }
@@ -52,9 +51,7 @@ pub struct Welcome {
 /// How much of a file of the kept log a copy has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptPart {
-    /// Which.
-    pub name: SegmentName,
-    /// So many bytes.
+    pub name: SegmentId,
     pub bytes: u32,
 }
 
@@ -89,10 +86,8 @@ pub struct Pull {
 #[serde(rename_all = "snake_case")]
 pub enum FileName {
     /// A segment of the log.
-    Log(SegmentName),
-    /// A file of the kept log.
-    Kept(SegmentName),
-    /// A file of dedupe keys.
+    Log(SegmentId),
+    Kept(SegmentId),
     Keys(String),
 }
 
@@ -114,8 +109,7 @@ pub struct FilePart {
 /// What all of a sealed segment must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seal {
-    /// Which segment.
-    pub name: SegmentName,
+    pub name: SegmentId,
     /// How many bytes of it count.
     pub end: u32,
     /// Their CRC-32C.

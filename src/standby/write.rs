@@ -13,7 +13,7 @@ use super::local::{CopyError, HeldSegment, LocalCopy, is_key_file};
 use super::wire::{FileName, FilePart, Garbled, KeptPart, PulledParts, Seal};
 use crate::clock::Timestamp;
 use crate::files;
-use crate::queue::embedded::SegmentName;
+use crate::queue::embedded::SegmentId;
 
 /// How often it is noted when the gateway was heard last, where nothing else is to be noted.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -79,7 +79,7 @@ impl LocalCopy {
 
     fn write_log(
         &mut self,
-        name: SegmentName,
+        name: SegmentId,
         chunk: &FilePart,
         bytes: &[u8],
     ) -> Result<(), CopyError> {
@@ -111,7 +111,7 @@ impl LocalCopy {
     }
 
     /// Makes a segment's file, as long as it will become, so that there is room for all of it.
-    fn begin_segment(&mut self, name: SegmentName, chunk: &FilePart) -> Result<(), CopyError> {
+    fn begin_segment(&mut self, name: SegmentId, chunk: &FilePart) -> Result<(), CopyError> {
         let newest = self.segments.keys().next_back().copied();
         if self.manifest.is_complete && newest.is_some_and(|newest| name.number > newest + 1) {
             // What was between is gone at the gateway: until the copy has caught up, it is no whole.
@@ -131,7 +131,7 @@ impl LocalCopy {
 
     fn write_kept(
         &mut self,
-        name: SegmentName,
+        name: SegmentId,
         chunk: &FilePart,
         bytes: &[u8],
     ) -> Result<(), CopyError> {
@@ -225,8 +225,8 @@ impl LocalCopy {
         for held in gone {
             files::remove(&self.path("log").join(held.name.file_name())).map_err(failed())?;
         }
-        let kept = |name: &SegmentName| lists.kept.iter().any(|part| part.name == *name);
-        let gone: Vec<SegmentName> = self.kept.keys().filter(|name| !kept(name)).copied().collect();
+        let kept = |name: &SegmentId| lists.kept.iter().any(|part| part.name == *name);
+        let gone: Vec<SegmentId> = self.kept.keys().filter(|name| !kept(name)).copied().collect();
         for name in gone {
             files::remove(&self.path("kept").join(name.file_name())).map_err(failed())?;
             self.kept.remove(&name);

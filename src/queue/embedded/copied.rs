@@ -5,7 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::files::SegmentName;
 use super::layout::{COPY_MARK, FORMAT};
 use super::lock_file;
 use super::record::{SegmentId, Validity, examine, offset_of};
@@ -106,21 +105,9 @@ fn holds(folder: &Path) -> io::Result<FolderHolds> {
     Ok(if is_empty { FolderHolds::Nothing } else { FolderHolds::Other })
 }
 
-/// The segment whose file has this name, as in the log and the kept log.
-pub fn name_of_file(path: &Path) -> Option<SegmentName> {
-    SegmentId::of_file(path).map(SegmentName::from)
-}
-
-impl SegmentName {
-    /// The name of its file.
-    pub fn file_name(&self) -> String {
-        SegmentId::from(*self).file_name()
-    }
-}
-
 /// How far the bytes of a segment, from its beginning, are whole records.
-pub fn whole_until(bytes: &[u8], name: SegmentName) -> u32 {
-    let (id, mut at) = (SegmentId::from(name), 0);
+pub fn whole_until(bytes: &[u8], id: SegmentId) -> u32 {
+    let mut at = 0;
     loop {
         match examine(bytes, at, id) {
             Validity::Whole(header, _) | Validity::Unsupported(header) => {

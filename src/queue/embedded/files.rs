@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use super::core::Core;
 use super::events::ReadFailure;
-use super::log::ReadError;
+use super::kept::KeptFile;
+use super::keys::KeyFile;
+use super::log::{ReadError, SegmentFile};
 use super::record::{Lsn, SegmentId};
 use crate::event::Position;
 use crate::queue::QueueError;
@@ -50,60 +52,6 @@ impl From<LogPlace> for Lsn {
     fn from(place: LogPlace) -> Self {
         Self::new(place.segment, place.offset)
     }
-}
-
-/// What names a segment of the log or of the kept log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct SegmentName {
-    /// It ascends.
-    pub number: u32,
-    /// Drawn at random when the segment was made.
-    pub salt: u64,
-}
-
-impl From<SegmentId> for SegmentName {
-    fn from(id: SegmentId) -> Self {
-        Self { number: id.number, salt: id.salt }
-    }
-}
-
-impl From<SegmentName> for SegmentId {
-    fn from(name: SegmentName) -> Self {
-        Self { number: name.number, salt: name.salt }
-    }
-}
-
-/// A segment of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SegmentFile {
-    /// Which.
-    pub name: SegmentName,
-    /// Bytes of its file.
-    pub capacity: u32,
-    /// Behind the last byte that is synced.
-    pub end: u32,
-    /// Nothing is written to it any more.
-    pub is_sealed: bool,
-}
-
-/// A file of the kept log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeptFile {
-    /// Which.
-    pub name: SegmentName,
-    /// Behind the last byte that is synced.
-    pub end: u32,
-    /// Bytes before it never change; those behind it may be written anew.
-    pub settled: u32,
-}
-
-/// A file of dedupe keys; it never changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyFile {
-    /// Its name in the folder.
-    pub name: String,
-    /// How long it is.
-    pub bytes: u64,
 }
 
 /// The files of an open queue. Reading blocks.
@@ -140,23 +88,17 @@ impl QueueFiles {
 
     /// The segment of this number or, where there is none, the next one.
     pub fn segment(&self, number: u32) -> Result<Option<SegmentFile>, QueueError> {
-        let segment = self.0.log.raw_segment(number).map_err(ReadFailure::from)?;
-        Ok(segment.map(|segment| SegmentFile {
-            name: segment.id.into(),
-            capacity: segment.capacity,
-            end: segment.end,
-            is_sealed: segment.is_sealed,
-        }))
+        Ok(self.0.log.raw_segment(number).map_err(ReadFailure::from)?)
     }
 
     /// Bytes of a segment; `None` = it is gone.
     pub fn read_segment(
         &self,
-        name: SegmentName,
+        name: SegmentId,
         from: u32,
         n_bytes: usize,
     ) -> Result<Option<Vec<u8>>, QueueError> {
-        match self.0.log.read_raw(name.into(), from, n_bytes) {
+        match self.0.log.read_raw(name, from, n_bytes) {
             Ok(bytes) => Ok(bytes),
             Err(ReadError::Trimmed) => Ok(None),
             Err(err) => Err(ReadFailure::from(err).into()),
@@ -165,30 +107,23 @@ impl QueueFiles {
 
     /// The files of the kept log.
     pub fn kept(&self) -> Vec<KeptFile> {
-        let files = self.0.kept.raw_files().into_iter();
-        let files = files.map(|file| KeptFile {
-            name: file.id.into(),
-            end: file.end,
-            settled: file.recorded,
-        });
-        files.collect()
+        self.0.kept.raw_files()
     }
 
     /// Bytes of a file of the kept log; `None` = it is gone.
     pub fn read_kept(
         &self,
-        name: SegmentName,
+        name: SegmentId,
         from: u32,
         n_bytes: usize,
     ) -> Result<Option<Vec<u8>>, QueueError> {
-        let read = self.0.kept.read_raw(name.into(), from, n_bytes);
+        let read = self.0.kept.read_raw(name, from, n_bytes);
         read.map_err(|source| QueueError::Io { what: "reading the kept log".into(), source })
     }
 
     /// The files of dedupe keys.
     pub fn keys(&self) -> Vec<KeyFile> {
-        let files = self.0.keys.raw_files().into_iter();
-        files.map(|file| KeyFile { name: file.name, bytes: file.bytes }).collect()
+        self.0.keys.raw_files()
     }
 
     /// Bytes of a file of dedupe keys; `None` = it is gone.

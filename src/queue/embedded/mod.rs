@@ -1,11 +1,5 @@
-//! The embedded queue: one log, one state per handler, sled for look-ups.
-//!
-//! ```text
-//! callers ──request──► committer ──unit──► log file          allocator: the next segment, ahead of
-//! need │  ▲ answer           │ watch: head       ▲ outboxes    cleaner: segments, kept log,
-//! snapshots, keys ▼  │                  ▼                   │             index: follows the log;
-//! look-ups only subscription.next / settle ── state lock ── outbox lock
-//! ```
+//! The embedded queue: one log, one state per handler, sled for look-ups. ARCHITECTURE.md draws its
+//! threads and its files.
 //!
 //! Four sentences to remember:
 //!
@@ -15,17 +9,6 @@
 //!    cause a loss, only a repeat.
 //! 3. sled answers questions of people. No module on the way in or out imports it.
 //! 4. A segment is freed by one rule in one place: freeze, copy what is alive, trim.
-//!
-//! ```text
-//! data/queue/
-//!   lock  FORMAT       who has the folder; which layout it has
-//!   log/N-SALT.log     the truth, in segments of 16 MiB
-//!   kept/N-SALT.log    what is alive of segments that are gone
-//!   state/N.snap       the handlers' states, so that a start reads little; two generations
-//!   keys/*.run         dedupe keys
-//!   sled/              answers for people; made anew from the log where it is missing
-//!   aside/             what was taken out of the way and is kept for people
-//! ```
 //!
 //! In reading order: `record` (the bytes), `log`, `state`, `subscription`, `commit`, `cleaner`,
 //! `snapshot`, `recovery`, `open`, `driver`; beside them `keys`, `kept`, `index`, `read`.
@@ -77,12 +60,16 @@ pub(crate) mod take_over;
 pub mod testing;
 
 pub use commit::CommitObserver;
-pub use copied::{COPY_FORMAT, CopyFolder, FolderHolds, check_servable, name_of_file, whole_until};
+pub use copied::{COPY_FORMAT, CopyFolder, FolderHolds, check_servable, whole_until};
 #[cfg(feature = "test-support")]
 use embedded_queue::Driver;
 pub use embedded_queue::EmbeddedQueue;
-pub use files::{KeptFile, KeyFile, LogPlace, QueueFiles, SegmentFile, SegmentName};
+pub use files::{LogPlace, QueueFiles};
+pub use kept::KeptFile;
+pub use keys::KeyFile;
+pub use log::SegmentFile;
 pub use open::Opened;
+pub use record::SegmentId;
 pub use settings::{DISK_RESERVE_MIN, IndexIn, Settings};
 pub use shared::SharedSession;
 pub use subscription::SharedChange;

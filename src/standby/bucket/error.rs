@@ -29,30 +29,13 @@ pub enum BucketError {
         "the storage refuses {what}: {told}. The credentials must allow reading, writing, listing \
          and deleting below the prefix"
     )]
-    Denied {
-        /// What was tried.
-        what: String,
-        /// What it says.
-        told: String,
-    },
-    /// This machine's clock is wrong.
+    Denied { what: String, told: String },
     #[error("the storage refuses what is signed by this machine's clock: {0}. Set the clock")]
     Clock(String),
     #[error("the storage cannot do {what}: {told}")]
-    Refused {
-        /// What was tried.
-        what: String,
-        /// What it says.
-        told: String,
-    },
-    /// It cannot just now.
+    Refused { what: String, told: String },
     #[error("the storage cannot do {what} just now: {told}")]
-    Unavailable {
-        /// What was tried.
-        what: String,
-        /// What it says.
-        told: String,
-    },
+    Unavailable { what: String, told: String },
     /// It has another manifest by now.
     #[error(
         "another standby writes to `{0}`: give each one a prefix of its own, and end the one that is \
@@ -64,15 +47,7 @@ pub enum BucketError {
     #[error("the manifest in `{0}` cannot be read")]
     Manifest(String, #[source] serde_json::Error),
     #[error("the copy in `{place}` has format {found}, this version has {ours}")]
-    Format {
-        /// Where it is.
-        place: String,
-        /// Its format.
-        found: u32,
-        /// Ours.
-        ours: u32,
-    },
-    /// An object that the manifest names is not what it was.
+    Format { place: String, found: u32, ours: u32 },
     #[error("the object `{0}` is {1}")]
     Damaged(String, &'static str),
 }

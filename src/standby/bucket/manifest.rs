@@ -9,7 +9,7 @@ use super::super::wire::{CopyStand, FileName};
 use super::error::BucketError;
 use super::objects::BucketPlace;
 use crate::clock::Timestamp;
-use crate::queue::embedded::{COPY_FORMAT, LogPlace, SegmentName};
+use crate::queue::embedded::{COPY_FORMAT, LogPlace, SegmentId};
 
 /// Its name below the prefix.
 pub(super) const MANIFEST: &str = "manifest.json";
@@ -145,7 +145,7 @@ impl CopiedFile {
 
 impl BucketManifest {
     /// The segments of the log, oldest first.
-    pub(super) fn log(&self) -> impl DoubleEndedIterator<Item = (SegmentName, &CopiedFile)> {
+    pub(super) fn log(&self) -> impl DoubleEndedIterator<Item = (SegmentId, &CopiedFile)> {
         self.files.values().filter_map(|file| match &file.name {
             FileName::Log(name) => Some((*name, file)),
             FileName::Kept(_) | FileName::Keys(_) => None,
@@ -153,7 +153,7 @@ impl BucketManifest {
     }
 
     /// The segment of this number.
-    pub(super) fn segment(&self, number: u32) -> Option<(SegmentName, &CopiedFile)> {
+    pub(super) fn segment(&self, number: u32) -> Option<(SegmentId, &CopiedFile)> {
         self.log().find(|(name, _)| name.number == number)
     }
 
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     fn file(parts: &[&str]) -> CopiedFile {
-        let name = FileName::Kept(SegmentName { number: 1, salt: 7 });
+        let name = FileName::Kept(SegmentId { number: 1, salt: 7 });
         let mut file = CopiedFile::new(name, 100);
         for (n, part) in parts.iter().enumerate() {
             file.parts.push(CopiedPart {

@@ -7,7 +7,7 @@ use crate::event::{
     Attempt, ErrorText, HandlerName, NewEvent, Outcome, Output, Settlement, SourceName,
 };
 use crate::queue::embedded::testing::MemoryStorage;
-use crate::queue::embedded::{EmbeddedQueue, IndexIn, Settings, name_of_file, whole_until};
+use crate::queue::embedded::{EmbeddedQueue, IndexIn, Settings, whole_until};
 use crate::queue::storage::{OpenMode, Storage};
 use crate::queue::{DeadFilter, EventQuery, Queue, Start};
 
@@ -85,7 +85,7 @@ fn copy(files: &QueueFiles) -> MemoryStorage {
         let bytes = files.read_segment(segment.name, 0, end as usize).unwrap().unwrap();
         assert_eq!(whole_until(&bytes, segment.name), end);
         let path = Path::new("/queue/log").join(segment.name.file_name());
-        assert_eq!(name_of_file(&path), Some(segment.name));
+        assert_eq!(SegmentId::of_file(&path), Some(segment.name));
         write(&storage, &path, &bytes, segment.capacity as usize);
         if is_last {
             break;
@@ -134,7 +134,7 @@ async fn bytes_are_of_the_segment_that_was_asked_for_or_of_none() {
     let segment = files.segment(0).unwrap().unwrap();
     assert_eq!(segment.name.number, files.first_segment());
     assert!(segment.is_sealed && segment.end <= segment.capacity);
-    let other = SegmentName { salt: segment.name.salt ^ 1, ..segment.name };
+    let other = SegmentId { salt: segment.name.salt ^ 1, ..segment.name };
     assert_eq!(files.read_segment(other, 0, 10).unwrap(), None);
     assert_eq!(files.read_kept(other, 0, 10).unwrap(), None);
     assert_eq!(files.read_keys("../FORMAT", 0, 10).unwrap(), None);

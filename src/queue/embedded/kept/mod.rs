@@ -43,6 +43,7 @@ mod segment;
 #[cfg(test)]
 mod tests;
 
+pub use raw::KeptFile;
 use segment::KeptSegment;
 
 /// Sizes of the kept log.

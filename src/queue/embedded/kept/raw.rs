@@ -9,27 +9,27 @@ use crate::sync::lock;
 
 /// A file of the kept log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RawKept {
-    pub(crate) id: SegmentId,
+pub struct KeptFile {
+    pub name: SegmentId,
     /// Behind the last byte that is synced.
-    pub(crate) end: u32,
-    /// Behind the last one that is recorded: what is between may be written anew.
-    pub(crate) recorded: u32,
+    pub end: u32,
+    /// Bytes before it are recorded and never change; those behind it may be written anew.
+    pub settled: u32,
 }
 
 impl KeptLog {
     /// The files that count, and what was appended to one of them and is not recorded yet: a record
     /// of the log that stands already may rely on it.
-    pub(crate) fn raw_files(&self) -> Vec<RawKept> {
+    pub(crate) fn raw_files(&self) -> Vec<KeptFile> {
         let contents = lock(&self.contents);
         let segments = contents.segments.values();
-        let mut files: Vec<RawKept> = segments
-            .map(|segment| RawKept { id: segment.id, end: segment.end, recorded: segment.end })
+        let mut files: Vec<KeptFile> = segments
+            .map(|segment| KeptFile { name: segment.id, end: segment.end, settled: segment.end })
             .collect();
         if let Some(pending) = &contents.pending {
-            match files.iter_mut().find(|file| file.id == pending.id) {
+            match files.iter_mut().find(|file| file.name == pending.id) {
                 Some(file) => file.end = file.end.max(pending.end),
-                None => files.push(RawKept { id: pending.id, end: pending.end, recorded: 0 }),
+                None => files.push(KeptFile { name: pending.id, end: pending.end, settled: 0 }),
             }
         }
         files

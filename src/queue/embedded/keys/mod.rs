@@ -35,6 +35,7 @@ pub(crate) use examine::examine;
 #[cfg(test)]
 pub(crate) use memtable::FrozenKeys;
 pub(crate) use memtable::KeyMemtable;
+pub use raw::KeyFile;
 pub(crate) use runs::KeyRuns;
 pub(crate) use unanswered::{UnansweredFile, UnansweredKeys};
 

@@ -6,22 +6,23 @@ use super::runs::KeyRuns;
 use super::slot::{Health, Place};
 use crate::queue::storage::read_part;
 
-/// A whole run file; it never changes.
+/// A file of dedupe keys that is whole; it never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RawRun {
-    /// The file's name.
-    pub(crate) name: String,
-    pub(crate) bytes: u64,
+pub struct KeyFile {
+    /// Its name in the folder.
+    pub name: String,
+    /// How long it is.
+    pub bytes: u64,
 }
 
 impl KeyRuns {
     /// The run files that are whole.
-    pub(crate) fn raw_files(&self) -> Vec<RawRun> {
+    pub(crate) fn raw_files(&self) -> Vec<KeyFile> {
         let list = self.list();
         let files = list.slots.iter().filter_map(|slot| match &slot.place {
             Place::File { run, health: Health::Whole, path, .. } => {
                 let name = path.file_name()?.to_str()?.to_owned();
-                Some(RawRun { name, bytes: run.header.file_bytes() })
+                Some(KeyFile { name, bytes: run.header.file_bytes() })
             }
             Place::File { .. } | Place::Frozen(_) | Place::Unreadable { .. } => None,
         });

@@ -47,6 +47,7 @@ pub(crate) use find::Finder;
 pub(crate) use found::Found;
 pub(crate) use open::{Opened, Survey};
 pub(crate) use options::{OpenError, OpenOptions};
+pub use raw::SegmentFile;
 pub(crate) use reader::LogReader;
 pub(crate) use segment::SegmentInfo;
 pub(crate) use writer::{AppendError, LogWriter};

@@ -4,37 +4,37 @@ use super::file_log::{FileLog, ReadError};
 use super::segment::Segment;
 use crate::queue::embedded::record::SegmentId;
 
-/// A segment as far as it is synced.
+/// A segment of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RawSegment {
-    pub(crate) id: SegmentId,
+pub struct SegmentFile {
+    pub name: SegmentId,
     /// Bytes of its file.
-    pub(crate) capacity: u32,
-    /// Behind the last byte that counts.
-    pub(crate) end: u32,
+    pub capacity: u32,
+    /// Behind the last byte that is synced.
+    pub end: u32,
     /// Nothing is written to it any more.
-    pub(crate) is_sealed: bool,
+    pub is_sealed: bool,
 }
 
 impl FileLog {
     /// The segment of this number or, where there is none, the next one that counts.
-    pub(crate) fn raw_segment(&self, number: u32) -> Result<Option<RawSegment>, ReadError> {
+    pub(crate) fn raw_segment(&self, number: u32) -> Result<Option<SegmentFile>, ReadError> {
         // Noted first: what is sealed meanwhile has all of its bytes before it.
         let head = self.head();
         let number = number.max(head.first.segment());
         let Some(segment) = self.at_or_after(number) else { return Ok(None) };
-        let (id, capacity) = (segment.id, segment.capacity);
-        if id.number > head.next.segment() {
+        let (name, capacity) = (segment.id, segment.capacity);
+        if name.number > head.next.segment() {
             return Ok(None);
         }
-        let is_sealed = id.number < head.next.segment();
+        let is_sealed = name.number < head.next.segment();
         let end = if is_sealed {
             // Where the next head cannot be read, it is unknown: all of the file then counts.
             self.end_of(&segment)?.unwrap_or(capacity)
         } else {
             head.next.offset()
         };
-        Ok(Some(RawSegment { id, capacity, end, is_sealed }))
+        Ok(Some(SegmentFile { name, capacity, end, is_sealed }))
     }
 
     /// Bytes of a segment, with zeros where the disk has not answered for 10 s; `None` = the

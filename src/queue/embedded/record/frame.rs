@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::values::offset_of;
 use crate::queue::codec::Take;
 
@@ -11,21 +13,23 @@ pub(crate) const HEADER_BYTES: usize = 14;
 /// The layout that is written.
 const VERSION: u8 = 2;
 
-/// What names a segment: a number that ascends, and a salt drawn at random when it was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct SegmentId {
-    pub(crate) number: u32,
-    pub(crate) salt: u64,
+/// What names a segment of the log or of the kept log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SegmentId {
+    /// It ascends.
+    pub number: u32,
+    /// Drawn at random when the segment was made.
+    pub salt: u64,
 }
 
 impl SegmentId {
     /// The name of its file, in the log and in the kept log alike.
-    pub(crate) fn file_name(self) -> String {
+    pub fn file_name(self) -> String {
         format!("{:010}-{:016x}.log", self.number, self.salt)
     }
 
     /// The segment whose file has this name. Numbers begin at 1.
-    pub(crate) fn of_file(path: &Path) -> Option<Self> {
+    pub fn of_file(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
         let (number, salt) = name.strip_suffix(".log")?.split_once('-')?;
         let number = number.parse().ok()?;

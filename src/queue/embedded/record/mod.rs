@@ -36,9 +36,10 @@ mod unit;
 mod values;
 
 pub(crate) use event::{decode_event, encode_event, event_bytes, id_of, position_of};
+pub use frame::SegmentId;
 #[cfg(test)]
 pub(crate) use frame::make_newer;
-pub(crate) use frame::{HEADER_BYTES, Header, Kind, SegmentId, Validity, examine, next_number};
+pub(crate) use frame::{HEADER_BYTES, Header, Kind, Validity, examine, next_number};
 pub(crate) use head::torn_positions;
 pub(crate) use scan::{Next, Scan, find_record, last_used};
 pub(crate) use unit::UnitBuilder;
@@ -57,12 +58,7 @@ pub(crate) enum Record {
     /// Outcomes.
     Settle(SettleRecord),
     /// A handler's subscription began.
-    Subscribed {
-        handler: HandlerName,
-        /// The position at which it began.
-        since: Position,
-        epoch: u64,
-    },
+    Subscribed { handler: HandlerName, since: Position, epoch: u64 },
     /// A handler's subscription is gone for good.
     Forgotten {
         handler: HandlerName,
