@@ -64,7 +64,7 @@ pub use export::{Exact, ExportError, ExportedEvent, ExportedState};
 pub use figures::figures;
 pub use find::{FoundEvents, ROW_BODY_MAX, SEARCH_TIME};
 pub use fixture::{FIXTURE_END, Fixture};
-pub use handler_control::{HandlerControl, HandlerStatus, LastErrorView};
+pub use handler_control::{HandlerControl, HandlerStatus};
 pub use node_reports::{
     ClusterAnswer, NodeReport, NodeReportView, ReportedHandler, ReportedRefused, ReportedRejected,
 };
@@ -84,9 +84,9 @@ pub use transfer::{ImportView, OtherId};
 pub use type_count::TypeCount;
 pub use unasked::Unasked;
 pub use view::{
-    ArrivalView, AttemptView, DeadEntry, DeadView, DeliveryView, EventDetail, EventSummary,
-    GatewayCounts, GatewayState, HandlerView, LostView, QueueView, ReportedBy, ReportedSource,
-    SecretView, SourceView, StatusView, WaitReason, WaitView,
+    ArrivalView, AttemptView, DeadEntry, DeliveryView, EventDetail, EventSummary, GatewayCounts,
+    GatewayState, HandlerView, LostView, QueueView, ReportedBy, ReportedSource, SecretView,
+    SourceView, StatusView, WaitReason, WaitView,
 };
 pub use waits::TRY_ON_TIME;
 pub use wants::{EventLine, PlanView, SeenValue, WantsView, Wish};

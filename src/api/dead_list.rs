@@ -7,7 +7,7 @@ use crate::queue::{DeadCursor, DeadFilter, DeadLetter, DeadListing, DeadRecord, 
 
 use super::dead_ask::{self, DeadSelection};
 use super::type_count::{TypeCount, counted};
-use super::{Api, ApiError, DeadEntry, DeadView, LostView};
+use super::{Api, ApiError, DeadEntry, LostView};
 
 /// So many dead letters are looked at for their types, the oldest first: those are redriven first.
 const TYPES_OF: usize = 100;
@@ -127,7 +127,7 @@ impl Api {
         for (_, found) in found {
             match found {
                 FoundDead::Letter(letter) => {
-                    entries.push(DeadEntry::Letter(DeadView::new(&letter)));
+                    entries.push(DeadEntry::Letter(letter.clone()));
                 }
                 FoundDead::Unreadable(record) => unreadable.push(record),
             }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::pause::PauseView;
 use crate::clock::Timestamp;
-use crate::deliver::{CallsUnderWay, Stoppage};
-use crate::event::{ErrorText, EventId, HandlerName};
+use crate::deliver::{CallsUnderWay, HealthRecord, Stoppage};
+use crate::event::HandlerName;
 
 /// The state of a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,17 +58,6 @@ impl HandlerStatus {
     }
 }
 
-/// A failure.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastErrorView {
-    /// When.
-    pub at: Timestamp,
-    /// With which event.
-    pub event: EventId,
-    /// What went wrong.
-    pub text: ErrorText,
-}
-
 /// A configured handler as its task sees it.
 #[derive(Clone, Debug)]
 pub struct HandlerControl {
@@ -82,24 +71,14 @@ pub struct HandlerControl {
     pub pause: Option<PauseView>,
     pub in_flight: usize,
     pub concurrency: usize,
-    /// Since when its calls fail; `None` = the newest one did not.
-    pub failing_since: Option<Timestamp>,
-    /// How many failed in a row.
-    pub n_failures: u32,
-    /// When the first of the deliveries was given up that were so since the newest that was made.
-    pub given_up_since: Option<Timestamp>,
-    /// How many they are.
-    pub n_given_up: u32,
+    /// How it did, before the start too.
+    pub health: HealthRecord,
     /// While it is left alone, because it is down or asked for that: when it is tried next.
     pub probe_at: Option<Timestamp>,
     /// For how long a delivery is tried.
     pub retry_total: Option<Duration>,
     /// How often it is tried at most.
     pub retry_attempts: Option<NonZeroU32>,
-    /// The newest failure, before the start too.
-    pub last_error: Option<LastErrorView>,
-    /// When the newest delivery was made, before the start too.
-    pub last_success_at: Option<Timestamp>,
     /// When its loop began: at a start, or at a reload that changed it.
     pub began_at: Option<Timestamp>,
     /// When it was given nothing since then.
@@ -119,15 +98,10 @@ impl HandlerControl {
             pause: None,
             in_flight: 0,
             concurrency: 0,
-            failing_since: None,
-            n_failures: 0,
-            given_up_since: None,
-            n_given_up: 0,
+            health: HealthRecord::default(),
             probe_at: None,
             retry_total: None,
             retry_attempts: None,
-            last_error: None,
-            last_success_at: None,
             began_at: None,
             stops: Vec::new(),
             calls: CallsUnderWay::default(),

@@ -10,13 +10,14 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::handler_control::{HandlerStatus, LastErrorView};
+use super::handler_control::HandlerStatus;
 use super::{
     Api, ApiError, HandlerView, LatencyView, RatesView, ReportedBy, ReportedSource, RolloutAnswer,
     RolloutRequest, RolloutView,
 };
 use crate::clock::Timestamp;
 use crate::cluster::{ClusterView, NodeName, SharedReport};
+use crate::deliver::LastError;
 use crate::event::{ErrorText, HandlerName};
 
 mod charts;
@@ -128,9 +129,7 @@ pub struct ReportedHandler {
     pub given_up_in_a_row: u32,
     /// While it is left alone: when it is tried next.
     pub probe_at: Option<Timestamp>,
-    /// The newest failure.
-    pub last_error: Option<LastErrorView>,
-    /// When the newest delivery was made.
+    pub last_error: Option<LastError>,
     pub last_success_at: Option<Timestamp>,
     /// How long its calls took in the last hour.
     #[serde(default)]
@@ -290,7 +289,7 @@ impl ReportedHandler {
         let of_handler = rates.handlers.iter().find(|one| one.handler == handler.name);
         let last_error = handler.last_error.clone().map(|error| {
             let text = ErrorText::new(cut(error.text.as_str(), ERROR_CHARS_MAX));
-            LastErrorView { text, ..error }
+            LastError { text, ..error }
         });
         Self {
             name: handler.name.clone(),

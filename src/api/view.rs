@@ -10,7 +10,7 @@ mod status;
 mod wait;
 
 pub use arrival::ArrivalView;
-pub use dead::{DeadEntry, DeadView, LostView};
+pub use dead::{DeadEntry, LostView};
 pub use event::{AttemptView, DeliveryView, EventDetail, EventSummary};
 pub use gateway::{GatewayCounts, GatewayState, ReportedSource};
 pub use handler::{HandlerView, ReportedBy};

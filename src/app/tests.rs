@@ -85,7 +85,7 @@ async fn handler_that_failed_before_a_restart_is_told_as_down_once_a_call_fails_
     let application = application(folder.path(), &handler("127.0.0.1:9")).await;
     let server = &application.server;
     let own = SystemSource::new(server.core.clone());
-    let failures = || server.handlers.list().first().map(|one| one.n_failures);
+    let failures = || server.handlers.list().first().map(|one| one.health.n_failures);
     assert_eq!(failures(), Some(2), "shown at once");
     let mut alerts = OpenAlerts::default();
     look_once(server, &own, &mut alerts, 1).await;

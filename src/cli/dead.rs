@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, stderr, stdin};
 
-use crate::api::{Changed, DeadAsk, DeadEntry, DeadView, LostView};
+use crate::api::{Changed, DeadAsk, DeadEntry, LostView};
 use crate::config::Config;
 use crate::event::{EventId, HandlerName};
+use crate::queue::DeadLetter;
 use crate::text::counted;
 
 use super::args::{Dead, DeadChange, DeadDrop, DeadFilter, DeadRedrive, SaidEvent};
@@ -42,7 +43,7 @@ fn places(lost: &LostView) -> String {
 }
 
 /// Of what cannot be read nothing more is known.
-fn of_letter(entry: &DeadEntry, text: fn(&DeadView) -> String) -> String {
+fn of_letter(entry: &DeadEntry, text: fn(&DeadLetter) -> String) -> String {
     match entry {
         DeadEntry::Letter(letter) => text(letter),
         DeadEntry::Lost(_) => "-".to_owned(),
@@ -136,7 +137,7 @@ fn shown(entry: &DeadEntry) -> String {
     };
     match entry {
         DeadEntry::Letter(letter) => {
-            let DeadView { handler, id, source, event_type, attempts, .. } = letter;
+            let DeadLetter { handler, id, source, event_type, attempts, .. } = letter;
             fact("event", &format!("{id} ({source}:{})", plain(event_type.as_str())));
             fact("handler", handler.as_str());
             fact("received", &ago_and_exact(letter.received_at));

@@ -23,7 +23,6 @@ pub struct Control(pub(super) Arc<Shared>);
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    name: HandlerName,
     pub(super) mode: watch::Sender<Mode>,
     pub(super) calls: CallsUnderWay,
     seen: Mutex<Seen>,
@@ -37,8 +36,10 @@ pub(super) enum Mode {
     Finish,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Seen {
+    /// But for its state and stops, which are told from what follows.
+    status: Status,
     has_ended: bool,
     /// How often the loop has gone round.
     rounds: u64,
@@ -46,18 +47,6 @@ struct Seen {
     is_waiting: bool,
     /// Whether the owner wants a try at once.
     is_asked: bool,
-    breaker: BreakerState,
-    probe_at: Option<Timestamp>,
-    health: Health,
-    given_up: Option<GiveUpStreak>,
-    /// When a call of this loop failed or was given up last, by the steady clock.
-    failed_at: Option<Timestamp>,
-    in_flight: usize,
-    taken: usize,
-    left_alone: Option<(Timestamp, ErrorText)>,
-    last_error: Option<LastError>,
-    last_success_at: Option<Timestamp>,
-    began_at: Option<Timestamp>,
     stops: Stops,
 }
 
@@ -135,11 +124,41 @@ pub enum LoopState {
     Stopped,
 }
 
+impl Status {
+    /// Of a loop that has not gone round yet.
+    pub(crate) fn new(handler: HandlerName) -> Self {
+        Self {
+            handler,
+            state: LoopState::Running,
+            breaker: BreakerState::default(),
+            probe_at: None,
+            health: Health::Unknown,
+            given_up: None,
+            has_failed: false,
+            in_flight: 0,
+            taken: 0,
+            left_alone: None,
+            last_error: None,
+            last_success_at: None,
+            began_at: None,
+            stops: Vec::new(),
+        }
+    }
+}
+
 impl Control {
     pub(super) fn new(name: HandlerName) -> Self {
         let mode = watch::Sender::new(Mode::Run);
         let calls = CallsUnderWay::default();
-        Self(Arc::new(Shared { name, mode, calls, seen: Mutex::default() }))
+        let seen = Seen {
+            status: Status::new(name),
+            has_ended: false,
+            rounds: 0,
+            is_waiting: false,
+            is_asked: false,
+            stops: Stops::default(),
+        };
+        Self(Arc::new(Shared { mode, calls, seen: Mutex::new(seen) }))
     }
 
     /// Goes on from what an earlier process knew of the handler, before its loop begins: what failed until
@@ -147,24 +166,24 @@ impl Control {
     pub fn recall(&self, record: HealthRecord, clock: &dyn Clock) {
         let (now, steady) = (clock.now(), clock.steady());
         let steadily = |at: Timestamp| steady.before(now.since(at));
-        self.0.with(|seen| {
+        self.0.with(|Seen { status, .. }| {
             if let Some(at) = record.failing_since {
                 let (since, count) = (steadily(at), record.n_failures);
-                seen.health = Health::Fails { since, count, next_try_at: None };
+                status.health = Health::Fails { since, count, next_try_at: None };
             }
-            seen.given_up = record
+            status.given_up = record
                 .given_up_since
                 .map(|at| GiveUpStreak { since: steadily(at), count: record.n_given_up });
-            seen.last_error = record.last_error;
-            seen.last_success_at = record.last_success_at;
+            status.last_error = record.last_error;
+            status.last_success_at = record.last_success_at;
         });
     }
 
     /// Forgets how the handler did: another gateway calls it, and what comes of that is not known here.
     pub fn forget(&self) {
-        self.0.with(|seen| {
-            (seen.health, seen.given_up, seen.failed_at) = (Health::Unknown, None, None);
-            (seen.last_error, seen.last_success_at) = (None, None);
+        self.0.with(|Seen { status, .. }| {
+            (status.health, status.given_up, status.has_failed) = (Health::Unknown, None, false);
+            (status.last_error, status.last_success_at) = (None, None);
         });
     }
 
@@ -217,22 +236,7 @@ impl Control {
             Mode::Pause => LoopState::Paused,
             Mode::Finish => LoopState::Finishing,
         };
-        Status {
-            handler: self.0.name.clone(),
-            state,
-            breaker: seen.breaker,
-            probe_at: seen.probe_at,
-            health: seen.health,
-            given_up: seen.given_up,
-            has_failed: seen.failed_at.is_some(),
-            in_flight: seen.in_flight,
-            taken: seen.taken,
-            left_alone: seen.left_alone,
-            last_error: seen.last_error,
-            last_success_at: seen.last_success_at,
-            began_at: seen.began_at,
-            stops: seen.stops.list(),
-        }
+        Status { state, stops: seen.stops.list(), ..seen.status }
     }
 }
 
@@ -252,13 +256,14 @@ impl Shared {
     ) {
         let is_paused = *self.mode.borrow() == Mode::Pause;
         self.with(|seen| {
-            seen.began_at.get_or_insert(now);
+            seen.status.began_at.get_or_insert(now);
             seen.stops.look(StopCause::Paused, is_paused, now);
             seen.stops.look(StopCause::Down, breaker.state() != BreakerState::Closed, now);
             seen.rounds = seen.rounds.wrapping_add(1);
             seen.is_waiting = false;
-            (seen.breaker, seen.probe_at) = (breaker.state(), breaker.probe_at());
-            (seen.in_flight, seen.taken) = (in_flight, taken);
+            let status = &mut seen.status;
+            (status.breaker, status.probe_at) = (breaker.state(), breaker.probe_at());
+            (status.in_flight, status.taken) = (in_flight, taken);
         });
     }
 
@@ -268,44 +273,45 @@ impl Shared {
     }
 
     pub(super) fn succeeded(&self, at: Timestamp) {
-        self.with(|seen| {
-            seen.last_success_at = Some(at);
-            seen.given_up = None;
+        self.with(|Seen { status, .. }| {
+            status.last_success_at = Some(at);
+            status.given_up = None;
         });
     }
 
     /// A delivery was given up at `now`, by the steady clock.
     pub(super) fn gave_up(&self, now: Timestamp) {
-        self.with(|seen| {
-            let before = seen.given_up.unwrap_or(GiveUpStreak { since: now, count: 0 });
-            seen.given_up = Some(GiveUpStreak { count: before.count.saturating_add(1), ..before });
-            seen.failed_at = Some(now);
+        self.with(|Seen { status, .. }| {
+            let before = status.given_up.unwrap_or(GiveUpStreak { since: now, count: 0 });
+            let count = before.count.saturating_add(1);
+            status.given_up = Some(GiveUpStreak { count, ..before });
+            status.has_failed = true;
         });
     }
 
     pub(super) fn failed(&self, at: Timestamp, event: EventId, text: ErrorText) {
-        self.with(|seen| seen.last_error = Some(LastError { at, event, text }));
+        self.with(|seen| seen.status.last_error = Some(LastError { at, event, text }));
     }
 
     /// It takes nothing until then.
     pub(super) fn left_alone(&self, until: Option<(Timestamp, ErrorText)>) {
-        self.with(|seen| seen.left_alone = until);
+        self.with(|seen| seen.status.left_alone = until);
     }
 
     pub(super) fn answers(&self) {
-        self.with(|seen| seen.health = Health::Answers);
+        self.with(|seen| seen.status.health = Health::Answers);
     }
 
     /// A call failed, and another may not; the next try of it is at `next_try_at`.
     pub(super) fn fails(&self, now: Timestamp, next_try_at: Option<Timestamp>) {
-        self.with(|seen| {
-            let (since, count) = match seen.health {
+        self.with(|Seen { status, .. }| {
+            let (since, count) = match status.health {
                 Health::Unknown | Health::Answers => (now, 0),
                 Health::Fails { since, count, .. } => (since, count),
             };
             let count = count.saturating_add(1);
-            seen.health = Health::Fails { since, count, next_try_at };
-            seen.failed_at = Some(now);
+            status.health = Health::Fails { since, count, next_try_at };
+            status.has_failed = true;
         });
     }
 
@@ -319,8 +325,7 @@ impl Shared {
         self.calls.clear();
         self.with(|seen| {
             seen.has_ended = true;
-            seen.in_flight = 0;
-            seen.taken = 0;
+            (seen.status.in_flight, seen.status.taken) = (0, 0);
         });
     }
 }

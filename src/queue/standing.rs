@@ -11,13 +11,13 @@ use crate::event::{
 };
 
 /// A delivery that will not be tried again by itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     pub handler: HandlerName,
     pub id: EventId,
     pub position: Position,
     pub source: SourceName,
-    /// The event's type.
+    #[serde(rename = "type")]
     pub event_type: EventType,
     /// When the event came in.
     pub received_at: Timestamp,

@@ -2,15 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
-use crate::event::{ErrorText, EventId, EventType, HandlerName, Position, SourceName};
+use crate::event::{HandlerName, Position};
 use crate::queue::{DeadLetter, DeadRecord, LostDeliveries};
 
 /// What will not be tried again by itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum DeadEntry {
-    Letter(DeadView),
+    Letter(DeadLetter),
     /// Deliveries whose events cannot be read.
     Lost(LostView),
 }
@@ -69,46 +68,5 @@ impl LostView {
             _ => format!("the events at positions {first} to {newest} cannot be read"),
         };
         Self { handler, position: positions.start, events, reason }
-    }
-}
-
-/// One dead letter.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DeadView {
-    /// Whose it is.
-    pub handler: HandlerName,
-    /// The event's name.
-    pub id: EventId,
-    /// The event's place.
-    pub position: Position,
-    /// The event's source.
-    pub source: SourceName,
-    /// The event's type.
-    #[serde(rename = "type")]
-    pub event_type: EventType,
-    /// When the event came in.
-    pub received_at: Timestamp,
-    /// How many tries there were.
-    pub attempts: u32,
-    /// When it was given up.
-    pub died_at: Timestamp,
-    /// Why.
-    pub reason: ErrorText,
-}
-
-impl DeadView {
-    pub(in crate::api) fn new(letter: &DeadLetter) -> Self {
-        let letter = letter.clone();
-        Self {
-            handler: letter.handler,
-            id: letter.id,
-            position: letter.position,
-            source: letter.source,
-            event_type: letter.event_type,
-            received_at: letter.received_at,
-            attempts: letter.attempts,
-            died_at: letter.died_at,
-            reason: letter.reason,
-        }
     }
 }

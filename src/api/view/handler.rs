@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::handler_control::{HandlerControl, HandlerStatus, LastErrorView};
+use crate::api::handler_control::{HandlerControl, HandlerStatus};
 use crate::api::pause::PauseView;
 use crate::clock::Timestamp;
 use crate::cluster::NodeName;
-use crate::deliver::GiveUpStreak;
+use crate::deliver::{GiveUpStreak, LastError};
 use crate::event::HandlerName;
 use crate::queue::{Backlog, QueueStats};
 
@@ -55,7 +55,7 @@ pub struct HandlerView {
     #[serde(default)]
     pub given_up_at: Option<Timestamp>,
     /// The newest failure, before the start too.
-    pub last_error: Option<LastErrorView>,
+    pub last_error: Option<LastError>,
     /// When the newest delivery was made, before the start too.
     pub last_success_at: Option<Timestamp>,
     /// Where another gateway that shares the log delivers to it: who told how it does, and when. Nothing = what is
@@ -155,17 +155,17 @@ pub(in crate::api) fn handlers(
             pause: control.pause,
             in_flight: control.in_flight,
             concurrency: control.concurrency,
-            failing_since: control.failing_since,
-            failures: control.n_failures,
-            given_up_since: control.given_up_since,
-            given_up_in_a_row: control.n_given_up,
+            failing_since: control.health.failing_since,
+            failures: control.health.n_failures,
+            given_up_since: control.health.given_up_since,
+            given_up_in_a_row: control.health.n_given_up,
             probe_at: control.probe_at,
             given_up_at: view
                 .oldest_pending_at
                 .zip(control.retry_total)
                 .map(|(oldest, total)| oldest.after(total)),
-            last_error: control.last_error,
-            last_success_at: control.last_success_at,
+            last_error: control.health.last_error,
+            last_success_at: control.health.last_success_at,
             ..view
         }
     });

@@ -7,7 +7,7 @@ use super::{Condition, Handlers};
 use crate::api::HandlerControl;
 use crate::app::handler_records::HandlerRecords;
 use crate::cluster::{ClusterView, NodeName};
-use crate::deliver::{HealthRecord, LastError};
+use crate::deliver::HealthRecord;
 use crate::event::HandlerName;
 
 impl Handlers {
@@ -46,12 +46,12 @@ impl Handlers {
 
     /// How each one does.
     pub(in crate::app) fn health(&self) -> BTreeMap<HandlerName, HealthRecord> {
-        self.list().into_iter().map(|one| (one.name.clone(), record(one))).collect()
+        self.list().into_iter().map(|one| (one.name, one.health)).collect()
     }
 
     /// Keeps when the handler delivered last for its next task. What fails is seen anew, since it was changed.
     pub(super) fn hand_over(&self, name: &HandlerName, running: &Running) {
-        let last_success_at = running.show(&*self.core.clock).last_success_at;
+        let last_success_at = running.show(&*self.core.clock).health.last_success_at;
         let health = HealthRecord { last_success_at, ..HealthRecord::default() };
         self.records.put(name.clone(), health);
     }
@@ -67,19 +67,4 @@ fn owned_elsewhere(view: &ClusterView) -> Vec<HandlerName> {
     let is_another = |owner: &NodeName| *owner != view.node;
     let elsewhere = view.handlers.iter().filter(|one| one.owner.as_ref().is_some_and(is_another));
     elsewhere.map(|one| one.handler.clone()).collect()
-}
-
-pub(super) fn record(handler: HandlerControl) -> HealthRecord {
-    HealthRecord {
-        last_success_at: handler.last_success_at,
-        last_error: handler.last_error.map(|error| LastError {
-            at: error.at,
-            event: error.event,
-            text: error.text,
-        }),
-        failing_since: handler.failing_since,
-        n_failures: handler.n_failures,
-        given_up_since: handler.given_up_since,
-        n_given_up: handler.n_given_up,
-    }
 }

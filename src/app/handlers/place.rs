@@ -7,10 +7,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::api::{HandlerControl, HandlerStatus, LastErrorView};
+use crate::api::{HandlerControl, HandlerStatus};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, ConfigSnapshot, HandlerSettings};
-use crate::deliver::{self, BreakerState, GiveUpStreak, Health, LoopState, Policy, Status};
+use crate::deliver::{
+    self, BreakerState, GiveUpStreak, Health, HealthRecord, LoopState, Policy, Status,
+};
 use crate::event::HandlerName;
 use crate::handler::{BuildError, Handler};
 use crate::queue::{Start, Subscription};
@@ -153,17 +155,15 @@ impl Running {
             reason: left_alone.map(|(_, why)| why.to_string()),
             in_flight: status.in_flight,
             concurrency: self.concurrency,
-            failing_since: failing.map(|(since, _)| wall(since)),
-            n_failures: failing.map_or(0, |(_, count)| count),
-            given_up_since: status.given_up.map(|given_up| wall(given_up.since)),
-            n_given_up: status.given_up.map_or(0, |given_up| given_up.count),
+            health: HealthRecord {
+                last_success_at: status.last_success_at,
+                last_error: status.last_error,
+                failing_since: failing.map(|(since, _)| wall(since)),
+                n_failures: failing.map_or(0, |(_, count)| count),
+                given_up_since: status.given_up.map(|given_up| wall(given_up.since)),
+                n_given_up: status.given_up.map_or(0, |given_up| given_up.count),
+            },
             probe_at: status.probe_at.max(until).map(wall),
-            last_error: status.last_error.map(|error| LastErrorView {
-                at: error.at,
-                event: error.event,
-                text: error.text,
-            }),
-            last_success_at: status.last_success_at,
             began_at: status.began_at,
             stops: status.stops,
             calls: self.control.calls(),
@@ -235,22 +235,8 @@ mod tests {
     use crate::clock::ManualClock;
 
     fn status(health: Health, given_up: Option<GiveUpStreak>) -> Status {
-        Status {
-            handler: HandlerName::parse("mail").unwrap(),
-            state: LoopState::Running,
-            breaker: BreakerState::Closed,
-            probe_at: None,
-            health,
-            given_up,
-            has_failed: true,
-            in_flight: 0,
-            taken: 0,
-            left_alone: None,
-            last_error: None,
-            last_success_at: None,
-            began_at: None,
-            stops: Vec::new(),
-        }
+        let mail = Status::new(HandlerName::parse("mail").unwrap());
+        Status { health, given_up, has_failed: true, ..mail }
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::time::Duration;
 use tracing::error;
 
 use super::Handlers;
-use super::health::record;
 use super::place::Place;
 use crate::deliver::HealthRecord;
 use crate::event::HandlerName;
@@ -55,7 +54,7 @@ impl Handlers {
                 self.hand_over(&name, running);
             }
         }
-        let health = record(place.show(&name, &*self.core.clock));
+        let health = place.show(&name, &*self.core.clock).health;
         (name, health)
     }
 }
