@@ -2,6 +2,7 @@
 //! and numbers as people read them.
 
 use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 /// Whether a character could make text look like what it is not: control characters, line and
@@ -194,6 +195,11 @@ pub fn percent_decoded(text: &str) -> Vec<u8> {
         rest = byte.and_then(|_| behind.get(2..)).unwrap_or(behind);
     }
     decoded
+}
+
+/// Adds text. Writing into a `String` cannot fail.
+pub fn put(text: &mut String, added: fmt::Arguments<'_>) {
+    text.write_fmt(added).unwrap_or_default();
 }
 
 /// `1,204`

@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::event::{HandlerName, Position};
-use crate::queue::{
-    BodyFilter, DeliveryFilter, DeliveryState, EventQuery, ListOrder, WantedBodies,
-};
+use crate::queue::{BodyFilter, DeliveryFilter, DeliveryState, EventQuery, ListOrder};
 
 use super::values::{contains, handler, json_equals, source};
 use super::{ApiError, search};
@@ -71,9 +69,7 @@ impl EventsAsk {
         let is_by_delivery = handler.is_some() || self.state.is_some();
         let query = EventQuery {
             source: self.source.map(|name| source(&name)).transpose()?,
-            except: None,
             event_type: self.event_type,
-            named_by_none: None,
             since: self.since,
             until: self.until,
             body,
@@ -85,8 +81,7 @@ impl EventsAsk {
             cursor: cursor.map(Position),
             order,
             limit: self.limit.unwrap_or(LIMIT).clamp(1, EventQuery::LIMIT_MAX),
-            bytes_max: None,
-            bodies: WantedBodies::Whole,
+            ..EventQuery::default()
         };
         match self.q {
             Some(q) => search::narrow(query, &q, now),

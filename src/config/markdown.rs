@@ -1,7 +1,6 @@
 //! `gatepost schema --markdown`: the reference of all keys for people, `docs/configuration.md`.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -9,6 +8,7 @@ use serde_json::Value;
 use super::reference::{Absent, KeyText};
 use super::{REFERENCE, schema};
 use crate::settings::Key;
+use crate::text::put;
 
 const HEAD: &str = "\
 # Configuration
@@ -39,11 +39,6 @@ pub fn markdown() -> String {
     page.push_str(TAIL);
     put(&mut page, format_args!("```toml\n{}\n```\n", REFERENCE.trim_end()));
     page
-}
-
-/// Adds text. Writing into a `String` cannot fail.
-fn put(page: &mut String, text: std::fmt::Arguments<'_>) {
-    page.write_fmt(text).unwrap_or_default();
 }
 
 type Everything<'a> = (&'a BTreeMap<String, Key>, &'a IndexMap<String, KeyText>);

@@ -1,11 +1,9 @@
 //! A configuration in the making, with what could not be carried over.
 
-use std::fmt::Write;
-
 use serde_json::Value;
 
 use crate::secret::Secret;
-use crate::text::{is_field_name, is_variable_name};
+use crate::text::{is_field_name, is_variable_name, put};
 
 /// What is said of a source without a signature, where there was none before.
 pub(super) const fn unchecked(has_allow: bool) -> &'static str {
@@ -79,11 +77,6 @@ impl ImportedConfig {
         });
         notes.collect()
     }
-}
-
-/// Adds text. Writing into a `String` cannot fail.
-pub(super) fn put(text: &mut String, added: std::fmt::Arguments<'_>) {
-    text.write_fmt(added).unwrap_or_default();
 }
 
 fn one_line(text: &str) -> String {

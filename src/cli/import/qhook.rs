@@ -2,11 +2,10 @@
 
 use serde_json::Value;
 
-use super::imported::{
-    ImportedConfig, list, name_of, note_default, put, quoted, unchecked, variable,
-};
+use super::imported::{ImportedConfig, list, name_of, note_default, quoted, unchecked, variable};
 use super::transform;
 use crate::settings::parse_duration;
+use crate::text::put;
 
 /// Parts of the file that have no like here.
 const LOST: [(&str, &str); 4] = [

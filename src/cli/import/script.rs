@@ -4,9 +4,9 @@
 
 use serde_json::Value;
 
-use super::imported::{list, put, quoted};
+use super::imported::{list, quoted};
 use super::rules::{HookCaller, Parameter};
-use crate::text::{can_be_variable, is_field_name, is_variable_name, steers_programs};
+use crate::text::{can_be_variable, is_field_name, is_variable_name, put, steers_programs};
 
 /// How a hook's program is called.
 #[derive(Debug, Default)]

@@ -1,6 +1,7 @@
 //! Filters and transformations of qhook in our language.
 
-use super::imported::{payload_field, put, quoted};
+use super::imported::{payload_field, quoted};
+use crate::text::put;
 
 /// `payload.a.b` out of `$.a.b`.
 fn field(path: &str) -> Result<String, String> {

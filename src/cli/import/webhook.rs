@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::form_json::{packed, unwrapped};
-use super::imported::{ImportedConfig, commented, list, name_of, put, quoted, unchecked};
+use super::imported::{ImportedConfig, commented, list, name_of, quoted, unchecked};
 use super::rules::{HookCaller, TriggerRule};
 use super::script::HookCommand;
 use crate::source::SourceSettings;
+use crate::text::put;
 
 /// Keys that have no like here, each with what that means.
 const LOST: [(&str, &str); 8] = [

@@ -1,9 +1,8 @@
 //! The text of a new configuration.
 
-use std::fmt::Write;
-
 use super::plan::{InitPlan, NewSource};
 use crate::source::{Provider, SigningProfile};
+use crate::text::put;
 
 pub(super) const SMTP_SECRET: &str = "data/secrets/smtp";
 pub(super) const DATABASE_SECRET: &str = "data/secrets/database";
@@ -43,11 +42,6 @@ pub(super) fn config(plan: &InitPlan) -> String {
     }
     text.push_str(OTHERS);
     text
-}
-
-/// Adds text. Writing into a `String` cannot fail.
-fn put(text: &mut String, added: std::fmt::Arguments<'_>) {
-    text.write_fmt(added).unwrap_or_default();
 }
 
 /// `value` as TOML writes a string.

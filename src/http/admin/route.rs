@@ -170,101 +170,21 @@ impl Route {
         }
     }
 
-    /// The names of all routes, for tests: [`Route::name`] gives no other.
+    /// The paths below `/api/v1` as [`Route::parse`] lists them.
     #[cfg(test)]
-    pub(super) const NAMES: &[&str] = &[
-        "health",
-        "ready",
-        "metrics",
-        "status",
-        "events",
-        "event",
-        "event_raw",
-        "event_replay",
-        "events_replay",
-        "dead",
-        "dead_redrive",
-        "dead_drop",
-        "rejected",
-        "rejected_one",
-        "rejected_explain",
-        "rejected_release",
-        "handlers",
-        "handler_run",
-        "handler_forget",
-        "reload",
-        "stream",
-        "rates",
-        "config",
-        "actions",
-        "openapi",
-        "export",
-        "import",
-        "compact",
-        "rollouts",
-        "rollout",
-        "rollout_step",
-        "standby_hello",
-        "standby_pull",
-        "handler_retry",
-        "rejected_release_all",
-        "event_plan",
-        "handler",
-        "sources",
-        "source",
-        "cluster",
-        "event_fixture",
-        "event_edit",
-    ];
-
-    /// Its name. A new route must be named here, and then be described.
-    #[cfg(test)]
-    pub(super) fn name(&self) -> &'static str {
-        let index = match self {
-            Self::Health => 0,
-            Self::Ready => 1,
-            Self::Metrics => 2,
-            Self::Status => 3,
-            Self::Events => 4,
-            Self::Event(_) => 5,
-            Self::EventRaw(_) => 6,
-            Self::EventReplay(_) => 7,
-            Self::EventsReplay => 8,
-            Self::Dead => 9,
-            Self::DeadRedrive => 10,
-            Self::DeadDrop => 11,
-            Self::Rejected => 12,
-            Self::RejectedOne(_) => 13,
-            Self::RejectedExplain(_) => 14,
-            Self::RejectedRelease(_) => 15,
-            Self::Handlers => 16,
-            Self::HandlerRun(..) => 17,
-            Self::HandlerForget(_) => 18,
-            Self::Reload => 19,
-            Self::Stream => 20,
-            Self::Rates => 21,
-            Self::Config => 22,
-            Self::Actions => 23,
-            Self::OpenApi => 24,
-            Self::Export => 25,
-            Self::Import => 26,
-            Self::Compact => 27,
-            Self::Rollouts => 28,
-            Self::Rollout(_) => 29,
-            Self::RolloutStep(..) => 30,
-            Self::StandbyHello => 31,
-            Self::StandbyPull => 32,
-            Self::HandlerRetry(_) => 33,
-            Self::RejectedReleaseAll => 34,
-            Self::EventPlan(_) => 35,
-            Self::Handler(_) => 36,
-            Self::Sources => 37,
-            Self::Source(_) => 38,
-            Self::Cluster => 39,
-            Self::EventFixture(_) => 40,
-            Self::EventEdit(_) => 41,
+    pub(super) fn paths() -> std::collections::BTreeSet<String> {
+        let lines = include_str!("route.rs").lines().map(str::trim_start);
+        let lists = lines.filter_map(|line| line.strip_prefix('[')?.split_once("] => "));
+        let path = |parts: &str, step: &str| -> String {
+            let parts = parts.split(", ").map(|part| match part.strip_prefix('"') {
+                Some(word) => format!("/{}", word.trim_end_matches('"')),
+                None if part == "step" => format!("/{step}"),
+                None => format!("/{{{part}}}"),
+            });
+            parts.collect()
         };
-        Self::NAMES[index]
+        let each = |(parts, _)| ["pause", "resume", "cancel"].map(|step| path(parts, step));
+        lists.flat_map(each).collect()
     }
 
     /// Whether its query says anything. What is open to all is asked by programs that add things of
