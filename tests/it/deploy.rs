@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::support::bad_server::{BadServer, status};
-use crate::support::gateway::{Folder, Gateway};
+use crate::support::gateway::{Folder, Gateway, http_handler};
 use crate::support::patience::wait_until;
 use crate::support::program;
 use crate::support::servers::{find, skip};
@@ -139,11 +139,7 @@ impl Drop for Prometheus {
 #[test]
 fn prometheus_scrapes_rules_fire_and_panels_have_data() {
     let receiver = BadServer::start((0..9).map(|_| status(422)));
-    let rest = format!(
-        "[handler.app]\nstart = \"oldest\"\n[handler.app.http]\nurl = \"{}\"\n",
-        receiver.url("/")
-    );
-    let gateway = Gateway::with("", &rest);
+    let gateway = Gateway::with("", &http_handler("app", "", &receiver));
     let Some(prometheus) = Prometheus::start(gateway.admin) else { return };
     let mut n = 0;
     let mut fail_one = || {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::handlers_sql::{Database, Engine};
 use crate::support::bad_server::{Answer, BadServer, Request, status};
-use crate::support::gateway::{Folder, Gateway, signature};
+use crate::support::gateway::{Folder, Gateway, http_handler, signature};
 use crate::support::patience::wait_until;
 use crate::support::smtp::{SmtpServer, Tls};
 
@@ -110,12 +110,9 @@ fn alerts(server: &SmtpServer) -> String {
 async fn a_mail_when_a_handler_is_down_and_when_it_is_well_again() {
     let server = SmtpServer::start(Tls::Never, false).await;
     let receiver = BadServer::start((0..3).map(|_| status(503)));
-    let app = format!(
-        "[handler.app]\nstart = \"oldest\"\nretry = {{ min = \"10ms\", max = \"20ms\" }}\n\
-         breaker = {{ failures = 2, probe_interval = \"6s\" }}\n[handler.app.http]\n\
-         url = \"{}\"\n",
-        receiver.url("/")
-    );
+    let more = "retry = { min = \"10ms\", max = \"20ms\" }\n\
+                breaker = { failures = 2, probe_interval = \"6s\" }";
+    let app = http_handler("app", more, &receiver);
     let gateway = serve(&(alerts(&server) + &app));
     send(&gateway, "comment.create", &comment(5, "x", "published"));
     let (subject, body) = newest_mail(&server, 1);

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use regex_lite::Regex;
 
 use super::super::support::bad_server::{BadServer, status};
-use super::super::support::gateway::{Folder, signature};
+use super::super::support::gateway::{Folder, http_handler, signature};
 use super::super::support::program::{Served, run};
 use super::super::support::wire;
 
@@ -90,11 +90,7 @@ pub(super) struct World {
 
 pub(super) fn world() -> World {
     let receiver = BadServer::start([status(422)]);
-    let rest = format!(
-        "[handler.app]\nstart = \"oldest\"\nconcurrency = 1\n[handler.app.http]\nurl = \"{}\"\n",
-        receiver.url("/")
-    );
-    let folder = Folder::new("", &rest);
+    let folder = Folder::new("", &http_handler("app", "concurrency = 1", &receiver));
     let served = Served::start(&folder);
     let send = |n: u32| {
         let body = format!(r#"{{"event":"comment.create","data":{{"comment":{{"id":{n}}}}}}}"#);

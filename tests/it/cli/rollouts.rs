@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::support::bad_server::{BadServer, status};
-use super::super::support::gateway::{Folder, Gateway, signature};
+use super::super::support::gateway::{Folder, Gateway, http_handler, signature};
 use super::super::support::program::{Served, printed, run};
 use super::super::support::wire;
 use super::verbs;
@@ -17,10 +17,7 @@ fn receiver(n_refused: usize, n_taken: usize) -> BadServer {
 }
 
 fn config(receiver: &BadServer) -> String {
-    format!(
-        "[handler.app]\nstart = \"oldest\"\nconcurrency = 1\n[handler.app.http]\nurl = \"{}\"\n",
-        receiver.url("/")
-    )
+    http_handler("app", "concurrency = 1", receiver)
 }
 
 fn ask(gateway: &Gateway, method: &str, path: &str, body: &Value) -> Value {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::bad_server::{BadServer, status};
-use crate::support::gateway::{Gateway, signature};
+use crate::support::gateway::{Gateway, http_handler, signature};
 use crate::support::wire::Answer;
 
 const BODY: &str = r#"{"event":"comment.create","data":{"comment":{"id":7}}}"#;
@@ -159,11 +159,7 @@ fn what_cannot_be_edited_says_why() {
 #[test]
 fn what_the_gateway_says_of_itself_is_not_edited() {
     let receiver = BadServer::start([status(422)]);
-    let rest = format!(
-        "[handler.app]\non = [\"hyvor:*\"]\nstart = \"oldest\"\n[handler.app.http]\nurl = \"{}\"\n",
-        receiver.url("/")
-    );
-    let gateway = Gateway::with("", &rest);
+    let gateway = Gateway::with("", &http_handler("app", "on = [\"hyvor:*\"]", &receiver));
     gateway.send(BODY.as_bytes()).id();
     let own = loop {
         let own = gateway.ask("GET", "/api/v1/events?source=gatepost", "").json();

@@ -3,23 +3,15 @@
 use serde_json::{Value, json};
 
 use super::browser::{check_width, pictures, visit};
-use super::page;
+use super::{ask, page};
 use crate::support::bad_server::{BadServer, status};
 use crate::support::browser::Browser;
-use crate::support::gateway::{Gateway, signature};
+use crate::support::gateway::{Gateway, http_handler, signature};
 
 const BODY: &str = r#"{"event":"comment.create","data":{"comment":{"id":7}}}"#;
 
 fn app(receiver: &BadServer) -> Gateway {
-    let rest = format!(
-        "[handler.app]\nstart = \"oldest\"\nconcurrency = 1\n[handler.app.http]\nurl = \"{}\"\n",
-        receiver.url("/")
-    );
-    Gateway::with("", &rest)
-}
-
-fn ask(gateway: &Gateway, path: &str) -> Value {
-    gateway.ask("GET", &format!("/api/v1/{path}"), "").json()
+    Gateway::with("", &http_handler("app", "concurrency = 1", receiver))
 }
 
 fn post(gateway: &Gateway, path: &str, body: &Value) -> Value {

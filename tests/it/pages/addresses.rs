@@ -2,7 +2,7 @@
 
 use super::page;
 use crate::support::bad_server::{BadServer, status};
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Gateway, http_handler};
 
 const BODY: &[u8] = br#"{"event":"comment.create"}"#;
 
@@ -10,11 +10,7 @@ const BODY: &[u8] = br#"{"event":"comment.create"}"#;
 #[test]
 fn field_that_a_page_does_not_know_and_name_that_is_not_there_are_told() {
     let receiver = BadServer::start([status(422)]);
-    let rest = format!(
-        "[handler.app]\nstart = \"oldest\"\n[handler.app.http]\nurl = \"{}\"\n",
-        receiver.url("/")
-    );
-    let gateway = Gateway::with("", &rest);
+    let gateway = Gateway::with("", &http_handler("app", "", &receiver));
     gateway.send(BODY).id();
     gateway.wait_for_outcomes("app", "dead", 1);
     gateway.post("hyvor", &[("X-Signature", "00")], b"{}");
@@ -43,13 +39,8 @@ fn field_that_a_page_does_not_know_and_name_that_is_not_there_are_told() {
 #[test]
 fn heading_of_dead_letters_counts_those_that_are_listed() {
     let receiver = BadServer::start((0..3).map(|_| status(422)));
-    let of = |name: &str, on: &str| {
-        format!(
-            "[handler.{name}]\nstart = \"oldest\"\non = [\"hyvor:{on}\"]\n[handler.{name}.http]\n\
-             url = \"{}\"\n",
-            receiver.url("/")
-        )
-    };
+    let of =
+        |name: &str, on: &str| http_handler(name, &format!("on = [\"hyvor:{on}\"]"), &receiver);
     let gateway = Gateway::with("", &(of("app", "*") + &of("crm", "page.*")));
     gateway.send(BODY).id();
     gateway.send(br#"{"event":"page.create"}"#).id();

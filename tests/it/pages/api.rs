@@ -6,18 +6,15 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
+use super::ask;
 use crate::support::bad_server::{BadServer, status};
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Gateway, http_handler};
 use crate::support::wire;
 
 /// A handler whose receiver refuses so many events for good.
 fn gateway(n_refused: usize) -> (BadServer, Gateway) {
     let receiver = BadServer::start((0..n_refused).map(|_| status(422)));
-    let rest = format!(
-        "[handler.app]\nstart = \"oldest\"\nconcurrency = 1\n[handler.app.http]\nurl = \"{}\"\n",
-        receiver.url("/")
-    );
-    let gateway = Gateway::with("", &rest);
+    let gateway = Gateway::with("", &http_handler("app", "concurrency = 1", &receiver));
     (receiver, gateway)
 }
 
@@ -25,10 +22,6 @@ fn send(gateway: &Gateway, n: usize) -> String {
     let body =
         format!(r#"{{"event":"comment.create","data":{{"comment":{{"id":{n}}},"t":"a b"}}}}"#);
     gateway.send(body.as_bytes()).id()
-}
-
-fn ask(gateway: &Gateway, path: &str) -> Value {
-    gateway.ask("GET", &format!("/api/v1/{path}"), "").json()
 }
 
 fn post(gateway: &Gateway, path: &str, body: &Value) -> Value {

@@ -4,18 +4,13 @@ use gatepost::clock::Timestamp;
 
 use crate::support::bad_server::{BadServer, status};
 use crate::support::browser::Browser;
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Gateway, http_handler};
 use crate::support::patience::wait_until;
 
 use super::browser::{OVERLAPS, visit};
 
 fn app(receiver: &BadServer, more: &str) -> Gateway {
-    let rest = format!(
-        "[handler.app]\nstart = \"oldest\"\nconcurrency = 1\n{more}\n[handler.app.http]\n\
-         url = \"{}\"\n",
-        receiver.url("/")
-    );
-    Gateway::with("", &rest)
+    Gateway::with("", &http_handler("app", &format!("concurrency = 1\n{more}"), receiver))
 }
 
 /// One whose receiver says of three events that no other try is of use.

@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::page;
+use super::{ask, page};
 use crate::support::bad_server::{BadServer, status};
-use crate::support::gateway::{Gateway, signature};
+use crate::support::gateway::{Gateway, http_handler, signature};
 use crate::support::wire;
 
 const BODY: &str = r#"{"event":"comment.create","data":{"comment":{"id":7,"body":"Hi"}}}"#;
@@ -23,10 +23,6 @@ fn gateway(n_failed: usize) -> (BadServer, Gateway) {
     );
     let gateway = Gateway::with("", &rest);
     (receiver, gateway)
-}
-
-fn ask(gateway: &Gateway, path: &str) -> Value {
-    gateway.ask("GET", &format!("/api/v1/{path}"), "").json()
 }
 
 #[test]
@@ -309,11 +305,7 @@ fn configuration_has_its_defaults_and_last_reloads() {
 #[test]
 fn group_of_dead_letters_names_its_newest_event_and_a_rollout_takes_a_cap_and_a_rate() {
     let receiver = BadServer::start((0..4).map(|_| status(422)));
-    let rest = format!(
-        "[handler.app]\nstart = \"oldest\"\nconcurrency = 1\n[handler.app.http]\nurl = \"{}\"\n",
-        receiver.url("/")
-    );
-    let gateway = Gateway::with("", &rest);
+    let gateway = Gateway::with("", &http_handler("app", "concurrency = 1", &receiver));
     let ids: Vec<String> =
         (0..4).map(|n| gateway.send(format!(r#"{{"n":{n}}}"#).as_bytes()).id()).collect();
     gateway.wait_for_outcomes("app", "dead", 4);

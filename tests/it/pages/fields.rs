@@ -2,23 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::page;
+use super::{ask, page};
 use crate::support::bad_server::{Answer, BadServer, held, status};
-use crate::support::gateway::{Folder, Gateway, SECRET, signature};
+use crate::support::gateway::{Folder, Gateway, SECRET, http_handler, signature};
 use crate::support::wire;
 
 const BODY: &str = r#"{"event":"comment.create","data":{"comment":{"id":7,"body":"caf\u00e9"}}}"#;
 
-fn ask(gateway: &Gateway, path: &str) -> Value {
-    gateway.ask("GET", &format!("/api/v1/{path}"), "").json()
-}
-
 fn app(receiver: &BadServer) -> Gateway {
-    let rest = format!(
-        "[handler.app]\nstart = \"oldest\"\nconcurrency = 1\n[handler.app.http]\nurl = \"{}\"\n",
-        receiver.url("/")
-    );
-    Gateway::with("", &rest)
+    Gateway::with("", &http_handler("app", "concurrency = 1", receiver))
 }
 
 #[test]
@@ -153,12 +145,8 @@ fn event_that_is_being_delivered_says_so_until_it_is() {
     // The second call is answered once it was looked at.
     let (let_go, answer) = held();
     let receiver = BadServer::start([status(503), answer]);
-    let rest = format!(
-        "[handler.app]\nstart = \"oldest\"\n\
-         retry = {{ min = \"1ms\", max = \"1ms\" }}\n[handler.app.http]\nurl = \"{}\"\n",
-        receiver.url("/")
-    );
-    let gateway = Gateway::with("", &rest);
+    let soon = "retry = { min = \"1ms\", max = \"1ms\" }";
+    let gateway = Gateway::with("", &http_handler("app", soon, &receiver));
     let id = gateway.send(BODY.as_bytes()).id();
     let of_app = || {
         let event = ask(&gateway, &format!("events/{id}"));

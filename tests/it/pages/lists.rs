@@ -4,7 +4,7 @@ use super::browser::visit;
 use super::page;
 use crate::support::bad_server::{BadServer, status};
 use crate::support::browser::Browser;
-use crate::support::gateway::{Gateway, signature};
+use crate::support::gateway::{Gateway, http_handler, signature};
 
 /// Where the link leads whose words are these.
 fn address_of(page: &str, words: &str) -> String {
@@ -87,11 +87,7 @@ fn event_leads_to_those_of_its_type_and_of_its_order_key() {
 /// A handler that gave six events up, whose receiver is well again.
 fn gave_up_six() -> (BadServer, Gateway, Vec<String>) {
     let receiver = BadServer::start((0..6).map(|_| status(422)));
-    let rest = format!(
-        "[handler.app]\nstart = \"oldest\"\nconcurrency = 1\n[handler.app.http]\nurl = \"{}\"\n",
-        receiver.url("/")
-    );
-    let gateway = Gateway::with("", &rest);
+    let gateway = Gateway::with("", &http_handler("app", "concurrency = 1", &receiver));
     let ids = (0..6).map(|n| gateway.send(format!("{{\"n\":{n}}}").as_bytes()).id()).collect();
     gateway.wait_for_outcomes("app", "dead", 6);
     (receiver, gateway, ids)
@@ -193,11 +189,7 @@ fn shift_ticks_all_rows_between_two_and_a_tick_holds_the_list_still() {
 /// Sends `n` events that handler `app` gives up at once.
 fn with_dead(n: usize) -> (BadServer, Gateway) {
     let receiver = BadServer::start((0..n).map(|_| status(422)));
-    let rest = format!(
-        "[handler.app]\nstart = \"oldest\"\nconcurrency = 1\n[handler.app.http]\nurl = \"{}\"\n",
-        receiver.url("/")
-    );
-    let gateway = Gateway::with("", &rest);
+    let gateway = Gateway::with("", &http_handler("app", "concurrency = 1", &receiver));
     (0..n).for_each(|n| drop(gateway.send(format!("{{\"n\":{n}}}").as_bytes()).id()));
     gateway.wait_for_outcomes("app", "dead", u64::try_from(n).unwrap());
     (receiver, gateway)

@@ -27,7 +27,14 @@ mod unasked;
 mod waits;
 mod wide;
 
+use serde_json::Value;
+
 use crate::support::gateway::Gateway;
+
+/// What the API answers at `path`.
+fn ask(gateway: &Gateway, path: &str) -> Value {
+    gateway.ask("GET", &format!("/api/v1/{path}"), "").json()
+}
 
 fn page(gateway: &Gateway, path: &str) -> String {
     let page = gateway.ask("GET", path, "");

@@ -5,26 +5,18 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
-use super::page;
+use super::{ask, page};
 use crate::support::bad_server::{BadServer, status};
-use crate::support::gateway::{Folder, Gateway};
+use crate::support::gateway::{Folder, Gateway, http_handler};
 use crate::support::patience::wait_until;
 use crate::support::program::{printed, run};
 
 const BODY: &str = r#"{"event":"comment.create","data":{"comment":{"id":7}}}"#;
 
-fn ask(gateway: &Gateway, path: &str) -> Value {
-    gateway.ask("GET", &format!("/api/v1/{path}"), "").json()
-}
-
 /// A handler that gives up its first delivery, and is down from then on for an hour.
 fn down_after_one(receiver: &BadServer) -> Gateway {
-    let rest = format!(
-        "[handler.app]\nstart = \"oldest\"\nretry = {{ attempts = 1 }}\n\
-         breaker = {{ failures = 1, probe_interval = \"1h\" }}\n[handler.app.http]\nurl = \"{}\"\n",
-        receiver.url("/")
-    );
-    let gateway = Gateway::with("", &rest);
+    let more = "retry = { attempts = 1 }\nbreaker = { failures = 1, probe_interval = \"1h\" }";
+    let gateway = Gateway::with("", &http_handler("app", more, receiver));
     gateway.send(BODY.as_bytes()).id();
     gateway.wait_for_outcomes("app", "dead", 1);
     wait_until("it is down", || ask(&gateway, "handlers/app")["state"] == "down");
@@ -270,11 +262,7 @@ fn errors_quote_by_code_and_end_once() {
 #[test]
 fn form_that_is_refused_says_why_on_its_page_and_keeps_what_was_said() {
     let receiver = BadServer::start((0..3).map(|_| status(422)));
-    let rest = format!(
-        "[handler.app]\nstart = \"oldest\"\n[handler.app.http]\nurl = \"{}\"\n",
-        receiver.url("/")
-    );
-    let gateway = Gateway::with("", &rest);
+    let gateway = Gateway::with("", &http_handler("app", "", &receiver));
     for n in 0..3 {
         gateway.send(format!("{{\"n\":{n}}}").as_bytes()).id();
     }

@@ -4,16 +4,12 @@ use gatepost::clock::Timestamp;
 use serde_json::Value;
 
 use crate::support::bad_server::{BadServer, status};
-use crate::support::gateway::{Folder, Gateway};
+use crate::support::gateway::{Folder, Gateway, http_handler};
 use crate::support::program::Served;
 
 /// A handler whose first try fails, and whose next one is made when it is asked for.
 fn config(receiver: &BadServer) -> String {
-    format!(
-        "[handler.app]\nstart = \"oldest\"\nretry = {{ min = \"1h\", max = \"1h\" }}\n\
-         [handler.app.http]\nurl = \"{}\"\n",
-        receiver.url("/")
-    )
+    http_handler("app", "retry = { min = \"1h\", max = \"1h\" }", receiver)
 }
 
 fn handler(gateway: &Gateway, name: &str) -> Value {

@@ -3,21 +3,14 @@
 
 use serde_json::{Value, json};
 
+use super::ask;
 use crate::support::bad_server::{BadServer, status};
-use crate::support::gateway::{Gateway, SECRET};
+use crate::support::gateway::{Gateway, SECRET, http_handler};
 use crate::support::patience::wait_until;
 use crate::support::wire::Answer;
 
 fn app(receiver: &BadServer, more: &str) -> String {
-    format!(
-        "[handler.app]\nstart = \"oldest\"\nconcurrency = 1\n{more}\n[handler.app.http]\n\
-         url = \"{}\"\n",
-        receiver.url("/")
-    )
-}
-
-fn ask(gateway: &Gateway, path: &str) -> Value {
-    gateway.ask("GET", &format!("/api/v1/{path}"), "").json()
+    http_handler("app", &format!("concurrency = 1\n{more}"), receiver)
 }
 
 fn post(gateway: &Gateway, path: &str, body: &Value) -> Answer {

@@ -2,22 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::page;
+use super::{ask, page};
 use crate::support::bad_server::{Answer as Scripted, BadServer, status};
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Gateway, http_handler};
 
 const BODY: &str = r#"{"event":"comment.create","data":{"comment":{"id":7}}}"#;
 
 /// Handlers whose receiver refuses everything with `refusal`, each with `more` in its table.
 fn refused(refusal: u16, names: &[&str], more: &str) -> (BadServer, Gateway) {
     let receiver = BadServer::start((0..40).map(move |_| status(refusal)));
-    let of = |name: &&str| {
-        format!(
-            "[handler.{name}]\nstart = \"oldest\"\nconcurrency = 1\n{more}[handler.{name}.http]\n\
-             url = \"{}\"\n",
-            receiver.url("/")
-        )
-    };
+    let of = |name: &&str| http_handler(name, &format!("concurrency = 1\n{more}"), &receiver);
     let gateway = Gateway::with("", &names.iter().map(of).collect::<String>());
     (receiver, gateway)
 }
@@ -33,10 +27,6 @@ fn page_that_says(gateway: &Gateway, path: &str, words: &str) -> String {
     }
     assert!(text.contains(words), "{words}: {text}");
     text
-}
-
-fn ask(gateway: &Gateway, path: &str) -> Value {
-    gateway.ask("GET", &format!("/api/v1/{path}"), "").json()
 }
 
 fn post(gateway: &Gateway, path: &str, body: &Value) -> Value {
@@ -256,11 +246,7 @@ fn what_was_said_is_of_the_dead_letters_that_are_chosen() {
     let scripted =
         (1..4).map(|n| Scripted::Status(400, Vec::new(), format!("no comment number {n}")));
     let receiver = BadServer::start(scripted);
-    let rest = format!(
-        "[handler.app]\nstart = \"oldest\"\nconcurrency = 1\n[handler.app.http]\nurl = \"{}\"\n",
-        receiver.url("/")
-    );
-    let gateway = Gateway::with("", &rest);
+    let gateway = Gateway::with("", &http_handler("app", "concurrency = 1", &receiver));
     let ids: Vec<String> = (1..4)
         .map(|n| {
             let id = gateway.send(format!("{{\"n\":{n}}}").as_bytes()).id();

@@ -1,14 +1,8 @@
 //! Events that a handler does not ask for: none of its work, whatever it does.
 
-use serde_json::Value;
-
-use super::page;
+use super::{ask, page};
 use crate::support::gateway::Gateway;
 use crate::support::patience::wait_until;
-
-fn ask(gateway: &Gateway, path: &str) -> Value {
-    gateway.ask("GET", &format!("/api/v1/{path}"), "").json()
-}
 
 fn send(gateway: &Gateway, event_type: &str, n: u32) -> String {
     gateway.send(format!(r#"{{"event":"{event_type}","n":{n}}}"#).as_bytes()).id()

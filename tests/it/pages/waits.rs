@@ -3,14 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::support::bad_server::{Answer, BadServer, status};
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Gateway, http_handler};
 
 fn gateway(receiver: &BadServer, retry: &str) -> Gateway {
-    let rest = format!(
-        "[handler.app]\nstart = \"oldest\"\nretry = {{ {retry} }}\n[handler.app.http]\nurl = \"{}\"\n",
-        receiver.url("/")
-    );
-    Gateway::with("", &rest)
+    Gateway::with("", &http_handler("app", &format!("retry = {{ {retry} }}"), receiver))
 }
 
 /// The waits of the event's tries at `app`, and its page.

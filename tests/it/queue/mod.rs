@@ -13,7 +13,7 @@ use gatepost::event::{Delivery, EventId, Outcome};
 use gatepost::queue::{Backlog, DeadFilter, Queue, Start, Subscription};
 
 use crate::support::clock::BEGINNING;
-use crate::support::events::{End, handler, new_event, settlement, tried, untried};
+use crate::support::events::{End, handler, new_event, settle, tried};
 use crate::support::folder::TestFolder;
 
 mod append;
@@ -161,16 +161,6 @@ async fn take_types(subscription: &dyn Subscription, expected: &[&str]) -> Vec<D
     let taken = take(subscription, expected.len()).await;
     assert_eq!(types(&taken), expected);
     taken
-}
-
-async fn settle(subscription: &dyn Subscription, delivery: Delivery, outcome: Outcome) {
-    let end = match outcome {
-        Outcome::Skipped | Outcome::Held { .. } => untried(outcome),
-        Outcome::Delivered | Outcome::Retry { .. } | Outcome::Dead { .. } => {
-            tried(outcome, BEGINNING, "")
-        }
-    };
-    subscription.settle(settlement(delivery, end)).await.unwrap();
 }
 
 async fn settle_all(subscription: &dyn Subscription, deliveries: Vec<Delivery>, outcome: &Outcome) {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost::clock::{Clock, ManualClock, SystemClock};
-use gatepost::event::{Delivery, EventId, Outcome};
+use gatepost::event::{Delivery, EventId};
 use gatepost::queue::embedded::{EmbeddedQueue, Settings};
-use gatepost::queue::{Queue, Start, Subscription};
+use gatepost::queue::{Queue, Subscription};
 use tempfile::TempDir;
 
 use crate::support::clock::BEGINNING;
-use crate::support::events::{handler, new_event, settlement, tried, untried};
+use crate::support::events::{new_event, settle, subscribe};
 
 mod check;
 mod clean;
@@ -70,10 +70,6 @@ async fn append_all(queue: &EmbeddedQueue, n: u64, n_bytes: usize) -> Vec<EventI
     ids
 }
 
-async fn subscribe(queue: &EmbeddedQueue, name: &str) -> Box<dyn Subscription> {
-    queue.subscribe(&handler(name), Start::Oldest).await.unwrap()
-}
-
 async fn take(subscription: &dyn Subscription, n: usize) -> Vec<Delivery> {
     let mut taken = Vec::new();
     while taken.len() < n {
@@ -82,14 +78,4 @@ async fn take(subscription: &dyn Subscription, n: usize) -> Vec<Delivery> {
         taken.extend(next.await.expect("something is due").unwrap());
     }
     taken
-}
-
-async fn settle(subscription: &dyn Subscription, delivery: Delivery, outcome: Outcome) {
-    let end = match outcome {
-        Outcome::Skipped | Outcome::Held { .. } => untried(outcome),
-        Outcome::Delivered | Outcome::Retry { .. } | Outcome::Dead { .. } => {
-            tried(outcome, BEGINNING, "")
-        }
-    };
-    subscription.settle(settlement(delivery, end)).await.unwrap();
 }

@@ -117,7 +117,6 @@ impl Disk {
         Self::of(self.storage.crash(&mut StdRng::seed_from_u64(seed), options))
     }
 
-    /// The same with files of its own.
     pub(crate) fn copied(&self) -> Self {
         Self::of(self.storage.copy())
     }

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use gatepost::clock::ManualClock;
 use gatepost::event::{Dedupe, DedupeKey, Delivery, Event, EventId, NewEvent, Outcome, Position};
 use gatepost::queue::embedded::{EmbeddedQueue, IndexIn, Settings};
-use gatepost::queue::{Appended, EventQuery, ListOrder, Queue, QueueError, Start, Subscription};
+use gatepost::queue::{Appended, EventQuery, ListOrder, Queue, QueueError, Subscription};
 use tempfile::TempDir;
 
 use crate::support::clock::BEGINNING;
-use crate::support::events::{handler, new_event, settlement, tried, untried};
+use crate::support::events::{new_event, settlement, subscribe, take_due, tried, untried};
 
 mod concurrent;
 mod crash;
@@ -132,19 +131,6 @@ async fn append_all(queue: &EmbeddedQueue, n: u64, n_bytes: usize) -> Vec<EventI
         ids.push(append(queue, event(i, n_bytes)).await);
     }
     ids
-}
-
-async fn subscribe(queue: &EmbeddedQueue, name: &str) -> Box<dyn Subscription> {
-    queue.subscribe(&handler(name), Start::Oldest).await.unwrap()
-}
-
-/// All that is due just now.
-fn take_due(subscription: &dyn Subscription) -> Vec<Delivery> {
-    let mut taken = Vec::new();
-    while let Some(more) = subscription.next(1_000).now_or_never() {
-        taken.extend(more.unwrap());
-    }
-    taken
 }
 
 fn positions(deliveries: &[Delivery]) -> Vec<u64> {

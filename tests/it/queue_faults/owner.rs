@@ -31,16 +31,12 @@ fn names(folder: &Path) -> Vec<PathBuf> {
     std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
-/// Whether this user may give files away, which only root may.
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
 #[tokio::test]
 async fn a_folder_of_another_user_is_refused_before_anything_is_made() {
     let site = Site::new();
     let folder = site.folder.path().join("queue");
-    if is_root() {
+    // Only root may give files away.
+    if rustix::process::geteuid().is_root() {
         chown(&folder, Some(UID), None).unwrap();
         let told = refusal(&site, &folder);
         assert!(told.contains(&format!("belongs to the user {UID} of a service, and")), "{told}");
@@ -60,7 +56,7 @@ async fn a_folder_of_another_user_is_refused_before_anything_is_made() {
 
 #[tokio::test]
 async fn the_owner_is_told_by_name_and_an_old_queue_stays_as_it_is() {
-    if !is_root() {
+    if !rustix::process::geteuid().is_root() {
         return;
     }
     let site = Site::new();

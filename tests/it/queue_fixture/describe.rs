@@ -13,8 +13,8 @@ use gatepost::queue::{
 };
 use sha2::{Digest, Sha256};
 
-use super::scenario::{ORDERED, copies, order_key, take_due};
-use crate::support::events::{settlement, untried};
+use super::scenario::{ORDERED, copies, order_key};
+use crate::support::events::{settlement, take_due, untried};
 
 /// How long is waited for more deliveries, step by step.
 const STEPS: [(&str, Duration); 4] = [

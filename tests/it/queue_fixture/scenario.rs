@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use gatepost::clock::{Clock, ManualClock};
 use gatepost::event::{
     DataRoot, Dedupe, DedupeKey, Delivery, Headers, NewEvent, OrderKey, Outcome, Position,
@@ -14,7 +13,9 @@ use gatepost::queue::embedded::{EmbeddedQueue, Settings};
 use gatepost::queue::{Appended, DeadFilter, Queue, Start, Subscription};
 
 use crate::support::clock::BEGINNING;
-use crate::support::events::{End, handler, key, new_event, settlement, source, tried, untried};
+use crate::support::events::{
+    End, handler, key, new_event, settlement, source, take_due, tried, untried,
+};
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -92,15 +93,6 @@ fn window(n: u64) -> Option<Duration> {
 pub(super) fn copies() -> impl Iterator<Item = (u64, NewEvent)> {
     let numbers = (1..=N_EVENTS).filter(|n| window(*n) == Some(30 * DAY));
     numbers.map(|n| (n, NewEvent { received_at: end(), ..event(n) }))
-}
-
-/// All that is due just now.
-pub(super) fn take_due(subscription: &dyn Subscription) -> Vec<Delivery> {
-    let mut taken = Vec::new();
-    while let Some(more) = subscription.next(1_000).now_or_never() {
-        taken.extend(more.unwrap());
-    }
-    taken
 }
 
 /// Whether events with the same key wait for each other.

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use futures_util::FutureExt;
 use gatepost::clock::Timestamp;
 use gatepost::event::{
-    Attempt, DataRoot, Dedupe, Delivery, ErrorText, EventType, HandlerName, Headers, NewEvent,
-    OrderKey, Outcome, Settlement, SourceName,
+    Attempt, Delivery, ErrorText, HandlerName, Headers, NewEvent, OrderKey, Outcome, Settlement,
+    SourceName,
 };
+use gatepost::queue::embedded::EmbeddedQueue;
+use gatepost::queue::{Queue, Start, Subscription};
+
+use super::clock::BEGINNING;
 
 pub(crate) fn handler(name: &str) -> HandlerName {
     HandlerName::parse(name).unwrap()
@@ -22,14 +26,8 @@ pub(crate) fn new_event(event_type: &str, body: &str, received_at: Timestamp) ->
     let mut headers = Headers::builder();
     headers.push("content-type", b"application/json");
     NewEvent {
-        source: source("shop"),
-        event_type: EventType::new(event_type),
-        received_at,
-        data_root: DataRoot::Payload,
-        is_json: false,
         headers: headers.finish(),
-        body: Bytes::copy_from_slice(body.as_bytes()),
-        dedupe: Dedupe::Off,
+        ..NewEvent::new(source("shop"), event_type, received_at, body.to_owned())
     }
 }
 
@@ -57,4 +55,28 @@ pub(crate) fn tried(outcome: Outcome, started_at: Timestamp, error: &str) -> End
 
 pub(crate) fn untried(outcome: Outcome) -> End {
     (outcome, None)
+}
+
+/// Settles a delivery, with a try where the outcome is of one.
+pub(crate) async fn settle(subscription: &dyn Subscription, delivery: Delivery, outcome: Outcome) {
+    let end = match outcome {
+        Outcome::Skipped | Outcome::Held { .. } => untried(outcome),
+        Outcome::Delivered | Outcome::Retry { .. } | Outcome::Dead { .. } => {
+            tried(outcome, BEGINNING, "")
+        }
+    };
+    subscription.settle(settlement(delivery, end)).await.unwrap();
+}
+
+/// All that is due just now.
+pub(crate) fn take_due(subscription: &dyn Subscription) -> Vec<Delivery> {
+    let mut taken = Vec::new();
+    while let Some(more) = subscription.next(1_000).now_or_never() {
+        taken.extend(more.unwrap());
+    }
+    taken
+}
+
+pub(crate) async fn subscribe(queue: &EmbeddedQueue, name: &str) -> Box<dyn Subscription> {
+    queue.subscribe(&handler(name), Start::Oldest).await.unwrap()
 }

@@ -12,6 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tokio_util::sync::CancellationToken;
 
+use super::bad_server::BadServer;
 use super::patience::Patience;
 use super::wire::{self, Answer};
 
@@ -48,7 +49,6 @@ impl Folder {
         Self::new_in(&std::env::temp_dir(), server, rest)
     }
 
-    /// The same below another folder.
     pub(crate) fn new_in(parent: &Path, server: &str, rest: &str) -> Self {
         let folder = Self(tempfile::tempdir_in(parent).unwrap());
         folder.write_secret("secret", SECRET);
@@ -208,12 +208,19 @@ impl Drop for Gateway {
     }
 }
 
+/// The tables of a handler that posts every event to `receiver`, with `more` in the first of them.
+pub(crate) fn http_handler(name: &str, more: &str, receiver: &BadServer) -> String {
+    let url = receiver.url("/");
+    format!(
+        "[handler.{name}]\nstart = \"oldest\"\n{more}\n[handler.{name}.http]\nurl = \"{url}\"\n"
+    )
+}
+
 /// HMAC-SHA256 over the raw body in hexadecimal: Hyvor Talk's, and one of `UserEcho`'s.
 pub(crate) fn signature(body: &[u8]) -> String {
     signature_by(SECRET, body)
 }
 
-/// The same by any secret.
 pub(crate) fn signature_by(secret: &str, body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(body);

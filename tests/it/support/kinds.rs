@@ -4,11 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use gatepost::clock::{Clock, ManualClock, Timestamp};
 use gatepost::event::{
-    DataRoot, Dedupe, Delivery, Event, EventId, EventType, Failure, HandlerName, Headers, NewEvent,
-    Origin, Position, SourceName,
+    DataRoot, Delivery, Event, EventId, Failure, HandlerName, NewEvent, Position, SourceName,
 };
 use gatepost::handler::{BuildContext, Handler, KindSettings, Purpose, kind};
 use serde_json::{Value, json};
@@ -54,28 +52,13 @@ pub(crate) fn delivery(number: u64, event_type: &str, data: &Value) -> Delivery 
     raw(number, event_type, &json!({ "data": data }).to_string())
 }
 
-/// The same with this body.
 pub(crate) fn raw(number: u64, event_type: &str, body: &str) -> Delivery {
+    let source = SourceName::parse("hyvor").unwrap();
     let new = NewEvent {
-        source: SourceName::parse("hyvor").unwrap(),
-        event_type: EventType::new(event_type),
-        received_at: NOW,
         data_root: DataRoot::Data,
-        is_json: false,
-        headers: Headers::default(),
-        body: Bytes::copy_from_slice(body.as_bytes()),
-        dedupe: Dedupe::Off,
+        ..NewEvent::new(source, event_type, NOW, body.to_owned())
     };
-    let event = Arc::new(Event::new(new, id(number), Position(number)));
-    Delivery {
-        event,
-        attempt: 1,
-        first_attempt_at: None,
-        origin: Origin::Log,
-        replay: 0,
-        progress: None,
-        order_key: None,
-    }
+    Delivery::first(Arc::new(Event::new(new, id(number), Position(number))))
 }
 
 /// The id of event `number`.

@@ -44,7 +44,6 @@ impl Served {
         Self::start_in(folder, &[])
     }
 
-    /// The same with more in the environment.
     pub(crate) fn start_in(folder: &Folder, environment: &[(&str, &str)]) -> Self {
         let mut command = command(folder, &["serve", "--json"]);
         command.envs(environment.iter().copied());

@@ -90,7 +90,6 @@ pub(crate) fn connect_believing(address: SocketAddr, pem: &str, alpn: &[&[u8]]) 
     connect_as(NAME, address, pem, alpn)
 }
 
-/// The same, to `name`.
 pub(crate) fn connect_as(name: &str, address: SocketAddr, pem: &str, alpn: &[&[u8]]) -> TlsWire {
     let config = client_config(pem, alpn);
     let name = ServerName::try_from(name.to_owned()).unwrap();
