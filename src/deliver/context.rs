@@ -50,12 +50,6 @@ pub struct FailureLog {
     pub(super) dead_letters: ThrottleByReason,
 }
 
-impl std::fmt::Debug for Context {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
 impl Context {
     pub(super) fn holds_dead(&self) -> bool {
         match self.policy.on_dead_letter {

@@ -31,12 +31,6 @@ pub struct Deliverer {
     control: Control,
 }
 
-impl std::fmt::Debug for Deliverer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Deliverer").field("context", &self.context).finish_non_exhaustive()
-    }
-}
-
 impl Deliverer {
     /// A loop that is ready to run, and what steers it. `subscription` is the handler's own in
     /// `queue`.

@@ -326,9 +326,3 @@ fn make_id(path: &std::path::Path) -> io::Result<String> {
     files::replace_durably(path, format!("{id}\n"))?;
     Ok(id)
 }
-
-impl std::fmt::Debug for Standbys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Standbys").field("rule", &self.rule).finish_non_exhaustive()
-    }
-}

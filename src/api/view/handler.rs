@@ -143,65 +143,45 @@ pub(in crate::api) fn handlers(
         .handlers
         .iter()
         .filter(|(name, _)| !configured.iter().any(|control| control.name == *name));
-    let unknown: Vec<HandlerView> =
-        unknown.map(|(name, backlog)| handler(name.clone(), without_task, *backlog, now)).collect();
+    let unknown = unknown.map(|(name, backlog)| {
+        let control = HandlerControl::idle(name.clone(), "", without_task);
+        HandlerView { kind: None, ..handler(control, *backlog, now) }
+    });
+    let unknown: Vec<HandlerView> = unknown.collect();
     let known = configured.into_iter().map(|control| {
         let found = stats.handlers.iter().find(|(known, _)| *known == control.name);
-        let backlog = found.map(|(_, backlog)| *backlog).unwrap_or_default();
-        let view = handler(control.name, control.state, backlog, now);
-        HandlerView {
-            kind: Some(control.kind.into()),
-            reason: control.reason,
-            pause: control.pause,
-            in_flight: control.in_flight,
-            concurrency: control.concurrency,
-            failing_since: control.health.failing_since,
-            failures: control.health.n_failures,
-            given_up_since: control.health.given_up_since,
-            given_up_in_a_row: control.health.n_given_up,
-            probe_at: control.probe_at,
-            given_up_at: view
-                .oldest_pending_at
-                .zip(control.retry_total)
-                .map(|(oldest, total)| oldest.after(total)),
-            last_error: control.health.last_error,
-            last_success_at: control.health.last_success_at,
-            ..view
-        }
+        handler(control, found.map(|(_, backlog)| *backlog).unwrap_or_default(), now)
     });
     known.chain(unknown).collect()
 }
 
-fn handler(
-    name: HandlerName,
-    state: HandlerStatus,
-    backlog: Backlog,
-    now: Timestamp,
-) -> HandlerView {
+fn handler(control: HandlerControl, backlog: Backlog, now: Timestamp) -> HandlerView {
     let Backlog { in_log, waiting, dead, oldest_pending_at } = backlog;
     HandlerView {
-        name,
-        kind: None,
-        state,
+        name: control.name,
+        kind: Some(control.kind.into()),
+        state: control.state,
         condition: Cow::default(),
-        reason: None,
-        pause: None,
+        reason: control.reason,
+        pause: control.pause,
         in_log,
         waiting,
         dead,
         oldest_pending_at,
         oldest_pending_seconds: oldest_pending_at.map_or(0, |at| now.since(at).as_secs()),
-        in_flight: 0,
-        concurrency: 0,
-        failing_since: None,
-        failures: 0,
-        given_up_since: None,
-        given_up_in_a_row: 0,
-        probe_at: None,
+        in_flight: control.in_flight,
+        concurrency: control.concurrency,
+        failing_since: control.health.failing_since,
+        failures: control.health.n_failures,
+        given_up_since: control.health.given_up_since,
+        given_up_in_a_row: control.health.n_given_up,
+        probe_at: control.probe_at,
         next_try_at: None,
-        given_up_at: None,
-        last_error: None,
-        last_success_at: None,
+        given_up_at: oldest_pending_at
+            .zip(control.retry_total)
+            .map(|(oldest, total)| oldest.after(total)),
+        last_error: control.health.last_error,
+        last_success_at: control.health.last_success_at,
         reported_by: None,
     }
 }

@@ -5,26 +5,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::MemoryStorage;
 use crate::clock::Clock;
-use crate::queue::QueueError;
 use crate::queue::embedded::{EmbeddedQueue, IndexIn, Settings};
 
 /// What outlives a queue in memory, as a folder outlives one in files.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct MemoryDisk {
     storage: MemoryStorage,
     opening: AtomicU64,
 }
 
-impl Default for MemoryDisk {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl MemoryDisk {
     /// A disk with nothing on it.
     pub fn new() -> Self {
-        Self { storage: MemoryStorage::new(), opening: AtomicU64::new(0) }
+        Self::default()
     }
 
     /// What a killed process leaves. Every call of a queue that is open on this disk fails from
@@ -45,10 +38,6 @@ impl MemoryDisk {
         reason = "a disk in memory without faults holds what was written"
     )]
     pub fn open(&self, clock: Arc<dyn Clock>) -> EmbeddedQueue {
-        self.try_open(clock).expect("the queue in memory opens")
-    }
-
-    fn try_open(&self, clock: Arc<dyn Clock>) -> Result<EmbeddedQueue, QueueError> {
         let settings = Settings {
             storage: Arc::new(self.storage.clone()),
             index: IndexIn::Memory,
@@ -56,6 +45,6 @@ impl MemoryDisk {
             ..Settings::new("/queue")
         };
         let opening = self.opening.fetch_add(1, Ordering::Relaxed);
-        EmbeddedQueue::open_inline(settings, clock, opening)
+        EmbeddedQueue::open_inline(settings, clock, opening).expect("the queue in memory opens")
     }
 }

@@ -1,6 +1,5 @@
 //! A queue that refuses to store when it is told to.
 
-use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,12 +19,6 @@ pub struct RefusingQueue {
     queue: EmbeddedQueue,
     refuse: Box<Refuse>,
     refuse_search: Box<Refuse>,
-}
-
-impl fmt::Debug for RefusingQueue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RefusingQueue").finish_non_exhaustive()
-    }
 }
 
 impl RefusingQueue {
