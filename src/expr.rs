@@ -122,7 +122,6 @@ impl Expression {
         Ok((!value.is_undefined() && !value.is_none()).then(|| plain(&value)))
     }
 
-    /// The text it was compiled from.
     pub fn source(&self) -> &str {
         &self.text
     }
@@ -210,7 +209,6 @@ impl Template {
         self.compiled()?.render(values).map_err(|err| self.error(&err))
     }
 
-    /// The text it was compiled from.
     pub fn source(&self) -> &str {
         &self.text
     }

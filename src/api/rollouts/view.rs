@@ -164,7 +164,6 @@ impl RolloutView {
 }
 
 impl RolloutState {
-    /// As people read it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",

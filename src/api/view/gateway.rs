@@ -88,7 +88,6 @@ impl GatewayCounts {
 }
 
 impl GatewayState {
-    /// As people read it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Alive => "alive",
