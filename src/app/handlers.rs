@@ -44,6 +44,9 @@ pub(super) struct Handlers {
     system_events: Arc<SystemSource>,
     /// Held while handlers are started or ended, which waits: two reloads must not mix.
     changing: tokio::sync::Mutex<()>,
+    /// Once it is cancelled nothing is waited for with the lock held, and no handler is started any more: a reload may
+    /// still be under way.
+    stopped: CancellationToken,
     places: Mutex<BTreeMap<HandlerName, Place>>,
     /// Those who wait for handlers that finish.
     finishers: TaskTracker,
@@ -66,6 +69,7 @@ impl Handlers {
             attempts: Arc::new(attempts),
             system_events,
             changing: tokio::sync::Mutex::default(),
+            stopped: CancellationToken::new(),
             places: Mutex::default(),
             finishers: TaskTracker::new(),
             pauses,
@@ -132,7 +136,10 @@ impl Handlers {
         let soon = finishing
             .iter()
             .map(|(_, _, tasks)| tokio::time::timeout(REPLACE_TIMEOUT, tasks.wait()));
-        futures_util::future::join_all(soon).await;
+        tokio::select! {
+            _ = futures_util::future::join_all(soon) => {}
+            () = self.stopped.cancelled() => {}
+        }
         let mut notes = Vec::new();
         for (name, is_awaited, tasks) in finishing {
             if tasks.is_empty() {
@@ -229,6 +236,9 @@ impl Handlers {
 
     async fn start_each(&self, built: Vec<BuiltHandler>) {
         for built in built {
+            if self.stopped.is_cancelled() {
+                return;
+            }
             let name = built.name.clone();
             let run = if self.pauses.of(&name).is_some() { Run::Pause } else { Run::Resume };
             let before = match self.places().remove(&name) {

@@ -30,8 +30,9 @@ pub enum Effect {
 }
 
 /// What is opened once, at the start.
-const AT_START: [&str; 8] = [
+const AT_START: [&str; 9] = [
     "server.listen",
+    "server.request_timeout",
     "server.landlock",
     "server.tls",
     "server.acme",
@@ -49,7 +50,10 @@ const ACK: &str = "queue.ack";
 
 /// What differs between `old` and `new`, in the order of the keys. Hidden values are not shown.
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
-    let is_shared = old.queue.shared.is_some();
+    diff_where(old.queue.shared.is_some(), old, new)
+}
+
+fn diff_where(is_shared: bool, old: &Config, new: &Config) -> Vec<Change> {
     let (old, new) = (&old.entries.0, &new.entries.0);
     let mut changes = parts(old, new);
     let whole: BTreeSet<String> =
@@ -74,7 +78,10 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
 /// What a reload of `new` changes in a process that began with `started` and has taken over `old` since. What counts
 /// from the next start on is listed for as long as it is otherwise than at the start.
 pub fn diff_since(started: &Config, old: &Config, new: &Config) -> Vec<Change> {
-    let of = |old, effect| diff(old, new).into_iter().filter(move |one| one.effect == effect);
+    let is_shared = started.queue.shared.is_some();
+    let of = |old, effect| {
+        diff_where(is_shared, old, new).into_iter().filter(move |one| one.effect == effect)
+    };
     let mut changes: Vec<Change> =
         of(old, Effect::Reload).chain(of(started, Effect::Restart)).collect();
     changes.sort_by(|one, other| one.path.cmp(&other.path));

@@ -133,7 +133,11 @@ impl Standbys {
             return Err(StandbyError::OtherGateway { ours: gateway, theirs });
         }
         let checked = self.check_stand(hello);
-        if let (Err(StandbyError::Diverged(_)), Some(end)) = (&checked, hello.stand) {
+        // Where this log is damaged its own bytes may be the wrong ones, and the copy's the only good ones.
+        let is_certain = self.files.is_whole();
+        if let (Err(StandbyError::Diverged(_)), Some(end), true) =
+            (&checked, hello.stand, is_certain)
+        {
             self.remember_diverged(end);
         }
         checked?;

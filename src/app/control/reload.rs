@@ -9,6 +9,7 @@ use super::super::{changes, limits, parts, standby};
 use super::Server;
 use crate::api::{ApiError, Reloaded, error_chain};
 use crate::config::{self, Config};
+use crate::ingest::Limits;
 use crate::settings::{Report, ReportStyle};
 use crate::sync::lock;
 
@@ -44,7 +45,9 @@ impl Server {
         self.gate.set_tokens(tokens, self.core.clock.steady());
         self.gate.set_hosts(config.admin.hosts.clone());
         self.ingest.replace_sources(sources);
-        self.ingest.set_limits(limits::limits(&config));
+        // The connections' own times are those of the start.
+        let body_timeout = self.started_with.server.request_timeout;
+        self.ingest.set_limits(Limits { body_timeout, ..limits::limits(&config) });
         self.standbys.set_rule(standby::rule(&config));
         self.public.set_trusted_proxies(config.server.trusted_proxies.clone());
         if let Some(certificates) = &self.certificates {

@@ -22,6 +22,7 @@ impl Handlers {
         &self,
         timeout: Duration,
     ) -> BTreeMap<HandlerName, HealthRecord> {
+        self.stopped.cancel();
         let health = {
             let _changing = self.changing.lock().await;
             let places = std::mem::take(&mut *self.places());

@@ -78,6 +78,11 @@ impl QueueFiles {
         self.0.log.head().first.segment()
     }
 
+    /// Whether nothing of the log is known to be damaged: bytes that cannot be read are given as zeros.
+    pub fn is_whole(&self) -> bool {
+        self.0.log.damage().is_empty()
+    }
+
     /// Waits until the log is synced beyond `place`; for ever, where the queue is closed.
     pub async fn wait_beyond(&self, place: LogPlace) {
         let mut head = self.0.log.watch();

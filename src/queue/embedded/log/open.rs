@@ -72,10 +72,11 @@ struct Newest {
     unreadable: Vec<Damage>,
 }
 
-/// Of the files that count each has a number of its own. Which of two is the right one only their owner can say.
-fn refuse_two_logs(files: &BTreeMap<SegmentId, u32>) -> Result<(), OpenError> {
-    let same =
-        files.keys().zip(files.keys().skip(1)).find(|(one, other)| one.number == other.number);
+/// Of the files that count, from `first` on, each has a number of its own. Which of two is the right one only their
+/// owner can say.
+fn refuse_two_logs(files: &BTreeMap<SegmentId, u32>, first: u32) -> Result<(), OpenError> {
+    let counts = || files.keys().filter(|id| id.number >= first);
+    let same = counts().zip(counts().skip(1)).find(|(one, other)| one.number == other.number);
     same.map_or(Ok(()), |(one, other)| Err(two_logs(*one, *other)))
 }
 
@@ -99,7 +100,8 @@ impl FileLog {
         let largest = files.values().max().copied().unwrap_or_default();
         let full_bytes = options.segment_bytes.min(largest);
         let mut newest = log.find_newest(&mut files, full_bytes, options)?;
-        refuse_two_logs(&files)?;
+        let first = newest.live.as_ref().map_or(0, |(_, contents)| contents.recorded.first.0);
+        refuse_two_logs(&files, first)?;
         if let Some((live, contents)) = &mut newest.live {
             log.read_earlier(&files, *live, &mut contents.recorded)?;
         }
