@@ -277,9 +277,9 @@ fn upgrade_of_the_package_checks_with_what_the_service_has_in_its_environment() 
     let script = script.replace("/run/systemd/system", programs.to_str().unwrap());
     let script = script.replace("/etc/gatepost/config.toml", folder.config().to_str().unwrap());
     let upgrade = || {
-        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+        let script = format!("PATH='{}':$PATH\n{script}", programs.display());
         let mut upgrade = Command::new("sh");
-        upgrade.args(["-c", &script, "postinst", "configure", "0.1.0-1"]).env("PATH", path);
+        upgrade.args(["-c", &script, "postinst", "configure", "0.1.0-1"]);
         let output = upgrade.current_dir(folder.path()).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         let is_restarted = folder.path().join("restarted").exists();

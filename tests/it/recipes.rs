@@ -143,6 +143,8 @@ async fn alerts_of_every_kind_have_words_of_their_own() {
     let lag = json!({ "standby": "two", "connected": true, "lag_seconds": 40.7, "lag_bytes": 2_100,
         "lag_max_seconds": 30, "last_seen_at": "2026-11-26T10:00:00Z" });
     let caught_up = json!({ "standby": "two", "since": "2026-11-26T10:00:00Z", "seconds": 70 });
+    let behind = "of `two` is 41 s behind (2 KiB), more than 30 s";
+    let after = "has all again, 70 s after";
     let own = json!({ "handler": "alerts", "reason": "never mailed" });
     for (n, (event_type, payload, subject, part)) in [
         ("handler.failed", failed, "sql cannot be started", "could not be started: no disk"),
@@ -158,18 +160,8 @@ async fn alerts_of_every_kind_have_words_of_their_own() {
         ("disk.back", low, "well again: the disk", "300 MiB are free on the disk of /q again"),
         ("dead_letter", dead, "sql gave up 12", "the newest from `hyvor`: no table"),
         ("signature.rejected", refused, "hyvor is refused", "see `gatepost rejected explain 7`"),
-        (
-            "standby.lag",
-            lag,
-            "the second copy is behind",
-            "of `two` is 41 s behind (2 KiB), more than 30 s",
-        ),
-        (
-            "standby.caught_up",
-            caught_up,
-            "well again: the second copy",
-            "has all again, 70 s after",
-        ),
+        ("standby.lag", lag, "the second copy is behind", behind),
+        ("standby.caught_up", caught_up, "well again: the second copy", after),
         ("handler.down", own, "", ""),
     ]
     .into_iter()
@@ -177,7 +169,7 @@ async fn alerts_of_every_kind_have_words_of_their_own() {
     {
         // As another gateway exports it.
         let event = json!([{
-            "id": format!("0199c3f6-5b5e-7000-8000-00000000000{n}"), "position": n,
+            "id": format!("0199c3f6-5b5e-7000-8000-00000000000{n:x}"), "position": n,
             "source": "gatepost", "type": event_type, "received_at": "2026-11-26T10:00:00.000Z",
             "data_root": "payload", "headers": [["content-type", { "text": "application/json" }]],
             "body": { "text": payload.to_string() },

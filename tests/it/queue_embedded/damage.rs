@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost::clock::SystemClock;
+use gatepost::clock::{Clock, SystemClock};
 use gatepost::event::{Outcome, Position};
 use gatepost::queue::embedded::EmbeddedQueue;
 use gatepost::queue::tools::check;
@@ -147,11 +147,11 @@ async fn newer_version_is_left_alone() {
     let queue = site.open(LONG);
     append_all(&queue, 3, 200).await;
     queue.close().await.unwrap();
-    let clock: std::sync::Arc<dyn gatepost::clock::Clock> = site.clock.clone();
+    let clock: Arc<dyn Clock> = site.clock.clone();
     for (format, expected) in [("3\n", "newer version"), ("\u{1}?", "what no version writes")] {
         std::fs::write(site.path().join("FORMAT"), format).unwrap();
         let settings = site.settings(LONG);
-        let opened = gatepost::queue::embedded::EmbeddedQueue::open(settings, clock.clone());
+        let opened = EmbeddedQueue::open(settings, clock.clone());
         let err = opened.err().unwrap().to_string();
         assert!(err.contains(expected), "{err}");
     }

@@ -82,7 +82,7 @@ fn units_do_what_they_say_under_a_real_systemd() {
     let folder = tempfile::tempdir().unwrap();
     let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     std::fs::create_dir(folder.path().join("units")).unwrap();
-    put_units(&put);
+    put_units(put);
     put("drive.sh", DRIVE);
     put("start.sh", START);
     put("slow.toml", SLOW);
