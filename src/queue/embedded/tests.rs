@@ -1,7 +1,7 @@
 //! What the parts make of a damaged disk together.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use super::commit::Request;
 use super::index::{SledStore, Store};
-use super::testing::MemoryStorage;
 use super::testing::manual_queue::{Call, Component, ManualQueue};
+use super::testing::{Call as Fault, Faults, MemoryStorage, Verdict};
 use super::{Driver, EmbeddedQueue, IndexIn, Settings, inline, open};
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::event::{
@@ -300,6 +300,51 @@ fn answer_that_nobody_took_has_not_arrived() {
     let again = append().poll().unwrap();
     assert!(matches!(again, Appended::Duplicate(_)), "{again:?}");
     assert!(matches!(append().poll().unwrap(), Appended::Stored(_)), "its answer was taken");
+}
+
+#[test]
+fn repeat_that_is_stored_by_the_same_commit_as_what_nobody_waits_for_is_a_repeat() {
+    let (storage, clock) = (MemoryStorage::new(), clock());
+    let manual = ManualQueue::open(settings(&storage), clock, 7).unwrap();
+    let append = || {
+        let queue = Arc::clone(&manual.queue);
+        let new =
+            NewEvent { dedupe: Dedupe::Unanswered { key: DedupeKey([7; 16]) }, ..new_event() };
+        let mut call = Call::new(async move { queue.append(new).await });
+        assert!(call.poll().is_none(), "the committer was not stepped yet");
+        call
+    };
+    let work = || {
+        let components = [Component::Allocator, Component::Committer];
+        while components.into_iter().any(|component| manual.step(component, Duration::ZERO)) {}
+    };
+    // The disk is busy until the sender has given up and has sent it again.
+    drop(append());
+    let mut again = append();
+    work();
+    let answer = again.poll().unwrap().unwrap();
+    assert!(matches!(answer, Appended::Duplicate(_)), "{answer:?}");
+    // Of a commit that fails nothing is repeated.
+    drop(append());
+    storage.set_free(Some(0));
+    storage.set_faults(Arc::new(FullDisk));
+    work();
+    storage.clear_faults();
+    storage.set_free(None);
+    let mut again = append();
+    work();
+    let answer = again.poll().unwrap().unwrap();
+    assert!(matches!(answer, Appended::Stored(_)), "{answer:?}");
+}
+
+/// No write has room.
+#[derive(Debug)]
+struct FullDisk;
+
+impl Faults for FullDisk {
+    fn before(&self, call: Fault, _path: &Path, _offset: u64, _len: usize) -> Verdict {
+        if call == Fault::Write { Verdict::Errno(28) } else { Verdict::Ok }
+    }
 }
 
 #[tokio::test]

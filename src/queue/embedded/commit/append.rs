@@ -75,6 +75,12 @@ impl Committer {
             None => self.ids.next(now),
         };
         self.push_event(unit, &event, id);
+        if let Some(key) = event.dedupe.unanswered_key()
+            && reply.is_closed()
+        {
+            // Nobody waits for the answer any more, and its repeat may be in this very unit.
+            self.core.note_unanswered(key, id);
+        }
         unit.appends.push(Answer { reply, appended: Appended::Stored(id), event });
     }
 

@@ -3,9 +3,9 @@
 use super::{Answer, Collected, Committer, NoRoom, Unit};
 use crate::clock::Stopwatch;
 use crate::event::HandlerName;
-use crate::queue::QueueError;
 use crate::queue::embedded::recent_commits::CachedCommit;
 use crate::queue::embedded::record::{DeliveryRecord, Lsn};
+use crate::queue::{Appended, QueueError};
 use crate::sync::lock;
 
 impl Committer {
@@ -20,7 +20,7 @@ impl Committer {
                 self.undo(n_events, begin, sections);
                 let why = self.no_room(err);
                 for answer in appends {
-                    answer.refuse(why.error());
+                    self.refuse(answer, why.error());
                 }
                 return Err(why);
             }
@@ -70,6 +70,16 @@ impl Committer {
         }
     }
 
+    fn refuse(&self, answer: Answer, err: QueueError) {
+        let Answer { reply, appended, event } = answer;
+        if let (Appended::Stored(_), Some(key)) = (appended, event.dedupe.unanswered_key()) {
+            // Nothing is there that a later request could repeat.
+            lock(&self.core.unanswered).remove(key);
+        }
+        // The caller may be gone: nothing was stored, so there is nothing to tell.
+        drop(reply.send((Err(err), event)));
+    }
+
     /// Takes back what a failed commit had promised to itself.
     fn undo(&mut self, n_events: usize, begin: Lsn, sections: Vec<Collected>) {
         self.memtable.remove_from(begin);
@@ -97,12 +107,5 @@ impl Committer {
     pub(super) fn freeze_keys(&mut self) {
         let frozen = self.memtable.freeze(self.writer.end());
         self.core.keys.add_frozen(frozen);
-    }
-}
-
-impl Answer {
-    fn refuse(self, err: QueueError) {
-        // The caller may be gone: nothing was stored, so there is nothing to tell.
-        drop(self.reply.send((Err(err), self.event)));
     }
 }
