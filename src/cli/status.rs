@@ -183,6 +183,7 @@ fn text(status: &StatusView) -> String {
     if let Some(view) = &status.cluster {
         text.line(format_args!("{}", cluster::summary(view)));
     }
+    add_put_aside(&mut text, queue.aside_bytes);
     for line in &status.problems {
         text.line(format_args!("not ready: {}", plain(line)));
     }
@@ -214,6 +215,15 @@ fn text(status: &StatusView) -> String {
 }
 
 /// The questions and the rejected requests that are kept.
+fn add_put_aside(text: &mut Page, n_bytes: u64) {
+    if n_bytes > 0 {
+        text.line(format_args!(
+            "put aside: {} that could not be read, in `aside/` of the queue's folder, for you to remove",
+            bytes(n_bytes)
+        ));
+    }
+}
+
 fn kept_requests(text: &mut Page, status: &StatusView) {
     for source in &status.sources {
         if let Some(number) = source.newest_handshake {

@@ -207,6 +207,10 @@ fn machine(api: &Api, status: &StatusView) -> Vec<(&'static str, String, String)
     if let Ok(around) = api.surroundings() {
         let of = format!("of {}", words::bytes(around.disk_max));
         facts.push(("Queue on disk", words::bytes(queue.bytes), of));
+        if queue.aside_bytes > 0 {
+            let what = "could not be read; yours to remove".to_owned();
+            facts.push(("Put aside", words::bytes(queue.aside_bytes), what));
+        }
         if let Some(free) = around.disk_free {
             facts.push(("Disk free", words::bytes(free), String::new()));
         }

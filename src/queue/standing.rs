@@ -163,6 +163,9 @@ pub struct QueueStats {
     pub events: u64,
     /// Bytes on disk, the log and what is derived from it.
     pub bytes: u64,
+    /// Bytes of files that could not be read and were put aside, for people to look at and to remove. They
+    /// are no part of `bytes`, nor of `disk_max`.
+    pub aside_bytes: u64,
     /// The newest position; 0 = none yet.
     pub last: Position,
     /// Bytes of the log that the derived state has not taken in yet.

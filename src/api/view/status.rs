@@ -54,6 +54,9 @@ pub struct QueueView {
     pub events: u64,
     /// Bytes on disk.
     pub bytes: u64,
+    /// Bytes of files that could not be read and were put aside; no part of `bytes`.
+    #[serde(default)]
+    pub aside_bytes: u64,
     /// The newest position.
     pub last: Position,
     /// Bytes of the log that the index has not taken in yet.
@@ -68,10 +71,20 @@ pub struct QueueView {
 impl QueueView {
     /// The figures that `stats` holds.
     pub fn new(stats: &QueueStats) -> Self {
-        let QueueStats { events, bytes, last, lag_bytes, handlers: _, damage, refuses } = stats;
+        let QueueStats {
+            events,
+            bytes,
+            aside_bytes,
+            last,
+            lag_bytes,
+            handlers: _,
+            damage,
+            refuses,
+        } = stats;
         Self {
             events: *events,
             bytes: *bytes,
+            aside_bytes: *aside_bytes,
             last: *last,
             lag_bytes: *lag_bytes,
             damage: damage.clone(),

@@ -20,6 +20,7 @@ pub(crate) fn stats(core: &Arc<Core>, index_bytes: u64, lag_bytes: u64) -> Queue
     QueueStats {
         events: head.next_position.events_since(first) + core.kept.len() as u64,
         bytes: core.bytes() + index_bytes,
+        aside_bytes: core.log.aside_bytes(),
         last: head.next_position.previous(),
         lag_bytes,
         handlers: handlers.iter().map(|cell| (cell.handler.clone(), backlog(core, cell))).collect(),

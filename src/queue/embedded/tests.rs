@@ -21,6 +21,7 @@ use crate::queue::{Appended, DeadFilter, LostDeliveries, Queue, Start, Subscript
 
 mod copies;
 mod read_again;
+mod room;
 mod senseless;
 mod starts;
 mod upkeep;

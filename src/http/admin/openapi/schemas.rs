@@ -152,6 +152,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
         &[
             ("events", "integer"),
             ("bytes", "integer"),
+            ("aside_bytes", "integer"),
             ("last", "integer"),
             ("lag_bytes", "integer"),
             ("refuses", "string?"),

@@ -15,10 +15,12 @@
 //! 3. *Trim*: what was settled meanwhile is recorded, with it that the log begins behind the segment.
 //! 4. *Remove* the file.
 
+mod ballast;
 mod compaction;
 mod copy;
 mod keys;
 mod pass;
+mod room;
 mod told;
 
 pub(crate) use pass::{Cleaner, Effort, Limits};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 
+use super::ballast::{Ballast, is_for_want_of_room};
 use crate::clock::{Timestamp, whole_millis};
 use crate::event::{HandlerName, Position};
 use crate::queue::QueueError;
@@ -60,8 +61,9 @@ pub(crate) struct Cleaner {
     pub(crate) core: Arc<Core>,
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) limits: Limits,
-    storage: Arc<dyn Storage>,
-    folder: PathBuf,
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) folder: PathBuf,
+    pub(super) ballast: Ballast,
     lived: LivedFile,
     /// One look at a time.
     turn: tokio::sync::Mutex<()>,
@@ -98,6 +100,7 @@ impl Cleaner {
             snapshots,
             limits,
             lived: LivedFile::new(Arc::clone(&storage), &folder),
+            ballast: Ballast::find(Arc::clone(&storage), &folder, limits.segment_bytes),
             storage,
             folder,
             turn: tokio::sync::Mutex::default(),
@@ -113,11 +116,12 @@ impl Cleaner {
         let mut looked = Ok(());
         // Where one step fails the others free what they can, and `disk_max` is kept to in any case.
         if *self.core.ready.borrow() {
-            looked = looked.and(self.free(effort).await);
-            looked = looked.and(self.compact_kept().await);
-            looked = looked.and(self.write_snapshot_if_due().await);
+            also(&mut looked, self.free(effort).await);
+            also(&mut looked, self.compact_kept().await);
+            also(&mut looked, self.write_snapshot_if_due().await);
         }
-        looked = looked.and(self.look_after_keys(effort));
+        also(&mut looked, self.look_after_keys(effort));
+        self.keep_ballast();
         self.note_lived();
         self.note_blocked();
         looked
@@ -128,24 +132,18 @@ impl Cleaner {
             self.core.ask(Request::Recorded).await?;
         }
         // What frees more needs room itself.
-        let dropped = self.drop_spare_if_tight();
-        while self.free_oldest(effort).await? {
-            self.drop_spare_if_tight()?;
+        let mut freed = self.drop_spare_if_tight();
+        loop {
+            match self.free_oldest(effort).await {
+                Ok(true) => also(&mut freed, self.drop_spare_if_tight()),
+                Ok(false) => return freed,
+                Err(err) if is_for_want_of_room(&err) && self.ballast.give_up() => {}
+                Err(err) => {
+                    also(&mut freed, Err(err));
+                    return freed;
+                }
+            }
         }
-        dropped
-    }
-
-    /// Says whether more may be taken in.
-    pub(crate) fn note_blocked(&self) {
-        self.core.set_blocked(self.why_blocked());
-    }
-
-    fn drop_spare_if_tight(&self) -> Result<(), QueueError> {
-        if !self.is_tight() {
-            return Ok(());
-        }
-        let what = || "removing a spare segment".into();
-        self.core.log.drop_spare().map_err(|source| QueueError::Io { what: what(), source })
     }
 
     /// Without it the next start takes more answers for lost, and their repeats for repeats.
@@ -314,9 +312,9 @@ impl Cleaner {
         let recorded = self.core.ask(|reply| Request::Trim { first, kept, reply }).await;
         match recorded {
             Ok(()) => self.core.kept.record(kept),
-            // After a failed sync it is unknown whether it is.
-            Err(_) if self.core.is_poisoned() => {}
-            Err(_) => self.core.kept.discard_unrecorded(),
+            Err(QueueError::Full(_)) => self.core.kept.discard_unrecorded(),
+            // It may be recorded: by a sync that failed, or by a committer that ended before it answered.
+            Err(_) => {}
         }
         recorded
     }
@@ -360,37 +358,18 @@ impl Cleaner {
         }
         self.snapshots.write(&self.core, KeysOf::WhatIsWritten).await
     }
+}
 
-    /// Bytes of everything that the queue has on the disk.
-    fn bytes(&self) -> u64 {
-        self.core.bytes() + self.snapshots.bytes()
-    }
-
-    /// Whether settled events must go before their time.
-    fn is_tight(&self) -> bool {
-        // The next segment is ready, and one more may be begun before the next look.
-        let ahead = 2 * u64::from(self.limits.segment_bytes);
-        let is_over = self.bytes() + ahead > self.limits.disk_max;
-        is_over || self.free_bytes().is_some_and(|free| free < self.limits.disk_reserve)
-    }
-
-    fn free_bytes(&self) -> Option<u64> {
-        let free = self.storage.free_bytes(&self.folder);
-        free.inspect_err(|err| tracing::warn!(error = %err, "The disk's room is not known")).ok()
-    }
-
-    /// Why nothing more may be taken in, with the handlers whose deliveries take the room.
-    fn why_blocked(&self) -> Option<String> {
-        let (bytes, disk_max) = (self.bytes(), self.limits.disk_max);
-        if bytes >= disk_max {
-            let pinned_by = self.core.who_pins().join(", ");
-            return Some(format!(
-                "{bytes} bytes of unsettled events reach `disk_max` ({disk_max}); they wait for {pinned_by}"
-            ));
+/// Keeps the first failure for the caller; those behind it are logged here, for they may have another
+/// cause.
+fn also(looked: &mut Result<(), QueueError>, step: Result<(), QueueError>) {
+    match step {
+        Err(err) if looked.is_err() => {
+            let err: &dyn std::error::Error = &err;
+            tracing::warn!(error = err, "Freeing the log failed in another way as well");
         }
-        let (free, reserve) = (self.free_bytes()?, self.limits.disk_reserve);
-        (free < reserve)
-            .then(|| format!("{free} bytes are free on the disk, under `disk_reserve` ({reserve})"))
+        Err(err) => *looked = Err(err),
+        Ok(()) => {}
     }
 }
 

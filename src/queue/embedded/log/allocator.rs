@@ -4,11 +4,10 @@
 use std::io;
 use std::sync::Arc;
 
-use super::file_log::Spare;
+use super::spare::Spare;
 use super::{FileLog, is_full, is_scarce};
 use crate::queue::embedded::record::SegmentId;
 use crate::queue::storage::{OpenMode, StorageFile};
-use crate::sync::lock;
 
 /// How much is written before each sync: small steps keep the appends' own syncs short, smaller
 /// ones cost more than they save.
@@ -125,21 +124,19 @@ impl SegmentAllocator {
     }
 
     fn begin(&self, want: Want) -> Result<Begun, AllocateError> {
-        let mut spare = lock(&self.log.spare);
         let storage = &self.log.storage;
         let begun = |source, file| Begun { id: want.id, source, file, filled: 0, unsynced: 0 };
-        if *spare == Spare::Ready {
+        if self.log.spare.change(Spare::Ready, Spare::InUse) {
             match storage.open(&self.log.spare_path(), OpenMode::Write) {
-                Ok(file) => {
-                    *spare = Spare::InUse;
-                    return Ok(begun(Source::Spare, file));
+                Ok(file) => return Ok(begun(Source::Spare, file)),
+                Err(err) if is_scarce(&err) => {
+                    self.log.spare.set(Spare::Ready);
+                    return Err(AllocateError::of(err));
                 }
-                Err(err) if is_scarce(&err) => return Err(AllocateError::of(err)),
                 // It was removed from outside: a fresh one serves as well.
-                Err(_) => *spare = Spare::None,
+                Err(_) => self.log.spare.set(Spare::None),
             }
         }
-        drop(spare);
         let reserve = match want.reserve {
             Reserve::Kept => self.log.disk_reserve,
             // A copy of all that is alive in a segment, at most.
@@ -177,7 +174,7 @@ impl SegmentAllocator {
         if begun.source == Source::Spare {
             self.log.storage.rename(&self.log.spare_path(), &self.log.path(begun.id))?;
             begun.source = Source::Fresh;
-            *lock(&self.log.spare) = Spare::None;
+            self.log.spare.set(Spare::None);
         }
         self.log.storage.sync_folder(&self.log.folder)
     }
@@ -196,7 +193,7 @@ impl SegmentAllocator {
         };
         let removed = self.log.storage.remove(&path);
         if source == Source::Spare {
-            *lock(&self.log.spare) = Spare::None;
+            self.log.spare.set(Spare::None);
         }
         if let Err(err) = removed {
             tracing::warn!(error = %err, "A file that is no segment cannot be removed");

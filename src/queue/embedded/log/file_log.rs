@@ -12,6 +12,7 @@ use super::blocks::{Patience, Stretch};
 use super::damage::DamageList;
 use super::offsets::OffsetTables;
 use super::segment::{Facts, Holders, Segment};
+use super::spare::{Spare, SpareFile};
 use super::{Cause, Damage, Found, OpenOptions, SegmentInfo, is_scarce};
 use crate::clock::Clock;
 use crate::event::Position;
@@ -65,16 +66,6 @@ pub(crate) enum Removal {
     Aside,
 }
 
-/// The file that waits to become a segment again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Spare {
-    #[default]
-    None,
-    Ready,
-    /// The allocator makes a segment of it.
-    InUse,
-}
-
 /// The log's files: the table of segments, what is damaged, and how far it is synced.
 #[derive(Debug)]
 pub(crate) struct FileLog {
@@ -92,7 +83,7 @@ pub(crate) struct FileLog {
     pub(super) offsets: OffsetTables,
     damage: DamageList,
     patience: Patience,
-    pub(super) spare: Mutex<Spare>,
+    pub(super) spare: SpareFile,
     pub(super) aside_bytes: AtomicU64,
     pub(super) head: watch::Sender<LogHead>,
     followed_to: AtomicU64,
@@ -115,7 +106,7 @@ impl FileLog {
             offsets: OffsetTables::default(),
             damage: DamageList::default(),
             patience: Patience::default(),
-            spare: Mutex::default(),
+            spare: SpareFile::default(),
             aside_bytes: AtomicU64::new(0),
             head: watch::Sender::new(LogHead::default()),
             followed_to: AtomicU64::new(0),
@@ -162,19 +153,16 @@ impl FileLog {
         self.with_table(|table| table.range(..first).map(|(_, segment)| segment.id).collect())
     }
 
-    /// Bytes of all files: segments, the spare one, and what is in `aside/`.
+    /// Bytes of the segments and of the spare one. What is in `aside/` is for people and not the queue's
+    /// to free, so nothing is refused for it: see [`FileLog::aside_bytes`].
     pub(crate) fn bytes(&self) -> u64 {
         let in_table: u64 = self
             .with_table(|table| table.values().map(|segment| u64::from(segment.capacity)).sum());
-        let spare = match *lock(&self.spare) {
-            Spare::None => 0,
-            Spare::Ready | Spare::InUse => u64::from(self.segment_bytes),
-        };
-        in_table + spare + self.aside_bytes.load(Ordering::Relaxed)
+        let spare = if self.spare.is_there() { u64::from(self.segment_bytes) } else { 0 };
+        in_table + spare
     }
 
-    /// Bytes of the files in `aside/`.
-    #[cfg(test)]
+    /// Bytes of the files in `aside/`, as they were when they were last counted.
     pub(crate) fn aside_bytes(&self) -> u64 {
         self.aside_bytes.load(Ordering::Relaxed)
     }
@@ -219,36 +207,38 @@ impl FileLog {
 
     fn take_away(&self, segment: &Segment, removal: Removal, holders: Holders) -> io::Result<()> {
         let path = self.path(segment.id);
+        let is_spare = (removal, holders) == (Removal::Spare, Holders::None)
+            && segment.capacity == self.segment_bytes
+            && self.spare.change(Spare::None, Spare::InUse);
         // What is missing was taken away before.
-        let mut spare = lock(&self.spare);
-        let is_of_use = *spare == Spare::None && segment.capacity == self.segment_bytes;
-        match (removal, holders) {
-            (Removal::Spare, Holders::None) if is_of_use => {
-                if_there(self.storage.rename(&path, &self.spare_path()))?;
-                *spare = Spare::Ready;
+        match removal {
+            Removal::Spare if is_spare => {
+                let renamed = if_there(self.storage.rename(&path, &self.spare_path()));
+                let is_there = matches!(renamed, Ok(Some(())));
+                self.spare.set(if is_there { Spare::Ready } else { Spare::None });
+                renamed?;
             }
             // A reader may still read a file that has no name any more.
-            (Removal::Spare | Removal::Delete, _) => drop(if_there(self.storage.remove(&path))?),
-            (Removal::Aside, _) => {
+            Removal::Spare | Removal::Delete => drop(if_there(self.storage.remove(&path))?),
+            Removal::Aside => {
                 self.storage.create_folder(&self.aside)?;
                 let to = self.aside.join(segment.id.file_name());
                 if_there(self.storage.rename(&path, &to))?;
-                self.aside_bytes.fetch_add(segment.capacity.into(), Ordering::Relaxed);
+                self.measure_aside();
                 self.storage.sync_folder(&self.aside)?;
             }
         }
-        drop(spare);
         self.storage.sync_folder(&self.folder)
     }
 
     /// Removes the spare file, where there is one that is not in use: it is not worth its room.
     pub(crate) fn drop_spare(&self) -> io::Result<()> {
-        let mut spare = lock(&self.spare);
-        if *spare == Spare::Ready {
-            if_there(self.storage.remove(&self.spare_path()))?;
-            *spare = Spare::None;
+        if !self.spare.change(Spare::Ready, Spare::InUse) {
+            return Ok(());
         }
-        Ok(())
+        let removed = if_there(self.storage.remove(&self.spare_path()));
+        self.spare.set(if removed.is_ok() { Spare::None } else { Spare::Ready });
+        removed.map(drop)
     }
 
     pub(crate) fn damage(&self) -> Vec<Damage> {

@@ -38,6 +38,7 @@ mod raw;
 mod reader;
 mod recover;
 mod segment;
+mod spare;
 mod writer;
 
 pub(crate) use allocator::{AllocateError, AllocatedSegment, Reserve, SegmentAllocator, Want};
@@ -57,7 +58,7 @@ pub(crate) use writer::{AppendError, LogWriter};
 pub(crate) const SEGMENT_BYTES: u32 = 16 << 20;
 
 /// Whether an error says that there is no room.
-fn is_full(err: &io::Error) -> bool {
+pub(crate) fn is_full(err: &io::Error) -> bool {
     matches!(err.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 

@@ -2,20 +2,20 @@
 //! left half written.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::contents::{Contents, Hole};
-use super::file_log::{FileLog, Spare};
+use super::file_log::FileLog;
 use super::open::{Opened, Survey};
 use super::options::OpenError;
 use super::segment::Segment;
+use super::spare::Spare;
 use super::writer::{Live, LogWriter, Tail};
 use super::{Cause, Damage, is_full};
 use crate::queue::embedded::record::{HEADER_BYTES, SegmentId, UnitBuilder};
 use crate::queue::storage::{OpenMode, StorageFile, if_there};
-use crate::sync::lock;
 
 /// How much a head that was torn while its segment began may take.
 const HEAD_BYTES_MAX: u32 = 256 << 10;
@@ -49,11 +49,23 @@ impl Survey {
         }
         warn_of(log.find_spare(), "The spare file cannot be used");
         log.measure_aside();
+        if log.aside_bytes() > 0 {
+            tracing::warn!(
+                folder = %log.aside.display(),
+                bytes = log.aside_bytes(),
+                "What could not be read was put aside, and may be removed when nobody looks for it"
+            );
+        }
         let synced = log.storage.sync_folder(&log.folder);
         synced.map_err(OpenError::io(format!("syncing `{}`", log.folder.display())))?;
         let writer = LogWriter::new(log, live, end, tail, self.next_number);
         Ok(Opened { survey: self, writer })
     }
+}
+
+/// Whether a file in `aside/` is a copy of a torn write.
+fn is_torn(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(TORN))
 }
 
 fn warn_of(result: io::Result<()>, what: &str) {
@@ -69,7 +81,7 @@ impl FileLog {
         if size != u64::from(self.segment_bytes) {
             return self.storage.remove(&path);
         }
-        *lock(&self.spare) = Spare::Ready;
+        self.spare.set(Spare::Ready);
         Ok(())
     }
 
@@ -146,13 +158,8 @@ impl FileLog {
 
     /// Removes all but the newest torn files.
     fn prune_aside(&self) {
-        let is_torn = |path: &PathBuf| {
-            path.file_name()
-                .and_then(|name| name.to_str())
-                .is_some_and(|name| name.starts_with(TORN))
-        };
         let mut torn = self.storage.list(&self.aside).unwrap_or_default();
-        torn.retain(is_torn);
+        torn.retain(|path| is_torn(path));
         torn.sort();
         let n_surplus = torn.len().saturating_sub(TORN_FILES_MAX);
         for path in torn.into_iter().take(n_surplus) {
@@ -160,10 +167,11 @@ impl FileLog {
         }
     }
 
-    /// Counts the bytes in `aside/` anew.
+    /// Counts the bytes in `aside/` anew, without those of the few torn writes.
     pub(crate) fn measure_aside(&self) {
-        let paths = self.storage.list(&self.aside).unwrap_or_default();
-        let sizes = paths.iter().filter_map(|path| self.storage.size(path).ok());
+        let Ok(paths) = if_there(self.storage.list(&self.aside)) else { return };
+        let paths = paths.iter().flatten().filter(|path| !is_torn(path));
+        let sizes = paths.filter_map(|path| self.storage.size(path).ok());
         self.aside_bytes.store(sizes.sum(), Ordering::Relaxed);
     }
 }
