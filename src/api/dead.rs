@@ -135,6 +135,11 @@ impl Api {
         let remembered = records.iter().take(LETTERS_MAX).map(named).collect();
         // Groups are worked out here and not in the queue, so their letters are named one by one.
         let done = if like.is_some() {
+            // What is let go for its reason: by the log's word on it.
+            let records = match change {
+                DeadChange::Drop => self.queue.confirmed(records).await?,
+                DeadChange::Redrive => records,
+            };
             self.queue.change_dead(records.iter().map(named).collect(), change).await
         } else {
             match change {

@@ -285,6 +285,10 @@ impl Queue for ClusterQueue {
         self.node.copy.dead_records(filter).await
     }
 
+    async fn confirmed(&self, letters: Vec<DeadRecord>) -> Result<Vec<DeadRecord>, QueueError> {
+        self.node.copy.confirmed(letters).await
+    }
+
     async fn lost(&self, filter: DeadFilter) -> Result<Vec<LostDeliveries>, QueueError> {
         self.node.copy.lost(filter).await
     }
@@ -307,7 +311,7 @@ impl Queue for ClusterQueue {
     }
 
     async fn drop_dead(&self, filter: DeadFilter) -> Result<u64, QueueError> {
-        let letters = self.node.copy.find_dead(filter).await?;
+        let letters = self.node.copy.find_dead_to_drop(filter).await?;
         self.change_letters(letters, HandChange::Drop).await
     }
 

@@ -148,6 +148,12 @@ pub trait Queue: Send + Sync {
         Ok(records.collect())
     }
 
+    /// Those of `letters` that died when and of what they say, by the record itself: nothing is let go on the
+    /// word of an index alone. A backend without one gives them all.
+    async fn confirmed(&self, letters: Vec<DeadRecord>) -> Result<Vec<DeadRecord>, QueueError> {
+        Ok(letters)
+    }
+
     /// Deliveries that match whose events cannot be read, by handler and position; none where the
     /// filter asks for a reason or a time.
     async fn lost(&self, _filter: DeadFilter) -> Result<Vec<LostDeliveries>, QueueError> {

@@ -152,6 +152,20 @@ impl Queue for EmbeddedQueue {
         .await
     }
 
+    async fn confirmed(&self, letters: Vec<DeadRecord>) -> Result<Vec<DeadRecord>, QueueError> {
+        self.ready().await?;
+        let through = self.recorded_and_indexed().await?;
+        let n_letters = letters.len();
+        let confirmed = self.read(move |reading| reading.confirmed(letters, through)).await?;
+        if confirmed.len() < n_letters {
+            tracing::warn!(
+                letters = n_letters - confirmed.len(),
+                "Dead letters stay: the log does not say of them what the index does"
+            );
+        }
+        Ok(confirmed)
+    }
+
     async fn change_dead(
         &self,
         letters: Vec<(HandlerName, Position)>,
@@ -176,7 +190,7 @@ impl Queue for EmbeddedQueue {
     }
 
     async fn drop_dead(&self, filter: DeadFilter) -> Result<u64, QueueError> {
-        let found = self.find_dead(filter).await?;
+        let found = self.find_dead_to_drop(filter).await?;
         redrive::change_dead(&self.core, found, ByHand::Drop).await
     }
 

@@ -20,7 +20,9 @@ use super::record::{Lsn, SharedMark};
 use super::settings::Settings;
 use crate::clock::{Clock, Timestamp};
 use crate::event::{HandlerName, Position};
-use crate::queue::{DeadFilter, DeliveryHistory, EventQuery, LostDeliveries, QueueError, Searched};
+use crate::queue::{
+    DeadFilter, DeliveryHistory, EventQuery, LostDeliveries, Queue, QueueError, Searched,
+};
 use crate::sync::lock;
 
 /// How many failed tries of an event are told with what was planned behind them: the newest ones.
@@ -244,6 +246,20 @@ impl EmbeddedQueue {
             Ok(found)
         })
         .await
+    }
+
+    /// The same to let them go. Where the filter asks for a reason or a time, only those of which the log's
+    /// own records say that.
+    pub(crate) async fn find_dead_to_drop(
+        &self,
+        filter: DeadFilter,
+    ) -> Result<Vec<(HandlerName, Position)>, QueueError> {
+        if !read::is_by_fact(&filter) {
+            return self.find_dead(filter).await;
+        }
+        let letters = self.dead_records(filter).await?;
+        let confirmed = self.confirmed(letters).await?.into_iter();
+        Ok(confirmed.map(|letter| (letter.handler, letter.position)).collect())
     }
 
     /// Waits until every handler's state is known.

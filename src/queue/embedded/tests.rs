@@ -20,6 +20,7 @@ use crate::event::{
 use crate::queue::{Appended, DeadFilter, LostDeliveries, Queue, Start, Subscription};
 
 mod copies;
+mod index;
 mod read_again;
 mod room;
 mod senseless;

@@ -64,6 +64,8 @@ impl LedTo {
 /// How a delivery became a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeadFact {
+    /// Where that is recorded.
+    pub(crate) lsn: Lsn,
     pub(crate) died_at: Timestamp,
     pub(crate) attempts: u32,
     pub(crate) reason: ErrorText,
@@ -145,9 +147,9 @@ impl AttemptFact {
 }
 
 impl DeadFact {
-    fn write(&self, delivery: &DeliveryKey, lsn: Lsn) -> Write {
+    fn write(&self, delivery: &DeliveryKey) -> Write {
         let mut key = delivery.to_bytes();
-        key.put_raw(&lsn.0.to_be_bytes());
+        key.put_raw(&self.lsn.0.to_be_bytes());
         let mut value = Vec::new();
         value.put_signed(self.died_at.as_millis());
         value.put_varint(u64::from(self.attempts));
@@ -155,10 +157,12 @@ impl DeadFact {
         Write::Put { table: Table::Dead, key, value }
     }
 
-    pub(super) fn read((_, value): &Pair) -> Result<Self, StoreError> {
-        let read = || {
+    pub(super) fn read((key, value): &Pair) -> Result<Self, StoreError> {
+        let (_, mut rest) = DeliveryKey::split(key)?;
+        let mut read = || {
             let mut take = Take(value);
             Some(Self {
+                lsn: Lsn(take_u64(&mut rest)?),
                 died_at: Timestamp::from_millis(take.signed()?),
                 attempts: u32::try_from(take.varint()?).ok()?,
                 reason: ErrorText::new(take.text()?),
@@ -236,8 +240,8 @@ pub(super) fn facts_of_change(
         && !change.is_bare()
     {
         let (died_at, reason) = (*died_at, reason.clone());
-        let fact = DeadFact { died_at, attempts: change.attempts, reason };
-        writes.push(fact.write(&delivery, lsn));
+        let fact = DeadFact { lsn, died_at, attempts: change.attempts, reason };
+        writes.push(fact.write(&delivery));
     }
 }
 

@@ -149,6 +149,7 @@ impl Follower {
         };
         index.progress.send_replace(following.progress());
         self.phase = Phase::Following(Box::new(following));
+        index.measure();
         Ok(())
     }
 }
@@ -231,6 +232,7 @@ impl Following {
         let saved = Saved { progress, salt: sources.salt_of(progress.to).unwrap_or(0) };
         sources.index.store.apply(saved.writes())?;
         sources.index.store.flush()?;
+        sources.index.measure();
         self.saved = Some(saved);
         self.saved_at = now;
         Ok(())

@@ -17,7 +17,7 @@
 //! an index that is made anew follows the log's end at once and is filled in backwards.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
@@ -72,6 +72,8 @@ const SETTLED_MAX: usize = 64 << 10;
 pub(crate) struct Index {
     store: Arc<dyn Store>,
     progress: watch::Sender<Progress>,
+    /// As the follower found it last: a database that hangs must not keep the queue's numbers.
+    bytes: AtomicU64,
     /// Set when a call failed: the follower clears the store and fills it anew.
     has_failed: AtomicBool,
     /// Set when a caller wants the facts about events that are gone to go at once.
@@ -85,6 +87,7 @@ impl Index {
         Arc::new(Self {
             store,
             progress,
+            bytes: AtomicU64::new(0),
             has_failed: AtomicBool::new(false),
             wants_sweep: AtomicBool::new(false),
         })
@@ -106,9 +109,14 @@ impl Index {
         self.wants_sweep.store(true, Ordering::Release);
     }
 
-    /// Bytes on disk.
+    /// Bytes on disk, as they were when the follower last looked; asks the database nothing.
     pub(crate) fn bytes(&self) -> u64 {
-        self.store.bytes()
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Asks the database how large it is. For the follower only, which may hang in it.
+    fn measure(&self) {
+        self.bytes.store(self.store.bytes(), Ordering::Relaxed);
     }
 
     /// The zones that begin from `from` to before `to`, at most `limit`.

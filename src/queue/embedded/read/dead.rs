@@ -207,6 +207,7 @@ impl Reading {
         let event = found.event;
         let n_tries = letter.fact.as_ref().map_or(0, |_| self.n_tries(letter));
         let fact = letter.fact.clone().unwrap_or_else(|| DeadFact {
+            lsn: Lsn::default(),
             died_at: event.received_at,
             attempts: 0,
             reason: ErrorText::new(NOT_KNOWN),

@@ -195,7 +195,7 @@ impl Reading {
     }
 
     /// The settle record at `lsn`; `None` = there is none, whatever the index says.
-    fn settle_record_at(&self, lsn: Lsn) -> Option<SettleRecord> {
+    pub(super) fn settle_record_at(&self, lsn: Lsn) -> Option<SettleRecord> {
         let found = self.log.record_at(lsn).ok().flatten()?;
         settle_record(&found)
     }

@@ -15,6 +15,7 @@ use super::record::Lsn;
 use crate::queue::QueueError;
 
 mod budget;
+mod confirm;
 mod dead;
 mod deliveries;
 mod find;
