@@ -37,6 +37,28 @@ pub enum Action {
         order: u8,
         bytes: u16,
     },
+    /// So many events by one commit.
+    AppendAll {
+        source: u8,
+        dedupe: Option<u8>,
+        order: u8,
+        bytes: u16,
+        n_events: u8,
+    },
+    /// An event whose sender gives up, and has no id of it.
+    Unheard {
+        source: u8,
+        order: u8,
+        bytes: u16,
+        n_steps: u8,
+    },
+    /// The sender of the newest of those sends it again.
+    Again,
+    /// Whether an event with this key would be a repeat.
+    Ask {
+        source: u8,
+        key: u8,
+    },
     Subscribe {
         handler: u8,
         is_interrupted: bool,
@@ -111,6 +133,8 @@ pub struct Flavour {
     pub rot: bool,
     pub clock: bool,
     pub full: bool,
+    /// Events that are stored together, and questions for repeats.
+    pub groups: bool,
 }
 
 pub fn plan(random: &mut StdRng, n_actions: usize, flavour: Flavour) -> Vec<Action> {
@@ -133,8 +157,38 @@ pub fn plan(random: &mut StdRng, n_actions: usize, flavour: Flavour) -> Vec<Acti
         .map(|handler| Action::Subscribe { handler, is_interrupted: false })
         .chain(actions)
         .collect();
+    if flavour.groups {
+        plan = with_groups(plan, random, key_count);
+    }
     plan.push(Action::Drain);
     plan
+}
+
+/// Behind all that is drawn for the others: plans without groups stay as they were.
+fn with_groups(plan: Vec<Action>, random: &mut StdRng, key_count: u8) -> Vec<Action> {
+    let mut all = Vec::with_capacity(plan.len());
+    for action in plan {
+        all.push(match action {
+            Action::Append { source, dedupe, order, bytes } if random.random_bool(0.2) => {
+                let (n_events, bytes) = (random.random_range(1..6), bytes % 1_000);
+                Action::AppendAll { source, dedupe, order, bytes, n_events }
+            }
+            other => other,
+        });
+        if random.random_bool(0.04) {
+            let (source, order) = (random.random_range(0..2), random.random_range(0..5));
+            let (bytes, n_steps) = (random.random_range(0..300), random.random_range(0..4));
+            all.push(Action::Unheard { source, order, bytes, n_steps });
+        }
+        if random.random_bool(0.05) {
+            all.push(Action::Again);
+        }
+        if random.random_bool(0.03) {
+            let (source, key) = (random.random_range(0..2), random.random_range(0..key_count));
+            all.push(Action::Ask { source, key });
+        }
+    }
+    all
 }
 
 fn end(random: &mut StdRng, flavour: Flavour) -> Action {

@@ -12,13 +12,14 @@ use gatepost_sim::queue::embedded::testing::manual_queue::{
 };
 use gatepost_sim::queue::embedded::testing::{CrashOptions, MemoryStorage};
 use gatepost_sim::queue::embedded::{IndexIn, Settings};
-use gatepost_sim::queue::storage::Storage;
 use gatepost_sim::queue::{DeadFilter, Queue, QueueError};
 use rand::rngs::StdRng;
 
 use crate::damage::{Damage, Effects, Fault, FileClass};
 use crate::disk::{FaultPlan, cost_of, cost_of_all, table_of, tokens_of};
 use crate::subject::{Answer, Config, End, Part, Request, Standing, Subject, Ticket};
+
+mod compare;
 
 type Answered = Result<Answer, QueueError>;
 
@@ -103,20 +104,6 @@ impl Embedded {
         }
         effects
     }
-
-    /// The files, without the snapshots where `is_rebuilt`.
-    fn copy(&self, is_rebuilt: bool) -> MemoryStorage {
-        let copy = MemoryStorage::new();
-        for path in self.storage.paths() {
-            let Some(folder) = path.parent() else { continue };
-            copy.create_folder(folder).expect("nothing fails");
-            let is_snapshot = folder.ends_with("state");
-            if !(is_rebuilt && is_snapshot) {
-                copy.put_now(&path, self.storage.bytes(&path).unwrap_or_default());
-            }
-        }
-        copy
-    }
 }
 
 /// `number` of `n`, where there are any.
@@ -180,6 +167,10 @@ impl Subject for Embedded {
             Request::Append(new) => {
                 queue.call(|queue| async move { queue.append(new).await.map(Answer::Appended) })
             }
+            Request::AppendAll(all) => queue
+                .call(|queue| async move { queue.append_all(all).await.map(Answer::AppendedAll) }),
+            Request::FindRepeated(new) => queue
+                .call(|queue| async move { queue.find_repeated(&new).await.map(Answer::Repeats) }),
             Request::Subscribe(handler, start) => {
                 let call = queue.subscribe(&handler, start);
                 open.subscribing.push((ticket, handler, call));
@@ -318,6 +309,7 @@ impl Subject for Embedded {
     }
 
     fn compare_rebuilt(&self, clock: &Arc<ManualClock>) -> Result<(), String> {
+        self.is_aside_counted()?;
         let Some(open) = self.open.as_ref().filter(|_| !self.is_rotten) else { return Ok(()) };
         let live = open.queue.states();
         for (is_rebuilt, what) in [(false, "snapshot and tail"), (true, "kept log and log")] {

@@ -29,7 +29,9 @@ use mutants::MUTANTS;
 use runner::{Failure, report, run_seeds, shrink};
 use subject::Subject;
 
-const ALL: Flavour = Flavour { faults: true, rot: true, clock: true, full: true };
+const ALL: Flavour = Flavour { faults: true, rot: true, clock: true, full: true, groups: false };
+/// With what came later: it changes what a seed stands for.
+const MORE: Flavour = Flavour { groups: true, ..ALL };
 
 /// Fails with what is left of the plan when everything that does not matter is dropped.
 fn fail<S: Subject>(failure: Failure) -> ! {
@@ -41,7 +43,7 @@ fn fail<S: Subject>(failure: Failure) -> ! {
 #[test]
 fn sound_model_passes() {
     let budget = Duration::from_secs(5);
-    let figures = run_seeds::<Model<{ usize::MAX }>>(0..150, 400, ALL, budget);
+    let figures = run_seeds::<Model<{ usize::MAX }>>(0..150, 400, MORE, budget);
     match figures {
         Ok(figures) => assert!(figures.n_runs > 0),
         Err(failure) => fail::<Model<{ usize::MAX }>>(failure),
@@ -51,7 +53,7 @@ fn sound_model_passes() {
 /// Which seed finds a mutant; `None` = none did.
 fn seed_that_finds<S: Subject>() -> Option<u64> {
     (0..400).find(|seed| {
-        let plan = runner::Plan::of(*seed, 400, ALL);
+        let plan = runner::Plan::of(*seed, 400, MORE);
         // A panic of the model is no find.
         runner::run::<S>(&plan).is_err_and(|failure| !failure.why.starts_with("panicked"))
     })
@@ -65,8 +67,7 @@ macro_rules! mutants_are_found {
 
 #[test]
 fn every_mutant_of_the_model_is_found() {
-    let found =
-        mutants_are_found!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25);
+    let found = mutants_are_found!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28);
     let missed: Vec<_> =
         MUTANTS.iter().zip(found).filter(|(_, seed)| seed.is_none()).map(|(it, _)| it).collect();
     assert!(missed.is_empty(), "not found: {missed:?}");
@@ -89,7 +90,8 @@ fn passes(seeds: impl Iterator<Item = u64>, n_actions: usize, may: Flavour, budg
     }
 }
 
-const CALM: Flavour = Flavour { faults: false, rot: false, clock: false, full: false };
+const CALM: Flavour =
+    Flavour { faults: false, rot: false, clock: false, full: false, groups: false };
 
 #[test]
 fn queue_passes_fixed_seeds_with_crashes() {
@@ -218,6 +220,12 @@ fn queue_passes_fixed_seeds_with_everything() {
     passes(5_000..5_100, 600, ALL, Duration::from_secs(30));
 }
 
+#[test]
+fn queue_passes_fixed_seeds_with_groups() {
+    passes(6_000..6_100, 600, Flavour { groups: true, ..CALM }, Duration::from_secs(30));
+    passes(7_000..7_100, 600, MORE, Duration::from_secs(30));
+}
+
 /// 2 million actions.
 const NEW_RUNS: usize = 3_400;
 
@@ -231,5 +239,5 @@ fn queue_passes_new_seeds_with_everything() {
         None => (NEW_RUNS, 600),
     };
     let seeds = (0..).map(|n| first.wrapping_add(n)).take(n_runs);
-    passes(seeds, 600, ALL, Duration::from_secs(seconds));
+    passes(seeds, 600, MORE, Duration::from_secs(seconds));
 }

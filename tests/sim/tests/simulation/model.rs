@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use gatepost_sim::clock::{Clock, ManualClock, Timestamp};
 use gatepost_sim::event::{Dedupe, DedupeKey, EventId, HandlerName, NewEvent, OrderKey, Position};
-use gatepost_sim::queue::{Appended, QueueError, Start};
-use uuid::Uuid;
+use gatepost_sim::queue::{QueueError, Start};
 
 use crate::mutants::{MUTANTS, Mutant};
 use crate::subject::{Answer, Request, Ticket};
 
+mod appending;
 mod as_subject;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,8 @@ enum State {
 
 #[derive(Clone, Debug)]
 enum Record {
-    Event(NewEvent, EventId, Position),
+    /// By one write.
+    Events(Vec<(NewEvent, EventId, Position)>),
     Subscribed(HandlerName, Position),
     Forgotten(HandlerName),
     Change(HandlerName, Position, State),
@@ -93,6 +94,11 @@ struct Live {
     clock: Arc<ManualClock>,
     events: BTreeMap<Position, (NewEvent, EventId)>,
     keys: BTreeMap<DedupeKey, (EventId, Timestamp)>,
+    /// Of events whose senders gave up.
+    unanswered: BTreeMap<DedupeKey, EventId>,
+    unheard: BTreeSet<Ticket>,
+    /// Of those whose senders may still give up.
+    heard: BTreeMap<Ticket, (DedupeKey, EventId)>,
     handlers: BTreeMap<HandlerName, Handler>,
     inbox: Vec<(Ticket, Request)>,
     unsynced: Vec<(Ticket, Result<Answer, QueueError>)>,
@@ -121,16 +127,18 @@ impl<const MUTANT: usize> Model<MUTANT> {
 
     fn apply(live: &mut Live, record: &Record, is_recent: bool) {
         match record {
-            Record::Event(new, id, position) => {
-                if let Dedupe::Within { key, .. } = new.dedupe
-                    && !(Self::is(Mutant::ForgetsNewestKeysAtStart) && is_recent)
-                {
-                    live.keys.insert(key, (*id, new.received_at));
-                }
-                live.events.insert(*position, (new.clone(), *id));
-                live.next = live.next.max(position.next());
-                if !Self::is(Mutant::GivesIdsAgain) {
-                    live.next_id = live.next_id.max(id.0.as_u128() + 1);
+            Record::Events(events) => {
+                for (new, id, position) in events {
+                    if let Dedupe::Within { key, .. } = new.dedupe
+                        && !(Self::is(Mutant::ForgetsNewestKeysAtStart) && is_recent)
+                    {
+                        live.keys.insert(key, (*id, new.received_at));
+                    }
+                    live.events.insert(*position, (new.clone(), *id));
+                    live.next = live.next.max(position.next());
+                    if !Self::is(Mutant::GivesIdsAgain) {
+                        live.next_id = live.next_id.max(id.0.as_u128() + 1);
+                    }
                 }
             }
             Record::Subscribed(name, since) => {
@@ -168,33 +176,6 @@ impl<const MUTANT: usize> Model<MUTANT> {
         is_repeat.then_some(*id)
     }
 
-    fn append(&mut self, ticket: Ticket, new: NewEvent) {
-        let is_full = self.free.is_some_and(|free| (new.body.len() as u32) > free);
-        let live = self.open.as_mut().expect("it is open");
-        if let Some(id) = Self::seen(live, &new) {
-            live.unsynced.push((ticket, Ok(Answer::Appended(Appended::Duplicate(id)))));
-            return;
-        }
-        if is_full {
-            live.answers.push((ticket, Err(QueueError::Full("no room".into()))));
-            if !Self::is(Mutant::StoresWhatItRefused) {
-                return;
-            }
-        }
-        live.next_id += 1;
-        let id = EventId(Uuid::from_u128(live.next_id));
-        let record = Record::Event(new, id, live.next);
-        Self::apply(live, &record, false);
-        self.disk.push(record);
-        let answer = (ticket, Ok(Answer::Appended(Appended::Stored(id))));
-        if is_full {
-        } else if Self::is(Mutant::AnswersBeforeSync) {
-            live.answers.push(answer);
-        } else {
-            live.unsynced.push(answer);
-        }
-    }
-
     fn record_outboxes(&mut self, even_if_young: bool) {
         let live = self.open.as_mut().expect("it is open");
         for (name, handler) in &mut live.handlers {
@@ -220,6 +201,11 @@ impl<const MUTANT: usize> Model<MUTANT> {
     fn do_one(&mut self, ticket: Ticket, request: Request) {
         let answer = match request {
             Request::Append(new) => return self.append(ticket, new),
+            Request::AppendAll(all) => return self.append_all(ticket, all),
+            Request::FindRepeated(new) => {
+                let found = Self::seen(self.live(), &new);
+                Answer::Repeats(found.filter(|_| !Self::is(Mutant::FindsNoRepeats)))
+            }
             Request::Subscribe(name, start) => self.subscribe(name, start),
             Request::Forget(name) => {
                 let was = self.live().handlers.remove(&name).is_some();

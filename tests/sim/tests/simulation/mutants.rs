@@ -30,9 +30,12 @@ pub enum Mutant {
     StartsAtNowAgain,
     DeliversBeforeSync,
     GivesOutWhatWasReleasedTooEarly,
+    StoresAPartOfARefusedGroup,
+    FindsNoRepeats,
+    ForgetsTheUnheard,
 }
 
-pub const MUTANTS: [Mutant; 26] = [
+pub const MUTANTS: [Mutant; 29] = [
     Mutant::AnswersBeforeSync,
     Mutant::ForgetsNewestKeysAtStart,
     Mutant::TakesEveryKeyForARepeat,
@@ -59,4 +62,7 @@ pub const MUTANTS: [Mutant; 26] = [
     Mutant::StartsAtNowAgain,
     Mutant::DeliversBeforeSync,
     Mutant::GivesOutWhatWasReleasedTooEarly,
+    Mutant::StoresAPartOfARefusedGroup,
+    Mutant::FindsNoRepeats,
+    Mutant::ForgetsTheUnheard,
 ];

@@ -11,6 +11,10 @@ use gatepost_sim::queue::{Appended, QueueError};
 use crate::damage::Effects;
 use crate::fates::HandlerFates;
 
+mod groups;
+
+pub use groups::Asked;
+
 /// What the queue did and must not.
 pub type Verdict = Result<(), String>;
 
@@ -48,6 +52,8 @@ pub struct Facts {
     asked_behind: Option<EventId>,
     /// By the wall clock, its window was over at some moment since.
     is_window_over: bool,
+    /// Its sender gave this one up and has sent it again.
+    pub again_of: Option<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -101,6 +107,7 @@ impl Oracle {
             may_be_repeated: self.keys_may_go,
             asked_behind: sure.map(|(id, _)| *id),
             is_window_over: false,
+            again_of: None,
         });
     }
 
@@ -172,24 +179,34 @@ impl Oracle {
 
     /// An event that was answered as a repeat must be one, of an event that is stored.
     fn repeats(&mut self, token: u32, id: EventId) -> Verdict {
-        let Dedupe::Within { key, window } = self.facts(token).new.dedupe else {
-            return Err(format!("event {token} has no dedupe key and was taken for a repeat"));
+        let new = self.facts(token).new.clone();
+        self.is_repeat(&new, id, &format!("event {token}"), |it| it != token)
+    }
+
+    /// Whether the event of this id is what `new` repeats, among those that may be meant.
+    fn is_repeat(
+        &mut self,
+        new: &NewEvent,
+        id: EventId,
+        what: &str,
+        is_meant: impl Fn(u32) -> bool,
+    ) -> Verdict {
+        let Dedupe::Within { key, window } = new.dedupe else {
+            return Err(format!("{what} has no dedupe key and was taken for a repeat"));
         };
         let first = match self.by_id.get(&id).copied() {
             Some(first) => first,
             None => {
                 let is_unsure = |it: &u32| {
                     let append = self.facts(*it).append;
-                    *it != token
+                    is_meant(*it)
                         && matches!(append, Append::Unknown | Append::Asked)
                         && self.key_of(*it) == Some(key)
                 };
                 let unsure: Vec<u32> = (0..self.next_token()).filter(is_unsure).collect();
                 let first = match unsure.as_slice() {
                     [] => {
-                        return Err(format!(
-                            "event {token} was taken for a repeat of {id}, unknown"
-                        ));
+                        return Err(format!("{what} was taken for a repeat of {id}, unknown"));
                     }
                     [first] => *first,
                     // Which of them it is will be seen when it is delivered.
@@ -200,11 +217,10 @@ impl Oracle {
             }
         };
         if self.key_of(first) != Some(key) {
-            return Err(format!("event {token} was taken for a repeat of {first}: another key"));
+            return Err(format!("{what} was taken for a repeat of {first}: another key"));
         }
-        let (new, seen) = (self.facts(token).new.received_at, self.facts(first).new.received_at);
-        if !repeats(new, window, seen) {
-            return Err(format!("event {token} was taken for a repeat of {first}: not in time"));
+        if !repeats(new.received_at, window, self.facts(first).new.received_at) {
+            return Err(format!("{what} was taken for a repeat of {first}: not in time"));
         }
         Ok(())
     }

@@ -28,6 +28,7 @@ impl Plan {
             rot: some(may.rot),
             clock: some(may.clock),
             full: some(may.full),
+            groups: may.groups,
         };
         let hours = Duration::from_secs(3_600);
         let config = Config {

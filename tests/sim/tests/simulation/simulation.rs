@@ -4,21 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use gatepost_sim::clock::{Clock, ManualClock, Timestamp};
-use gatepost_sim::event::{
-    DataRoot, Dedupe, DedupeKey, EventType, HandlerName, Headers, NewEvent, OrderKey, SourceName,
-};
+use gatepost_sim::event::{HandlerName, NewEvent, OrderKey};
 use gatepost_sim::queue::QueueError;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::action::Action;
 use crate::damage::{Damage, Effects, Fault};
-use crate::oracle::{Oracle, Verdict, body_of};
+use crate::oracle::{Asked, Oracle, Verdict};
 use crate::subject::{Answer, Config, End, Part, Request, Standing, Subject, Ticket};
 use crate::worker::Worker;
 
+mod appending;
 mod ending;
 mod subscribing;
 
@@ -36,6 +34,12 @@ const WINDOWS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(3_6
 #[derive(Debug)]
 enum Pending {
     Append(u32),
+    /// So many, from this one on.
+    AppendAll(u32, u32),
+    /// The same, whose sender was not answered the first time, and gave up at this moment.
+    Again(u32, Timestamp),
+    /// Of what was known when it was asked.
+    Ask(NewEvent, Asked),
     /// Nothing hangs on its answer. It may be an error where anything failed meanwhile: a pass goes on behind a
     /// step that fails, so its answer may come when all is well again.
     Upkeep {
@@ -63,6 +67,8 @@ pub struct Simulation<S> {
     full_until: Timestamp,
     /// How often it was opened.
     n_opened: u64,
+    /// Whose senders gave up since it was opened, and when.
+    unheard: Vec<(u32, Timestamp)>,
 }
 
 impl<S: Subject> Simulation<S> {
@@ -84,6 +90,7 @@ impl<S: Subject> Simulation<S> {
             has_faults: false,
             full_until: start,
             n_opened: 0,
+            unheard: Vec::new(),
         };
         simulation.open()?;
         Ok(simulation)
@@ -108,6 +115,21 @@ impl<S: Subject> Simulation<S> {
         match *action {
             Action::Append { source, dedupe, order, bytes } => {
                 self.append(source, dedupe, order, bytes);
+                Ok(())
+            }
+            Action::AppendAll { source, dedupe, order, bytes, n_events } => {
+                self.append_all((source, dedupe), order, bytes, n_events);
+                Ok(())
+            }
+            Action::Unheard { source, order, bytes, n_steps } => {
+                return self.append_unheard(source, order, bytes, n_steps);
+            }
+            Action::Again => {
+                self.append_again();
+                Ok(())
+            }
+            Action::Ask { source, key } => {
+                self.ask_for_repeat(source, key);
                 Ok(())
             }
             Action::Subscribe { handler, is_interrupted } => {
@@ -192,31 +214,6 @@ impl<S: Subject> Simulation<S> {
         Ok(())
     }
 
-    fn append(&mut self, source: u8, dedupe: Option<u8>, order: u8, bytes: u16) {
-        let window = WINDOWS[usize::from(source % 2)];
-        let dedupe = match dedupe {
-            None => Dedupe::Off,
-            Some(key) => {
-                let mut bytes = [source; 16];
-                bytes[15] = key;
-                Dedupe::Within { key: DedupeKey(bytes), window }
-            }
-        };
-        let token = self.oracle.next_token();
-        let new = NewEvent {
-            source: SourceName::parse(["one", "two"][usize::from(source % 2)]).unwrap(),
-            event_type: EventType::new(["a.b", "c"][usize::from(order % 2)]),
-            received_at: self.clock.now(),
-            data_root: DataRoot::Payload,
-            is_json: false,
-            headers: Headers::default(),
-            body: Bytes::from(body_of(token, bytes)),
-            dedupe,
-        };
-        self.oracle.asked(new.clone(), order);
-        self.start(Request::Append(new), Pending::Append(token));
-    }
-
     pub(super) fn start_upkeep(&mut self, request: Request) {
         let may_fail = self.may_fail();
         self.start(request, Pending::Upkeep { may_fail });
@@ -240,8 +237,18 @@ impl<S: Subject> Simulation<S> {
                 (Some(Pending::Append(token)), Err(err)) => {
                     self.oracle.answered(token, &Err(err))?;
                 }
-                (Some(Pending::Append(_)), Ok(other)) => {
-                    return Err(format!("an append was answered with {other:?}"));
+                (Some(Pending::AppendAll(first, n)), answer) => {
+                    self.all_answered(first..first + n, answer)?;
+                }
+                (Some(Pending::Again(token, gave_up)), answer) => {
+                    self.again_answered(token, gave_up, answer)?;
+                }
+                (Some(Pending::Ask(new, asked)), Ok(Answer::Repeats(found))) => {
+                    self.oracle.told_of_repeat(&new, &asked, found)?;
+                }
+                (Some(Pending::Ask(..)), Err(err)) if self.may_fail() => drop(err),
+                (Some(Pending::Append(_) | Pending::Ask(..)), answer) => {
+                    return Err(format!("an append or a question was answered with {answer:?}"));
                 }
                 // It ends with the queue.
                 (Some(Pending::Upkeep { .. }), Ok(_) | Err(QueueError::Closed)) => {}

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_sim::clock::ManualClock;
-use gatepost_sim::event::{Delivery, HandlerName, NewEvent, OrderKey, Position, Settlement};
+use gatepost_sim::event::{
+    Delivery, EventId, HandlerName, NewEvent, OrderKey, Position, Settlement,
+};
 use gatepost_sim::queue::{Appended, QueueError, Start};
 use rand::rngs::StdRng;
 
@@ -19,6 +21,10 @@ pub type Ticket = u64;
 #[derive(Debug)]
 pub enum Request {
     Append(NewEvent),
+    /// All of them by one commit.
+    AppendAll(Vec<NewEvent>),
+    /// What the event would repeat, were it appended now.
+    FindRepeated(NewEvent),
     Subscribe(HandlerName, Start),
     Forget(HandlerName),
     /// One handler's dead letters; all of them or the one at a position.
@@ -36,6 +42,8 @@ pub enum Request {
 #[derive(Debug)]
 pub enum Answer {
     Appended(Appended),
+    AppendedAll(Vec<Appended>),
+    Repeats(Option<EventId>),
     /// How many it was done to.
     Count(u64),
     Done,

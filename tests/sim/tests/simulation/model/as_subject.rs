@@ -28,6 +28,9 @@ impl<const MUTANT: usize> Subject for Model<MUTANT> {
             clock: Arc::clone(clock),
             events: BTreeMap::new(),
             keys: BTreeMap::new(),
+            unanswered: BTreeMap::new(),
+            unheard: BTreeSet::new(),
+            heard: BTreeMap::new(),
             handlers: BTreeMap::new(),
             inbox: Vec::new(),
             unsynced: Vec::new(),
@@ -61,8 +64,20 @@ impl<const MUTANT: usize> Subject for Model<MUTANT> {
         self.live().inbox.push((ticket, request));
     }
 
+    fn abandon(&mut self, ticket: Ticket) {
+        let live = self.live();
+        live.unheard.insert(ticket);
+        live.answers.retain(|(its, _)| *its != ticket);
+        live.unsynced.retain(|(its, _)| *its != ticket);
+        let heard = live.heard.remove(&ticket).filter(|_| !Self::is(Mutant::ForgetsTheUnheard));
+        live.unanswered.extend(heard);
+    }
+
     fn poll(&mut self) -> Vec<(Ticket, Result<Answer, QueueError>)> {
-        std::mem::take(&mut self.live().answers)
+        let live = self.live();
+        let mut answers = std::mem::take(&mut live.answers);
+        answers.retain(|(ticket, _)| !live.unheard.contains(ticket));
+        answers
     }
 
     fn step(&mut self, part: Part, now: Duration) -> bool {

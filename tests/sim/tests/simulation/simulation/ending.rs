@@ -40,6 +40,7 @@ impl<S: Subject> Simulation<S> {
         self.oracle.ended();
         self.pending.clear();
         self.waited.clear();
+        self.unheard.clear();
         for worker in &mut self.workers {
             *worker = Worker::default();
         }
