@@ -134,18 +134,17 @@ impl Api {
         let named = |one: &DeadRecord| (one.handler.clone(), one.position);
         let remembered = records.iter().take(LETTERS_MAX).map(named).collect();
         // Groups are worked out here and not in the queue, so their letters are named one by one.
-        let done = if like.is_some() {
-            // What is let go for its reason: by the log's word on it.
-            let records = match change {
-                DeadChange::Drop => self.queue.confirmed(records).await?,
-                DeadChange::Redrive => records,
-            };
-            self.queue.change_dead(records.iter().map(named).collect(), change).await
-        } else {
-            match change {
-                DeadChange::Redrive => self.queue.redrive(filter).await,
-                DeadChange::Drop => self.queue.drop_dead(filter).await,
+        let done = match (change, like) {
+            (DeadChange::Redrive, Some(_)) => {
+                self.queue.change_dead(records.iter().map(named).collect(), change).await
             }
+            // What is let go for its reason: by the log's word on it.
+            (DeadChange::Drop, Some(_)) => match self.queue.confirmed(records).await {
+                Ok(sure) => self.queue.change_dead(sure.iter().map(named).collect(), change).await,
+                Err(err) => Err(err),
+            },
+            (DeadChange::Redrive, None) => self.queue.redrive(filter).await,
+            (DeadChange::Drop, None) => self.queue.drop_dead(filter).await,
         };
         let action = match change {
             DeadChange::Redrive => "redrive",

@@ -214,7 +214,6 @@ fn text(status: &StatusView) -> String {
     text.finish()
 }
 
-/// The questions and the rejected requests that are kept.
 fn add_put_aside(text: &mut Page, n_bytes: u64) {
     if n_bytes > 0 {
         text.line(format_args!(
@@ -224,6 +223,7 @@ fn add_put_aside(text: &mut Page, n_bytes: u64) {
     }
 }
 
+/// The questions and the rejected requests that are kept.
 fn kept_requests(text: &mut Page, status: &StatusView) {
     for source in &status.sources {
         if let Some(number) = source.newest_handshake {

@@ -55,14 +55,14 @@ impl Ballast {
         }
     }
 
-    /// Makes it, where `free` bytes are free and half of them are enough.
+    /// Makes it, where it leaves two segments of `free` bytes: outcomes need as many.
     pub(super) fn take_if_it_fits(&self, free: u64) {
-        if self.bytes() >= self.wanted_bytes || free / 2 < self.wanted_bytes {
+        if self.bytes() >= self.wanted_bytes || free / 3 < self.wanted_bytes {
             return;
         }
         if let Err(err) = self.fill() {
             tracing::debug!(error = %err, "No room is kept for upkeep");
-            self.bytes.store(self.wanted_bytes, Ordering::Relaxed);
+            self.bytes.store(self.storage.size(&self.path).unwrap_or(0), Ordering::Relaxed);
             self.give_up();
         }
     }

@@ -117,7 +117,13 @@ impl Cleaner {
         // Where one step fails the others free what they can, and `disk_max` is kept to in any case.
         if *self.core.ready.borrow() {
             also(&mut looked, self.free(effort).await);
-            also(&mut looked, self.compact_kept().await);
+            let compacted = match self.compact_kept().await {
+                Err(err) if is_for_want_of_room(&err) && self.ballast.give_up() => {
+                    self.compact_kept().await
+                }
+                compacted => compacted,
+            };
+            also(&mut looked, compacted);
             also(&mut looked, self.write_snapshot_if_due().await);
         }
         also(&mut looked, self.look_after_keys(effort));

@@ -26,7 +26,8 @@ impl Cleaner {
     pub(super) fn keep_ballast(&self) {
         let Some(free) = self.free_bytes() else { return };
         let low = self.limits.disk_reserve.saturating_mul(2);
-        if free >= low.saturating_add(self.limits.disk_reserve / 4) {
+        let with_it = free.saturating_add(self.ballast.bytes());
+        if with_it >= low.saturating_add(self.limits.disk_reserve / 4) {
             self.ballast.give_up();
         } else if free < low {
             self.ballast.take_if_it_fits(free);
@@ -46,12 +47,10 @@ impl Cleaner {
         is_over || self.free_bytes().is_some_and(|free| free < self.limits.disk_reserve)
     }
 
-    /// What is free on the disk, with what is kept for upkeep: that is part of `disk_reserve`.
+    /// What is free on the disk, as events find it too: what is kept for upkeep is no part of it.
     fn free_bytes(&self) -> Option<u64> {
         let free = self.storage.free_bytes(&self.folder);
-        let free =
-            free.inspect_err(|err| tracing::warn!(error = %err, "The disk's room is not known"));
-        free.ok().map(|free| free.saturating_add(self.ballast.bytes()))
+        free.inspect_err(|err| tracing::warn!(error = %err, "The disk's room is not known")).ok()
     }
 
     /// Why nothing more may be taken in, with the handlers whose deliveries take the room.

@@ -13,9 +13,9 @@ type Asked = BTreeMap<DeliveryKey, (Lsn, DeadRecord)>;
 
 impl Reading {
     /// Those of `letters` of which the record itself, in the log or in the kept log, says when and why they
-    /// died as the letter does. An index that lost what came of one since, or made something up, keeps a
-    /// letter from being let go, and lets none go. `through` as for [`Reading::history`]: none is
-    /// confirmed while the index is behind it.
+    /// died as the letter does. An index that made something up lets none go. What came of a letter since is
+    /// the index's word all the same: one that lost all of it goes unnoticed. `through` as for
+    /// [`Reading::history`]: none is confirmed while the index is behind it.
     pub(crate) fn confirmed(
         &self,
         letters: Vec<DeadRecord>,
