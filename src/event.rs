@@ -327,7 +327,7 @@ pub struct Event {
     pub id: EventId,
     /// Its place in the log.
     pub position: Position,
-    /// What came in. Which key makes a repeat of it is told apart, where it is asked for.
+    /// What came in. Its `dedupe` is always [`Dedupe::Off`]: which key makes a repeat of it is told apart.
     pub received: NewEvent,
     /// The body as it is read, made when an expression first asks for it and then shared by all
     /// handlers that have this event at the same time: reading costs far more than evaluating.

@@ -71,6 +71,7 @@ pub struct DeadGroup {
 
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct DeadGroups {
+    /// Those with most first.
     pub groups: Vec<DeadGroup>,
     /// How many dead letters were looked at.
     pub looked_at: u64,

@@ -51,6 +51,7 @@ pub struct LevelsView {
 /// How long something took in the last hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LatencyView {
+    /// How many there were.
     pub count: u64,
     /// Half of them took no longer, in microseconds; at most a quarter too much.
     pub p50_micros: u64,

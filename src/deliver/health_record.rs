@@ -14,9 +14,11 @@ pub struct HealthRecord {
     pub last_error: Option<LastError>,
     /// When the first of its newest calls failed; `None` = the newest one was answered.
     pub failing_since: Option<Timestamp>,
+    /// How many calls failed in a row since then.
     pub n_failures: u32,
     /// When the first of the deliveries was given up that were so since the newest that was made.
     pub given_up_since: Option<Timestamp>,
+    /// How many were given up in a row since then.
     pub n_given_up: u32,
 }
 

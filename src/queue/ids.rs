@@ -72,6 +72,7 @@ pub(crate) fn time_of(id: EventId) -> Timestamp {
     Timestamp::from_millis(millis_of(id).cast_signed())
 }
 
+/// Since the epoch.
 fn millis_of(id: EventId) -> u64 {
     id.0.as_u64_pair().0 >> 16
 }

@@ -66,6 +66,7 @@ pub struct DeadListing {
 pub struct DeliveryHistory {
     pub handler: HandlerName,
     pub state: DeliveryState,
+    /// Its tries, oldest first.
     pub attempts: Vec<AttemptRecord>,
     /// How many of them belong to what was let go: a dead letter that was dropped or replayed.
     pub n_let_go: usize,

@@ -26,6 +26,7 @@ pub enum StandbyError {
          gateway lacks, so it is left as it is: promote it, or give the standby an empty folder"
     )]
     Diverged(String),
+    /// It has not said hello since the gateway's start.
     #[error("the session is not known: say hello first")]
     UnknownSession,
     #[error(transparent)]

@@ -55,6 +55,7 @@ pub enum Acknowledge {
 pub struct Rule {
     /// When an event is acknowledged.
     pub acknowledge: Acknowledge,
+    /// How long a standby's acknowledgement may take.
     pub timeout: Duration,
     /// Whether there is to be one.
     pub is_expected: bool,

@@ -15,6 +15,7 @@ use crate::text::count;
 /// A redrive by stages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolloutView {
+    /// Numbers ascend.
     pub number: u64,
     /// Which dead letters it is for; `until` is when it began.
     pub filter: DeadAsk,

@@ -186,6 +186,7 @@ pub(in crate::api) fn headers(headers: &Headers) -> Vec<(String, String)> {
 pub struct DeliveryView {
     pub handler: HandlerName,
     pub state: DeliveryState,
+    /// Its tries, oldest first.
     pub attempts: Vec<AttemptView>,
     /// While it is with its handler: since when.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -194,7 +194,7 @@ async fn tls_against_plain_is_told_with_what_to_write() {
 #[tokio::test]
 async fn answer_with_many_headers_counts_by_its_status() {
     install_tls();
-    let headers: String = (0..1_000).map(|n| format!("x-n{n}: {n}\r\n")).collect();
+    let headers: String = (0..1_000).map(|_| "x-n: n\r\n").collect();
     let answer = format!("HTTP/1.1 200 OK\r\n{headers}content-length: 4\r\n\r\ndone");
     let web = Web::new(Guard::default(), None, Speaks::Any, &context(Path::new("."))).unwrap();
     let url = format!("http://{}/", speaker(answer.leak().as_bytes())).parse().unwrap();

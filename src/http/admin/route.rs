@@ -174,7 +174,9 @@ impl Route {
     #[cfg(test)]
     pub(super) fn paths() -> std::collections::BTreeSet<String> {
         let lines = include_str!("route.rs").lines().map(str::trim_start);
-        let lists = lines.filter_map(|line| line.strip_prefix('[')?.split_once("] => "));
+        let lists = lines
+            .filter(|line| line.starts_with("[\""))
+            .filter_map(|line| line.get(1..)?.split_once(']'));
         let path = |parts: &str, step: &str| -> String {
             let parts = parts.split(", ").map(|part| match part.strip_prefix('"') {
                 Some(word) => format!("/{}", word.trim_end_matches('"')),

@@ -17,6 +17,7 @@ pub(crate) enum ReadFailure {
         #[source]
         source: io::Error,
     },
+    /// The log was trimmed while it was read.
     #[error("the log does not go back so far any more")]
     Trimmed,
 }
