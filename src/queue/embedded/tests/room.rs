@@ -63,9 +63,6 @@ async fn disk_that_other_programs_filled_is_freed_of_what_is_settled() {
     storage.set_free(None);
     queue.cleaner.look(Effort::Routine).await.unwrap();
     assert_eq!(queue.refuses(), None);
-    for _ in 0..20 {
-        queue.append(new_event()).await.unwrap();
-    }
     assert_eq!(ballast(), None, "there is room enough again");
 }
 
