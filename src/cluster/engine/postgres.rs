@@ -136,11 +136,11 @@ impl LogEngine for PostgresEngine {
             if timeout(pause.min(left), news.changed()).await.is_ok() {
                 continue;
             }
-            match self
-                .tables
-                .within(TIMEOUT.min(left), "it was asked for news", self.tables.next())
-                .await
-            {
+            if left <= pause {
+                return;
+            }
+            // However little is left: what was given up after some milliseconds would count as a lost connection.
+            match self.tables.within(TIMEOUT, "it was asked for news", self.tables.next()).await {
                 Ok(next) => self.note(next),
                 Err(_) => tokio::time::sleep(REST.min(most.saturating_sub(began.elapsed()))).await,
             }

@@ -107,6 +107,20 @@ async fn a_server_that_hangs_is_unavailable_in_time() {
     assert_eq!((texts[0].as_str(), texts.last().unwrap().as_str()), ("first", "third"));
 }
 
+/// The last look is asked in the moment that is left, in which no server answers for sure.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_that_ends_is_no_lost_connection() {
+    let Some(server) = Server::postgres() else { return };
+    let engine = engine(&server);
+    append(&engine, "first").await;
+    assert_eq!(read_texts(&engine, 1).await, ["first"]);
+    for n in 0..300 {
+        engine.wait(Sequence(2), Duration::from_micros(10_050 + n)).await;
+        engine.wait(Sequence(2), Duration::from_micros(1 + n)).await;
+    }
+    assert_eq!(engine.n_lost(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_permission_is_refused_and_said() {
     let Some(server) = Server::postgres() else { return };
