@@ -13,7 +13,8 @@
 //! - `engine`: the shared log itself, in PostgreSQL or NATS JetStream. It knows nothing of events.
 //! - `unit`: what one node appends at once. `members`: nodes and leases, as the units have made them.
 //! - `proposer` appends, `follower` applies (`partial_units`: what comes in parts), `duties` gives signs of life
-//!   and takes leases, `tidying` lets the log go; `local_node` is what they share.
+//!   and takes leases, `tidying` lets the log go; `local_node` is what they share,
+//!   `engine_state` whether the log can be reached.
 //! - `spool`: what was answered for and is not in the log yet; `forwarder` has it appended. `cluster_queue`
 //!   and `calls`: the queue; `subscription`: a handler's, under its lease; `steering`: pauses, and tries at
 //!   once. `status` and `view`: how it stands; `action_log`, `reports` and `broadcast`: what each node tells
@@ -37,6 +38,7 @@ mod calls;
 mod cluster_queue;
 mod duties;
 mod engine;
+mod engine_state;
 mod event_batch;
 mod follower;
 mod forwarder;

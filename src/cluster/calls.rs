@@ -29,7 +29,8 @@ impl ClusterQueue {
     /// Waits for what the shared log makes of a stored event, where that is asked for and can be told soon.
     async fn settled_in_log(&self, spool: &Spool, stored: Appended) -> Appended {
         let Appended::Stored(id) = stored else { return stored };
-        if self.ack == ClusterAck::Local || !self.node.is_engine_up() {
+        let takes_events = self.node.is_engine_up() && self.node.engine_state.has_room();
+        if self.ack == ClusterAck::Local || !takes_events {
             return stored;
         }
         let outcome = match spool.outcome(id) {
@@ -39,6 +40,7 @@ impl ClusterQueue {
         tokio::select! {
             told = outcome => return told.unwrap_or(stored),
             () = self.node.until_away() => {}
+            () = self.node.engine_state.until_full() => {}
             () = tokio::time::sleep(ENGINE_WAIT) => {}
         }
         spool.forget_outcome(id);

@@ -210,7 +210,7 @@ impl<'a> Forwarder<'a> {
         again.extend(self.waiting.drain(..).map(|(delivery, _)| delivery));
         (self.after, self.on_their_way_max) = (Position(0), 1);
         if let Some(why) = refused {
-            self.node.note_engine(Some(why));
+            self.node.engine_state.note_no_room(why);
             sleep(self.node, AGAIN).await?;
         } else {
             tracing::warn!(
@@ -238,7 +238,9 @@ impl<'a> Forwarder<'a> {
             Ok(OperationOutcome::Counted(_)) | Err(QueueError::LogAway(_)) => None,
             Err(QueueError::Full(why)) => Some(why),
             Ok(outcome) => {
-                self.spool.end(deliveries, outcome.stored()?).await?;
+                let stored = outcome.stored()?;
+                self.node.engine_state.note_room();
+                self.spool.end(deliveries, stored).await?;
                 return Ok(None);
             }
             Err(err) => return Err(err),

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::action_log::ActionLog;
 use super::engine::{LogEngine, Sequence};
+use super::engine_state::EngineState;
 use super::locks::{LifeMutex, MembersMutex};
 use super::members::Members;
 use super::node::NodeName;
@@ -31,8 +32,6 @@ const FIRST_CONTACT: Duration = Duration::from_millis(600);
 pub(super) const ENGINE_WAIT: Duration = Duration::from_secs(2);
 /// Why an operation that was acknowledged comes to nothing.
 const LOST: &str = "it lost this before it was applied: ask again";
-/// How often the log says that an engine which is away is so for another reason.
-const REASON_EVERY: Duration = Duration::from_secs(10);
 
 /// This node: its copy of the log, the way to the engine, and what it knows of the others.
 #[derive(Debug)]
@@ -62,7 +61,7 @@ pub(super) struct LocalNode {
     pub(super) action_log: ActionLog,
     /// What they tell of themselves.
     pub(super) reports: Reports,
-    pub(super) engine_state: watch::Sender<EngineState>,
+    pub(super) engine_state: EngineState,
     /// Whether the log is known to be the one that was applied. Where it may be another one, nothing is
     /// appended: what this node has settled would be said of other events.
     pub(super) is_log_known: watch::Sender<bool>,
@@ -137,17 +136,6 @@ pub(super) struct Life {
     pub(super) draining: BTreeMap<HandlerName, Timestamp>,
 }
 
-/// Whether the engine can be reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct EngineState {
-    /// Why not; `None` = it can.
-    pub(super) error: Option<String>,
-    /// Since when, by the wall clock.
-    pub(super) since: Timestamp,
-    /// When a reason was logged last, by the steady clock.
-    pub(super) logged_at: Timestamp,
-}
-
 /// What a node is made of.
 pub(super) struct NodeParts {
     pub(super) name: NodeName,
@@ -170,8 +158,7 @@ impl LocalNode {
         let now = clock.steady();
         let seen = members.nodes().map(|(name, _)| (name.clone(), now)).collect();
         let (proposals, inbox) = mpsc::channel(PROPOSALS_MAX);
-        // Until it is found to be away.
-        let started = EngineState { error: None, since: clock.now(), logged_at: now };
+        let engine_state = EngineState::new(Arc::clone(&clock));
         let node = Self {
             name,
             session,
@@ -188,7 +175,7 @@ impl LocalNode {
             life: LifeMutex::new(Life { seen, ..Life::default() }),
             action_log,
             reports: Reports::default(),
-            engine_state: watch::Sender::new(started),
+            engine_state,
             is_log_known: watch::Sender::new(false),
             n_lost_known: AtomicU64::new(0),
             failed: watch::Sender::new(None),
@@ -260,32 +247,6 @@ impl LocalNode {
         self.changed.send_modify(|n_changes| *n_changes += 1);
     }
 
-    /// Notes whether the engine was there. The first time of each is logged, and another reason once in a while.
-    pub(super) fn note_engine(&self, error: Option<String>) {
-        if error.is_some() {
-            self.is_log_known.send_replace(false);
-        }
-        self.engine_state.send_if_modified(|state| {
-            if state.error == error {
-                return false;
-            }
-            let is_turn = state.error.is_some() != error.is_some();
-            let now = self.clock.steady();
-            if is_turn || now.since(state.logged_at) >= REASON_EVERY {
-                state.logged_at = now;
-                match &error {
-                    None => tracing::info!("The shared log can be reached again"),
-                    Some(why) => tracing::error!(error = why, "The shared log cannot be reached"),
-                }
-            }
-            state.error = error;
-            if is_turn {
-                state.since = self.clock.now();
-            }
-            true
-        });
-    }
-
     /// Waits until it is known whether the engine can be reached. One that does not tell soon is away until it does:
     /// what comes in meanwhile is kept here, and is not to wait for it.
     pub(super) async fn first_contact(&self) {
@@ -300,12 +261,20 @@ impl LocalNode {
         }
     }
 
+    /// Notes whether the engine was there.
+    pub(super) fn note_engine(&self, error: Option<String>) {
+        if error.is_some() {
+            self.is_log_known.send_replace(false);
+        }
+        self.engine_state.note(error);
+    }
+
     /// Returns once nothing is appended for now: the engine cannot be reached, or this node takes no part any more.
     pub(super) async fn until_away(&self) {
-        let (mut engine, mut failed) = (self.engine_state.subscribe(), self.failed.subscribe());
-        // Errors mean that the node is gone.
+        let mut failed = self.failed.subscribe();
         tokio::select! {
-            away = engine.wait_for(|state| state.error.is_some()) => drop(away),
+            () = self.engine_state.until_away() => {}
+            // An error means that the node is gone.
             failed = failed.wait_for(Option::is_some) => drop(failed),
         }
     }
@@ -325,7 +294,7 @@ impl LocalNode {
 
     /// Whether the engine could be reached when it was last asked, and this node takes part.
     pub(super) fn is_engine_up(&self) -> bool {
-        self.engine_state.borrow().error.is_none() && self.failed.borrow().is_none()
+        self.engine_state.is_there() && self.failed.borrow().is_none()
     }
 
     /// Takes no part any more: what the log says does not fit what this node has.

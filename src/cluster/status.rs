@@ -14,7 +14,7 @@ impl ClusterQueue {
     /// How the cluster stands. Memory work only.
     pub fn view(&self) -> ClusterView {
         let node = &self.node;
-        let engine = node.engine_state.borrow().clone();
+        let (since, error) = node.engine_state.since();
         // What keeps it from taking part outlasts what keeps the engine away.
         let failed = node.failed.borrow().clone();
         let (spilled, oldest_spilled_at) =
@@ -26,9 +26,9 @@ impl ClusterQueue {
             backend: self.backend,
             ack: self.ack,
             engine: EngineView {
-                up: engine.error.is_none() || failed.is_some(),
-                since: engine.since,
-                error: failed.or(engine.error),
+                up: error.is_none() || failed.is_some(),
+                since,
+                error: failed.or(error),
                 durability: lock(&node.durability).clone(),
             },
             applied: node.applied.borrow().0,

@@ -70,7 +70,8 @@ pub struct ClusterView {
 /// Whether the shared log can be reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineView {
-    /// Whether it answered when it was last asked; also where this node asks no more.
+    /// Whether it answered when it was last asked, and had room for the newest event; also where this node asks no
+    /// more.
     pub up: bool,
     /// Since when that is so.
     pub since: Timestamp,
@@ -116,13 +117,13 @@ impl ClusterView {
         self.engine.error.as_deref().filter(|_| self.engine.up)
     }
 
-    /// What holds while the shared log cannot be reached and events are taken in all the same; `None` = neither.
+    /// What holds while the shared log takes no events and events are taken in all the same; `None` = neither.
     /// Told to all on this machine, so without the engine's words.
     pub fn outage(&self) -> Option<&'static str> {
         let is_outage = !self.engine.up && self.ack != ClusterAck::Engine;
         is_outage.then_some(
-            "the shared log cannot be reached: events are kept on this machine, and nothing is delivered until it \
-             is back (`gatepost cluster status` says why)",
+            "the shared log cannot be reached, or has no room for events: they are kept on this machine, and delivered \
+             once it has them (`gatepost cluster status` says why)",
         )
     }
 

@@ -115,12 +115,13 @@ impl Forwarder<'_> {
                     Ok(outcome) => break outcome.stored()?,
                     Err(QueueError::LogAway(_)) => {}
                     Err(QueueError::Full(why)) => {
-                        self.node.note_engine(Some(why));
+                        self.node.engine_state.note_no_room(why);
                         sleep(self.node, AGAIN).await?;
                     }
                     Err(err) => return Err(err),
                 }
             };
+            self.node.engine_state.note_room();
             self.spool.end(vec![delivery], appended).await?;
         }
         Ok(())
