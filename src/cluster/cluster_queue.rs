@@ -17,7 +17,7 @@ use super::follower::LogFollower;
 use super::forwarder::Forwarder;
 use super::handlers::LocalHandlers;
 use super::identity::NodeIdentity;
-use super::local_node::{LocalNode, NodeParts};
+use super::local_node::{LocalNode, NodeParts, faulty_copy};
 use super::members::Members;
 use super::node::NodeName;
 use super::spool::Spool;
@@ -76,16 +76,24 @@ impl ClusterQueue {
             what: format!("{what} `{}`", folder.display()),
             source,
         };
-        let may_lack = rebuild::begin(&folder)
+        let mut may_lack = rebuild::begin(&folder)
             .map_err(|source| failed("putting the old copy aside in", source))?;
+        let is_renamed = NodeIdentity::is_of_another(&folder, &name)
+            .map_err(|source| failed("reading `node.json` in", source))?;
+        if is_renamed && spool_settings.folder.exists() {
+            // What its spool has may be in the log under the name of before.
+            rebuild::note_old_spool(&folder)
+                .map_err(|source| failed("writing `republish` in", source))?;
+            may_lack = true;
+        }
         // Another number where the log may lack what was forwarded: it goes by the newest of a number.
         let is_spool_new = may_lack || !spool_settings.folder.exists();
         let copy = open_embedded(copy, &clock).await?;
         check_whole(&copy, &folder)?;
         let drawn = (clock.now(), StdRng::from_os_rng().next_u64() >> 1, is_spool_new);
-        let identity = NodeIdentity::begin(&folder, &name, drawn)
-            .map_err(|source| failed("writing `node.json` in", source))?;
         let (applied, members) = taken_over(&copy)?;
+        let identity = NodeIdentity::begin(&folder, &name, members.session(&name), drawn)
+            .map_err(|source| failed("writing `node.json` in", source))?;
         let action_log =
             ActionLog::open(&folder).map_err(|source| failed("reading `notes` in", source))?;
         let copy = Arc::new(copy);
@@ -169,12 +177,7 @@ impl Drop for ClusterQueue {
 /// A copy that lacks anything may decide other than its peers.
 fn check_whole(copy: &EmbeddedQueue, folder: &Path) -> Result<(), QueueError> {
     let Some(damage) = copy.damage().into_iter().next() else { return Ok(()) };
-    Err(QueueError::Corrupt(format!(
-        "this node's copy of the shared log has a fault ({damage}), so that it may decide other than its \
-         peers; stop the gateway, put a copy of another node's into `{}` in place of all but `spool` and \
-         `node.json` (docs/cluster.md), and start it again",
-        folder.display()
-    )))
+    Err(QueueError::Corrupt(faulty_copy(&damage, folder)))
 }
 
 /// How far the copy goes and what was made of the log until there.

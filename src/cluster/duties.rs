@@ -6,7 +6,7 @@ use std::hash::Hasher;
 use std::sync::Arc;
 
 use super::handlers::LocalHandlers;
-use super::local_node::LocalNode;
+use super::local_node::{LocalNode, faulty_copy};
 use super::members::Lease;
 use super::node::NodeName;
 use super::unit::UnitOperation;
@@ -57,6 +57,10 @@ enum Duty {
 
 impl Duties {
     async fn do_all(&mut self) {
+        if let Some(damage) = self.node.copy.damaged_records().into_iter().next() {
+            // What cannot be read here is lost for this node alone: another one, which has it, is to deliver it.
+            return self.node.fail(faulty_copy(&damage, &self.node.folder));
+        }
         let wanted = self.handlers.names();
         let now = self.node.clock.steady();
         let is_due = self.beat_at.as_ref().is_none_or(|(at, handlers)| {

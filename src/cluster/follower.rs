@@ -1,5 +1,7 @@
 //! Applies the shared log, unit by unit, to this node's copy. What it does is decided by the units and
 //! by what was made of those before: every node comes to the same.
+//!
+//! - `operations`: what each operation does, but for events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,16 +9,16 @@ use std::time::Duration;
 use super::engine::{EngineReadError, Sequence, StoredUnit};
 use super::event_batch::{EventAnswer, EventBatch, EventsReply};
 use super::handlers::LocalHandlers;
-use super::history::{HistoryError, LogHistory};
+use super::history::{HistoryCheck, HistoryError, LogHistory, MissingUnits};
 use super::local_node::{LocalNode, OperationOutcome, Reply};
 use super::node::NodeName;
 use super::partial_units::PartialUnits;
-use super::unit::{HandChange, Part, ProposedEvent, SpoolPlaces, Unit, UnitFault, UnitOperation};
+use super::unit::{Part, ProposedEvent, SpoolPlaces, Unit, UnitFault, UnitOperation};
 use crate::clock::Timestamp;
-use crate::event::{HandlerName, Position};
-use crate::queue::embedded::SharedChange;
-use crate::queue::{DeadChange, Queue, QueueError};
+use crate::queue::QueueError;
 use crate::text::error_chain;
+
+mod operations;
 
 /// How many bytes are read at once.
 const READ_BYTES: usize = 4 << 20;
@@ -25,8 +27,6 @@ const BATCH_EVENTS: usize = 4_096;
 const BATCH_BYTES: usize = 4 << 20;
 /// How long what failed is left alone.
 const AGAIN: Duration = Duration::from_millis(500);
-/// How soon a subscription that is given back is looked at again.
-const FREE_AGAIN: Duration = Duration::from_millis(5);
 
 /// Why the log cannot be followed just now.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +41,11 @@ enum LogFollowerError {
         "another gateway that shares this log is called `{0}` too; give one of them another `[queue] node`"
     )]
     SameName(NodeName),
+    #[error(
+        "the shared log has units of `{0}` from a start that this machine's clock has not come to yet: set the clock \
+         right and restart this gateway; where a clock was ahead then, give this one another `[queue] node`"
+    )]
+    ClockBehind(NodeName),
 }
 
 /// Reads and applies.
@@ -53,6 +58,8 @@ pub(super) struct LogFollower {
     parts: PartialUnits,
     batch: EventBatch,
     history: LogHistory,
+    /// What could not be read when it was asked for last.
+    missing: Option<MissingUnits>,
 }
 
 impl LogFollower {
@@ -69,6 +76,7 @@ impl LogFollower {
             parts: PartialUnits::default(),
             batch: EventBatch::default(),
             history: LogHistory::default(),
+            missing: None,
         }
     }
 
@@ -94,6 +102,12 @@ impl LogFollower {
                 self.node.life.lock().seen.values_mut().for_each(|seen| *seen = now);
             }
             looked_at = now;
+            if self.node.failed.borrow().is_some() {
+                // Nothing looks at the log from here on, so nothing is appended: what comes in here would be a
+                // sign of life of a node that delivers nothing.
+                self.node.is_log_known.send_replace(false);
+                return;
+            }
             match read {
                 Ok(units) => match self.go_on(next, (asked_at, units), tick).await {
                     Ok(behind) => next = behind,
@@ -109,7 +123,11 @@ impl LogFollower {
                     return self.node.fail(HistoryError::Trimmed { first, applied }.to_string());
                 }
                 Err(EngineReadError::Damaged { from, to }) => {
-                    return self.node.fail(HistoryError::Missing { from, to }.to_string());
+                    let node = Arc::clone(&self.node);
+                    if MissingUnits::are_gone(&mut self.missing, &node, from, to) {
+                        return self.node.fail(HistoryError::Missing { from, to }.to_string());
+                    }
+                    tokio::time::sleep(AGAIN.min(tick)).await;
                 }
             }
         }
@@ -123,9 +141,15 @@ impl LogFollower {
         (asked_at, units): (Timestamp, Vec<StoredUnit>),
         tick: Duration,
     ) -> Result<Sequence, LogFollowerError> {
-        if !self.history.check(&self.node, self.applied).await? {
-            tokio::time::sleep(AGAIN.min(tick)).await;
-            return Ok(next);
+        self.missing = None;
+        match self.history.check(&self.node, self.applied).await? {
+            HistoryCheck::IsSame => {}
+            // Of the life before.
+            HistoryCheck::IsSameInAnotherLife => return Ok(next),
+            HistoryCheck::Unknown => {
+                tokio::time::sleep(AGAIN.min(tick)).await;
+                return Ok(next);
+            }
         }
         self.node.note_engine(None);
         let Some(last) = units.last().map(|unit| unit.sequence) else {
@@ -153,12 +177,19 @@ impl LogFollower {
         for stored in units {
             let fault = |why| LogFollowerError::UnitFault(stored.sequence, why);
             let part = Part::decode(&stored.bytes).map_err(fault)?;
+            if part.n_parts > 1 && part.is_last() {
+                // While the mark stays before its first part: with that in front of this one, a process that is
+                // killed before the unit is applied would never read it whole again.
+                self.commit().await?;
+            }
             if let Some((author, body)) = self.parts.gather(part, stored.sequence) {
                 let unit = Unit::decode(author, &body).map_err(fault)?;
                 self.apply_unit(unit, stored.sequence).await?;
             }
             self.applied = stored.sequence;
-            self.node.members.lock().note_newest(stored.sequence, crc32c::crc32c(&stored.bytes));
+            let crc = crc32c::crc32c(&stored.bytes);
+            self.node.members.lock().note_newest(stored.sequence, crc);
+            self.history.note(stored.sequence, crc);
             if self.batch.n_bytes >= BATCH_BYTES || self.batch.events.len() >= BATCH_EVENTS {
                 self.commit().await?;
             }
@@ -175,7 +206,12 @@ impl LogFollower {
         }
         let node = Arc::clone(&self.node);
         if author.node == node.name && author.session > node.session {
-            return Err(LogFollowerError::SameName(author.node));
+            // A session is named by the moment of its start.
+            return Err(if author.session > node.clock.now().millis_since_epoch() {
+                LogFollowerError::ClockBehind(author.node)
+            } else {
+                LogFollowerError::SameName(author.node)
+            });
         }
         let is_new_session = node.members.lock().is_new_session(&author);
         if is_new_session {
@@ -255,18 +291,22 @@ impl LogFollower {
             match self.node.copy.take_over(events.clone(), sequence, note.clone()).await {
                 Ok(appended) => break appended,
                 // The disk is full: the others go on, this node when there is room again.
-                Err(err @ QueueError::Full(_)) => {
-                    tracing::error!(error = %err, "The shared log cannot be copied");
-                    tokio::time::sleep(AGAIN).await;
-                }
+                Err(err @ QueueError::Full(_)) => self.wait_for_room(&err).await,
                 Err(err) => return Err(err.into()),
             }
         };
         self.node.applied.send_replace(self.applied);
+        self.node.end_lost();
         for reply in replies {
             reply.answer(&appended);
         }
         Ok(())
+    }
+
+    /// The disk was full a moment ago.
+    async fn wait_for_room(&self, err: &QueueError) {
+        tracing::error!(error = %err, "The shared log cannot be copied");
+        tokio::time::sleep(AGAIN).await;
     }
 
     /// Before the mark of how far the log is applied: what stands behind that does not come again.
@@ -284,113 +324,6 @@ impl LogFollower {
                 Err(err) => return Err(QueueError::Corrupt(format!("writing panicked: {err}"))),
             }
             tokio::time::sleep(AGAIN).await;
-        }
-    }
-
-    /// Does what an operation says, if it counts. An error of the outer kind stops this node; one of
-    /// the inner kind is the answer, on every node the same.
-    async fn apply_operation(
-        &self,
-        from: &NodeName,
-        operation: UnitOperation,
-        (at, place, made_at): (Sequence, u64, Timestamp),
-    ) -> Result<Result<OperationOutcome, QueueError>, QueueError> {
-        let members = || self.node.members.lock();
-        let verdict = match operation {
-            UnitOperation::Events { .. } => return Ok(Err(QueueError::Closed)),
-            UnitOperation::Settle { handler, epoch, changes } => {
-                OperationOutcome::Counted(self.settle(from, &handler, epoch, changes)?)
-            }
-            UnitOperation::ByHand { handler, change, positions } => {
-                OperationOutcome::Changed(self.change_by_hand(handler, change, positions).await?)
-            }
-            UnitOperation::Subscribe { handler, since } => {
-                self.node.copy.begin_subscription(&handler, since).await?;
-                OperationOutcome::Counted(true)
-            }
-            UnitOperation::Forget { handler } => {
-                if members().lease(&handler).owner.is_some() {
-                    return Ok(Err(QueueError::Busy(handler)));
-                }
-                OperationOutcome::Counted(self.forget(&handler).await?)
-            }
-            UnitOperation::CarryOver { handler, changes } => {
-                let n_changed = self.node.copy.carry_shared(&handler, changes)?;
-                OperationOutcome::Changed(n_changed.unwrap_or_default())
-            }
-            UnitOperation::Pause { handler, of, pause } => {
-                OperationOutcome::Counted(members().set_pause(&handler, of.as_deref(), pause))
-            }
-            UnitOperation::TryNow { handler } => {
-                // One that catches up comes to what was asked hours ago.
-                self.handlers.ask_try(&handler, self.node.steady_at(made_at));
-                OperationOutcome::Counted(true)
-            }
-            UnitOperation::Claim { handler, before } => {
-                OperationOutcome::Counted(members().claim(from, &handler, before, at))
-            }
-            UnitOperation::Release { handler, epoch } => {
-                OperationOutcome::Counted(members().release(from, &handler, epoch))
-            }
-            UnitOperation::Beat { applied, handlers } => {
-                members().beat(from, applied, handlers);
-                OperationOutcome::Counted(true)
-            }
-            UnitOperation::Action { id, text } => {
-                self.node.action_log.apply((at, place), from, (id, text));
-                OperationOutcome::Counted(true)
-            }
-            UnitOperation::Report { text } => {
-                self.node.reports.apply(from, made_at, text);
-                let is_own = *from == self.node.name;
-                // Asked for at this place of the log: what comes a moment later is told behind it.
-                let before = is_own.then(|| self.node.reports.list_without(from));
-                OperationOutcome::Told(before.unwrap_or_default())
-            }
-            UnitOperation::Leave => {
-                members().leave(from);
-                OperationOutcome::Counted(true)
-            }
-        };
-        Ok(Ok(verdict))
-    }
-
-    fn settle(
-        &self,
-        from: &NodeName,
-        handler: &HandlerName,
-        epoch: u64,
-        changes: Vec<SharedChange>,
-    ) -> Result<bool, QueueError> {
-        if !self.node.members.lock().holds(from, handler, epoch) {
-            return Ok(false);
-        }
-        self.node.copy.apply_shared(handler, changes)
-    }
-
-    async fn change_by_hand(
-        &self,
-        handler: HandlerName,
-        change: HandChange,
-        positions: Vec<Position>,
-    ) -> Result<u64, QueueError> {
-        let dead = match change {
-            HandChange::Redrive => DeadChange::Redrive,
-            HandChange::Drop => DeadChange::Drop,
-            HandChange::Replay => return self.node.copy.replay(&handler, &positions).await,
-        };
-        let letters = positions.into_iter().map(|position| (handler.clone(), position));
-        self.node.copy.change_dead(letters.collect(), dead).await
-    }
-
-    /// Removes a subscription that no node has the lease of. Here a call may have hold of it yet.
-    async fn forget(&self, handler: &HandlerName) -> Result<bool, QueueError> {
-        loop {
-            self.handlers.take_back(handler);
-            match self.node.copy.forget(handler).await {
-                Err(QueueError::Busy(_)) => tokio::time::sleep(FREE_AGAIN).await,
-                forgotten => return forgotten,
-            }
         }
     }
 }

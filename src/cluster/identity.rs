@@ -29,11 +29,13 @@ pub(super) struct NodeIdentity {
 }
 
 impl NodeIdentity {
-    /// Begins a new session, durably. A spool that was made anew gets another number, and so does one
+    /// Begins a new session, durably, later than `applied`, which the log has of this name: units of an earlier one
+    /// would be void. A spool that was made anew gets another number, and so does one
     /// that a node of another name made: a copy of its folder.
     pub(super) fn begin(
         folder: &Path,
         name: &NodeName,
+        applied: u64,
         (now, random, is_spool_new): (Timestamp, u64, bool),
     ) -> io::Result<Self> {
         let before = match read(folder) {
@@ -44,7 +46,7 @@ impl NodeIdentity {
         let before = before.filter(|before| before.name == *name);
         let least = before.as_ref().map_or(1, |before| before.session + 1);
         let before = before.filter(|_| !is_spool_new);
-        let session = now.millis_since_epoch().max(least);
+        let session = now.millis_since_epoch().max(least).max(applied + 1);
         let identity = match before {
             Some(before) => Self { session, ..before },
             None => Self {
@@ -58,6 +60,15 @@ impl NodeIdentity {
         };
         replace(folder, &identity)?;
         Ok(identity)
+    }
+
+    /// Whether a node of another name was here before.
+    pub(super) fn is_of_another(folder: &Path, name: &NodeName) -> io::Result<bool> {
+        match read(folder) {
+            Ok(before) => Ok(before.name != *name),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(err) => Err(err),
+        }
     }
 
     /// Gives the spool another number, durably, under which nothing was left out yet.

@@ -1,7 +1,7 @@
 //! What the tasks of this node share.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -32,6 +32,16 @@ const FIRST_CONTACT: Duration = Duration::from_millis(600);
 pub(super) const ENGINE_WAIT: Duration = Duration::from_secs(2);
 /// Why an operation that was acknowledged comes to nothing.
 const LOST: &str = "it lost this before it was applied: ask again";
+
+/// Why a node with such a copy takes no part, and what is to be done.
+pub(super) fn faulty_copy(damage: &str, folder: &Path) -> String {
+    format!(
+        "this node's copy of the shared log has a fault ({damage}), so that it may decide other than its \
+         peers; stop the gateway, put a copy of another node's into `{}` in place of all but `spool` and \
+         `node.json` (docs/cluster.md), and start it again",
+        folder.display()
+    )
+}
 
 /// This node: its copy of the log, the way to the engine, and what it knows of the others.
 #[derive(Debug)]
@@ -120,6 +130,8 @@ impl OperationOutcome {
 pub(super) struct PendingUnit {
     /// By the steady clock, before it was appended: from then on the leases are good for a while.
     pub(super) sent_at: Timestamp,
+    /// Where it stands, once the engine has told.
+    pub(super) sequence: Option<Sequence>,
     pub(super) replies: Vec<Reply>,
 }
 
@@ -147,6 +159,13 @@ pub(super) struct NodeParts {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) members: Members,
     pub(super) action_log: ActionLog,
+}
+
+fn tell_lost(units: impl Iterator<Item = PendingUnit>) {
+    for reply in units.flat_map(|lost| lost.replies) {
+        // Who asked may be gone.
+        drop(reply.send(Err(QueueError::LogAway(LOST))));
+    }
 }
 
 impl LocalNode {
@@ -316,14 +335,30 @@ impl LocalNode {
             std::mem::replace(&mut *pending, behind)
         };
         let applied = up_to_it.remove(&number);
-        for reply in up_to_it.into_values().flat_map(|lost| lost.replies) {
-            // Who asked may be gone.
-            drop(reply.send(Err(QueueError::LogAway(LOST))));
-        }
+        tell_lost(up_to_it.into_values());
         let Some(pending) = applied else { return Vec::new() };
         let mut life = self.life.lock();
         life.confirmed = life.confirmed.max(Some(pending.sent_at));
         pending.replies
+    }
+
+    /// The engine has told where a unit of this session stands. It may be applied already, and so may be another one
+    /// that stands there.
+    pub(super) fn note_sequence(&self, number: u64, sequence: Sequence) {
+        if let Some(pending) = lock(&self.pending).get_mut(&number) {
+            pending.sequence = Some(sequence);
+        }
+        self.end_lost();
+    }
+
+    /// What stands where another unit was applied is not in the log: the engine had told that it has it, and lost it.
+    pub(super) fn end_lost(&self) {
+        let applied = *self.applied.borrow();
+        let is_lost = |_: &u64, pending: &mut PendingUnit| {
+            pending.sequence.is_some_and(|sequence| sequence <= applied)
+        };
+        let lost: Vec<_> = lock(&self.pending).extract_if(.., is_lost).collect();
+        tell_lost(lost.into_iter().map(|(_, pending)| pending));
     }
 
     /// The epoch under which this node may deliver to a handler, and for how long yet; `None` = it

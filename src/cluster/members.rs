@@ -69,6 +69,11 @@ impl Members {
         self.nodes.get(&author.node).is_none_or(|member| author.session > member.session)
     }
 
+    /// The newest session of a node; 0 = it is not known.
+    pub(super) fn session(&self, node: &NodeName) -> u64 {
+        self.nodes.get(node).map_or(0, |member| member.session)
+    }
+
     /// Whether a unit counts: it did not come before, and its node has not begun anew since. The first
     /// one of a session frees what the session before held: that ended with its process.
     pub(super) fn admit(&mut self, author: &Author) -> bool {

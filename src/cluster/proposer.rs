@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::engine::EngineAppendError;
+use super::engine::{EngineAppendError, Sequence};
 use super::local_node::{LocalNode, PendingUnit, Proposal};
 use super::unit::{Author, Unit, UnitOperation};
 use crate::queue::QueueError;
@@ -41,13 +41,16 @@ pub(super) async fn run(node: Arc<LocalNode>, mut inbox: mpsc::Receiver<Proposal
         let last = number + parts.len() as u64 - 1;
         number = last + 1;
         // Before it is sent: it may be applied before the engine's answer is here.
-        let pending = PendingUnit { sent_at: node.clock.steady(), replies };
+        let pending = PendingUnit { sent_at: node.clock.steady(), sequence: None, replies };
         lock(&node.pending).insert(last, pending);
-        if let Err(why) = append_all(&node, &parts).await {
-            let refused = lock(&node.pending).remove(&last);
-            for reply in refused.into_iter().flat_map(|pending| pending.replies) {
-                // Who asked may be gone.
-                drop(reply.send(Err(QueueError::Full(why.clone()))));
+        match append_all(&node, &parts).await {
+            Ok(sequence) => node.note_sequence(last, sequence),
+            Err(why) => {
+                let refused = lock(&node.pending).remove(&last);
+                for reply in refused.into_iter().flat_map(|pending| pending.replies) {
+                    // Who asked may be gone.
+                    drop(reply.send(Err(QueueError::Full(why.clone()))));
+                }
             }
         }
     }
@@ -76,8 +79,9 @@ fn take_some(waiting: &mut Vec<Proposal>, unit_max: usize) -> Vec<Proposal> {
 }
 
 /// Appends the parts in their order, again and again while the engine is away or refuses: a part that comes
-/// twice is void the second time.
-async fn append_all(node: &LocalNode, parts: &[Bytes]) -> Result<(), String> {
+/// twice is void the second time. Gives where the last one stands.
+async fn append_all(node: &LocalNode, parts: &[Bytes]) -> Result<Sequence, String> {
+    let mut newest = Sequence(0);
     for part in parts {
         let mut pause = AGAIN.0;
         loop {
@@ -93,6 +97,7 @@ async fn append_all(node: &LocalNode, parts: &[Bytes]) -> Result<(), String> {
             match node.engine.append(part).await {
                 Ok(sequence) => {
                     node.note_newest(sequence);
+                    newest = sequence;
                     break node.note_engine(None);
                 }
                 Err(EngineAppendError::Unavailable(why) | EngineAppendError::Refused(why)) => {
@@ -109,5 +114,5 @@ async fn append_all(node: &LocalNode, parts: &[Bytes]) -> Result<(), String> {
             }
         }
     }
-    Ok(())
+    Ok(newest)
 }

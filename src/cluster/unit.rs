@@ -111,6 +111,11 @@ impl Unit {
 }
 
 impl Part {
+    /// Whether the unit is whole with it.
+    pub(super) const fn is_last(&self) -> bool {
+        self.index + 1 == self.n_parts
+    }
+
     /// Reads a unit of the log as far as its author and which part it is.
     pub(super) fn decode(bytes: &Bytes) -> Result<Self, UnitFault> {
         let mut take = Take(bytes);

@@ -297,7 +297,7 @@ impl LogEngine for NatsEngine {
         Ok(EngineHead {
             first: Sequence(info.state.first_seq.clamp(1, next)),
             next: Sequence(next),
-            lineage: format!("nats {}", info.created),
+            lineage: info.lineage(),
         })
     }
 

@@ -297,8 +297,15 @@ impl Core {
 
     /// What cannot be read, for people.
     pub(crate) fn damage(&self) -> Vec<String> {
+        let mut damage = self.damaged_records();
+        damage.extend(self.keys.damage());
+        damage
+    }
+
+    /// The same of the log and the kept log alone.
+    pub(crate) fn damaged_records(&self) -> Vec<String> {
         let log = self.log.damage().into_iter().map(|damage| damage.to_string());
-        log.chain(self.kept.damage()).chain(self.keys.damage()).collect()
+        log.chain(self.kept.damage()).collect()
     }
 
     /// The handlers whose deliveries keep the oldest segment, with what they have to do.

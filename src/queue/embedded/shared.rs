@@ -36,6 +36,11 @@ impl EmbeddedQueue {
         self.core.damage()
     }
 
+    /// The same without dedupe keys, which are made anew from the log: events or outcomes that are missing here.
+    pub fn damaged_records(&self) -> Vec<String> {
+        self.core.damaged_records()
+    }
+
     /// Stores `events`, which are the next ones of the shared log, with how far that is taken over and
     /// a note for the next start: all of it by one durable commit. Says of each what became of it; a
     /// repeat within its window is not stored. Of [`Dedupe::Unanswered`] only the node knows that

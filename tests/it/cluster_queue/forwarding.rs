@@ -61,6 +61,26 @@ async fn who_waits_for_what_the_engine_lost_is_told_so() {
     assert!(matches!(replayed, Err(QueueError::LogAway(_))), "{replayed:?}");
 }
 
+/// It says nothing by itself for an hour, and others go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_what_the_engine_lost_is_told_so_where_another_node_took_its_place() {
+    let cluster = Cluster { lease: Duration::from_hours(1), ..Cluster::new() };
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    until("both have begun", || a.view().nodes.len() == 2).await;
+    let positions: Vec<Position> = (1..=1_000).map(Position).collect();
+    cluster.engine.set_kept(500);
+    let web = handler("web");
+    let others = async {
+        until("it is lost", || cluster.engine.n_lost_at_once() > 0).await;
+        cluster.engine.set_kept(usize::MAX);
+        append(&b, "behind").await;
+    };
+    let replayed = tokio::time::timeout(PATIENCE, a.replay(&web, &positions));
+    let (replayed, ()) = tokio::join!(replayed, others);
+    let replayed = replayed.expect("it is told");
+    assert!(matches!(replayed, Err(QueueError::LogAway(_))), "{replayed:?}");
+}
+
 /// The types of all events of a node's copy, in their order.
 async fn all_types(queue: &ClusterQueue) -> Vec<String> {
     let query = EventQuery { order: ListOrder::Oldest, limit: 1_000_000, ..EventQuery::default() };

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost::clock::{Clock as _, SystemClock};
+use gatepost::clock::{Clock, SystemClock, Timestamp};
 use gatepost::cluster::{
     ClusterAck, ClusterBackend, ClusterOptions, ClusterQueue, MemoryEngine, NodeName,
 };
@@ -18,8 +18,10 @@ use crate::support::events::{handler, new_event, settlement, tried};
 use crate::support::folder::TestFolder;
 
 mod broadcast;
+mod disk;
 mod engine_faults;
 mod forwarding;
+mod log_changes;
 mod ownership;
 mod rejoin;
 mod shared;
@@ -55,6 +57,16 @@ impl Cluster {
         let engine = self.engine.connection();
         let options = self.options((name, name), ClusterAck::Both, engine.clone());
         (ClusterQueue::open(options).await.unwrap(), engine)
+    }
+
+    /// A node that takes part in another way.
+    async fn node_with(
+        &self,
+        name: &str,
+        change: impl FnOnce(ClusterOptions) -> ClusterOptions,
+    ) -> Arc<ClusterQueue> {
+        let options = self.options((name, name), ClusterAck::Both, self.engine.clone());
+        ClusterQueue::open(change(options)).await.unwrap()
     }
 
     /// Waits until a killed node has let go of its folders.
@@ -95,6 +107,29 @@ impl Cluster {
 
     fn path(&self, node: &str) -> std::path::PathBuf {
         Path::join(self.folder.path(), node)
+    }
+}
+
+/// A clock whose wall time is another one than the system's.
+#[derive(Debug)]
+struct ShiftedClock {
+    clock: SystemClock,
+    by_seconds: i64,
+}
+
+impl ShiftedClock {
+    fn by(by_seconds: i64) -> Self {
+        Self { clock: SystemClock::new(), by_seconds }
+    }
+}
+
+impl Clock for ShiftedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.clock.now().as_millis() + 1_000 * self.by_seconds)
+    }
+
+    fn steady(&self) -> Timestamp {
+        self.clock.steady()
     }
 }
 

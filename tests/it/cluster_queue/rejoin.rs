@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use gatepost::api::{Api, ExportedEvent, SenderSecrets};
 use gatepost::clock::SystemClock;
-use gatepost::cluster::{LogEngine as _, Sequence};
+use gatepost::cluster::{ClusterAck, ClusterOptions, LogEngine as _, Sequence};
 use gatepost::event::EventId;
 use gatepost::queue::Queue;
 
 use crate::support::folder::TestFolder;
 
-use super::{Cluster, append, deliver, subscribe, take, types, until, until_stored};
+use super::{Cluster, ShiftedClock, append, deliver, subscribe, take, types, until, until_stored};
 
 /// What is a node's own and not its copy's.
 const OWN: [&str; 2] = ["spool", "node.json"];
@@ -255,4 +255,55 @@ async fn what_a_log_without_its_beginning_lost_goes_into_a_new_one_from_a_copy()
     assert_eq!(offline(a.clone()).import(exported).await.unwrap().count, 4);
     let rest = take(&*at_a, 3).await;
     assert_eq!(types(&rest), ["five", "three", "four"], "what was delivered is not again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_appends_counts_where_the_log_has_later_sessions_of_its_name() {
+    let cluster = Cluster::new();
+    let a = cluster.node("a").await;
+    append(&a, "one").await;
+    a.close().await.unwrap();
+    drop(a);
+    cluster.released("a").await;
+    // What tells how late its session was is gone, and its clock was set back meanwhile.
+    std::fs::remove_file(cluster.path("a").join("node.json")).unwrap();
+    let clock = Arc::new(ShiftedClock::by(-24 * 3_600));
+    let a = cluster.node_with("a", |options| ClusterOptions { clock, ..options }).await;
+    append(&a, "two").await;
+    until_stored(&a, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn node_in_a_new_folder_whose_clock_is_behind_its_own_units_says_so() {
+    let cluster = Cluster::new();
+    let a = cluster.node("a").await;
+    append(&a, "one").await;
+    a.close().await.unwrap();
+    drop(a);
+    cluster.released("a").await;
+    std::fs::rename(cluster.path("a"), cluster.path("before")).unwrap();
+    let clock = Arc::new(ShiftedClock::by(-24 * 3_600));
+    let a = cluster.node_with("a", |options| ClusterOptions { clock, ..options }).await;
+    let why = a.failed().await;
+    assert!(why.contains("clock has not come to yet"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_renamed_node_had_forwarded_under_its_old_name_is_not_appended_again() {
+    let cluster = Cluster::new();
+    let (a, connection) = cluster.node_apart("a").await;
+    let mut ids = vec![append(&a, "one").await];
+    until("nothing waits", || a.view().spilled == 0).await;
+    connection.hold_reads(true);
+    let before = cluster.engine.head().await.unwrap().next;
+    // In the log, and not applied here: it is given up waiting for that.
+    ids.push(append(&a, "two").await);
+    assert!(cluster.engine.head().await.unwrap().next > before);
+    assert_eq!(a.view().spilled, 1);
+    drop(a);
+    cluster.released("a").await;
+    let renamed = cluster.try_node("b", "a", ClusterAck::Both).await.unwrap();
+    ids.push(append(&renamed, "three").await);
+    until("nothing waits any more", || renamed.view().spilled == 0).await;
+    assert_once(&*renamed, &ids).await;
 }

@@ -22,6 +22,17 @@ pub(super) struct StreamInfo {
     pub(super) cluster: Option<StreamCluster>,
 }
 
+impl StreamInfo {
+    /// Which stream this is, and under which leader: a new one may have others of the newest messages, where servers
+    /// had not synced what they acknowledged, and no connection is lost with the old one.
+    pub(super) fn lineage(&self) -> String {
+        let cluster = self.cluster.as_ref();
+        let leader = cluster.and_then(|cluster| cluster.leader.as_deref()).unwrap_or_default();
+        let since = cluster.and_then(|cluster| cluster.leader_since.as_deref()).unwrap_or_default();
+        format!("nats {} {leader} {since}", self.created)
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 pub(super) struct StreamState {
     /// 0 in a new stream; behind the last where all is trimmed.
@@ -31,6 +42,11 @@ pub(super) struct StreamState {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct StreamCluster {
+    #[serde(default)]
+    leader: Option<String>,
+    /// When it became that.
+    #[serde(default)]
+    leader_since: Option<String>,
     #[serde(default)]
     pub(super) replicas: Vec<StreamReplica>,
 }

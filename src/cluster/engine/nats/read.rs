@@ -107,6 +107,10 @@ async fn look_closer(
             to = to.min(found.sequence.0);
         }
     }
+    // Another leader since: the one before may not have had it whole.
+    if let Ok(found) = api.get(connection, from, false).await {
+        return Ok(FoundUnits::Units(vec![unit(found)]));
+    }
     if let Ok((sequence, _)) = api.get(connection, from, true).await {
         to = to.min(sequence.max(from + 1));
     }
