@@ -43,10 +43,10 @@ pub(super) struct StreamState {
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct StreamCluster {
     #[serde(default)]
-    leader: Option<String>,
+    pub(super) leader: Option<String>,
     /// When it became that.
     #[serde(default)]
-    leader_since: Option<String>,
+    pub(super) leader_since: Option<String>,
     #[serde(default)]
     pub(super) replicas: Vec<StreamReplica>,
 }

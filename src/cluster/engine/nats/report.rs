@@ -166,7 +166,10 @@ mod tests {
         };
         let replicas =
             vec![replica("a", true, false), replica("b", false, false), replica("c", false, true)];
-        let info = StreamInfo { cluster: Some(StreamCluster { replicas }), ..info };
+        let info = StreamInfo {
+            cluster: Some(StreamCluster { replicas, ..StreamCluster::default() }),
+            ..info
+        };
         let problems = of_stream(&info, &api, &settings);
         assert_eq!(problems.len(), 2, "{problems:?}");
         assert!(problems[0].contains("`b` is behind") && problems[1].contains("`c` is offline"));
