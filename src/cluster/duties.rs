@@ -57,11 +57,15 @@ enum Duty {
 
 impl Duties {
     async fn do_all(&mut self) {
-        if let Some(damage) = self.node.copy.damaged_records().into_iter().next() {
-            // What cannot be read here is lost for this node alone: another one, which has it, is to deliver it.
+        let wanted = self.handlers.names();
+        let has_lost = || wanted.iter().any(|handler| !self.node.copy.lost_of(handler).is_empty());
+        if let Some(damage) = self.node.copy.damaged_records().into_iter().next()
+            && has_lost()
+        {
+            // What cannot be read here is lost for this node alone: another one, which has it, is to deliver it. An
+            // event that every handler has had is nothing to give way for.
             return self.node.fail(faulty_copy(&damage, &self.node.folder));
         }
-        let wanted = self.handlers.names();
         let now = self.node.clock.steady();
         let is_due = self.beat_at.as_ref().is_none_or(|(at, handlers)| {
             now.since(*at) >= self.node.lease / 4 || *handlers != wanted

@@ -115,6 +115,8 @@ impl LogFollower {
                 },
                 // A refusal ends when the engine's owner mends it: a password, a right, a name.
                 Err(EngineReadError::Unavailable(why) | EngineReadError::Refused(why)) => {
+                    // What it could not give before that it may have again.
+                    self.missing = None;
                     self.node.note_engine(Some(why));
                     tokio::time::sleep(AGAIN.min(tick)).await;
                 }

@@ -152,6 +152,7 @@ impl LogHistory {
                 return Ok(HistoryCheck::Unknown);
             }
         }
+        self.missing = None;
         self.lineage = Some(head.lineage);
         self.checked_at = Some(now);
         self.applied = newest.into_iter().collect();
@@ -186,6 +187,7 @@ impl LogHistory {
                     return Ok(false);
                 }
                 Err(EngineReadError::Unavailable(why) | EngineReadError::Refused(why)) => {
+                    self.missing = None;
                     node.note_engine(Some(why));
                     return Ok(false);
                 }

@@ -82,6 +82,7 @@ impl Tidying {
             return;
         }
         let now = self.node.clock.now();
+        self.notes.forget_future(now);
         self.note_seen(now);
         let before = {
             let members = self.node.members.lock();
@@ -127,10 +128,14 @@ impl TidyingNotes {
             Err(err) if err.kind() == io::ErrorKind::NotFound => Self::default(),
             Err(err) => return Err(err),
         };
-        // The clock was ahead.
-        notes.had_by_all.retain(|(at, _)| *at <= now.as_millis());
-        notes.seen.retain(|_, at| *at <= now.as_millis());
+        notes.forget_future(now);
         Ok(notes)
+    }
+
+    /// Forgets what was noted while the clock was ahead.
+    fn forget_future(&mut self, now: Timestamp) {
+        self.had_by_all.retain(|(at, _)| *at <= now.as_millis());
+        self.seen.retain(|_, at| *at <= now.as_millis());
     }
 
     fn write(&self, folder: &Path) -> io::Result<()> {
