@@ -12,8 +12,8 @@ use sqlx::error::DatabaseError;
 use sqlx::mysql::MySqlDatabaseError;
 use sqlx::postgres::PgDatabaseError;
 
-use super::DatabaseUrl;
 use super::table::PrepareError;
+use super::{DatabaseUrl, Settings};
 use crate::event::{ErrorText, Failure, FailureClass, FailureKind};
 
 /// Schema mismatch: transient, because the owner can fix it.
@@ -38,6 +38,21 @@ pub(super) fn of(err: &sqlx::Error, url: &DatabaseUrl) -> Failure {
         return Failure { text, ..failure };
     }
     failure
+}
+
+/// The same where rows were written. A column that the settings give no value, and that a trigger may fill, is
+/// theirs to mend, as it is where no trigger is.
+pub(super) fn of_rows(err: &sqlx::Error, settings: &Settings) -> Failure {
+    let failure = of(err, &settings.url);
+    let source = err.as_database_error();
+    let source = source.and_then(|err| err.try_downcast_ref::<PgDatabaseError>());
+    let column = source.filter(|err| err.code() == "23502").and_then(PgDatabaseError::column);
+    match column {
+        Some(column) if settings.columns.iter().all(|one| one.name != column) => {
+            Failure { kind: FailureKind::Transient, ..failure }
+        }
+        _ => failure,
+    }
 }
 
 fn without_place(err: &sqlx::Error) -> Failure {

@@ -58,7 +58,11 @@ pub(super) fn fit(
 /// The bytes of a text. What is `\x` and the digits of whole bytes says them in PostgreSQL's own form.
 fn bytes(engine: Engine, cell: Cell) -> Cell {
     let said = |text: &str| match engine {
-        Engine::Postgres => hex::decode(text.strip_prefix("\\x")?).ok(),
+        // White space may stand between two bytes.
+        Engine::Postgres => {
+            let parts = text.strip_prefix("\\x")?.split_ascii_whitespace().map(hex::decode);
+            parts.collect::<Result<Vec<_>, _>>().ok().map(|parts| parts.concat())
+        }
         Engine::Sqlite | Engine::MySql => None,
     };
     match cell {

@@ -308,7 +308,7 @@ const fn columns_sql(engine: Engine) -> &'static str {
         Engine::Postgres => {
             "SELECT attname::text, format_type(atttypid, -1)::text, (attnotnull AND NOT \
              atthasdef AND attidentity = '' AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE \
-             tgrelid = attrelid AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 7 = \
+             tgrelid = attrelid AND NOT tgisinternal AND tgenabled IN ('O', 'A') AND tgtype & 7 = \
              7))::int::text, '0', format_type(atttypid, \
              atttypmod)::text || repeat('[]', greatest(attndims - 1, 0)), CASE WHEN attnotnull AND \
              atthasdef THEN (SELECT pg_get_expr(adbin, adrelid) FROM pg_catalog.pg_attrdef WHERE \

@@ -74,7 +74,11 @@ fn column(tables: &[TableSchema], engine: Engine, beside: &Beside) -> Option<Sch
         Beside::Column(name) => {
             let mut found = tables.iter().filter_map(|table| table.column(engine, name));
             let first = found.next()?;
-            let is_same = found.all(|other| other.real_type == first.real_type);
+            // `STRICT` tables of SQLite take other values for the same type.
+            let is_same = found.all(|other| {
+                other.real_type == first.real_type
+                    && (engine != Engine::Sqlite || other.full_type == first.full_type)
+            });
             is_same.then(|| SchemaColumn::of_type(name, &first.real_type, &first.full_type))
         }
     }
@@ -222,4 +226,25 @@ fn names(text: &str, column: &str) -> bool {
         let is_end = behind.is_none_or(|c| !c.is_alphanumeric() && c != '_');
         before.is_some_and(|c| "'\"`.".contains(c)) && is_end
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn column_of_a_strict_table_is_not_that_of_another() {
+        let table = |real_type: &str, full_type: &str| TableSchema {
+            columns: vec![SchemaColumn::of_type("raw", real_type, full_type)],
+            ..TableSchema::default()
+        };
+        let beside = Beside::Column("raw".to_owned());
+        let is_known = |tables: &[TableSchema], engine| column(tables, engine, &beside).is_some();
+        let (free, strict) = (|| table("BLOB", "BLOB"), || table("BLOB", "BLOB (STRICT)"));
+        assert!(is_known(&[free(), free()], Engine::Sqlite));
+        assert!(is_known(&[strict(), strict()], Engine::Sqlite));
+        assert!(!is_known(&[free(), strict()], Engine::Sqlite));
+        let texts = [table("varchar", "varchar(5)"), table("varchar", "varchar(6)")];
+        assert!(is_known(&texts, Engine::Postgres));
+    }
 }

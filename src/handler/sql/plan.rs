@@ -132,7 +132,11 @@ fn key_value(cell: &Cell) -> serde_json::Value {
         Cell::Real(number) => (*number).into(),
         Cell::Bool(yes) => (*yes).into(),
         Cell::Timestamp(moment) => moment.to_string().into(),
-        Cell::Bytes(bytes) => hex::encode(bytes).into(),
+        // As the text that it was: versions that are stored are found by it.
+        Cell::Bytes(bytes) => match String::from_utf8(bytes.clone()) {
+            Ok(text) => text.into(),
+            Err(_) => format!("\\x{}", hex::encode(bytes)).into(),
+        },
         Cell::List(items) => items.iter().map(key_value).collect(),
     }
 }

@@ -184,10 +184,11 @@ impl Writer {
     /// The failure that `err` is. PostgreSQL does not say whose value it refuses: where there is
     /// only one row, each column is asked.
     async fn explain(&self, err: &WriteError, target: &Target, deliveries: &[Delivery]) -> Failure {
-        let failure = self.failure(&err.source);
         if let Some(index) = err.statement {
+            let failure = self.failure(&err.source);
             return self.explain_own(err, index, failure, target, deliveries).await;
         }
+        let failure = failure::of_rows(&err.source, self.database.settings());
         let ([_], Some(code)) = (deliveries, failure::refused_value(&err.source)) else {
             return failure;
         };

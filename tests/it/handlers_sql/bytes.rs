@@ -25,20 +25,31 @@ async fn bytes_of_postgresql_are_those_of_the_text() {
         (7, json!({"id": "g", "raw": ""})),
         (8, json!({"id": "\\", "raw": "two"})),
         (9, json!({"id": "gone\\", "raw": "x"})),
+        (11, json!({"id": "h", "raw": "\\x00 ff\n41"})),
+        (12, json!({"id": "i", "raw": "\\x0 0"})),
     ] {
         sql.handle(&[delivery(number, "x", &data)]).await.unwrap();
     }
     sql.handle(&[delivery(10, "gone", &json!({"id": "gone\\"}))]).await.unwrap();
     let rows =
         "SELECT concat_ws(' ', convert_from(id, 'UTF8'), encode(raw, 'escape')) FROM t ORDER BY id";
-    let expected =
-        ["\\ two", "a C:\\\\new\\\\101", "c {\"a\":5}", "d \\000\\377", "e \\\\x0g", "f", "g "];
+    let expected = [
+        "\\ two",
+        "a C:\\\\new\\\\101",
+        "c {\"a\":5}",
+        "d \\000\\377",
+        "e \\\\x0g",
+        "f",
+        "g ",
+        "h \\000\\377A",
+        "i \\\\x0 0",
+    ];
     assert_eq!(database.texts(rows).await, expected);
 
     database.run("CREATE TABLE parts (raw bytea, all_raw bytea[])").await;
     let own = "statements = [\"INSERT INTO parts VALUES ({{ data.raw }}, {{ data.all }})\"]";
     let data = json!({"raw": "a\\b", "all": ["\\", "\"", null]});
-    database.handler(own).handle(&[delivery(11, "x", &data)]).await.unwrap();
+    database.handler(own).handle(&[delivery(13, "x", &data)]).await.unwrap();
     let rows = "SELECT concat_ws(' ', encode(raw, 'hex'), all_raw::text) FROM parts";
     assert_eq!(database.texts(rows).await, [r#"615c62 {"\\x5c","\\x22",NULL}"#]);
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::online::check;
 use super::{Database, Engine};
-use crate::support::kinds::{assert_transient, delivery};
+use crate::support::kinds::{assert_permanent, assert_transient, delivery};
 
 const ROWS: &str = "table = \"t\"\nkey = \"id\"\ncolumns = { id = \"data.id\", n = \"data.n\" }";
 
@@ -37,6 +37,23 @@ async fn column_that_a_trigger_of_postgresql_fills_needs_no_value() {
     check(&database, ROWS).await.unwrap();
     sql.handle(&[row(1)]).await.unwrap();
     assert_eq!(database.texts("SELECT concat_ws(' ', id, must, twice) FROM t").await, ["1 6 10"]);
+    // A trigger that fills something else is no fault of the row, a value that is missing is.
+    database
+        .run(
+            "CREATE OR REPLACE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS \
+             'BEGIN NEW.n := NEW.n + 1; RETURN NEW; END'; ALTER TABLE t ALTER n SET NOT NULL",
+        )
+        .await;
+    let failure = sql.handle(&[row(2)]).await.unwrap_err();
+    assert_transient(&failure);
+    assert!(failure.text.as_str().contains("\"must\""), "{failure}");
+    database.run("ALTER TABLE t ALTER must SET DEFAULT 0").await;
+    let absent = delivery(3, "x", &json!({"id": 3}));
+    assert_permanent(&sql.handle(&[absent]).await.unwrap_err());
+    // One that only runs for copies of another server's rows fills nothing here.
+    database.run("ALTER TABLE t ALTER must DROP DEFAULT, ENABLE REPLICA TRIGGER fill").await;
+    let told = check(&database, ROWS).await.unwrap_err();
+    assert!(told.contains("column `must` of table `t` must have a value"), "{told}");
 }
 
 #[tokio::test]

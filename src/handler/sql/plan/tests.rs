@@ -32,6 +32,15 @@ fn keys_of_other_types_or_parts_are_other_rows() {
     assert_eq!(different.len(), texts.len());
 }
 
+/// The text that names a row's version is the one that 0.2.0 stored.
+#[test]
+fn bytes_name_their_row_as_their_text_does() {
+    for (bytes, text) in [(&b"a1"[..], "a1"), ("é".as_bytes(), "é"), (b"\xde\xad", "\\xdead")] {
+        let of_bytes = key_text(&[Cell::Bytes(bytes.to_vec())]);
+        assert_eq!(of_bytes, key_text(&[Cell::Text(text.into())]));
+    }
+}
+
 #[test]
 fn delete_on_looks_at_source_and_type() {
     let text = "url = \"sqlite:x\"\ntable = \"t\"\nkey = \"a\"\ncolumns = { a = \"1\" }\n\
