@@ -79,7 +79,8 @@ pub(crate) fn comparable(value: Value) -> Value {
         number.is_some_and(|one| one.digits.len() > FLOAT_DIGITS && n_digits(&one) > one.point)
     };
     match written(&value) {
-        Some(text) if is_long(text) => value,
+        // What is the same float as a shorter number is that one.
+        Some(text) if is_long(text) && is_long(&Value::from(float(text)).to_string()) => value,
         None if calculated() => {
             let text = value.to_string();
             if is_long(&text) { Value::from_object(Number(text.into())) } else { value }

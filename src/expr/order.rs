@@ -12,6 +12,7 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{Environment, Error, State, Value};
 
+use super::exact::exact;
 use super::values::{is_missing, is_number, paid, weight};
 use crate::body::number;
 
@@ -30,8 +31,8 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
         environment.add_filter(name, paid(move |value| Value::from_object(Right { is, value })));
     }
     environment.add_filter("_equal", paid(comparable));
-    environment
-        .add_filter("_numeric", paid(|value| comparable(number::numeric(&value).unwrap_or(value))));
+    environment.add_filter("_numeric", paid(|value| comparable(exact(value))));
+    environment.add_filter("_literal", paid(exact));
     environment.add_test("none", |value: &Value| is_missing(value));
     let orders: [(&[&'static str], Is); 4] = [
         (&["lt", "lessthan", "<"], Ordering::is_lt),

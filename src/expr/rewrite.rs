@@ -12,6 +12,7 @@
 //! | `a + 'x'` | `(a\|_addend) + 'x'` |
 //! | `a == b` | `(a\|_equal) == (b\|_equal)` |
 //! | `a == 5` | `(a\|_numeric) == 5`: a form's fields are texts |
+//! | `a == 0.12345678901234567891` | `(a\|_numeric) == (('0.12345678901234567891'\|_literal)\|_numeric)`: no float is that |
 //! | `a < b + 1` | `a in ((([b,'+',1]\|_calculated))\|_lt)` |
 //! | `a in b` | `a in (b\|_container)` |
 //! | `a[1:2]` | `(a\|_slice(1,2))` |
@@ -82,7 +83,7 @@ impl Rewritten {
         let is_expression = syntax == Syntax::Expression;
         let tokens = tokenize(text, is_expression, SyntaxConfig::default());
         let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
-        let (mut edits, named, calculations) = Walk::through(&tokens, is_expression);
+        let (mut edits, named, calculations) = Walk::through(text, &tokens, is_expression);
         // Stable: what is put before a word stays before what is put in its place.
         edits.sort_by_key(|edit| (edit.old.start, edit.old.end));
         let mut rewritten = String::with_capacity(text.len());

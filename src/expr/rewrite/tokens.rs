@@ -3,7 +3,7 @@
 use minijinja::machinery::{Span, Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
-use crate::body::number::FLOAT_DIGITS;
+use crate::body::number::{Decimal, FLOAT_DIGITS};
 
 fn token<'a, 't>(tokens: &'a [(Token<'t>, Span)], at: usize) -> Option<&'a Token<'t>> {
     tokens.get(at).map(|(token, _)| token)
@@ -13,6 +13,15 @@ fn token<'a, 't>(tokens: &'a [(Token<'t>, Span)], at: usize) -> Option<&'a Token
 pub(super) fn is_long_fraction(token: Option<&Token<'_>>) -> bool {
     let n_digits = |number: &f64| number.to_string().bytes().filter(u8::is_ascii_digit).count();
     matches!(token, Some(Token::Float(number)) if n_digits(number) > FLOAT_DIGITS)
+}
+
+/// The digits of a fraction whose float is another number: only as one that keeps its text it equals itself.
+pub(super) fn kept_literal(token: Option<&Token<'_>>, written: &str) -> Option<String> {
+    let Some(Token::Float(number)) = token else { return None };
+    let written = written.replace('_', "");
+    let own = Decimal::of(&written)?;
+    let is_another = Decimal::of(&number.to_string()).is_some_and(|float| float != own);
+    is_another.then_some(written)
 }
 
 /// `payload` and `data` where the text itself gives them another meaning.

@@ -36,6 +36,7 @@ enum Term {
 }
 
 pub(super) struct Walk<'t> {
+    text: &'t str,
     tokens: &'t [(Token<'t>, Span)],
     edits: Vec<Edit>,
     named: Vec<Named>,
@@ -48,12 +49,13 @@ pub(super) struct Walk<'t> {
 impl<'t> Walk<'t> {
     /// Goes through all code of a text.
     pub(super) fn through(
+        text: &'t str,
         tokens: &'t [(Token<'t>, Span)],
         is_expression: bool,
     ) -> (Vec<Edit>, Vec<Named>, Vec<Range<usize>>) {
         let shadowed = tokens::shadowed(tokens);
         let (edits, named, calculations) = (Vec::new(), Vec::new(), Vec::new());
-        let mut walk = Self { tokens, edits, named, calculations, shadowed };
+        let mut walk = Self { text, tokens, edits, named, calculations, shadowed };
         walk.regions(is_expression);
         (walk.edits, walk.named, walk.calculations)
     }
@@ -290,7 +292,10 @@ impl<'t> Walk<'t> {
     fn postfix(&mut self, at: usize, end: usize) -> (usize, Term) {
         let start = self.range(at).start;
         let first_edit = self.edits.len();
+        let literal = self.text.get(self.range(at)).unwrap_or_default();
+        let literal = tokens::kept_literal(self.token(at), literal);
         let term = match self.token(at) {
+            _ if literal.is_some() => Term::Other,
             Some(Token::Str(_) | Token::String(_)) => Term::Text,
             Some(Token::Int(_) | Token::Int128(_) | Token::Float(_)) => Term::Constant,
             Some(Token::Ident("true" | "True" | "false" | "False" | "none" | "None")) => {
@@ -298,6 +303,9 @@ impl<'t> Walk<'t> {
             }
             _ => Term::Other,
         };
+        if let Some(literal) = literal {
+            self.replace(at, &format!("('{literal}'|_literal)"));
+        }
         let mut behind = at + 1;
         if matches!(self.token(at), Some(Token::ParenOpen | Token::BracketOpen | Token::BraceOpen))
         {

@@ -178,7 +178,8 @@ fn what_is_sorted_and_chosen_is_as_it_was_written() {
 fn numbers_of_many_digits_equal_themselves_alone() {
     let body = r#"{"id":1234567890123456789,"next":1234567890123456788,"float":1234567890123456789.0,"text":"1234567890123456789",
         "e":1.234567890123456789E18,"long":0.12345678901234567891,"near":0.12345678901234567892,"same":0.123456789012345678910,
-        "neg":-1234567890123456789.0,"third":0.3333333333333333,"ids":[1234567890123456788.0,5]}"#;
+        "neg":-1234567890123456789.0,"third":0.3333333333333333,"ids":[1234567890123456788.0,5],
+        "price":19.989999999999998,"said":"0.12345678901234567891"}"#;
     for (text, expected) in [
         ("payload.id == payload.next", "false"),
         ("payload.float == payload.id", "true"),
@@ -201,6 +202,28 @@ fn numbers_of_many_digits_equal_themselves_alone() {
         ("payload.third == 1 / 3", "true"),
         ("payload.third == 0.3333333333333333", "true"),
         ("payload.float | int", "1234567890123456789"),
+        // One float, however many digits of it are written.
+        ("payload.price == 19.99", "true"),
+        ("19.99 == payload.price", "true"),
+        ("payload.price != 19.99", "false"),
+        ("payload.price in [19.99]", "true"),
+        ("payload.price in [19.98]", "false"),
+        ("19.989999999999998 == 19.99", "true"),
+        // A literal of more digits than its float has.
+        ("payload.long == 0.12345678901234567891", "true"),
+        ("payload.long == 0.123_456_789_012_345_678_91", "true"),
+        ("payload.long == 0.12345678901234567892", "false"),
+        ("0.12345678901234567891 != payload.near", "true"),
+        ("-0.12345678901234567891 == -payload.long", "true"),
+        ("payload.long in [1, 0.12345678901234567891]", "true"),
+        ("payload.near in [1, 0.12345678901234567891]", "false"),
+        ("payload.long <= 0.12345678901234567891", "true"),
+        ("payload.long < 0.12345678901234567891", "false"),
+        ("payload.said == 0.12345678901234567891", "true"),
+        ("payload.said == 0.12345678901234567892", "false"),
+        ("payload.float == 1234567890123456789.0", "true"),
+        ("0.12345678901234567891 - payload.long", "0"),
+        ("0.12345678901234567891 == 0.12345678901234567891", "true"),
         ("payload.float % 10", "9.0"),
     ] {
         assert_eq!(eval(text, body), expected, "{text}");
