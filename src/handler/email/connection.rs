@@ -13,11 +13,12 @@ use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS, M
 #[expect(deprecated, reason = "lettre 0.11 has no other stream that begins TLS later")]
 use lettre::transport::smtp::client::AsyncNetworkStream;
 use lettre::transport::smtp::client::TlsParameters;
+use lettre::transport::smtp::commands::Data;
 use lettre::transport::smtp::extension::ClientId;
 
 use super::reply::{SmtpError, SmtpReply};
 
-/// How long a server may take to say goodbye.
+/// How long a server may take to say goodbye, and to end the connection: half of what a handler has to close.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The most questions of a log-in.
 const CHALLENGES_MAX: usize = 10;
@@ -160,7 +161,9 @@ impl SmtpConnection {
             if reply.code != 334 {
                 return Ok(());
             }
-            let challenge = reply.lines.first().map_or("", |line| line.trim());
+            // Some say behind it what they ask for.
+            let first = reply.lines.first().and_then(|line| line.split_ascii_whitespace().next());
+            let challenge = first.unwrap_or_default();
             let challenge = STANDARD.decode(challenge).map_err(|_| {
                 SmtpError::Unclear("the log-in's question is not base64".to_owned())
             })?;
@@ -178,14 +181,36 @@ impl SmtpConnection {
         self.exchange(line.to_string().as_bytes()).await
     }
 
+    /// Asks to send the mail itself.
+    pub(super) async fn data(&mut self) -> Result<(), SmtpError> {
+        let reply = self.command(Data).await?;
+        self.expect(reply.code == 354, &reply)
+    }
+
     /// Sends the mail itself, behind DATA.
-    pub(super) async fn text(&mut self, mail: &[u8]) -> Result<SmtpReply, SmtpError> {
-        self.exchange(&with_doubled_dots(mail)).await
+    pub(super) async fn text(&mut self, mail: &[u8]) -> Result<(), SmtpError> {
+        let reply = self.exchange(&with_doubled_dots(mail)).await?;
+        self.expect(reply.code < 300, &reply)
+    }
+
+    /// A reply that answers something else shows that the two sides are not at the same place.
+    fn expect(&mut self, is_expected: bool, reply: &SmtpReply) -> Result<(), SmtpError> {
+        if is_expected {
+            return Ok(());
+        }
+        self.is_broken = true;
+        let text = reply.lines.first().map_or("", String::as_str);
+        Err(SmtpError::Unclear(format!("`{} {text}` is no answer to this", reply.code)))
     }
 
     async fn exchange(&mut self, bytes: &[u8]) -> Result<SmtpReply, SmtpError> {
         // Until the whole reply is there, and for ever where this is dropped before.
         self.is_broken = true;
+        // It would be taken for the answer to this command, and each later one for that to the next.
+        if !self.stream.buffer().is_empty() {
+            let told = "more came behind the reply to the command before";
+            return Err(SmtpError::Unclear(told.to_owned()));
+        }
         let stream = self.stream.get_mut();
         stream.write_all(bytes).await?;
         stream.flush().await?;
@@ -200,10 +225,13 @@ impl SmtpConnection {
 
     /// Says goodbye, and ends the connection.
     pub(super) async fn quit(mut self) {
-        if !self.is_broken {
-            let _goodbye = tokio::time::timeout(QUIT_TIMEOUT, self.command("QUIT\r\n")).await;
-        }
-        let _ended = tokio::time::timeout(QUIT_TIMEOUT, self.stream.close()).await;
+        let goodbye = async {
+            if !self.is_broken {
+                let _goodbye = self.command("QUIT\r\n").await;
+            }
+            self.stream.close().await
+        };
+        let _ended = tokio::time::timeout(QUIT_TIMEOUT, goodbye).await;
     }
 }
 

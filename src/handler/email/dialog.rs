@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Mutex;
 
 use lettre::Address;
-use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Rcpt, Rset};
+use lettre::transport::smtp::commands::{Mail as MailFrom, Rcpt, Rset};
 use lettre::transport::smtp::extension::MailParameter;
 use serde::{Deserialize, Serialize};
 
@@ -148,7 +148,7 @@ pub(super) async fn begin(
         return Ok(refused);
     }
     progress.set(Step::Data);
-    connection.command(Data).await?;
+    connection.data().await?;
     Ok(refused)
 }
 

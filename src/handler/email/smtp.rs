@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{CertificateStore, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
@@ -183,9 +184,7 @@ impl Smtp {
     /// Takes leave on every connection that is free.
     pub(super) async fn close(&self) {
         let idle = std::mem::take(&mut *self.lock_idle());
-        for Idle { connection, .. } in idle {
-            connection.quit().await;
-        }
+        join_all(idle.into_iter().map(|idle| idle.connection.quit())).await;
     }
 
     fn lock_idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {

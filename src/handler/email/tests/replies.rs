@@ -144,13 +144,16 @@ async fn server_that_does_not_know_ehlo_is_greeted_by_helo() {
     }
     assert_eq!((server.said("AUTH"), server.said("MAIL")), (0, 0));
     // Another refusal is none of the command.
-    let server = Server::start(|_| b"550 not you\r\n");
+    let server = Server::start(|verb| match verb {
+        "220" => b"220 mx\r\n",
+        _ => b"550 not you\r\n",
+    });
     let failure = server.send("", "", "").await.unwrap_err();
     assert_eq!((failure.kind, failure.status), (FailureKind::Transient, Some(550)));
-    assert_eq!(server.said("HELO"), 0);
+    assert_eq!((server.said("EHLO"), server.said("HELO")), (1, 0));
 }
 
-/// Whoever is between both could have written it.
+/// What is between both could have written it.
 #[tokio::test]
 async fn words_in_the_clear_behind_starttls_are_not_believed() {
     let server = Server::start(|verb| match verb {
@@ -161,4 +164,35 @@ async fn words_in_the_clear_behind_starttls_are_not_believed() {
     let failure = server.send("", "?tls=required", "").await.unwrap_err();
     assert!(failure.text.as_str().contains("more came in the clear behind"), "{failure}");
     assert_eq!(failure.kind, FailureKind::Transient);
+}
+
+/// Each reply would be taken for that to the command behind it.
+#[tokio::test]
+async fn reply_to_something_else_is_not_believed() {
+    for twice in ["MAIL", "DATA"] {
+        let server = Server::start(move |verb| match verb {
+            "220" => b"220 mx\r\n",
+            "." => b"550 no\r\n",
+            "DATA" if twice == verb => b"354 go on\r\n250 ok\r\n",
+            "DATA" => b"354 go on\r\n",
+            _ if twice == verb => b"250 ok\r\n250 ok\r\n",
+            _ => b"250 ok\r\n",
+        });
+        let failure = server.send("", "", "").await.unwrap_err();
+        assert!(failure.text.as_str().contains("more came behind"), "{twice}: {failure}");
+        assert_eq!(failure.kind, FailureKind::Transient);
+        assert_eq!((server.said("."), server.said("QUIT")), (0, 0), "{twice}");
+    }
+    for (unfit, reply) in [("DATA", &b"250 ok\r\n"[..]), (".", b"354 go on\r\n")] {
+        let server = Server::start(move |verb| match verb {
+            "220" => b"220 mx\r\n",
+            _ if unfit == verb => reply,
+            "DATA" => b"354 go on\r\n",
+            _ => b"250 ok\r\n",
+        });
+        let failure = server.send("", "", "").await.unwrap_err();
+        assert!(failure.text.as_str().contains("is no answer to this"), "{unfit}: {failure}");
+        assert_eq!(failure.kind, FailureKind::Transient);
+        assert_eq!(server.said("QUIT"), 0, "{unfit}");
+    }
 }
