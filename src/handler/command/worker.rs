@@ -12,7 +12,8 @@
 //!    order. A line without a known id is ignored. A process gets one line for each event until it
 //!    has answered that one ([`unanswered`]): an event that comes again meanwhile waits for the answer
 //!    to it, and an answer that comes when no call waits is kept for the next try of its event (after a
-//!    redrive or replay, which begins with the first try again, the worker is asked anew).
+//!    redrive or replay, which begins with the first try again, the worker is asked anew once it has
+//!    answered the old line).
 //!    With as many lines before it whose calls have given up as calls can hold, it gets no new ones.
 //! 2. A worker that ends is started again with the next delivery, after a pause that is counted from
 //!    its end, doubles from 100 ms to 30 s and is forgotten with the first answer. What it was at
@@ -188,12 +189,13 @@ impl Workers {
     }
 
     /// The process with the fewest lines before it, so that one that is stuck gets no share of what the
-    /// others could do; of those with as few, the one whose turn it is. One that pauses is left out.
+    /// others could do; of those with as few, the one whose turn it is. One that pauses, or cannot be started,
+    /// is left out.
     fn process(&self) -> Result<Arc<Process>, Failure> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.slots.len().max(1);
         let (before, behind) = self.slots.split_at(turn);
         let mut freest: Option<(usize, Arc<Process>)> = None;
-        let mut soonest: Option<Failure> = None;
+        let (mut soonest, mut unstarted): (Option<Failure>, _) = (None, None);
         for worker in behind.iter().chain(before) {
             match worker.process(&self.shared) {
                 Ok(process) => {
@@ -210,11 +212,12 @@ impl Workers {
                         soonest.as_ref().is_none_or(|one| pause.retry_after < one.retry_after);
                     soonest = if is_sooner { Some(pause) } else { soonest };
                 }
-                Err(failure) => return Err(failure),
+                Err(failure) => unstarted = Some(failure),
             }
         }
         // There is at least one worker.
-        let none = || soonest.unwrap_or_else(|| Failure::transient("there is no worker"));
+        let none =
+            || unstarted.or(soonest).unwrap_or_else(|| Failure::transient("there is no worker"));
         freest.map(|(_, process)| process).ok_or_else(none)
     }
 }

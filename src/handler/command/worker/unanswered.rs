@@ -104,9 +104,12 @@ impl Unanswered {
         self.lines.len() >= late_max && self.lines.values().filter(is_late).count() >= late_max
     }
 
-    /// How many lines have no answer.
+    /// How many lines are before the worker: without those that it has passed over and no call waits for, most
+    /// of which are never answered.
     pub(super) fn len(&self) -> usize {
-        self.lines.len()
+        let newest = self.newest_answered;
+        let is_before = |line: &&Line| line.number > newest || !line.waiting.is_closed();
+        self.lines.values().filter(is_before).count()
     }
 
     /// Whether the worker has a line of this event before it.
@@ -285,6 +288,18 @@ mod tests {
         assert_eq!(unanswered.answered(id(2), down()), kept, "this one's is not used up");
         assert_eq!(unanswered.late(&[id(3)], false), [Fails]);
         assert_eq!(unanswered.answered(id(3), dead()), None, "a redrive asks anew");
+    }
+
+    #[test]
+    fn line_that_is_passed_over_and_given_up_is_no_load() {
+        let (mut unanswered, mut waiting) = sent(1..=4);
+        assert_eq!(unanswered.len(), 4);
+        unanswered.answered(id(3), Ok(()));
+        assert_eq!(unanswered.len(), 3, "two calls wait for what it has passed over");
+        waiting.drain(..2);
+        assert_eq!(unanswered.len(), 1);
+        waiting.clear();
+        assert_eq!(unanswered.len(), 1, "this one it may be at");
     }
 
     #[test]
