@@ -96,3 +96,17 @@ async fn a_worker_that_does_not_see_the_end_of_its_input_is_asked_to_end() {
     bench.handler.close().await;
     assert!(bench.folder.path().join("asked").exists());
 }
+
+#[tokio::test]
+async fn worker_that_runs_does_what_another_cannot_be_started_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = BuildContext { clock: Arc::new(SystemClock::new()), ..context(folder.path()) };
+    let text = format!("{}\nmode = 'worker'\nworkers = 2", sh(OBEDIENT));
+    let handler = settings("command", &text, folder.path()).build(&context).unwrap();
+    handler.handle(&batch(&["ok"])).await.unwrap();
+    // No other one starts where there is no folder for it.
+    std::fs::remove_dir_all(folder.path()).unwrap();
+    for _ in 0..3 {
+        handler.handle(&batch(&["ok"])).await.unwrap();
+    }
+}
