@@ -120,6 +120,9 @@ fn reference_says_of_every_key_what_it_is_for_and_shows_one() {
 /// What a configuration comes to, without where it says so.
 fn settings_of(config: &Config) -> String {
     let Config { server, queue, admin, standby, log, traces, sources, handlers, .. } = config;
+    let mut handlers = handlers.clone();
+    // Whether the time is written counts by itself.
+    handlers.values_mut().for_each(|handler| handler.own_timeout = None);
     let around = format!("{server:#?}{queue:#?}{admin:#?}{standby:#?}{log:#?}{traces:#?}");
     format!("{around}{sources:#?}{handlers:#?}")
 }

@@ -30,7 +30,8 @@ impl Cleaner {
         if with_it >= low.saturating_add(self.limits.disk_reserve / 4) {
             self.ballast.give_up();
         } else if free < low {
-            self.ballast.take_if_it_fits(free);
+            // It must not be what refuses events.
+            self.ballast.take_if_it_fits(free, self.limits.disk_reserve);
         }
     }
 
