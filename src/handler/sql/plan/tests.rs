@@ -35,7 +35,7 @@ fn keys_of_other_types_or_parts_are_other_rows() {
 /// The text that names a row's version is the one that 0.2.0 stored.
 #[test]
 fn bytes_name_their_row_as_their_text_does() {
-    for (bytes, text) in [(&b"a1"[..], "a1"), ("é".as_bytes(), "é"), (b"\xde\xad", "\\xdead")] {
+    for (bytes, text) in [(&b"a1"[..], "a1"), ("é".as_bytes(), "é"), (b"\xff\x00", "\\xff00")] {
         let of_bytes = key_text(&[Cell::Bytes(bytes.to_vec())]);
         assert_eq!(of_bytes, key_text(&[Cell::Text(text.into())]));
     }
