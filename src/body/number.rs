@@ -21,6 +21,9 @@ const WHOLE_DIGITS_MAX: usize = 38;
 /// So many digits of a number that was written outlive a float.
 pub(crate) const FLOAT_DIGITS: usize = 15;
 
+/// So many digits write any float: a number of no more of them may be one that another language wrote.
+const FLOAT_TEXT_DIGITS: usize = 17;
+
 /// The value of a JSON number, of `NaN` or of `Infinity`.
 pub(crate) fn read(text: &str) -> Value {
     let exact = || Value::from_object(Number(text.into()));
@@ -78,9 +81,21 @@ pub(crate) fn comparable(value: Value) -> Value {
         let number = Decimal::of(text);
         number.is_some_and(|one| one.digits.len() > FLOAT_DIGITS && n_digits(&one) > one.point)
     };
+    let is_of_a_float = |text: &str| {
+        Decimal::of(text).is_some_and(|number| number.digits.len() <= FLOAT_TEXT_DIGITS)
+    };
     match written(&value) {
-        // What is the same float as a shorter number is that one.
-        Some(text) if is_long(text) && is_long(&Value::from(float(text)).to_string()) => value,
+        Some(text) if is_long(text) => {
+            let nearest = Value::from(float(text)).to_string();
+            if !is_long(&nearest) {
+                // What is the same float as a shorter number is that one.
+                plain(value)
+            } else if is_of_a_float(text) {
+                Value::from_object(Number(nearest.into()))
+            } else {
+                value
+            }
+        }
         None if calculated() => {
             let text = value.to_string();
             if is_long(&text) { Value::from_object(Number(text.into())) } else { value }

@@ -58,12 +58,11 @@ enum Duty {
 impl Duties {
     async fn do_all(&mut self) {
         let wanted = self.handlers.names();
-        let has_lost = || wanted.iter().any(|handler| !self.node.copy.lost_of(handler).is_empty());
-        if let Some(damage) = self.node.copy.damaged_records().into_iter().next()
-            && has_lost()
-        {
+        if wanted.iter().any(|handler| !self.node.copy.lost_of(handler).is_empty()) {
             // What cannot be read here is lost for this node alone: another one, which has it, is to deliver it. An
             // event that every handler has had is nothing to give way for.
+            let damage = self.node.copy.damaged_records().into_iter().next();
+            let damage = damage.unwrap_or_else(|| "an event cannot be read".to_owned());
             return self.node.fail(faulty_copy(&damage, &self.node.folder));
         }
         let now = self.node.clock.steady();

@@ -144,7 +144,8 @@ pub(super) async fn begin(
                 refused.kind = FailureKind::Transient;
             }
         }
-        connection.command(Rset).await?;
+        // Its answer changes nothing of theirs, and a connection that is broken is not kept.
+        drop(connection.command(Rset).await);
         return Ok(refused);
     }
     progress.set(Step::Data);

@@ -134,8 +134,9 @@ fn key_value(cell: &Cell) -> serde_json::Value {
         Cell::Timestamp(moment) => moment.to_string().into(),
         // As the text that it was: versions that are stored are found by it.
         Cell::Bytes(bytes) => match String::from_utf8(bytes.clone()) {
-            Ok(text) => text.into(),
-            Err(_) => format!("\\x{}", hex::encode(bytes)).into(),
+            // Not what looks like the other form.
+            Ok(text) if !text.starts_with("\\x") => text.into(),
+            Ok(_) | Err(_) => format!("\\x{}", hex::encode(bytes)).into(),
         },
         Cell::List(items) => items.iter().map(key_value).collect(),
     }

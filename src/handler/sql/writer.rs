@@ -188,7 +188,11 @@ impl Writer {
             let failure = self.failure(&err.source);
             return self.explain_own(err, index, failure, target, deliveries).await;
         }
-        let failure = failure::of_rows(&err.source, self.database.settings());
+        // Of several rows one may be bad by itself: they are tried one by one.
+        let failure = match deliveries {
+            [_] => failure::of_rows(&err.source, self.database.settings()),
+            _ => self.failure(&err.source),
+        };
         let ([_], Some(code)) = (deliveries, failure::refused_value(&err.source)) else {
             return failure;
         };

@@ -55,10 +55,9 @@ impl Ballast {
         }
     }
 
-    /// Makes it, where it leaves `reserve` of `free` bytes, and two segments: outcomes need as many.
-    pub(super) fn take_if_it_fits(&self, free: u64, reserve: u64) {
-        let left = free.saturating_sub(self.wanted_bytes);
-        if self.bytes() >= self.wanted_bytes || left < reserve.max(2 * self.wanted_bytes) {
+    /// Makes it, where it leaves two segments of `free` bytes: outcomes need as many.
+    pub(super) fn take_if_it_fits(&self, free: u64) {
+        if self.bytes() >= self.wanted_bytes || free / 3 < self.wanted_bytes {
             return;
         }
         if let Err(err) = self.fill() {

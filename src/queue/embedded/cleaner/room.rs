@@ -1,5 +1,7 @@
 //! Room on the disk: how much the queue takes, how much there is, and what of it is the cleaner's own.
 
+use std::sync::atomic::Ordering;
+
 use super::pass::Cleaner;
 use crate::queue::QueueError;
 
@@ -26,13 +28,12 @@ impl Cleaner {
     pub(super) fn keep_ballast(&self) {
         let Some(free) = self.free_bytes() else { return };
         let low = self.limits.disk_reserve.saturating_mul(2);
-        let with_it = free.saturating_add(self.ballast.bytes());
-        if with_it >= low.saturating_add(self.limits.disk_reserve / 4) {
+        if free >= low.saturating_add(self.limits.disk_reserve / 4) {
             self.ballast.give_up();
         } else if free < low {
-            // It must not be what refuses events.
-            self.ballast.take_if_it_fits(free, self.limits.disk_reserve);
+            self.ballast.take_if_it_fits(free);
         }
+        self.core.log.ballast_bytes.store(self.ballast.bytes(), Ordering::Relaxed);
     }
 
     /// Bytes of everything that the queue has on the disk and may let go by itself: without `aside/`.
@@ -48,10 +49,13 @@ impl Cleaner {
         is_over || self.free_bytes().is_some_and(|free| free < self.limits.disk_reserve)
     }
 
-    /// What is free on the disk, as events find it too: what is kept for upkeep is no part of it.
+    /// What is free on the disk, with what is kept for upkeep: that is part of `disk_reserve`, also for the next
+    /// segment.
     fn free_bytes(&self) -> Option<u64> {
         let free = self.storage.free_bytes(&self.folder);
-        free.inspect_err(|err| tracing::warn!(error = %err, "The disk's room is not known")).ok()
+        let free =
+            free.inspect_err(|err| tracing::warn!(error = %err, "The disk's room is not known"));
+        free.ok().map(|free| free.saturating_add(self.ballast.bytes()))
     }
 
     /// Why nothing more may be taken in, with the handlers whose deliveries take the room.

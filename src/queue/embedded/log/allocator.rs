@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::spare::Spare;
 use super::{FileLog, is_full, is_scarce};
@@ -143,7 +144,10 @@ impl SegmentAllocator {
             Reserve::ForOutcomes => u64::from(self.log.segment_bytes).min(self.log.disk_reserve),
             Reserve::Used => 0,
         };
-        let free = storage.free_bytes(&self.log.folder).map_err(AllocateError::of)?;
+        let mut free = storage.free_bytes(&self.log.folder).map_err(AllocateError::of)?;
+        if matches!(want.reserve, Reserve::Kept) {
+            free = free.saturating_add(self.log.ballast_bytes.load(Ordering::Relaxed));
+        }
         if free < u64::from(self.log.segment_bytes).saturating_add(reserve) {
             let why = format!("{free} bytes are free, and {reserve} must stay so");
             return Err(AllocateError::Full(why));

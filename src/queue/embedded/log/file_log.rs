@@ -85,6 +85,8 @@ pub(crate) struct FileLog {
     patience: Patience,
     pub(super) spare: SpareFile,
     pub(super) aside_bytes: AtomicU64,
+    /// What the cleaner keeps for itself of the room that must stay free.
+    pub(crate) ballast_bytes: AtomicU64,
     pub(super) head: watch::Sender<LogHead>,
     followed_to: AtomicU64,
     /// The heads of earlier segments were looked at.
@@ -108,6 +110,7 @@ impl FileLog {
             patience: Patience::default(),
             spare: SpareFile::default(),
             aside_bytes: AtomicU64::new(0),
+            ballast_bytes: AtomicU64::new(0),
             head: watch::Sender::new(LogHead::default()),
             followed_to: AtomicU64::new(0),
             heads_from: AtomicU32::new(0),
