@@ -96,7 +96,8 @@ const refresh = async (forced) => {
     const to = $('#list nav a:last-child');
     if (left && to) to.textContent = left + ' came faster than shown';
     say('');
-  } rests = Date.now() + 10 * Math.min(Date.now() - began, 6000); } catch { say('No answer'); } finally { busy = false; }
+    rests = Date.now() + 10 * Math.min(Date.now() - began, 6000);
+  } catch { say('No answer'); } finally { busy = false; }
 };
 live.addEventListener('click', () => { pointed = null; refresh(true); });
 const paused = () => pace.value === '0';

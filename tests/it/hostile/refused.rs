@@ -48,7 +48,7 @@ fn whatever_is_refused_has_a_line_in_the_log_and_a_row_in_the_status() {
         (row["status"].as_u64().unwrap(), row["count"].as_u64().unwrap())
     };
     assert_eq!(row("/hooks/hyvor2", "no source"), (404, 3));
-    assert_eq!(row("/Hyvor/", "no source"), (404, 3));
+    assert_eq!(row("/Hyvor/", "did you mean `/hooks/hyvor`?"), (404, 3));
     assert_eq!(row("/hooks/hyvor/SECR…(11 characters)", "no source"), (404, 3));
     assert_eq!(row("/hooks/hyvor", "method"), (405, 3));
     assert_eq!(row("/hooks/hyvor", "body_max"), (413, 3));

@@ -78,7 +78,7 @@ impl Committer {
         if let Some(key) = event.dedupe.unanswered_key()
             && reply.is_closed()
         {
-            // Nobody waits for the answer any more, and its repeat may be in this very unit.
+            // The caller is gone, and a repeat of its request may be in this very unit.
             self.core.note_unanswered(key, id);
         }
         unit.appends.push(Answer { reply, appended: Appended::Stored(id), event });
