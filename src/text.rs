@@ -22,6 +22,11 @@ pub fn is_deceptive(c: char) -> bool {
         )
 }
 
+/// `text` as one word of a POSIX shell.
+pub fn shell_word(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// `text` in one line, with `U+FFFD` in place of what could deceive.
 pub fn plain(text: &str) -> Cow<'_, str> {
     if text.chars().any(is_deceptive) {

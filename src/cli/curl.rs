@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::CliError;
-use crate::text::is_deceptive;
+use crate::text::{is_deceptive, shell_word};
 
 /// The longest body: Linux takes 128 KiB in one argument, and Base64 makes a third more of it.
 const BODY_MAX: usize = 90 << 10;
@@ -31,7 +31,7 @@ pub(super) fn command(
     if text.is_none() {
         command = format!("printf %s {} | base64 -d | ", STANDARD.encode(body));
     }
-    let data = text.map_or_else(|| "@-".to_owned(), quoted);
+    let data = text.map_or_else(|| "@-".to_owned(), shell_word);
     // Without `-g` brackets in an address are a pattern.
     command.push_str("curl -sSg");
     if is_insecure {
@@ -40,15 +40,10 @@ pub(super) fn command(
     for (name, value) in headers {
         // `name: ` would take the header out.
         let header = if value.is_empty() { format!("{name};") } else { format!("{name}: {value}") };
-        command.extend([" -H ", &quoted(&header)]);
+        command.extend([" -H ", &shell_word(&header)]);
     }
-    command.extend([" --data-binary ", &data, " ", &quoted(url)]);
+    command.extend([" --data-binary ", &data, " ", &shell_word(url)]);
     Ok(command)
-}
-
-/// As one word of a POSIX shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

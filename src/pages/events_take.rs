@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::Answer;
 use super::fields::{Fields, address};
 use crate::api::{Api, ApiError, EventsAsk, SenderSecrets};
+use crate::text::shell_word;
 
 /// Events of one file.
 const LINES_MAX: usize = 1_000;
@@ -68,7 +69,7 @@ pub(super) fn command(fields: &Fields) -> String {
 fn quoted(text: &str) -> String {
     let shown = super::words::shown(text, 300);
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._:/,=@%+".contains(c);
-    if shown.chars().all(is_plain) { shown } else { format!("'{}'", shown.replace('\'', r"'\''")) }
+    if shown.chars().all(is_plain) { shown } else { shell_word(&shown) }
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::imported::{list, quoted};
 use super::rules::{HookCaller, Parameter};
-use crate::text::{can_be_variable, is_field_name, is_variable_name, put, steers_programs};
+use crate::text::{
+    can_be_variable, is_field_name, is_variable_name, put, shell_word, steers_programs,
+};
 
 /// How a hook's program is called.
 #[derive(Debug, Default)]
@@ -49,7 +51,7 @@ impl HookCommand {
         for (name, place) in unnameable {
             if let Some(name) = command.nameable(name, &place) {
                 let value = command.word(&place, "VARIABLE");
-                put(&mut named, format_args!(" {}={value}", shell(&name)));
+                put(&mut named, format_args!(" {}={value}", shell_word(&name)));
             }
         }
         if !has_shell {
@@ -61,7 +63,7 @@ impl HookCommand {
         if !named.is_empty() {
             put(&mut line, format_args!(" env{named}"));
         }
-        put(&mut line, format_args!(" {}", shell(program)));
+        put(&mut line, format_args!(" {}", shell_word(program)));
         for place in &arguments {
             let value = command.word(place, "ARGUMENT");
             put(&mut line, format_args!(" {value}"));
@@ -118,7 +120,7 @@ impl HookCommand {
     /// A value as a word of sh; a new variable for it begins with `prefix`.
     fn word(&mut self, place: &Parameter, prefix: &str) -> String {
         if place.source == "string" {
-            return shell(&place.name);
+            return shell_word(&place.name);
         }
         let Some(field) = self.field(place) else {
             self.lost.push(format!("the argument {} is empty", shown(place)));
@@ -159,9 +161,4 @@ impl HookCommand {
 /// What a note calls a parameter.
 fn shown(place: &Parameter) -> String {
     format!("from `{}` `{}`", place.source, place.name)
-}
-
-/// `text` as one word of sh.
-fn shell(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -6,7 +6,7 @@ use super::code::SHELLS;
 use super::{Mode, WORKER_HELP};
 use crate::expr::{foreign_placeholder, placeholder};
 use crate::settings::{Table, Value, unexpanded, without_secret_arguments};
-use crate::text::can_be_variable;
+use crate::text::{can_be_variable, shell_word};
 
 /// How a program learns of the event.
 const TEMPLATE_HELP: &str = "the event comes on standard input and in the environment, as `GATEPOST_EVENT_TYPE`; `fields` \
@@ -166,7 +166,7 @@ fn word(part: &str) -> String {
     if is_sign(part) || (!part.is_empty() && part.chars().all(is_plain)) {
         part.to_owned()
     } else {
-        format!("'{}'", part.replace('\'', "'\\''"))
+        shell_word(part)
     }
 }
 

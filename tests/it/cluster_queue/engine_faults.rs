@@ -192,9 +192,7 @@ async fn units_that_are_gone_where_a_node_had_ended_are_told_when_it_starts() {
     let cluster = Cluster::new();
     let a = cluster.node("a").await;
     append(&a, "one").await;
-    a.close().await.unwrap();
-    drop(a);
-    cluster.released("a").await;
+    cluster.end(a, "a").await;
     let end = cluster.engine.head().await.unwrap().next;
     for sequence in 1..end.0 {
         cluster.engine.lose(Sequence(sequence));
@@ -295,9 +293,7 @@ async fn change_of_history_while_a_node_was_down_is_found_at_its_start() {
     append(&a, "one").await;
     append(&a, "two").await;
     let applied = a.view().applied;
-    a.close().await.unwrap();
-    drop(a);
-    cluster.released("a").await;
+    cluster.end(a, "a").await;
     cluster.engine.fail_over(Sequence(applied));
     for _ in 0..5 {
         cluster.engine.append(&Bytes::from_static(b"another")).await.unwrap();

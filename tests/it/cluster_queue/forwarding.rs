@@ -184,9 +184,7 @@ async fn look_for_what_the_log_may_lack_ends_with_the_last_event() {
     let a = cluster.node("a").await;
     append(&a, "one").await;
     let (folder, before) = (cluster.path("a"), cluster.path("before"));
-    a.close().await.unwrap();
-    drop(a);
-    cluster.released("a").await;
+    cluster.end(a, "a").await;
     copy(&folder.join("spool"), &before, &[]);
     let a = cluster.node("a").await;
     append(&a, "two").await;

@@ -126,8 +126,6 @@ async fn log_is_trimmed_where_gateways_are_restarted_every_day() {
             2 => assert!(first > Sequence(1), "as far as both had it"),
             _ => assert!(first >= end_of_b, "as far as the other had it: {first}"),
         }
-        a.close().await.unwrap();
-        drop(a);
-        cluster.released("a").await;
+        cluster.end(a, "a").await;
     }
 }

@@ -69,6 +69,13 @@ impl Cluster {
         ClusterQueue::open(change(options)).await.unwrap()
     }
 
+    /// Ends a node in order.
+    async fn end(&self, node: Arc<ClusterQueue>, name: &str) {
+        node.close().await.unwrap();
+        drop(node);
+        self.released(name).await;
+    }
+
     /// Waits until a killed node has let go of its folders.
     async fn released(&self, node: &str) {
         let path = self.path(node);

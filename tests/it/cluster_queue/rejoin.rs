@@ -145,9 +145,7 @@ async fn folder_from_before_is_known_for_one_after_a_start_without_the_engine() 
     let cluster = Cluster::new();
     let a = cluster.node("a").await;
     let mut ids = vec![append(&a, "one").await];
-    a.close().await.unwrap();
-    drop(a);
-    cluster.released("a").await;
+    cluster.end(a, "a").await;
     copy(&cluster.path("a"), &cluster.path("before"), &[]);
     let a = cluster.node("a").await;
     ids.push(append(&a, "two").await);
@@ -262,9 +260,7 @@ async fn what_a_node_appends_counts_where_the_log_has_later_sessions_of_its_name
     let cluster = Cluster::new();
     let a = cluster.node("a").await;
     append(&a, "one").await;
-    a.close().await.unwrap();
-    drop(a);
-    cluster.released("a").await;
+    cluster.end(a, "a").await;
     // What tells how late its session was is gone, and its clock was set back meanwhile.
     std::fs::remove_file(cluster.path("a").join("node.json")).unwrap();
     let clock = Arc::new(ShiftedClock::by(-24 * 3_600));
@@ -278,9 +274,7 @@ async fn node_in_a_new_folder_whose_clock_is_behind_its_own_units_says_so() {
     let cluster = Cluster::new();
     let a = cluster.node("a").await;
     append(&a, "one").await;
-    a.close().await.unwrap();
-    drop(a);
-    cluster.released("a").await;
+    cluster.end(a, "a").await;
     std::fs::rename(cluster.path("a"), cluster.path("before")).unwrap();
     let clock = Arc::new(ShiftedClock::by(-24 * 3_600));
     let a = cluster.node_with("a", |options| ClusterOptions { clock, ..options }).await;
