@@ -72,7 +72,7 @@ pub use pause::{PauseAsk, PauseView};
 pub use rates::{HandlerRates, LatencyView, LevelsView, RatesView, Series, SourceRates};
 pub use redriven::Redriven;
 pub use rejected::{ExplainView, ListedRejected, RejectedView, ReleaseAsk};
-pub use replay::{ReplayRange, Replayed};
+pub use replay::{ReplayRange, Replayed, Skips};
 pub use replay_event::ReplayedEvent;
 pub use rollouts::{
     LetGo, LetGoResult, ROLLOUT_STAGES, RolloutAnswer, RolloutRequest, RolloutStage, RolloutState,

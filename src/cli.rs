@@ -31,6 +31,7 @@ mod progress;
 mod queue;
 mod rejected;
 mod replay;
+mod replay_done;
 mod rollouts;
 mod schema;
 mod screen;

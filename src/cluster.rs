@@ -50,6 +50,7 @@ mod local_node;
 mod locks;
 mod members;
 mod node;
+mod operation_outcome;
 mod partial_units;
 mod proposer;
 mod rebuild;

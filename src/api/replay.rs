@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::event::{Event, HandlerName};
-use crate::queue::{EventQuery, TAKE_BYTES_MAX};
+use crate::event::{Event, HandlerName, Position};
+use crate::queue::{EventQuery, ReplayResult, TAKE_BYTES_MAX};
 use crate::text::counted;
 
 use super::acted_on::{ActedOn, ActionTarget};
@@ -58,10 +58,12 @@ pub struct ReplayRange {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replayed {
     pub matched: u64,
-    /// How many of them are delivered again, or would be.
+    /// How many of them are delivered again, or would be, to one handler at least.
     pub done: u64,
-    /// How many no handler wants, or were gone by then.
+    /// The others, and why.
     pub skipped: u64,
+    #[serde(flatten)]
+    pub skips: Skips,
     pub failed: u64,
     /// The same as `matched`.
     pub count: u64,
@@ -79,13 +81,15 @@ pub struct Replayed {
 impl Replayed {
     fn sum(&self) -> String {
         let deliveries = counted(self.deliveries, "delivery", "deliveries");
-        format!("{}, {deliveries}", counted(self.done, "event", "events"))
+        let skipped = self.skips.words().map(|words| format!("; {words}")).unwrap_or_default();
+        format!("{}, {deliveries}{skipped}", counted(self.done, "event", "events"))
     }
 
     fn add(&mut self, page: &Self) {
         self.matched += page.matched;
         self.done += page.done;
         self.skipped += page.skipped;
+        self.skips.add(page.skips);
         self.failed += page.failed;
         self.count += page.count;
         self.deliveries += page.deliveries;
@@ -94,6 +98,49 @@ impl Replayed {
             *self.by_handler.entry(handler.clone()).or_default() += count;
         }
     }
+}
+
+/// How many events are not delivered again, by why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skips {
+    /// No handler wants them.
+    #[serde(default)]
+    pub unwanted: u64,
+    /// They are not settled and stay as they are: they come to their handlers by themselves.
+    #[serde(default)]
+    pub pending: u64,
+    /// They were gone by then.
+    #[serde(default)]
+    pub gone: u64,
+}
+
+impl Skips {
+    pub const fn add(&mut self, more: Self) {
+        self.unwanted += more.unwanted;
+        self.pending += more.pending;
+        self.gone += more.gone;
+    }
+
+    /// For people; `None` = none is skipped.
+    pub fn words(self) -> Option<String> {
+        let why = [
+            (self.pending, "not settled yet"),
+            (self.unwanted, "wanted by no handler"),
+            (self.gone, "gone"),
+        ];
+        let why = why.into_iter().filter(|(count, _)| *count > 0);
+        let why: Vec<String> = why.map(|(count, why)| format!("{count} {why}")).collect();
+        (!why.is_empty()).then(|| format!("skipped: {}", why.join(", ")))
+    }
+}
+
+/// What became of one event of a replay: of its deliveries the first of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum EventResult {
+    Unwanted,
+    Gone,
+    Pending,
+    Restarted,
 }
 
 impl ReplayRange {
@@ -173,30 +220,47 @@ impl Api {
         events.retain(|event| range.up_to.is_none_or(|last| event.position.0 <= last));
         let (matched, is_last) = (events.len() as u64, !is_full || events.len() < n_found);
         let after = events.last().map_or(after, |event| event.position.0);
+        let mut results: BTreeMap<Position, EventResult> = BTreeMap::new();
         let mut wanted = vec![Vec::new(); handlers.len()];
-        let mut n_wanted = 0;
         // One by one: what is read of a body takes several times as much memory as the body.
         for event in events.into_iter().map(Arc::new) {
-            let wanting = handlers.iter().zip(&mut wanted);
-            let wanting = wanting.filter(|(handler, _)| self.is_wanted(handler, &event));
-            let n_wanting = wanting.map(|(_, positions)| positions.push(event.position)).count();
-            n_wanted += u64::from(n_wanting > 0);
+            results.insert(event.position, EventResult::Unwanted);
+            for (handler, positions) in handlers.iter().zip(&mut wanted) {
+                if self.is_wanted(handler, &event) {
+                    positions.push(event.position);
+                }
+            }
             // Each body is read: others get their turn in between.
             tokio::task::yield_now().await;
         }
-        let (mut by_handler, mut n_gone) = (BTreeMap::new(), 0);
+        let mut by_handler = BTreeMap::new();
         for (handler, positions) in handlers.iter().zip(&wanted) {
-            let n_asked = positions.len() as u64;
-            let n_of_handler =
-                if range.dry_run { n_asked } else { self.queue.replay(handler, positions).await? };
-            by_handler.insert(handler.clone(), n_of_handler);
-            n_gone = n_gone.max(n_asked.saturating_sub(n_of_handler));
+            let became = match range.dry_run {
+                true => self.queue.would_replay(handler, positions),
+                false => self.queue.replay(handler, positions).await?,
+            };
+            let n_restarted = became.iter().filter(|one| **one == ReplayResult::Restarted).count();
+            by_handler.insert(handler.clone(), n_restarted as u64);
+            for (position, became) in positions.iter().zip(became) {
+                let result = match became {
+                    ReplayResult::Restarted => EventResult::Restarted,
+                    ReplayResult::Pending => EventResult::Pending,
+                    ReplayResult::Gone => EventResult::Gone,
+                };
+                results.entry(*position).and_modify(|known| *known = result.max(*known));
+            }
         }
-        let done = n_wanted.saturating_sub(n_gone);
+        let count = |of| results.values().filter(|result| **result == of).count() as u64;
+        let done = count(EventResult::Restarted);
         Ok(Replayed {
             matched,
             done,
             skipped: matched.saturating_sub(done),
+            skips: Skips {
+                unwanted: count(EventResult::Unwanted),
+                pending: count(EventResult::Pending),
+                gone: count(EventResult::Gone),
+            },
             failed: 0,
             count: matched,
             deliveries: by_handler.values().sum(),

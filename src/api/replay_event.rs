@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::event::{Event, EventId, HandlerName, Position};
-use crate::queue::DeliveryState;
+use crate::queue::{DeliveryState, ReplayResult};
 use crate::text::counted;
 
 use super::acted_on::{ActedOn, ActionTarget};
@@ -123,7 +123,14 @@ impl Api {
             }
             let is_settled = !history.iter().any(|one| one.handler == name && is_open(one.state));
             if is_settled || self.is_settled_soon(&name, event.position, began).await? {
-                replayed.count += self.queue.replay(&name, &[event.position]).await?;
+                for result in self.queue.replay(&name, &[event.position]).await? {
+                    match result {
+                        ReplayResult::Restarted => replayed.count += 1,
+                        // Another made it due meanwhile.
+                        ReplayResult::Pending => replayed.unsettled += 1,
+                        ReplayResult::Gone => {}
+                    }
+                }
             } else {
                 replayed.unsettled += 1;
             }

@@ -11,7 +11,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::time::{Interval, MissedTickBehavior, timeout};
 
-use crate::api::{ReplayAsk, ReplayRange, Replayed, ReplayedEvent};
+use crate::api::{ReplayAsk, ReplayRange, Replayed, ReplayedEvent, Skips};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::event::{EventId, HandlerName};
@@ -22,6 +22,7 @@ use crate::text::counted;
 use super::args::EventsReplay;
 use super::output::Output;
 use super::progress::{Progress, Unit};
+use super::replay_done::ReplayDone;
 use super::store::Via;
 use super::{CliError, known};
 
@@ -48,6 +49,16 @@ struct ReplayProgress {
     /// How many events were done, and how many deliveries that made.
     count: u64,
     deliveries: u64,
+    /// How many were not done.
+    #[serde(default)]
+    skips: Skips,
+}
+
+impl ReplayProgress {
+    const fn new(range: ReplayRange) -> Self {
+        let skips = Skips { unwanted: 0, pending: 0, gone: 0 };
+        Self { range, count: 0, deliveries: 0, skips }
+    }
 }
 
 pub(super) async fn run(
@@ -90,8 +101,9 @@ async fn one(
             dry_run: true,
             ..ReplayRange::default()
         };
-        let count = page(via, &range).await?.deliveries;
-        ReplayedEvent { count, ..ReplayedEvent::default() }
+        let page = page(via, &range).await?;
+        let (count, unsettled) = (page.deliveries, page.skips.pending);
+        ReplayedEvent { count, unsettled, ..ReplayedEvent::default() }
     } else {
         match via {
             Via::Server(server) => {
@@ -106,7 +118,9 @@ async fn one(
         let why = replayed.why.as_deref().unwrap_or(usual);
         return Err(CliError::Failed(format!("nothing is delivered again: {why}")));
     }
-    done((1, replayed), options.dry_run, output)
+    let ReplayedEvent { count: deliveries, unsettled, why: _ } = replayed;
+    let (skips, dry_run) = (Skips::default(), options.dry_run);
+    ReplayDone { count: 1, deliveries, unsettled, skips, dry_run }.tell(output)
 }
 
 async fn range(
@@ -139,14 +153,21 @@ async fn range(
         let told = progress.count / TELL_EVERY;
         progress.count += page.done;
         progress.deliveries += page.deliveries;
+        progress.skips.add(page.skips);
         progress.range.after = Some(page.after);
         bar.set(page.after.saturating_sub(began));
         if page.is_last {
             if !options.dry_run {
                 forget(&file)?;
             }
-            let replayed = ReplayedEvent { count: progress.deliveries, ..ReplayedEvent::default() };
-            return done((progress.count, replayed), options.dry_run, output);
+            let replayed = ReplayDone {
+                count: progress.count,
+                deliveries: progress.deliveries,
+                unsettled: 0,
+                skips: progress.skips,
+                dry_run: options.dry_run,
+            };
+            return replayed.tell(output);
         }
         if !options.dry_run {
             save(&file, &progress)?;
@@ -178,7 +199,7 @@ async fn begin(via: &Via, options: &EventsReplay, file: &Path) -> Result<ReplayP
              (`--restart` begins anew)"
         )?;
         // What was done is not to be counted among what would be.
-        let fresh = ReplayProgress { count: 0, deliveries: 0, range: saved.range.clone() };
+        let fresh = ReplayProgress::new(saved.range.clone());
         return Ok(if options.dry_run { fresh } else { saved });
     }
     let range = ReplayRange {
@@ -197,7 +218,7 @@ async fn begin(via: &Via, options: &EventsReplay, file: &Path) -> Result<ReplayP
         all: options.all,
         dry_run: options.dry_run,
     };
-    Ok(ReplayProgress { range, count: 0, deliveries: 0 })
+    Ok(ReplayProgress::new(range))
 }
 
 /// Whether a time that is said in the same words means another one by now. The moment itself, as
@@ -324,46 +345,6 @@ fn failed(what: &str, file: &Path, err: &std::io::Error) -> CliError {
 fn stopped(progress: &ReplayProgress) -> CliError {
     let count = counted(progress.count, "event", "events");
     CliError::Failed(format!("stopped after {count}; the same command goes on from there"))
-}
-
-/// What a replay came to.
-#[derive(Debug, Serialize)]
-struct ReplayDone {
-    count: u64,
-    deliveries: u64,
-    /// Of one event: those that stay as they are.
-    #[serde(skip_serializing_if = "is_zero")]
-    unsettled: u64,
-    dry_run: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-const fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
-fn done(
-    (count, replayed): (u64, ReplayedEvent),
-    is_dry: bool,
-    output: Output,
-) -> Result<(), CliError> {
-    let ReplayedEvent { count: deliveries, unsettled, why: _ } = replayed;
-    output.one(&ReplayDone { count, deliveries, unsettled, dry_run: is_dry }, |_| {
-        let events = if count == 1 { "event" } else { "events" };
-        let will = if is_dry { "would be" } else { "will be" };
-        let in_all = counted(deliveries, "delivery", "deliveries");
-        let again = format!("{count} {events} {will} delivered again: {in_all} in all");
-        let stay = counted(unsettled, "delivery is", "deliveries are");
-        let left = format!(
-            "{stay} not settled yet and left as it was: `gatepost events show` says when the next try \
-             is, `gatepost handlers retry` makes it now"
-        );
-        match (deliveries, unsettled) {
-            (_, 0) => again,
-            (0, _) => left,
-            (_, _) => format!("{again}\n{left}"),
-        }
-    })
 }
 
 #[cfg(test)]

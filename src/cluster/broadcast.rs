@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::action_log::{ACTION_BYTES_MAX, LoggedAction};
 use super::cluster_queue::ClusterQueue;
-use super::local_node::OperationOutcome;
 use super::node::NodeName;
+use super::operation_outcome::OperationOutcome;
 use super::reports::{REPORT_MAX, SharedReport};
 use super::unit::UnitOperation;
 use crate::queue::QueueError;
@@ -43,6 +43,7 @@ impl ClusterQueue {
             OperationOutcome::Told(before) => Ok(before),
             OperationOutcome::Counted(_)
             | OperationOutcome::Changed(_)
+            | OperationOutcome::Replayed(_)
             | OperationOutcome::Stored(_) => {
                 Err(QueueError::Corrupt("a report was answered as something else".into()))
             }

@@ -8,8 +8,10 @@ use async_trait::async_trait;
 
 use super::ack::ClusterAck;
 use super::cluster_queue::ClusterQueue;
-use super::local_node::{ENGINE_WAIT, OperationOutcome};
+use super::local_node::ENGINE_WAIT;
+use super::operation_outcome::OperationOutcome;
 use super::spool::{AnswerGuard, Spool, unplaced};
+use super::steering::CHANGED_AT_ONCE;
 use super::subscription::ClusterSubscription;
 use super::unit::{HandChange, ProposedEvent, UnitOperation};
 use crate::clock::Timestamp;
@@ -18,12 +20,9 @@ use crate::queue::ids::may_keep;
 use crate::queue::{
     APPEND_ALL_MAX, Appended, AwaitedTry, CarriedState, DeadChange, DeadFilter, DeadLetter,
     DeadListing, DeadRecord, DeliveryHistory, EventQuery, ListOrder, LostDeliveries, Queue,
-    QueueError, QueueStats, Searched, Start, Subscription,
+    QueueError, QueueStats, ReplayResult, Searched, Start, Subscription,
 };
 use crate::sync::lock;
-
-/// How many deliveries one operation changes by hand.
-const CHANGED_AT_ONCE: usize = 4_096;
 
 impl ClusterQueue {
     /// Waits for what the shared log makes of a stored event, where that is asked for and can be told soon.
@@ -110,44 +109,6 @@ impl ClusterQueue {
     /// A sender's repeat of a request whose answer cannot have arrived.
     fn unanswered(&self, event: &NewEvent) -> Option<Appended> {
         self.node.copy.unanswered(event.dedupe.unanswered_key()?).map(Appended::Duplicate)
-    }
-
-    async fn change_by_hand(
-        &self,
-        handler: &HandlerName,
-        change: HandChange,
-        positions: &[Position],
-    ) -> Result<u64, QueueError> {
-        if self.node.failed.borrow().is_some() {
-            return Err(QueueError::NoPart);
-        }
-        let mut n_changed = 0;
-        for some in positions.chunks(CHANGED_AT_ONCE) {
-            let (handler, positions) = (handler.clone(), some.to_vec());
-            let operation = UnitOperation::ByHand { handler, change, positions };
-            if let OperationOutcome::Changed(n) = self.node.propose(operation).await? {
-                n_changed += n;
-            }
-        }
-        Ok(n_changed)
-    }
-
-    /// Changes dead letters, handler by handler.
-    async fn change_letters(
-        &self,
-        letters: Vec<(HandlerName, Position)>,
-        change: HandChange,
-    ) -> Result<u64, QueueError> {
-        let mut by_handler: std::collections::BTreeMap<_, Vec<Position>> =
-            std::collections::BTreeMap::new();
-        for (handler, position) in letters {
-            by_handler.entry(handler).or_default().push(position);
-        }
-        let mut n_changed = 0;
-        for (handler, positions) in by_handler {
-            n_changed += self.change_by_hand(&handler, change, &positions).await?;
-        }
-        Ok(n_changed)
     }
 }
 
@@ -321,8 +282,13 @@ impl Queue for ClusterQueue {
         &self,
         handler: &HandlerName,
         positions: &[Position],
-    ) -> Result<u64, QueueError> {
-        self.change_by_hand(handler, HandChange::Replay, positions).await
+    ) -> Result<Vec<ReplayResult>, QueueError> {
+        let outcomes = self.change_by_hand(handler, HandChange::Replay, positions).await?;
+        Ok(outcomes.into_iter().flat_map(OperationOutcome::replayed).collect())
+    }
+
+    fn would_replay(&self, handler: &HandlerName, positions: &[Position]) -> Vec<ReplayResult> {
+        self.node.copy.would_replay(handler, positions)
     }
 
     async fn dedupes(&self, positions: &[Position]) -> Result<Vec<Dedupe>, QueueError> {
@@ -353,9 +319,7 @@ impl Queue for ClusterQueue {
         while changes.peek().is_some() {
             let some = changes.by_ref().take(CHANGED_AT_ONCE).collect();
             let operation = UnitOperation::CarryOver { handler: handler.clone(), changes: some };
-            if let OperationOutcome::Changed(n) = self.node.propose(operation).await? {
-                n_changed += n;
-            }
+            n_changed += self.node.propose(operation).await?.n_changed();
         }
         Ok(n_changed)
     }

@@ -1,6 +1,7 @@
 //! Events that wait for the follower's next commit, and who waits for what becomes of them.
 
-use super::local_node::{OperationOutcome, Reply};
+use super::local_node::Reply;
+use super::operation_outcome::OperationOutcome;
 use crate::event::{EventId, NewEvent};
 use crate::queue::{Appended, QueueError};
 

@@ -28,7 +28,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::left_out::LeftOut;
-use super::local_node::{LocalNode, OperationAnswer, OperationOutcome};
+use super::local_node::{LocalNode, OperationAnswer};
+use super::operation_outcome::OperationOutcome;
 use super::spool::Spool;
 use super::unit::{ProposedEvent, SpoolPlaces, UnitOperation};
 use crate::event::{Delivery, Position};

@@ -15,12 +15,13 @@ use super::engine_state::EngineState;
 use super::locks::{LifeMutex, MembersMutex};
 use super::members::Members;
 use super::node::NodeName;
-use super::reports::{Reports, SharedReport};
+use super::operation_outcome::OperationOutcome;
+use super::reports::Reports;
 use super::unit::UnitOperation;
 use crate::clock::{Clock, Timestamp};
 use crate::event::HandlerName;
+use crate::queue::QueueError;
 use crate::queue::embedded::EmbeddedQueue;
-use crate::queue::{Appended, QueueError};
 use crate::sync::lock;
 
 /// How many operations may wait to be appended before those who ask wait too.
@@ -99,31 +100,6 @@ pub(super) struct Proposal {
 
 pub(super) type Reply = oneshot::Sender<Result<OperationOutcome, QueueError>>;
 pub(super) type OperationAnswer = oneshot::Receiver<Result<OperationOutcome, QueueError>>;
-
-/// What became of an operation where it was applied.
-#[derive(Debug)]
-pub(super) enum OperationOutcome {
-    /// Of each event, in their order.
-    Stored(Vec<Appended>),
-    /// It counted; `false` = it is void.
-    Counted(bool),
-    /// So many deliveries were changed.
-    Changed(u64),
-    /// Of a report of this node: what the others had told before it in the log.
-    Told(Vec<SharedReport>),
-}
-
-impl OperationOutcome {
-    /// What became of events.
-    pub(super) fn stored(self) -> Result<Vec<Appended>, QueueError> {
-        match self {
-            Self::Stored(appended) => Ok(appended),
-            Self::Counted(_) | Self::Changed(_) | Self::Told(_) => {
-                Err(QueueError::Corrupt("events were answered as something else".into()))
-            }
-        }
-    }
-}
 
 /// A unit that is not applied yet.
 #[derive(Debug)]

@@ -1,14 +1,15 @@
 //! What people tell a handler to do, on every node: the one that has its lease gives out nothing while it is
 //! paused, and tries one delivery at once where that is asked for.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::cluster_queue::ClusterQueue;
-use super::local_node::OperationOutcome;
-use super::unit::UnitOperation;
-use crate::event::HandlerName;
+use super::operation_outcome::OperationOutcome;
+use super::unit::{HandChange, UnitOperation};
+use crate::event::{HandlerName, Position};
 use crate::queue::QueueError;
 
 /// For how long a node remembers that a handler is to be tried: one who asked looks what comes of it. By the end of
@@ -16,7 +17,47 @@ use crate::queue::QueueError;
 const TRY_WITHIN: Duration = Duration::from_mins(1);
 const TRY_LEASES: u32 = 3;
 
+/// How many deliveries one operation changes by hand.
+pub(super) const CHANGED_AT_ONCE: usize = 4_096;
+
 impl ClusterQueue {
+    /// Changes deliveries by the shared log, so many at once.
+    pub(super) async fn change_by_hand(
+        &self,
+        handler: &HandlerName,
+        change: HandChange,
+        positions: &[Position],
+    ) -> Result<Vec<OperationOutcome>, QueueError> {
+        if self.node.failed.borrow().is_some() {
+            return Err(QueueError::NoPart);
+        }
+        let mut outcomes = Vec::new();
+        for some in positions.chunks(CHANGED_AT_ONCE) {
+            let (handler, positions) = (handler.clone(), some.to_vec());
+            let operation = UnitOperation::ByHand { handler, change, positions };
+            outcomes.push(self.node.propose(operation).await?);
+        }
+        Ok(outcomes)
+    }
+
+    /// Changes dead letters, handler by handler.
+    pub(super) async fn change_letters(
+        &self,
+        letters: Vec<(HandlerName, Position)>,
+        change: HandChange,
+    ) -> Result<u64, QueueError> {
+        let mut by_handler: BTreeMap<_, Vec<Position>> = BTreeMap::new();
+        for (handler, position) in letters {
+            by_handler.entry(handler).or_default().push(position);
+        }
+        let mut n_changed = 0;
+        for (handler, positions) in by_handler {
+            let outcomes = self.change_by_hand(&handler, change, &positions).await?;
+            n_changed += outcomes.iter().map(OperationOutcome::n_changed).sum::<u64>();
+        }
+        Ok(n_changed)
+    }
+
     /// The words of a handler's pause; `None` = it gets deliveries.
     pub fn pause_of(&self, handler: &HandlerName) -> Option<String> {
         self.node.members.lock().pause_of(handler).map(ToOwned::to_owned)

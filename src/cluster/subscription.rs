@@ -11,7 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::handlers::{HandlerHold, Hold, HoldState, LocalHandlers};
-use super::local_node::{LocalNode, OperationOutcome};
+use super::local_node::LocalNode;
+use super::operation_outcome::OperationOutcome;
 use super::unit::UnitOperation;
 use crate::event::{Delivery, HandlerName, OrderKey, Position, Settlement};
 use crate::queue::embedded::SharedChange;
@@ -145,6 +146,7 @@ impl ClusterSubscription {
             OperationOutcome::Counted(false)
             | OperationOutcome::Stored(_)
             | OperationOutcome::Told(_)
+            | OperationOutcome::Replayed(_)
             | OperationOutcome::Changed(_) => {
                 self.node.n_void.fetch_add(n_changes, Ordering::Relaxed);
             }

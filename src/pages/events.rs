@@ -58,6 +58,8 @@ struct ReplayPreview {
     n_matched: u64,
     events: String,
     n_events: u64,
+    /// How many are not, and why.
+    skipped: Option<String>,
     /// To whom: a handler's name or nothing for all, what it comes to, and whether it is chosen.
     to: Vec<(String, String, bool)>,
     /// Whether there are more than were counted.
@@ -186,6 +188,7 @@ async fn preview(api: &Api, fields: &Fields) -> Result<ReplayPreview, ApiError> 
         n_matched: counted.matched,
         events: events(counted.done),
         n_events: counted.done,
+        skipped: counted.skips.words(),
         to: each.chain((!is_one).then_some(all)).collect(),
         has_more,
         goes_on_behind: fields.number("after").map(words::count),

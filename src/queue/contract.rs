@@ -8,7 +8,7 @@ use super::error::QueueError;
 use super::query::{DeadFilter, EventQuery, Searched};
 use super::standing::{
     Backlog, CarriedState, DeadChange, DeadLetter, DeadListing, DeadRecord, DeliveryHistory,
-    LostDeliveries, QueueStats,
+    LostDeliveries, QueueStats, ReplayResult,
 };
 use crate::clock::Timestamp;
 use crate::event::{
@@ -188,14 +188,19 @@ pub trait Queue: Send + Sync {
     async fn drop_dead(&self, filter: DeadFilter) -> Result<u64, QueueError>;
 
     /// Makes retained events due again for `handler`, as new deliveries from attempt 1, in the
-    /// order of the log. A delivery that is not settled yet stays as it is. Says how many of the
-    /// events there are: none of those that are gone, none at all where the handler has no place.
-    /// Takes many at once, since all of one call are made durable together.
+    /// order of the log. A delivery that is not settled yet stays as it is. Says what became of each,
+    /// in the order of `positions`. Takes many at once, since all of one call are made durable together.
     async fn replay(
         &self,
         handler: &HandlerName,
         positions: &[Position],
-    ) -> Result<u64, QueueError>;
+    ) -> Result<Vec<ReplayResult>, QueueError>;
+
+    /// What [`Queue::replay`] would make of each just now. Memory work only: an event that is gone is not
+    /// told from one that is there. A backend that cannot tell says that it would restart them all.
+    fn would_replay(&self, _handler: &HandlerName, positions: &[Position]) -> Vec<ReplayResult> {
+        vec![ReplayResult::Restarted; positions.len()]
+    }
 
     /// What makes a repeat of each of these events, to be carried into another queue; [`Dedupe::Off`] for
     /// one that cannot be read. A backend that cannot tell says so of all.

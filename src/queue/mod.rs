@@ -45,5 +45,5 @@ pub use query::{
 };
 pub use standing::{
     AttemptRecord, Backlog, CarriedState, DeadChange, DeadLetter, DeadListing, DeadRecord,
-    DeliveryHistory, DeliveryState, LostDeliveries, PlannedWait, QueueStats,
+    DeliveryHistory, DeliveryState, LostDeliveries, PlannedWait, QueueStats, ReplayResult,
 };

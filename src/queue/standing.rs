@@ -45,6 +45,17 @@ pub enum DeadChange {
     Drop,
 }
 
+/// What became of a delivery that was to be made again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayResult {
+    /// It is due again, as a new delivery.
+    Restarted,
+    /// It stays as it is, since it is not settled yet: it comes by itself.
+    Pending,
+    /// The event is gone, or the handler has no place.
+    Gone,
+}
+
 /// Deliveries of one handler whose events cannot be read: dead as well, but without a name. They
 /// are redriven and dropped like dead letters, by position or all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::LogFollower;
 use crate::clock::Timestamp;
 use crate::cluster::engine::Sequence;
-use crate::cluster::local_node::OperationOutcome;
 use crate::cluster::node::NodeName;
+use crate::cluster::operation_outcome::OperationOutcome;
 use crate::cluster::unit::{HandChange, UnitOperation};
 use crate::event::{HandlerName, Position};
 use crate::queue::embedded::SharedChange;
@@ -31,7 +31,7 @@ impl LogFollower {
                 OperationOutcome::Counted(self.settle(from, &handler, epoch, changes)?)
             }
             UnitOperation::ByHand { handler, change, positions } => {
-                OperationOutcome::Changed(self.change_by_hand(handler, change, positions).await?)
+                self.change_by_hand(handler, change, positions).await?
             }
             UnitOperation::Subscribe { handler, since } => {
                 self.with_room(|| self.node.copy.begin_subscription(&handler, since)).await?;
@@ -102,18 +102,20 @@ impl LogFollower {
         handler: HandlerName,
         change: HandChange,
         positions: Vec<Position>,
-    ) -> Result<u64, QueueError> {
+    ) -> Result<OperationOutcome, QueueError> {
         let copy = &self.node.copy;
         let dead = match change {
             HandChange::Redrive => DeadChange::Redrive,
             HandChange::Drop => DeadChange::Drop,
             HandChange::Replay => {
-                return self.with_room(|| copy.replay(&handler, &positions)).await;
+                let replayed = self.with_room(|| copy.replay(&handler, &positions)).await;
+                return replayed.map(OperationOutcome::Replayed);
             }
         };
         let letters = positions.into_iter().map(|position| (handler.clone(), position));
         let letters: Vec<_> = letters.collect();
-        self.with_room(|| copy.change_dead(letters.clone(), dead)).await
+        let changed = self.with_room(|| copy.change_dead(letters.clone(), dead)).await;
+        changed.map(OperationOutcome::Changed)
     }
 
     /// Does what may find the disk full, until there is room: the others go on, this node then. What is done twice

@@ -17,7 +17,7 @@ use crate::event::{Dedupe, DedupeKey, Event, EventId, HandlerName, NewEvent, Pos
 use crate::queue::{
     Appended, AwaitedTry, CarriedState, DeadChange, DeadFilter, DeadLetter, DeadListing,
     DeadRecord, DeliveryHistory, EventQuery, LostDeliveries, Queue, QueueError, QueueStats,
-    Searched, Start, Subscription,
+    ReplayResult, Searched, Start, Subscription,
 };
 
 #[async_trait]
@@ -198,9 +198,13 @@ impl Queue for EmbeddedQueue {
         &self,
         handler: &HandlerName,
         positions: &[Position],
-    ) -> Result<u64, QueueError> {
+    ) -> Result<Vec<ReplayResult>, QueueError> {
         self.ready().await?;
         redrive::replay(&self.core, handler, positions).await
+    }
+
+    fn would_replay(&self, handler: &HandlerName, positions: &[Position]) -> Vec<ReplayResult> {
+        redrive::would_replay(&self.core, handler, positions)
     }
 
     async fn dedupes(&self, positions: &[Position]) -> Result<Vec<Dedupe>, QueueError> {

@@ -11,7 +11,7 @@ use super::record::{DeliveryRecord, NewState};
 use super::state::Status;
 use super::subscription::{HandlerCell, Live, Wake};
 use crate::event::{HandlerName, OrderKey, Position};
-use crate::queue::QueueError;
+use crate::queue::{QueueError, ReplayResult};
 
 /// How many deliveries are changed before they are recorded: it bounds what waits in memory.
 const CHANGES_AT_ONCE: usize = 4_096;
@@ -94,51 +94,76 @@ fn change(
     cell.record(live, change)
 }
 
-/// Makes retained events due again for a handler; says how many of them there are.
+/// Makes retained events due again for a handler; says what became of each.
 pub(crate) async fn replay(
     core: &Arc<Core>,
     handler: &HandlerName,
     positions: &[Position],
-) -> Result<u64, QueueError> {
-    let Some(cell) = core.handler(handler) else { return Ok(0) };
-    let mut n_there = 0;
+) -> Result<Vec<ReplayResult>, QueueError> {
+    let Some(cell) = core.handler(handler) else {
+        return Ok(vec![ReplayResult::Gone; positions.len()]);
+    };
+    let mut results = Vec::with_capacity(positions.len());
     for some in positions.chunks(CHANGES_AT_ONCE) {
         let there = {
             let (core, some) = (Arc::clone(core), some.to_vec());
             off_thread(move || which_are_there(&core, &some)).await?
         };
-        for position in there {
-            n_there += u64::from(replay_one(core, &cell, position)?);
+        for (position, is_there) in some.iter().zip(there) {
+            results.push(match is_there {
+                true => replay_one(core, &cell, *position)?,
+                false => ReplayResult::Gone,
+            });
         }
         core.ask(Request::Recorded).await?;
     }
-    Ok(n_there)
+    Ok(results)
 }
 
-/// The positions of which the log or the kept log has the event.
-fn which_are_there(core: &Core, positions: &[Position]) -> Result<Vec<Position>, QueueError> {
-    let mut finder = Finder::default();
-    let mut there = Vec::new();
-    for position in positions {
-        if event_at(&core.log, &core.kept, &mut finder, *position)?.is_some() {
-            there.push(*position);
+/// What [`replay`] would make of each, as far as the handler's state tells.
+pub(crate) fn would_replay(
+    core: &Core,
+    handler: &HandlerName,
+    positions: &[Position],
+) -> Vec<ReplayResult> {
+    let Some(cell) = core.handler(handler) else {
+        return vec![ReplayResult::Gone; positions.len()];
+    };
+    let live = cell.lock();
+    let of = |position: &Position| match live.state.status(*position) {
+        Status::Open | Status::Waiting | Status::Unread => ReplayResult::Pending,
+        Status::Settled | Status::Dead | Status::DeadHolding | Status::Lost => {
+            ReplayResult::Restarted
         }
-    }
-    Ok(there)
+    };
+    positions.iter().map(of).collect()
 }
 
-/// `false` = its segment is being let go: the event is as good as gone.
-fn replay_one(core: &Core, cell: &HandlerCell, position: Position) -> Result<bool, QueueError> {
+/// Of each position whether the log or the kept log has the event.
+fn which_are_there(core: &Core, positions: &[Position]) -> Result<Vec<bool>, QueueError> {
+    let mut finder = Finder::default();
+    let is_there = |position: &Position| {
+        Ok(event_at(&core.log, &core.kept, &mut finder, *position)?.is_some())
+    };
+    positions.iter().map(is_there).collect()
+}
+
+fn replay_one(
+    core: &Core,
+    cell: &HandlerCell,
+    position: Position,
+) -> Result<ReplayResult, QueueError> {
     let mut live = cell.lock();
     if cell.is_forgotten() {
-        return Ok(false);
+        return Ok(ReplayResult::Gone);
     }
     let held = match live.state.status(position) {
         // It comes by itself.
-        Status::Open | Status::Waiting | Status::Unread => return Ok(true),
+        Status::Open | Status::Waiting | Status::Unread => return Ok(ReplayResult::Pending),
         Status::DeadHolding => live.state.holding().get(position).copied(),
-        // Looked at under the state's lock: the cleaner takes it once after each freeze.
-        Status::Settled if position < core.oldest() => return Ok(false),
+        // Its segment is being let go: the event is as good as gone. Looked at under the state's lock: the
+        // cleaner takes it once after each freeze.
+        Status::Settled if position < core.oldest() => return Ok(ReplayResult::Gone),
         Status::Settled | Status::Dead | Status::Lost => None,
     };
     if live.state.status(position) == Status::Dead {
@@ -152,5 +177,5 @@ fn replay_one(core: &Core, cell: &HandlerCell, position: Position) -> Result<boo
     drop(live);
     cell.bell.notify_waiters();
     core.wake(wake)?;
-    Ok(true)
+    Ok(ReplayResult::Restarted)
 }

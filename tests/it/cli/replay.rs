@@ -385,6 +385,12 @@ fn an_event_is_delivered_again_once_the_call_under_way_has_ended() {
     wait_until("it is waiting", is_waiting);
     let told = printed(&run(&folder, &replay), 0);
     assert!(told.contains("1 delivery is not settled yet"), "{told}");
+    // Nor is it counted among those that a filter finds.
+    for range in [&["--handler", "slow"][..], &["--handler", "slow", "--dry-run"]] {
+        let left = json(&folder, &[&["events", "replay"], range].concat());
+        let told = ["count", "deliveries", "pending"].map(|key| left[key].as_u64());
+        assert_eq!(told, [Some(0), Some(0), Some(1)], "{range:?}: {left}");
+    }
     assert_eq!(lines(&folder, "said", 2).len(), 2);
     assert_eq!(served.stop(), Some(0));
 }

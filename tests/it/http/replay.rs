@@ -19,7 +19,7 @@ fn a_range_of_events_is_replayed_page_by_page() {
     let expected = |count: u64, after: u64, is_last: bool| {
         json!({
             "matched": count, "done": count, "skipped": 0, "failed": 0, "count": count,
-            "deliveries": count, "after": after, "is_last": is_last,
+            "unwanted": 0, "pending": 0, "gone": 0, "deliveries": count, "after": after, "is_last": is_last,
         })
     };
     assert_eq!(page(&json!({ "limit": 2, "dry_run": true })), expected(2, 2, false));

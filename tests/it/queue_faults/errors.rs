@@ -182,7 +182,7 @@ async fn a_redrive_or_replay_that_is_not_recorded_is_no_success() {
         let handler = HandlerName::parse("h").unwrap();
         let told = [
             queue.redrive(DeadFilter::default()).await,
-            queue.replay(&handler, &[Position(2)]).await,
+            queue.replay(&handler, &[Position(2)]).await.map(|of| of.len() as u64),
         ];
         let is_full = kind == ErrorKind::StorageFull;
         for told in told {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gatepost::event::{Outcome, Position};
 use gatepost::queue::embedded::EmbeddedQueue;
-use gatepost::queue::{Appended, DeadFilter, DeliveryState, Queue, QueueError};
+use gatepost::queue::{Appended, DeadFilter, DeliveryState, Queue, QueueError, ReplayResult};
 
 use super::{
     DEAD, SEGMENT_BYTES, Site, all_positions, append, append_all, body, deliver_all, event, keyed,
@@ -200,7 +200,7 @@ async fn what_is_no_longer_waited_for_is_not_carried_on() {
     assert!(queue.get(id).await.unwrap().is_none());
     assert_eq!(
         queue.replay(&crate::support::events::handler("h"), &[Position(2)]).await.unwrap(),
-        0
+        [ReplayResult::Gone]
     );
 }
 
@@ -311,7 +311,7 @@ async fn a_replay_is_never_lost_to_a_prune() {
         let wanted = [oldest];
         let (replayed, tidied) = tokio::join!(queue.replay(&name, &wanted), queue.clean());
         let due = take_due(&*subscription);
-        if replayed.unwrap() == 1 {
+        if replayed.unwrap() == [ReplayResult::Restarted] {
             assert_eq!(positions(&due), [oldest.0]);
         }
         assert!(tidied.is_ok() || matches!(tidied, Err(QueueError::Behind(_))), "{tidied:?}");

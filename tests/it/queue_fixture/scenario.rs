@@ -10,7 +10,7 @@ use gatepost::event::{
     DataRoot, Dedupe, DedupeKey, Delivery, Headers, NewEvent, OrderKey, Outcome, Position,
 };
 use gatepost::queue::embedded::{EmbeddedQueue, Settings};
-use gatepost::queue::{Appended, DeadFilter, Queue, Start, Subscription};
+use gatepost::queue::{Appended, DeadFilter, Queue, ReplayResult, Start, Subscription};
 
 use crate::support::clock::BEGINNING;
 use crate::support::events::{
@@ -262,7 +262,10 @@ impl Writer {
         assert_eq!(self.queue.redrive(dead_at("plain", 82)).await.unwrap(), 1);
         assert_eq!(self.queue.redrive(dead_at("plain", 22)).await.unwrap(), 1);
         let delivered = [Position(N_OLD + 8), Position(N_OLD + 19)];
-        assert_eq!(self.queue.replay(&handler("plain"), &delivered).await.unwrap(), 2);
+        assert_eq!(
+            self.queue.replay(&handler("plain"), &delivered).await.unwrap(),
+            [ReplayResult::Restarted; 2]
+        );
         assert_eq!(self.queue.drop_dead(dead_at("plain", 70)).await.unwrap(), 1);
     }
 }

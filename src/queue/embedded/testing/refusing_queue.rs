@@ -8,7 +8,7 @@ use crate::event::{Event, EventId, HandlerName, NewEvent, Position};
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::{
     Appended, CarriedState, DeadFilter, DeadLetter, DeliveryHistory, EventQuery, Queue, QueueError,
-    QueueStats, Searched, Start, Subscription,
+    QueueStats, ReplayResult, Searched, Start, Subscription,
 };
 
 /// Whether what is asked for is refused, and why.
@@ -95,7 +95,7 @@ impl Queue for RefusingQueue {
         &self,
         handler: &HandlerName,
         positions: &[Position],
-    ) -> Result<u64, QueueError> {
+    ) -> Result<Vec<ReplayResult>, QueueError> {
         self.queue.replay(handler, positions).await
     }
 

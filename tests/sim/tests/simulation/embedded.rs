@@ -12,7 +12,7 @@ use gatepost_sim::queue::embedded::testing::manual_queue::{
 };
 use gatepost_sim::queue::embedded::testing::{CrashOptions, MemoryStorage};
 use gatepost_sim::queue::embedded::{IndexIn, Settings};
-use gatepost_sim::queue::{DeadFilter, Queue, QueueError};
+use gatepost_sim::queue::{DeadFilter, Queue, QueueError, ReplayResult};
 use rand::rngs::StdRng;
 
 use crate::damage::{Damage, Effects, Fault, FileClass};
@@ -186,7 +186,9 @@ impl Subject for Embedded {
                 queue.drop_dead(of(handler, position)).await.map(Answer::Count)
             }),
             Request::Replay(handler, positions) => queue.call(|queue| async move {
-                queue.replay(&handler, &positions).await.map(Answer::Count)
+                let there = |one: &&ReplayResult| **one != ReplayResult::Gone;
+                let replayed = queue.replay(&handler, &positions).await;
+                replayed.map(|of| Answer::Count(of.iter().filter(there).count() as u64))
             }),
             Request::Clean { is_full } => {
                 open.upkeep.push((ticket, queue.clean(is_full)));
