@@ -86,7 +86,7 @@ pub use unasked::Unasked;
 pub use view::{
     ArrivalView, AttemptView, DeadEntry, DeliveryView, EventDetail, EventSummary, GatewayCounts,
     GatewayState, HandlerView, LostView, QueueView, ReportedBy, ReportedSource, SecretView,
-    SourceView, StatusView, WaitReason, WaitView,
+    SourceTrouble, SourceView, StatusView, WaitReason, WaitView,
 };
 pub use waits::TRY_ON_TIME;
 pub use wants::{EventLine, PlanView, SeenValue, WantsView, Wish};

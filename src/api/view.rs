@@ -7,6 +7,7 @@ mod event;
 mod gateway;
 mod handler;
 mod status;
+mod trouble;
 mod wait;
 
 pub use arrival::ArrivalView;
@@ -15,6 +16,7 @@ pub use event::{AttemptView, DeliveryView, EventDetail, EventSummary};
 pub use gateway::{GatewayCounts, GatewayState, ReportedSource};
 pub use handler::{HandlerView, ReportedBy};
 pub use status::{QueueView, SecretView, SourceView, StatusView};
+pub use trouble::SourceTrouble;
 pub use wait::{WaitReason, WaitView};
 
 pub(super) use event::headers;

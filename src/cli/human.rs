@@ -5,9 +5,14 @@ use std::time::Duration;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::text::span;
 
+/// This moment, by the machine that the command runs on.
+pub(super) fn now() -> Timestamp {
+    SystemClock::new().now()
+}
+
 /// `3 min ago`; the day itself where that is a week or more ago.
 pub(super) fn ago(at: Timestamp) -> String {
-    ago_at(at, SystemClock::new().now())
+    ago_at(at, now())
 }
 
 /// The same, where it may never have happened.
@@ -22,7 +27,7 @@ pub(super) fn ago_and_exact(at: Timestamp) -> String {
 
 /// `in 8 s`; `now` where that is over.
 pub(super) fn ahead(at: Timestamp) -> String {
-    let left = Duration::from_secs(at.since(SystemClock::new().now()).as_secs());
+    let left = Duration::from_secs(at.since(now()).as_secs());
     if left.is_zero() { "now".to_owned() } else { format!("in {}", span(left)) }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::api::{GatewayCounts, HandlerView, SecretView, SourceView, StatusView};
+use crate::api::{GatewayCounts, HandlerView, SecretView, SourceTrouble, SourceView, StatusView};
 use crate::config::Config;
 use crate::event::SourceName;
 use crate::ingest::RefusedRow;
@@ -12,7 +12,7 @@ use crate::text::{bytes, count, counted, latency, span, up_to};
 use super::CliError;
 use super::args::Status;
 use super::cluster;
-use super::human::{ago, ago_or, ahead};
+use super::human::{self, ago, ago_or, ahead};
 use super::known;
 use super::output::{Column, Output, Page, line, plain, table};
 use super::store::{self, Reached, Server};
@@ -151,6 +151,20 @@ fn failing(handler: &HandlerView) -> Option<String> {
     Some(format!("handler `{name}` fails since {}, {tries}: {why}{next}", ago(since)))
 }
 
+/// Each source from which nothing comes in, since when and why: what the overview calls in trouble.
+pub(super) fn troubled_sources(status: &StatusView) -> Vec<String> {
+    let line = |one: &SourceView| {
+        let (what, since) = one.trouble(human::now())?;
+        let (name, says) = (&one.name, one.trouble_says(what));
+        let is_so = match what {
+            SourceTrouble::Rejected(_) => "has let nothing in since",
+            SourceTrouble::Silent => "has been silent since",
+        };
+        Some(format!("source `{name}` {is_so} {}: {says}", ago(since)))
+    };
+    status.sources.iter().filter_map(line).collect()
+}
+
 /// Who knows it, where that is another gateway.
 fn reported_by(handler: &HandlerView) -> String {
     let by = handler.reported_by.as_ref();
@@ -208,6 +222,9 @@ fn text(status: &StatusView) -> String {
         if let Some(line) = failing(handler) {
             text.line(format_args!("\n{line}{}", reported_by(handler)));
         }
+    }
+    for line in troubled_sources(status) {
+        text.line(format_args!("\n{line}"));
     }
     add_proxies(&mut text, status);
     kept_requests(&mut text, status);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::api::{HandlerRates, HandlerStatus, HandlerView, RatesView, SourceView, StatusView};
+use crate::api::{HandlerRates, HandlerView, RatesView, SourceView, StatusView};
 use crate::clock::{Stopwatch, whole_millis};
 use crate::config::Config;
 use crate::text::{bytes, count, counted, latency, up_to};
@@ -15,7 +15,7 @@ use super::fitted::{FitRules, fitted, wrapped};
 use super::human::ago;
 use super::output::{Column, Output, Page, plain, table};
 use super::screen::{Key, Screen};
-use super::status::{backlog, oldest};
+use super::status::{backlog, oldest, troubled_sources};
 use super::store::Server;
 use super::{CliError, screen};
 
@@ -144,14 +144,8 @@ fn last_minute(minutes: &[u32]) -> u64 {
     minutes.iter().rev().nth(1).copied().unwrap_or(0).into()
 }
 
-fn is_failing(handler: &HandlerView) -> bool {
-    handler.failing_since.is_some()
-        || handler.is_giving_up()
-        || matches!(handler.state, HandlerStatus::Down | HandlerStatus::Failed)
-}
-
 fn error(handler: &HandlerView) -> String {
-    let newest = handler.last_error.as_ref().filter(|_| is_failing(handler));
+    let newest = handler.last_error.as_ref().filter(|_| handler.is_in_trouble());
     let text = handler.reason.as_deref().or(newest.map(|error| error.text.as_str()));
     text.map_or_else(|| "-".to_owned(), |text| plain(text).chars().take(ERROR_CHARS_MAX).collect())
 }
@@ -207,7 +201,7 @@ fn page(view: &TopView, per_second: Option<u64>, width: Option<usize>) -> String
             (one.clone(), of.cloned())
         })
         .collect();
-    handlers.sort_by_key(|(one, _)| !is_failing(one));
+    handlers.sort_by_key(|(one, _)| !one.is_in_trouble());
     let sources: Vec<SourceRow> = status
         .sources
         .iter()
@@ -237,15 +231,32 @@ fn verdict(status: &StatusView) -> String {
     if let Some(problem) = status.problems.first() {
         return format!("not ready: {}", plain(problem));
     }
-    let failing: Vec<&str> =
-        status.handlers.iter().filter(|one| is_failing(one)).map(|one| one.name.as_str()).collect();
+    let failing = status.handlers.iter().filter(|one| one.is_in_trouble());
+    let failing: Vec<&str> = failing.map(|one| one.name.as_str()).collect();
     let sum = |of: fn(&HandlerView) -> u64| status.handlers.iter().map(of).sum::<u64>();
     let waiting = counted(sum(HandlerView::pending), "delivery waits", "deliveries wait");
     let waiting = up_to(status.handlers.iter().any(HandlerView::is_bound), waiting);
     let dead = counted(sum(|one| one.dead), "dead letter", "dead letters");
-    match failing.as_slice() {
-        [] => format!("all handlers answer; {waiting}, {dead}"),
-        [one] => format!("{one} fails; {waiting}, {dead}"),
-        many => format!("{} fail; {waiting}, {dead}", many.join(", ")),
+    let sources = troubled_sources(status);
+    let fails = match (failing.as_slice(), sources.as_slice()) {
+        ([], []) => "all handlers answer".to_owned(),
+        ([], sources) => of_sources(sources),
+        (failing, []) => of_handlers(failing),
+        (failing, sources) => format!("{}; {}", of_handlers(failing), of_sources(sources)),
+    };
+    format!("{fails}; {waiting}, {dead}")
+}
+
+fn of_handlers(failing: &[&str]) -> String {
+    match failing {
+        [one] => format!("{one} fails"),
+        many => format!("{} fail", many.join(", ")),
+    }
+}
+
+fn of_sources(lines: &[String]) -> String {
+    match lines {
+        [one] => one.clone(),
+        many => format!("nothing comes in from {} sources", many.len()),
     }
 }

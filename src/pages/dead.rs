@@ -371,7 +371,7 @@ fn answering(api: &Api, handler: Option<&str>) -> (Sign, String) {
     let Some(found) = handlers.iter().find(|one| Some(one.name.as_str()) == handler) else {
         return (Sign::None, String::new());
     };
-    match (super::verdict::is_in_trouble(found), found.state, found.last_success_at) {
+    match (found.is_in_trouble(), found.state, found.last_success_at) {
         (true, HandlerStatus::Running, _) => {
             let newest = "'s newest tries failed. Mend that first, then see that 1 is delivered.";
             (Sign::Wait, format!("{}{newest}", found.name))

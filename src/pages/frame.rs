@@ -112,7 +112,7 @@ impl Frame {
 
 fn nav(status: &StatusView, here: Here) -> Vec<NavLink> {
     let dead: u64 = status.handlers.iter().map(|handler| handler.dead).sum();
-    let n_down = status.handlers.iter().filter(|one| super::verdict::is_in_trouble(one)).count();
+    let n_down = status.handlers.iter().filter(|one| one.is_in_trouble()).count();
     let number = |number: u64| if number == 0 { String::new() } else { words::count(number) };
     let down = if n_down == 0 { String::new() } else { format!("{n_down} failing") };
     let rejected = number(status.rejected as u64);

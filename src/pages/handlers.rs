@@ -5,7 +5,7 @@ use askama::Template;
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::widgets::{Bars, Linked, Sign, Ticked, When};
-use super::{Viewer, rendered, verdict, words};
+use super::{Viewer, rendered, words};
 use crate::api::{
     Actor, Api, ApiError, ConfigView, DeadGroup, HandlerRates, HandlerStatus, HandlerView,
     PauseView, RatesView, StatusView,
@@ -91,7 +91,7 @@ impl NextStep {
 impl HandlerRow {
     fn new(handler: &HandlerView, rates: Option<&HandlerRates>, now: Timestamp) -> Self {
         let name = handler.name.to_string();
-        let is_in_trouble = verdict::is_in_trouble(handler);
+        let is_in_trouble = handler.is_in_trouble();
         let none = Vec::new();
         let (good, bad) =
             rates.map_or((&none, &none), |one| (&one.delivered.minutes, &one.failed.minutes));
@@ -147,7 +147,7 @@ pub(super) fn rows(
 ) -> Vec<HandlerRow> {
     let rates_of = |name: &HandlerName| rates.handlers.iter().find(|one| one.handler == *name);
     let mut handlers: Vec<&HandlerView> = status.handlers.iter().collect();
-    handlers.sort_by_key(|handler| !verdict::is_in_trouble(handler));
+    handlers.sort_by_key(|handler| !handler.is_in_trouble());
     let handlers = handlers.into_iter().take(rows_max);
     handlers.map(|handler| HandlerRow::new(handler, rates_of(&handler.name), now)).collect()
 }
@@ -171,7 +171,7 @@ struct HandlersPage {
 pub(super) fn list(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
     let status = api.status();
     let rates = api.rates().unwrap_or_default();
-    let n_troubled = status.handlers.iter().filter(|one| verdict::is_in_trouble(one)).count();
+    let n_troubled = status.handlers.iter().filter(|one| one.is_in_trouble()).count();
     let handlers = rows(&status, &rates, api.now(), ROWS_MAX);
     let json = "/api/v1/handlers";
     let frame = Frame::new(api, &status, fields, viewer, Here::Handlers, "Handlers", json);

@@ -8,7 +8,7 @@ use askama::Template;
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::handlers::Settings;
-use super::verdict::{expected, trouble_sign};
+use super::verdict::trouble_sign;
 use super::widgets::{Bars, Linked, Plain, Sign, Ticked, When};
 use super::{Viewer, events, rejected, rendered, words};
 use crate::api::{
@@ -257,8 +257,8 @@ fn rejects(view: &SourceView, now: Timestamp) -> Option<(When, String)> {
 
 /// Whether it is silent for longer than its owner expects, or than it was among its newest events.
 fn silence(detail: &SourceDetail, now: Timestamp) -> (Ticked, bool) {
-    let expected = detail.source.expect_every_seconds.map(|_| expected(&detail.source));
-    let since = detail.source.silent_since(detail.newest_at, now);
+    let expected = detail.source.expect_every_seconds.map(|_| detail.source.expected());
+    let since = detail.source.silent_since(detail.newest_at.max(detail.source.last_event_at), now);
     if let (Some(expected), Some(since)) = (&expected, since) {
         let silent = words::between(since, now);
         return (Ticked::of(&format!("Silent for {silent}: {expected}.")), true);

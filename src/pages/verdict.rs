@@ -12,7 +12,7 @@ use super::words;
 use crate::clock::Timestamp;
 
 pub(super) use calm::{since, young_since};
-pub(super) use sources::{expected, trouble_sign};
+pub(super) use sources::trouble_sign;
 
 use calm::calm;
 use sources::{of_sources, source_lines, troubled_sources};
@@ -66,20 +66,6 @@ pub(super) struct TroubleLine {
     pub(super) error: Ticked,
 }
 
-/// Whether a handler needs the owner's attention: its newest calls failed, it gives up one delivery
-/// after the other, it could not be started, or its deliveries ended. The breaker opens later than that.
-pub(super) fn is_in_trouble(handler: &HandlerView) -> bool {
-    match handler.state {
-        HandlerStatus::Down | HandlerStatus::Failed => true,
-        HandlerStatus::Running => handler.failing_since.is_some() || handler.is_giving_up(),
-        HandlerStatus::Stopped => handler.kind.is_some(),
-        HandlerStatus::Paused
-        | HandlerStatus::Finishing
-        | HandlerStatus::Disabled
-        | HandlerStatus::Unconfigured => false,
-    }
-}
-
 pub(super) fn verdict(
     status: &StatusView,
     rates: &RatesView,
@@ -87,7 +73,7 @@ pub(super) fn verdict(
     now: Timestamp,
 ) -> Verdict {
     let troubled: Vec<&HandlerView> =
-        status.handlers.iter().filter(|handler| is_in_trouble(handler)).collect();
+        status.handlers.iter().filter(|handler| handler.is_in_trouble()).collect();
     // No handler's trouble is as urgent: what is not taken in may be lost.
     if let Some(why) = &status.queue.refuses {
         return of_refusing(why);
@@ -150,7 +136,7 @@ fn of_problem(problem: &str, n_more: usize) -> Verdict {
 /// What the handlers do that do not fail: those that are not held go on.
 fn others(handlers: &[HandlerView]) -> String {
     let count =
-        |state| handlers.iter().filter(|one| one.state == state && !is_in_trouble(one)).count();
+        |state| handlers.iter().filter(|one| one.state == state && !one.is_in_trouble()).count();
     let go_on = match count(HandlerStatus::Running) {
         0 => None,
         1 if handlers.len() == 2 => Some("The other handler goes on".to_owned()),

@@ -1,10 +1,8 @@
 //! Sources from which nothing comes in: all that they send is rejected, or they are silent for longer than
 //! their owner expects.
 
-use std::time::Duration;
-
 use super::{LINES_MAX, TroubleLine, Verdict};
-use crate::api::{SourceView, StatusView};
+use crate::api::{SourceTrouble, SourceView, StatusView};
 use crate::clock::Timestamp;
 use crate::pages::fields::address;
 use crate::pages::widgets::{Sign, Ticked, When};
@@ -18,26 +16,15 @@ pub(super) struct TroubledSource<'a> {
     since: Timestamp,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SourceTrouble {
-    /// So many requests were rejected.
-    Rejected(u64),
-    Silent,
-}
-
-/// Those that are in trouble; one whose requests are rejected is not silent.
+/// Those that are in trouble.
 pub(super) fn troubled_sources(status: &StatusView, now: Timestamp) -> Vec<TroubledSource<'_>> {
     let of = |source| trouble_of(source, now);
     status.sources.iter().filter_map(of).collect()
 }
 
 fn trouble_of(source: &SourceView, now: Timestamp) -> Option<TroubledSource<'_>> {
-    if let Some(since) = source.rejected_since.filter(|_| source.rejects_all(now)) {
-        let what = SourceTrouble::Rejected(source.rejected_in_a_row);
-        return Some(TroubledSource { source, what, since });
-    }
-    let since = source.silent_since(source.last_event_at, now)?;
-    Some(TroubledSource { source, what: SourceTrouble::Silent, since })
+    let (what, since) = source.trouble(now)?;
+    Some(TroubledSource { source, what, since })
 }
 
 /// The same in a table, for a source that is in trouble: a sign, its colour and a word.
@@ -45,7 +32,7 @@ pub(in crate::pages) fn trouble_sign(
     source: &SourceView,
     now: Timestamp,
 ) -> Option<(Sign, &'static str, &'static str)> {
-    Some(match trouble_of(source, now)?.what {
+    Some(match source.trouble(now)?.0 {
         SourceTrouble::Rejected(_) => (Sign::Down, "bad", "nothing gets in"),
         SourceTrouble::Silent => (Sign::Wait, "wait", "silent"),
     })
@@ -63,22 +50,8 @@ impl TroubledSource<'_> {
 
     /// What is the case, behind `since`.
     fn says(&self) -> String {
-        match self.what {
-            SourceTrouble::Rejected(1) => {
-                "the only request that came was rejected, and none was accepted".to_owned()
-            }
-            SourceTrouble::Rejected(count) => {
-                format!("{} requests were rejected, and none was accepted", words::count(count))
-            }
-            SourceTrouble::Silent => expected(self.source),
-        }
+        self.source.trouble_says(self.what)
     }
-}
-
-/// What its owner expects of it.
-pub(in crate::pages) fn expected(source: &SourceView) -> String {
-    let every = Duration::from_secs(source.expect_every_seconds.unwrap_or_default());
-    format!("one event is expected every {} (`expect_every`)", words::span(every))
 }
 
 /// Nothing else is wrong.

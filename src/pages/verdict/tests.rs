@@ -81,7 +81,7 @@ fn handler_that_gives_up_all_that_it_gets_is_in_trouble() {
     .unwrap();
     for (in_a_row, expected) in [(0, false), (1, false), (2, false), (3, true), (15, true)] {
         cmd.given_up_in_a_row = in_a_row;
-        assert_eq!(is_in_trouble(&cmd), expected, "{in_a_row}");
+        assert_eq!(cmd.is_in_trouble(), expected, "{in_a_row}");
     }
     let shown = one_gives_up(&cmd, "", Timestamp::from_millis(0));
     let said = format!("{}{} {}", shown.first, plain(&shown.rest), sentence(&shown));

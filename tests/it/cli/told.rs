@@ -6,6 +6,7 @@ use super::super::support::gateway::Folder;
 use super::super::support::program::{Served, printed, run};
 use super::super::support::wire;
 use super::verbs::{delivered, json, send};
+use crate::support::patience::wait_until;
 
 fn output(folder: &Folder, arguments: &[&str]) -> String {
     printed(&run(folder, arguments), 0)
@@ -75,5 +76,28 @@ fn good_get_is_not_told_under_a_heading_that_says_refused() {
     let text = output(&folder, &["status"]);
     assert!(text.contains("\nNOT STORED  COUNT") && text.contains("\n405 "), "{text}");
     assert!(!text.contains("REFUSED"), "{text}");
+    assert_eq!(served.stop(), Some(0));
+}
+
+/// The overview, `status` and `top` must not say different things of one gateway.
+#[test]
+fn source_from_which_nothing_comes_in_is_told_of_by_status_and_top_as_on_the_overview() {
+    let rest = "[source.quiet]\nprovider = \"hyvor-talk\"\nsecrets = [{ file = \"secret\" }]\n\
+                expect_every = \"1s\"\n";
+    let folder = Folder::new("", rest);
+    let served = Served::start(&folder);
+    let overview = || served.ask("GET", "/").text();
+    wait_until("it is silent", || overview().contains("quiet has been silent since"));
+    for verb in [&["status"][..], &["top", "--once"]] {
+        let told = output(&folder, verb);
+        assert!(told.contains("source `quiet` has been silent since "), "{told}");
+        assert!(told.contains("one event is expected every 1 s (`expect_every`)"), "{told}");
+        assert!(!told.contains("all handlers answer"), "{told}");
+    }
+    let headers = [("X-Signature", "00")];
+    wire::post(served.public(), "/hooks/hyvor", &headers, b"{\"event\":\"comment.create\"}");
+    assert!(overview().contains("Nothing comes in from 2 sources."));
+    assert!(output(&folder, &["status"]).contains("source `hyvor` has let nothing in since "));
+    assert!(output(&folder, &["top", "--once"]).contains("nothing comes in from 2 sources; 0 "));
     assert_eq!(served.stop(), Some(0));
 }
