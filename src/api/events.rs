@@ -94,9 +94,16 @@ impl Api {
         Ok(ListedEvents { events, next: next.map(|next| next.0), looked_at })
     }
 
-    /// What came in behind `after` and matches, at most `limit`: for a stream.
-    pub async fn newer(&self, query: EventQuery) -> Result<Vec<EventSummary>, ApiError> {
-        Ok(self.queue.list(query).await?.iter().map(EventSummary::new).collect())
+    /// What `query` finds within `most`, and from where to go on; `None` = all was looked at. For a stream.
+    pub async fn newer(
+        &self,
+        query: EventQuery,
+        most: Duration,
+    ) -> Result<(Vec<EventSummary>, Option<Position>), ApiError> {
+        let query = EventQuery { bodies: WantedBodies::UpTo(0), ..query };
+        let found = self.queue.search(query, most).await?;
+        let events = found.events.iter().map(|(event, bytes)| EventSummary::sized(event, *bytes));
+        Ok((events.collect(), found.next))
     }
 
     /// One event with all that is known of it.

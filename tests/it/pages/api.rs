@@ -218,6 +218,29 @@ fn a_viewer_who_is_far_behind_is_told_what_was_skipped() {
     assert_eq!(next(&mut behind).1, 502);
 }
 
+#[test]
+fn viewer_who_wants_some_is_shown_them_however_much_came_by() {
+    let gateway = Gateway::start();
+    let send_some = |event_type: &str, n: u32| {
+        for n in 0..n {
+            let body = format!(r#"{{"event":"{event_type}","n":{n}}}"#);
+            gateway.send(body.as_bytes()).id();
+        }
+    };
+    send_some("rare", 3);
+    send_some("often", 601);
+    let mut rare = stream(&gateway, "?type=rare", Some("1"));
+    assert_eq!([next(&mut rare).1, next(&mut rare).1], [2, 3], "601 came by since");
+    send_some("rare", 1);
+    assert_eq!(next(&mut rare).1, 605);
+    // Of those that match the count is known, and no other counts.
+    let mut many = stream(&gateway, "?type=often", Some("1"));
+    let (kind, id, skipped) = next(&mut many);
+    assert_eq!((kind.as_str(), id), ("skipped", 504));
+    assert_eq!(skipped, json!({ "count": 501, "after": 1, "before": 505 }));
+    assert_eq!(next(&mut many).1, 505);
+}
+
 /// The fields that the description of the API gives an answer, or each of a list.
 fn described(document: &Value, path: &str, is_list: bool) -> Vec<String> {
     let content =
