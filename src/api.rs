@@ -29,6 +29,7 @@ mod figures;
 mod find;
 mod fixture;
 mod handler_control;
+mod lately;
 mod node_reports;
 mod pause;
 mod picked;
@@ -65,6 +66,7 @@ pub use figures::figures;
 pub use find::{FoundEvents, ROW_BODY_MAX, SEARCH_TIME};
 pub use fixture::{FIXTURE_END, Fixture};
 pub use handler_control::{HandlerControl, HandlerStatus};
+pub use lately::Lately;
 pub use node_reports::{
     ClusterAnswer, NodeReport, NodeReportView, ReportedHandler, ReportedRefused, ReportedRejected,
 };
@@ -132,6 +134,7 @@ struct Server {
     actions: Arc<Actions>,
     rollouts: Arc<Rollouts>,
     redrives: Arc<redriven::Redrives>,
+    dead_lately: Arc<lately::DeadLately>,
 }
 
 impl Api {
@@ -171,8 +174,8 @@ impl Api {
         rollouts: Rollouts,
     ) -> Self {
         let (actions, rollouts) = (Arc::new(actions), Arc::new(rollouts));
-        let redrives = Arc::default();
-        let server = Server { ingest, control, actions, rollouts, redrives };
+        let (redrives, dead_lately) = (Arc::default(), Arc::default());
+        let server = Server { ingest, control, actions, rollouts, redrives, dead_lately };
         Self { server: Some(server), ..Self::offline(queue, clock) }
     }
 

@@ -21,6 +21,7 @@ mod cluster;
 mod config;
 mod dead;
 mod dead_example;
+mod dead_matrix;
 mod dead_types;
 mod event;
 mod event_body;

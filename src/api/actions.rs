@@ -113,6 +113,7 @@ impl Api {
         text: impl FnOnce(&T) -> String,
     ) {
         let Some(server) = &self.server else { return };
+        server.dead_lately.forget();
         server.actions.add(self.noted(action, target, result, text));
     }
 

@@ -109,8 +109,10 @@ impl Api {
     ) -> Result<HandlerDetail, ApiError> {
         let name = &handler.name;
         let filter = DeadFilter { handler: Some(name.clone()), ..DeadFilter::default() };
-        let dead_groups =
-            if handler.dead == 0 { Vec::new() } else { self.dead_groups(filter).await?.groups };
+        let dead_groups = match handler.dead {
+            0 => Vec::new(),
+            _ => self.dead_groups_lately(filter).await?.answer.groups.clone(),
+        };
         let (takes, looked_at) = self.taken_by(name).await?;
         let next_tries = self.next_tries(&handler).await?;
         // Read from the clock once more, the same moment differs by its last digit.

@@ -3,6 +3,7 @@
 use askama::Template;
 
 use super::dead_example::DeadExample;
+use super::dead_matrix::{COLUMNS, GroupRow, bound, group_row, sums};
 use super::dead_types::by_type;
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
@@ -11,7 +12,7 @@ use super::widgets::{Linked, Sign, Ticked, When};
 use super::{Viewer, redriven, rendered, words};
 use crate::api::{
     Api, ApiError, ChosenAsk, ChosenDead, DeadAsk, DeadEntry, DeadGroup, DeadGroups, DeadSelection,
-    EventSummary, HandlerStatus, WINDOWS,
+    HandlerStatus, Lately,
 };
 use crate::clock::Timestamp;
 use crate::queue::DeadFilter;
@@ -20,9 +21,6 @@ use crate::queue::DeadFilter;
 const GROUPS_MAX: usize = 24;
 /// Dead letters of a list.
 const LETTERS_MAX: usize = 12;
-/// What the columns are called, and how an address says them; empty = all.
-const COLUMNS: [(&str, &str); WINDOWS.len() + 1] =
-    [("1 h", "1h"), ("3 h", "3h"), ("1 d", "24h"), ("3 d", "72h"), ("7 d", "168h"), ("All", "")];
 /// The fields that choose some of them.
 const FILTER: [&str; 6] = ["handler", "like", "reason", "since", "until", "id"];
 /// How many are redriven first, and then.
@@ -45,33 +43,6 @@ struct DeadPage {
     rollouts: Vec<RolloutCard>,
     /// How many of them are at their end: the last ones.
     n_ended: usize,
-}
-
-/// A row of the matrix.
-#[derive(Debug)]
-struct GroupRow {
-    handler: String,
-    reason: Ticked,
-    address: String,
-    first: When,
-    last: When,
-    /// Both are said alike.
-    is_one_moment: bool,
-    /// The newest one's event: its id and type; nothing where it is gone.
-    example: Option<(String, String)>,
-    /// The newest one's reason, where it says more than the group's.
-    example_reason: Ticked,
-    cells: Vec<Heat>,
-    is_chosen: bool,
-}
-
-/// A number of the matrix.
-#[derive(Debug)]
-struct Heat {
-    link: Linked,
-    /// 0 to 3.
-    shade: u8,
-    column: &'static str,
 }
 
 /// What the filter finds.
@@ -134,7 +105,7 @@ pub(super) fn ask(api: &Api, fields: &Fields) -> Result<DeadAsk, ApiError> {
 }
 
 pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
-    let groups = api.dead_groups(DeadFilter::default()).await?;
+    let Lately { answer: groups, age } = api.dead_groups_lately(DeadFilter::default()).await?;
     let (status, now) = (api.status(), api.now());
     let is_chosen = FILTER.iter().any(|name| fields.get(name).is_some());
     // One group is as good as chosen.
@@ -152,11 +123,7 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
     let json = json_address(fields);
     let mut frame = Frame::new(api, &status, fields, viewer, Here::Dead, title.as_str(), json);
     redriven::tell(api, fields, frame.done.as_mut()).await?;
-    let bound = if groups.is_complete {
-        String::new()
-    } else {
-        format!("The oldest {} were looked at; there are more.", words::count(groups.looked_at))
-    };
+    let bound = bound(&groups, age);
     let mut rows = Vec::new();
     for group in groups.groups.iter().take(GROUPS_MAX) {
         let example = api.summary_at(group.example).await?;
@@ -189,70 +156,6 @@ fn json_address(fields: &Fields) -> String {
     }
 }
 
-/// How many there are of each column, the last of which has all.
-fn counts(group: &DeadGroup) -> impl Iterator<Item = u64> {
-    group.within.into_iter().chain([group.count])
-}
-
-fn sums(groups: &DeadGroups) -> Vec<Linked> {
-    let mut sums = [0_u64; COLUMNS.len()];
-    for group in &groups.groups {
-        for (sum, count) in sums.iter_mut().zip(counts(group)) {
-            *sum += count;
-        }
-    }
-    let link = |(sum, (_, since)): (u64, (&str, &str))| {
-        let since = [("since", since)].into_iter().filter(|(_, since)| !since.is_empty());
-        Linked::new(sum, address("/dead", since))
-    };
-    sums.into_iter().zip(COLUMNS).map(link).collect()
-}
-
-fn group_row(
-    group: &DeadGroup,
-    example: Option<&EventSummary>,
-    fields: &Fields,
-    now: Timestamp,
-) -> GroupRow {
-    let handler = group.handler.to_string();
-    let of = |since: &str| {
-        let fields =
-            [("handler", handler.as_str()), ("like", group.key.as_str()), ("since", since)];
-        address("/dead", fields.into_iter().filter(|(_, value)| !value.is_empty()))
-    };
-    let heat = |count: u64| match count {
-        0 => 0,
-        1..10 => 1,
-        10..100 => 2,
-        _ => 3,
-    };
-    let cells = counts(group).zip(COLUMNS).map(|(count, (column, since))| Heat {
-        link: Linked::new(count, of(since)),
-        shade: heat(count),
-        column,
-    });
-    let is_handler = fields.get("handler") == Some(handler.as_str());
-    let (first, last) = (When::ago(group.first_at, now), When::ago(group.last_at, now));
-    let says_more = group.example_reason != group.reason;
-    GroupRow {
-        example: example
-            .map(|event| (event.id.to_string(), words::shown(event.event_type.as_str(), 48))),
-        example_reason: if says_more {
-            Ticked::new(&group.example_reason, 200)
-        } else {
-            Ticked::default()
-        },
-        is_one_moment: first.is_said_as(&last),
-        reason: Ticked::new(&group.reason, 200),
-        address: of(""),
-        first,
-        last,
-        cells: cells.collect(),
-        is_chosen: is_handler && fields.get("like") == Some(group.key.as_str()),
-        handler,
-    }
-}
-
 async fn choose(
     api: &Api,
     fields: &Fields,
@@ -262,11 +165,13 @@ async fn choose(
 ) -> Result<Chosen, ApiError> {
     let selection = ask(api, fields)?.parse(api).await?;
     let is_first = selection.filter.after.is_none();
-    let ChosenDead { matched, n_left, newest, listed: found, types } =
-        api.dead_chosen(&selection, asked).await?;
-    let Listed { letters, lost } = listed(found.entries, now);
+    let chosen = api.dead_chosen_lately(&selection, asked).await?.answer;
+    let ChosenDead { matched, n_left, newest, listed: found, types } = &*chosen;
+    let (matched, newest) = (*matched, newest.clone());
+    let Listed { letters, lost } = listed(&found.entries, now);
     let n_more = n_left.saturating_sub(letters.len() as u64);
-    let older = found.next.map(|next| fields.address("/dead", &["done"], &[("after", &next)]));
+    let older = found.next.as_ref();
+    let older = older.map(|next| fields.address("/dead", &["done"], &[("after", next)]));
     let only = match groups.groups.as_slice() {
         [one] => Some(one.handler.as_str()),
         _ => None,
@@ -299,7 +204,7 @@ async fn choose(
         matched,
         matched_count: words::count(matched),
         matched_shown: words::counted(matched, "dead letter", "dead letters"),
-        by_type: by_type(&types, matched),
+        by_type: by_type(types, matched),
         sign,
         is_answering,
         steps: steps.chain([(matched, all)]).collect(),
@@ -317,7 +222,7 @@ struct Listed {
     lost: Vec<Ticked>,
 }
 
-fn listed(entries: Vec<DeadEntry>, now: Timestamp) -> Listed {
+fn listed(entries: &[DeadEntry], now: Timestamp) -> Listed {
     let mut letters = Vec::new();
     let mut lost = Vec::new();
     for entry in entries {
