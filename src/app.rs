@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
-use crate::api::{Api, Control, SourceView};
+use crate::api::{Actor, Api, Control, SourceView};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::deliver::Attempts;
@@ -41,6 +41,7 @@ mod limits;
 pub mod lint;
 pub mod logging;
 mod memory;
+mod open_alerts;
 mod orphans;
 pub mod own_events;
 mod own_names;
@@ -79,13 +80,14 @@ use core::Core;
 use handler_records::HandlerRecords;
 use handlers::Handlers;
 use limits::listen;
+use open_alerts::KeptAlerts;
 use paused::Paused;
 use pauses::Pauses;
 use progress::Progress;
 use signals::{Signal, Signals};
 use system_events::SystemSource;
 use traces::Exporting;
-use watch::{Disk, LookAtDisk, Watch};
+use watch::Watch;
 
 /// How long everything that runs may take to end. The whole stop stays below 10 s, after which a
 /// service manager may become impatient.
@@ -115,6 +117,8 @@ pub struct Application {
     rejected_writer: JoinHandle<()>,
     /// Sends spans; ends last, so that those of the last deliveries are among them.
     exporting: Exporting,
+    /// What signals ask for, in the action log.
+    by_signal: Api,
     stop: CancellationToken,
 }
 
@@ -149,7 +153,8 @@ impl Application {
         let (traces, exporter) = traces::open(&config, &clock)?;
         let core = Core { queue, clock, metrics, traces };
 
-        let own = Arc::new(SystemSource::new(core.clone()));
+        let alerts = KeptAlerts::open(config.admin.open_alerts());
+        let own = Arc::new(SystemSource::with_alerts(core.clone(), alerts));
         let records = cluster.is_none().then(|| config.admin.handler_records());
         let records = records.map_or_else(HandlerRecords::in_memory, HandlerRecords::open);
         let pauses = Pauses::new(Paused::open(config.admin.paused()), cluster.clone());
@@ -189,9 +194,10 @@ impl Application {
         };
         let rejected_writer =
             rejected_writer(&server).map_err(|err| AppError::Io("starting a thread", err))?;
+        let by_signal = api.by(Actor::Signal);
         let tasks = tasks(&server, core, own, api, &stop);
         let exporting = Exporting::start(exporter);
-        Ok(Self { listeners, server, signals, tasks, rejected_writer, exporting, stop })
+        Ok(Self { listeners, server, signals, tasks, rejected_writer, exporting, by_signal, stop })
     }
 
     /// The public listener's addresses, with the ports that the system gave.
@@ -303,7 +309,7 @@ impl Application {
 
     async fn reload(&self) {
         systemd::reloading();
-        match self.server.reload().await {
+        match self.by_signal.reload().await {
             Ok(reloaded) => info!(n_changes = reloaded.changes.len(), "Reloaded"),
             Err(err) => error!(error = %err, "The reload did not succeed"),
         }
@@ -320,8 +326,8 @@ fn tasks(
     stop: &CancellationToken,
 ) -> TaskTracker {
     let tasks = TaskTracker::new();
-    let watch = Watch::new(core, Arc::clone(&server.ingest), disk(server), Arc::clone(&own))
-        .with_dead_retention(server.config().queue.dead_retention);
+    let watch = Watch::new(core, Arc::clone(&server.ingest), watch::disk(server), Arc::clone(&own))
+        .with_dead_retention(server.config().queue.dead_retention, &api);
     tasks.spawn(watch.run(stop.clone()));
     if let Some(certificates) = server.certificates.clone() {
         let clock = Arc::clone(&server.core.clock);
@@ -351,18 +357,6 @@ fn tasks(
 
 /// How often the listeners' thread is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// Looks at the disk of the queue.
-fn disk(server: &Arc<Server>) -> LookAtDisk {
-    let server = Arc::clone(server);
-    Box::new(move || {
-        let queue = &server.started_with.queue;
-        let disk = rustix::fs::statvfs(&queue.path)?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        let (reserve, queue_max) = (queue.disk_reserve.0, queue.disk_max.0);
-        Ok(Disk { path: queue.path.clone(), free, reserve, queue_max })
-    })
-}
 
 /// Starts the thread that keeps the rejected requests over a restart.
 fn rejected_writer(server: &Arc<Server>) -> io::Result<JoinHandle<()>> {

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::clock::Timestamp;
 use crate::event::{HandlerName, Position};
 use crate::queue::{DeadChange, DeadFilter, DeadRecord};
+use crate::text::counted;
 
 use super::acted_on::ActionTarget;
 use super::dead_ask::DeadSelection;
@@ -100,6 +101,20 @@ impl Api {
     /// Gives dead letters up for good.
     pub async fn drop_dead(&self, selection: DeadSelection) -> Result<Changed, ApiError> {
         self.change_dead(selection, DeadChange::Drop).await
+    }
+
+    /// Gives up those that died before `until`: what `dead_retention` says. Gives how many they were; where there
+    /// was none, the action log says nothing of the look.
+    pub async fn drop_expired(&self, until: Timestamp) -> Result<u64, ApiError> {
+        let filter = DeadFilter { until: Some(until), ..DeadFilter::default() };
+        let dropped = self.queue.drop_dead(filter).await.map_err(ApiError::from);
+        if !matches!(dropped, Ok(0)) {
+            let target = format!("dead letters that died before {until}");
+            self.note("drop", target, &dropped, |count| {
+                counted(*count, "dead letter", "dead letters")
+            });
+        }
+        dropped
     }
 
     /// The dead letters that a selection is for.

@@ -19,6 +19,7 @@ use crate::sync::lock;
 use super::core::Core;
 use super::dead_news::DeadNews;
 use super::held_events::{HeldEvent, HeldEvents};
+use super::open_alerts::KeptAlerts;
 use super::own_events::{event, is_like_sample};
 
 /// How long the same event is not made again: a crash or a busy hour would repeat it.
@@ -30,11 +31,24 @@ pub(super) struct SystemSource {
     dead: Mutex<DeadNews>,
     /// Held while they are stored, which waits: "back" must not come before "down".
     held: tokio::sync::Mutex<HeldEvents>,
+    /// What was told of troubles that are not over, but for those of handlers.
+    alerts: KeptAlerts,
 }
 
 impl SystemSource {
+    #[cfg(test)]
     pub(super) fn new(core: Core) -> Self {
-        Self { core, dead: Mutex::default(), held: tokio::sync::Mutex::default() }
+        Self::with_alerts(core, KeptAlerts::in_memory())
+    }
+
+    /// One that knows what an earlier process told.
+    pub(super) fn with_alerts(core: Core, alerts: KeptAlerts) -> Self {
+        Self { core, dead: Mutex::default(), held: tokio::sync::Mutex::default(), alerts }
+    }
+
+    /// What was told of troubles that are not over. What is changed is kept with the event that is appended next.
+    pub(super) const fn alerts(&self) -> &KeptAlerts {
+        &self.alerts
     }
 
     /// Looks every so often, until `stop`, and appends what is to be told: type, key and payload.
@@ -76,12 +90,20 @@ impl SystemSource {
         let event = event(source, event_type, self.core.clock.now(), payload, dedupe);
         let mut held = self.held.lock().await;
         held.push(HeldEvent::new(event, key, reason(payload)));
+        self.store(&mut held).await;
+    }
+
+    async fn store(&self, held: &mut HeldEvents) {
         held.store(&*self.core.queue).await;
+        // What waits in memory is gone with the process: the next one tells it again.
+        if held.is_empty() {
+            self.alerts.save();
+        }
     }
 
     /// Stores what the queue had no room for when it was made.
     pub(super) async fn store_held(&self) {
-        self.held.lock().await.store(&*self.core.queue).await;
+        self.store(&mut *self.held.lock().await).await;
     }
 
     /// Whether some are in memory only, and would be gone with the process.

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::health::{OpenAlerts, RETRY_EVERY, look_once};
 use super::*;
+use crate::api::ActionsAsk;
 use crate::clock::Timestamp;
 use crate::event::HandlerName;
 use crate::queue::embedded::testing::{MemoryDisk, RefusingQueue};
@@ -127,6 +128,30 @@ async fn delivery_that_is_made_while_the_server_stops_is_known_after_it() {
     ended.unwrap();
     let record = HandlerRecords::open(records_in(folder.path())).take(&crm());
     assert!(record.is_some_and(|record| record.last_success_at.is_some()));
+}
+
+/// What nobody did by hand is told of where everything else is that was changed.
+#[tokio::test]
+async fn dead_letters_that_are_dropped_by_age_stand_in_the_action_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let handler = "[handler.crm]\non = ['gatepost:*']\n[handler.crm.command]\n\
+        run = ['sh', '-c', 'exit 65']\n";
+    let application = application(folder.path(), handler).await;
+    let (server, now) = (&application.server, SystemClock::new().now());
+    append(&SystemSource::new(server.core.clone()), now).await;
+    while server.core.queue.stats().handlers.iter().all(|(_, backlog)| backlog.dead == 0) {
+        tokio::task::yield_now().await;
+    }
+    let api = application.by_signal.by(Actor::Retention);
+    assert_eq!(api.drop_expired(now.before(Duration::from_hours(1))).await.unwrap(), 0);
+    let ask = ActionsAsk { action: Some("drop".to_owned()), ..ActionsAsk::default() };
+    assert!(api.actions(&ask).unwrap().actions.is_empty(), "nothing was old");
+    assert!(api.drop_expired(now.after(Duration::from_hours(1))).await.unwrap() > 0);
+    let dropped = api.actions(&ask).unwrap().actions.remove(0);
+    assert_eq!((dropped.actor.name(), dropped.is_done), ("retention", true));
+    assert!(dropped.target.starts_with("dead letters that died before 2"), "{dropped:?}");
+    application.stop_token().cancel();
+    application.run_until_stopped().await.unwrap();
 }
 
 fn crm() -> HandlerName {

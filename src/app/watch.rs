@@ -1,7 +1,7 @@
 //! Watches what no request shows, and reports it by Gatepost's own events: a source that fell
 //! silent, requests that fail verification, a disk that fills up; and the end of each.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,13 +12,15 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::api::{Actor, Api};
 use crate::clock::Timestamp;
 use crate::event::{HandlerName, Position, SourceName};
 use crate::ingest::Ingest;
 use crate::metrics::RequestOutcome;
-use crate::queue::{Backlog, DeadFilter, EventQuery, QueueError, QueueStats, WantedBodies};
+use crate::queue::{Backlog, EventQuery, QueueError, QueueStats, WantedBodies};
 
 use self::dead_retention::DeadRetention;
+use super::control::Server;
 use super::core::Core;
 use super::system_events::SystemSource;
 
@@ -38,6 +40,9 @@ const RECALL_TIME: Duration = Duration::from_secs(2);
 /// How often that is tried for one source, a minute apart at least: the queue waits 1 min for its index after a
 /// start, and a search that finds nothing in its time goes on at the next try.
 const RECALL_TRIES: u32 = 10;
+
+const SILENT: &str = "source.silent";
+const LOW: &str = "disk.low";
 
 /// How full the disk of the queue is.
 #[derive(Clone, Debug)]
@@ -72,10 +77,9 @@ pub(super) struct Watch {
     recalls: HashMap<SourceName, Recall>,
     /// How many requests of a source had failed or were turned away when that was last told.
     rejected: HashMap<SourceName, u64>,
+    /// When each sort of event was told last, by the steady clock.
     told: HashMap<(&'static str, String), Timestamp>,
-    /// Troubles that were told of, and whose end was not: what it is and whose.
-    open: HashSet<(&'static str, String)>,
-    dead_retention: Option<DeadRetention>,
+    dead_retention: Option<(DeadRetention, Api)>,
 }
 
 impl Watch {
@@ -85,16 +89,18 @@ impl Watch {
         disk: LookAtDisk,
         own: Arc<SystemSource>,
     ) -> Self {
-        let (rejected, told, open) = (HashMap::new(), HashMap::new(), HashSet::new());
-        let dead_retention = None;
+        let told = recalled(&core, &own);
+        let (rejected, dead_retention) = (HashMap::new(), None);
         let (watched, recalls) = (HashMap::new(), HashMap::new());
-        Self { core, ingest, disk, own, watched, recalls, rejected, told, open, dead_retention }
+        Self { core, ingest, disk, own, watched, recalls, rejected, told, dead_retention }
     }
 
-    /// Drops dead letters once they died longer ago than this.
+    /// Drops dead letters once they died longer ago than this, by `api`, whose action log says so.
     #[must_use]
-    pub(super) fn with_dead_retention(self, retention: Option<Duration>) -> Self {
-        Self { dead_retention: retention.map(DeadRetention::new), ..self }
+    pub(super) fn with_dead_retention(self, retention: Option<Duration>, api: &Api) -> Self {
+        let dead_retention =
+            retention.map(|retention| (DeadRetention::new(retention), api.by(Actor::Retention)));
+        Self { dead_retention, ..self }
     }
 
     /// Looks now and then, until `stop`.
@@ -201,10 +207,20 @@ impl Watch {
     }
 
     async fn look_for_silence(&mut self) -> Result<(), QueueError> {
-        for endpoint in self.ingest.endpoints() {
+        let endpoints = self.ingest.endpoints();
+        let is_there = |of: &str| endpoints.iter().any(|one| one.source().name().as_str() == of);
+        let gone = self.own.alerts().all().into_iter().filter(|(_, of, _)| !is_there(of));
+        for (_, of, _) in gone {
+            self.own.alerts().end(SILENT, &of);
+        }
+        for endpoint in endpoints {
             let source = endpoint.source();
-            let Some(expected) = source.settings().expect_every else { continue };
             let name = source.name().clone();
+            let Some(expected) = source.settings().expect_every else {
+                // Nobody waits for it any more.
+                self.own.alerts().end(SILENT, name.as_str());
+                continue;
+            };
             let newest = self.core.queue.list(newest_of(&name)).await?;
             let newest = newest.first().map(|event| event.received_at);
             // Another gateway that shares the log may have stored it.
@@ -219,8 +235,8 @@ impl Watch {
                     .get(&name)
                     .map_or(Duration::ZERO, |since| self.core.clock.steady().since(*since)),
             };
-            if silent > expected
-                && self.may_tell_after("source.silent", name.as_str(), expected.max(PAUSE))
+            let now = self.core.clock.now();
+            if silent > expected && self.may_tell_after(SILENT, name.as_str(), expected.max(PAUSE))
             {
                 let payload = json!({
                     "source": name,
@@ -228,11 +244,11 @@ impl Watch {
                     "expect_every_seconds": expected.as_secs(),
                     "newest_at": newest,
                 });
-                self.tell("source.silent", name.as_str(), &payload).await;
-                self.open.insert(("source.silent", name.to_string()));
+                self.own.alerts().begin(SILENT, name.as_str(), (now.before(silent), now));
+                self.tell(SILENT, name.as_str(), &payload).await;
             } else if silent <= expected
                 && newest.is_some()
-                && self.open.remove(&("source.silent", name.to_string()))
+                && self.own.alerts().end(SILENT, name.as_str()).is_some()
             {
                 let payload = json!({ "source": name, "newest_at": newest });
                 self.tell("source.back", name.as_str(), &payload).await;
@@ -262,24 +278,24 @@ impl Watch {
         let is_low = free < reserve.saturating_mul(2) || is_pinned;
         // The one is no reason not to tell of the other.
         let cause = if is_pinned { "disk_max" } else { "" };
-        if is_low && self.may_tell("disk.low", cause) {
-            self.tell("disk.low", cause, &payload).await;
-            self.open.insert(("disk.low", String::new()));
+        if is_low && self.may_tell(LOW, cause) {
+            let now = self.core.clock.now();
+            self.own.alerts().begin(LOW, cause, (now, now));
+            self.tell(LOW, cause, &payload).await;
         }
         // With some room between the two, so that one file does not make both.
         let is_enough = free >= reserve.saturating_mul(2).saturating_add(reserve / 4)
             && left >= disk_max / (UNSETTLED_PART - 1);
-        if is_enough && self.open.remove(&("disk.low", String::new())) {
+        let ended = |cause| is_enough && self.own.alerts().end(LOW, cause).is_some();
+        if ["", "disk_max"].map(ended).contains(&true) {
             self.tell("disk.back", "", &payload).await;
         }
     }
 
     async fn drop_old_dead_letters(&mut self) {
-        let clock = Arc::clone(&self.core.clock);
-        let until = self.dead_retention.as_mut().and_then(|retention| retention.look(&*clock));
-        let Some(until) = until else { return };
-        let filter = DeadFilter { until: Some(until), ..DeadFilter::default() };
-        match self.core.queue.drop_dead(filter).await {
+        let Some((retention, api)) = &mut self.dead_retention else { return };
+        let Some(until) = retention.look(&*self.core.clock) else { return };
+        match api.drop_expired(until).await {
             Ok(0) => {}
             Ok(count) => info!(count, died_before = %until, "Dead letters were dropped by age"),
             Err(err) => warn!(error = %err, "Old dead letters cannot be dropped"),
@@ -300,6 +316,28 @@ impl Watch {
         self.told.insert((what, of.to_owned()), now);
         self.own.append(what, &format!("{of} {}", now.as_millis()), payload).await;
     }
+}
+
+/// Looks at the disk of the queue.
+pub(super) fn disk(server: &Arc<Server>) -> LookAtDisk {
+    let server = Arc::clone(server);
+    Box::new(move || {
+        let queue = &server.started_with.queue;
+        let disk = rustix::fs::statvfs(&queue.path)?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let (reserve, queue_max) = (queue.disk_reserve.0, queue.disk_max.0);
+        Ok(Disk { path: queue.path.clone(), free, reserve, queue_max })
+    })
+}
+
+/// When an earlier process told what is not over, by the steady clock: a restart is no reason to tell it again.
+fn recalled(core: &Core, own: &SystemSource) -> HashMap<(&'static str, String), Timestamp> {
+    let (now, steady) = (core.clock.now(), core.clock.steady());
+    let told = own.alerts().all().into_iter().filter_map(|(event_type, of, alert)| {
+        let what = [SILENT, LOW].into_iter().find(|one| *one == event_type)?;
+        Some(((what, of), steady.before(now.since(alert.told_at))))
+    });
+    told.collect()
 }
 
 /// How many bytes the events take that a handler is not done with, dead letters among them, by their number, and

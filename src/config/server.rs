@@ -114,6 +114,11 @@ impl AdminSettings {
         self.token.with_file_name("handler-records")
     }
 
+    /// The file that says what people were told of troubles that go on.
+    pub fn open_alerts(&self) -> PathBuf {
+        self.token.with_file_name("open-alerts")
+    }
+
     /// The file that says which handlers are paused.
     pub fn paused(&self) -> PathBuf {
         self.token.with_file_name("paused")

@@ -11,10 +11,15 @@ pub enum Actor {
     Token,
     /// A signed-in user of the dashboard.
     Dashboard,
+    /// A signal to the process: `systemctl reload`, `kill -HUP`.
+    Signal,
+    /// `dead_retention`.
+    Retention,
 }
 
 impl Actor {
-    pub const ALL: [Self; 3] = [Self::CommandLine, Self::Token, Self::Dashboard];
+    pub const ALL: [Self; 5] =
+        [Self::CommandLine, Self::Token, Self::Dashboard, Self::Signal, Self::Retention];
 
     /// As JSON and addresses have it.
     pub const fn name(self) -> &'static str {
@@ -22,6 +27,8 @@ impl Actor {
             Self::CommandLine => "command_line",
             Self::Token => "token",
             Self::Dashboard => "dashboard",
+            Self::Signal => "signal",
+            Self::Retention => "retention",
         }
     }
 
@@ -31,6 +38,8 @@ impl Actor {
             Self::CommandLine => "command line",
             Self::Token => "API",
             Self::Dashboard => "dashboard",
+            Self::Signal => "signal",
+            Self::Retention => "retention",
         }
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::super::control::Server;
+use super::super::open_alerts::OpenAlert;
 use super::super::system_events::SystemSource;
 use super::ClusterSource;
 use crate::clock::Timestamp;
@@ -30,10 +31,15 @@ pub(in super::super) async fn run(
     own: Arc<SystemSource>,
     stop: CancellationToken,
 ) {
-    let mut told = Told::default();
+    let mut told = Told::recalled(own.alerts().get(DOWN, ""));
     let look = || {
         let (view, now) = (cluster(), server.core.clock.now());
         let (what, payload) = told.look(&view, now)?;
+        if what == DOWN {
+            own.alerts().begin(DOWN, "", (told.down_since.unwrap_or(now), now));
+        } else {
+            own.alerts().end(DOWN, "");
+        }
         // Each node tells for itself: its spool and its way to the engine are its own.
         Some((what, format!("{} {}", view.node, now.as_millis()), payload))
     };
@@ -47,9 +53,17 @@ struct Told {
     down_since: Option<Timestamp>,
     /// When an outage was told last.
     told_at: Option<Timestamp>,
+    /// Whether an earlier process told it.
+    is_recalled: bool,
 }
 
 impl Told {
+    /// What an earlier process told: that it is over is told in this one.
+    fn recalled(open: Option<OpenAlert>) -> Self {
+        let (down_since, told_at) = (open.map(|open| open.since), open.map(|open| open.told_at));
+        Self { down_since, told_at, is_recalled: open.is_some() }
+    }
+
     /// What is to be told of an engine that stands like this.
     fn look(&mut self, view: &ClusterView, now: Timestamp) -> Option<(&'static str, Value)> {
         let engine = &view.engine;
@@ -69,8 +83,10 @@ impl Told {
                 });
                 Some((DOWN, payload))
             }
+            // An engine counts as there from the start on, until it is found to be away.
+            (true, Some(_)) if self.is_recalled && now.since(engine.since) < TOLERATED => None,
             (true, Some(since)) => {
-                self.down_since = None;
+                (self.down_since, self.is_recalled) = (None, false);
                 let payload = json!({
                     "node": view.node,
                     "backend": view.backend,
@@ -127,5 +143,18 @@ mod tests {
         assert!(look(None, 961, 962).is_some());
         assert_eq!(look(Some("refused"), 963, 1_500), None);
         assert!(look(Some("refused"), 963, 1_560).is_some());
+    }
+    #[test]
+    fn outage_that_was_told_before_a_restart_is_over_once_the_engine_is_there_for_a_while() {
+        let start = Timestamp::from_millis(1_700_000_000_000);
+        let at = |seconds| start.after(Duration::from_secs(seconds));
+        let mut told = Told::recalled(Some(OpenAlert { since: at(0), told_at: at(15) }));
+        let mut look = |error, since, now| told.look(&view(error, at(since)), at(now));
+        assert_eq!(look(None, 100, 101), None, "it was not asked yet");
+        assert_eq!(look(Some("refused"), 102, 130), None, "it was told");
+        assert_eq!(look(None, 131, 140), None);
+        let (what, payload) = look(None, 131, 146).unwrap();
+        assert_eq!((what, &payload["down_seconds"]), (BACK, &json!(146)));
+        assert_eq!(look(None, 131, 147), None);
     }
 }

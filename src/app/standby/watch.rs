@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::super::control::Server;
+use super::super::open_alerts::OpenAlert;
 use super::super::system_events::SystemSource;
 use crate::clock::Timestamp;
 use crate::standby::{Rule, StandbyView};
@@ -27,12 +28,17 @@ pub(in super::super) async fn run(
     own: Arc<SystemSource>,
     stop: CancellationToken,
 ) {
-    let mut told = Told::default();
+    let mut told = Told::recalled(own.alerts().get(LAG, ""));
     let look = || {
         server.standbys.look();
         let view = server.standbys.view();
         let (now, steady) = (server.core.clock.now(), server.core.clock.steady());
         let (what, payload) = told.look(view, server.standbys.rule(), (now, steady))?;
+        if what == LAG {
+            own.alerts().begin(LAG, "", (told.since.unwrap_or(now), now));
+        } else {
+            own.alerts().end(LAG, "");
+        }
         Some((what, now.as_millis().to_string(), payload))
     };
     own.watch(EVERY, stop, look).await;
@@ -50,6 +56,11 @@ struct Told {
 }
 
 impl Told {
+    /// What an earlier process told: that it is over is told in this one.
+    fn recalled(open: Option<OpenAlert>) -> Self {
+        Self { since: open.map(|open| open.since), is_open: open.is_some(), last: None }
+    }
+
     /// What is to be told of a copy that stands like this.
     fn look(
         &mut self,
@@ -61,7 +72,9 @@ impl Told {
         let is_late = view.lag.seconds > rule.lag_max.as_secs_f64();
         let is_time = self.last.is_none_or(|last| steady.since(last) >= PAUSE);
         let since = *self.since.get_or_insert(now);
-        if !is_late {
+        // Of a copy that has not asked since the start it is not known how far it is.
+        let is_over = !is_late && view.connected;
+        if is_over || !(is_late || self.is_open) {
             self.since = None;
         }
         match (is_late, self.is_open) {
@@ -77,7 +90,7 @@ impl Told {
                 });
                 Some((LAG, payload))
             }
-            (false, true) => {
+            (false, true) if is_over => {
                 self.is_open = false;
                 let seconds = now.since(since).as_secs();
                 let payload = json!({
@@ -87,7 +100,7 @@ impl Told {
                 });
                 Some((CAUGHT_UP, payload))
             }
-            (true, _) | (false, false) => None,
+            (true | false, _) => None,
         }
     }
 }
@@ -131,5 +144,24 @@ mod tests {
         assert_eq!(look(view(11.0), later(2)), None, "not each time that it swings");
         assert_eq!(look(view(1.0), later(3)), None);
         assert_eq!(look(view(11.0), later(10)), Some(LAG));
+    }
+
+    #[test]
+    fn lag_that_was_told_before_a_restart_is_over_once_the_copy_asks_again() {
+        let rule = Rule {
+            acknowledge: Acknowledge::Local,
+            timeout: Duration::from_secs(5),
+            is_expected: true,
+            lag_max: Duration::from_secs(10),
+        };
+        let mut told = Told::recalled(Some(OpenAlert { since: NOW, told_at: NOW }));
+        let now = NOW.after(Duration::from_mins(9));
+        let not_yet = StandbyView { connected: false, ..view(1.0) };
+        assert_eq!(told.look(None, rule, (now, now)), None);
+        assert_eq!(told.look(Some(not_yet), rule, (now, now)), None, "nobody knows yet");
+        assert_eq!(told.look(Some(view(11.0)), rule, (now, now)), None, "it was told");
+        let (what, payload) = told.look(Some(view(1.0)), rule, (now, now)).unwrap();
+        assert_eq!((what, &payload["seconds"]), (CAUGHT_UP, &json!(540)));
+        assert_eq!(told.look(Some(view(1.0)), rule, (now, now)), None);
     }
 }

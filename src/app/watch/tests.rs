@@ -1,10 +1,12 @@
 //! What is told, and that it is told once.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 
 use super::*;
+use crate::app::open_alerts::KeptAlerts;
 use crate::clock::{Clock, ManualClock};
 use crate::event::{Event, Headers, Outcome, Settlement};
 use crate::ingest::testing::{self, InMemory};
@@ -38,6 +40,15 @@ fn hyvor(expect_every: Option<Duration>) -> Source {
     Source::with_secrets(name, settings, vec![Secret::new("secret")]).unwrap()
 }
 
+/// A disk that has as much free as `free` says, and of which the queue may take `disk_max`.
+fn disk(free: &Arc<AtomicU64>, disk_max: &Arc<AtomicU64>) -> LookAtDisk {
+    let (seen, may_take) = (Arc::clone(free), Arc::clone(disk_max));
+    Box::new(move || {
+        let (free, queue_max) = (seen.load(Ordering::SeqCst), may_take.load(Ordering::SeqCst));
+        Ok(Disk { path: "/queue".into(), free, reserve: 100, queue_max })
+    })
+}
+
 impl Rig {
     fn new(expect_every: Option<Duration>) -> Self {
         Self::over(expect_every, |queue| Arc::new(queue))
@@ -57,16 +68,20 @@ impl Rig {
         let Core { queue, clock: at, metrics, traces: _ } = core.clone();
         let ingest = Arc::new(Ingest::new(queue, at, metrics, testing::limits(), vec![source]));
         let free = Arc::new(AtomicU64::new(1_000));
-        let seen = Arc::clone(&free);
         let disk_max = Arc::new(AtomicU64::new(u64::MAX));
-        let may_take = Arc::clone(&disk_max);
-        let disk = move || {
-            let (free, queue_max) = (seen.load(Ordering::SeqCst), may_take.load(Ordering::SeqCst));
-            Ok(Disk { path: "/queue".into(), free, reserve: 100, queue_max })
-        };
+        let disk = disk(&free, &disk_max);
         let own = Arc::new(SystemSource::new(core.clone()));
-        let watch = Watch::new(core, Arc::clone(&ingest), Box::new(disk), own);
+        let watch = Watch::new(core, Arc::clone(&ingest), disk, own);
         Self { clock, ingest, free, disk_max, watch }
+    }
+
+    /// Another process goes on, which knows what the file in `folder` says.
+    fn restart(&mut self, folder: &Path) {
+        let core = self.watch.core.clone();
+        let alerts = KeptAlerts::open(folder.join("open-alerts"));
+        let own = Arc::new(SystemSource::with_alerts(core.clone(), alerts));
+        let disk = disk(&self.free, &self.disk_max);
+        self.watch = Watch::new(core, Arc::clone(&self.ingest), disk, own);
     }
 
     async fn post(&self, signature: &[u8]) {
@@ -120,6 +135,32 @@ async fn a_source_that_falls_silent_is_told_of_as_often_as_it_should_send() {
     assert_eq!(rig.after(HOUR).await, [("source.back".to_owned(), expected)]);
     assert_eq!(rig.after(HOUR).await, [], "its end is told once");
     assert_eq!(rig.after(DAY).await[0].0, "source.silent", "and again");
+}
+
+#[tokio::test]
+async fn what_was_told_before_a_restart_is_told_to_be_over_after_it_and_not_told_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rig = Rig::new(Some(DAY));
+    rig.restart(folder.path());
+    rig.post(SIGNATURE).await;
+    rig.free.store(150, Ordering::SeqCst);
+    let types = |told: Vec<(String, Value)>| -> Vec<String> {
+        told.into_iter().map(|(event_type, _)| event_type).collect()
+    };
+    assert_eq!(types(rig.after(DAY + EVERY).await), ["disk.low", "source.silent"]);
+    rig.restart(folder.path());
+    assert_eq!(types(rig.after(EVERY).await), <[String; 0]>::default());
+    rig.restart(folder.path());
+    rig.post(SIGNATURE).await;
+    rig.free.store(1_000, Ordering::SeqCst);
+    assert_eq!(types(rig.after(EVERY).await), ["disk.back", "source.back"]);
+    rig.restart(folder.path());
+    assert_eq!(types(rig.after(EVERY).await), <[String; 0]>::default(), "its end is told once");
+    // Nobody waits for a source that is gone.
+    assert_eq!(types(rig.after(DAY).await), ["source.silent"]);
+    rig.ingest.replace_sources(Vec::new());
+    rig.after(EVERY).await;
+    assert_eq!(rig.watch.own.alerts().all(), []);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::crash::order::wait_until_traced;
 use crate::support::gateway::Folder;
@@ -89,6 +90,10 @@ fn a_service_manager_hears_of_the_start_the_reload_the_end_and_that_all_is_well(
     wait_until("each signal is logged", || {
         ["SIGUSR2", "SIGALRM", "SIGIO"].iter().all(|name| served.log().contains(name))
     });
+    let actions = served.ask("GET", "/api/v1/actions?actor=signal").json();
+    let said = |one: &Value| ["action", "target", "result"].map(|name| one[name].clone());
+    let actions: Vec<_> = actions.as_array().unwrap().iter().map(said).collect();
+    assert_eq!(actions, [["reload", "configuration", "nothing changed"]; 2]);
     served.signal(Signal::TERM);
     manager.wait_for("STOPPING=1");
     assert_eq!(served.wait(), Some(0));
