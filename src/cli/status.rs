@@ -107,14 +107,14 @@ pub(super) const HANDLERS: &[Column<HandlerView>] = &[
     ("HANDLER", |one| one.name.to_string()),
     ("KIND", |one| one.kind.as_deref().unwrap_or("-").to_owned()),
     ("STATE", |one| one.state_shown().to_owned()),
-    ("BACKLOG", backlog),
+    ("IN LOG", in_log),
     ("WAITING", |one| count(one.waiting)),
     ("DEAD", |one| count(one.dead)),
     ("OLDEST", oldest),
 ];
 
 /// What a handler has not come to.
-pub(super) fn backlog(one: &HandlerView) -> String {
+pub(super) fn in_log(one: &HandlerView) -> String {
     up_to(one.is_bound(), count(one.in_log))
 }
 

@@ -15,7 +15,7 @@ use super::fitted::{FitRules, fitted, wrapped};
 use super::human::ago;
 use super::output::{Column, Output, Page, plain, table};
 use super::screen::{Key, Screen};
-use super::status::{backlog, oldest, troubled_sources};
+use super::status::{in_log, oldest, troubled_sources};
 use super::store::Server;
 use super::{CliError, screen};
 
@@ -92,7 +92,7 @@ type SourceRow = (SourceView, u64, u64, u64);
 const HANDLERS: &[Column<HandlerRow>] = &[
     ("HANDLER", |(one, _)| one.name.to_string()),
     ("STATE", |(one, _)| one.state_shown().to_owned()),
-    ("BACKLOG", |(one, _)| backlog(one)),
+    ("IN LOG", |(one, _)| in_log(one)),
     ("WAITING", |(one, _)| count(one.waiting)),
     ("DEAD", |(one, _)| count(one.dead)),
     ("OLDEST", |(one, _)| oldest(one)),
@@ -129,7 +129,7 @@ const OF_HANDLERS: FitRules = FitRules {
         "OLDEST",
         "LAST ERROR",
         "WAITING",
-        "BACKLOG",
+        "IN LOG",
         "DEAD",
     ],
     text: Some("LAST ERROR"),
