@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::clock::Timestamp;
 use crate::event::{HandlerName, Position};
 use crate::queue::{DeadChange, DeadFilter, DeadRecord};
-use crate::text::counted;
+use crate::text::{count, counted};
 
 use super::acted_on::ActionTarget;
 use super::dead_ask::DeadSelection;
@@ -39,6 +39,9 @@ pub struct Changed {
     pub failed: u64,
     /// The same as `done`.
     pub count: u64,
+    /// How many match beside them, which `limit` left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more: u64,
     /// Of a dry run for dead letters: how many there are of each type among the oldest 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub types: Vec<TypeCount>,
@@ -47,8 +50,22 @@ pub struct Changed {
 impl Changed {
     pub(super) fn new(matched: u64, done: u64) -> Self {
         let skipped = matched.saturating_sub(done);
-        Self { matched, done, skipped, failed: 0, count: done, types: Vec::new() }
+        Self { matched, done, skipped, failed: 0, count: done, more: 0, types: Vec::new() }
     }
+
+    /// For the action log.
+    pub(super) fn words(&self) -> String {
+        let more = match self.more {
+            0 => String::new(),
+            more => format!("; left out by its limit: {}", count(more)),
+        };
+        format!("{} of {}, {} skipped{more}", self.done, self.matched, self.skipped)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Dead letters of one handler that died of the same.
@@ -122,12 +139,20 @@ impl Api {
         &self,
         selection: &DeadSelection,
     ) -> Result<Vec<DeadRecord>, ApiError> {
+        let mut records = self.all_dead_records(selection).await?;
+        records.truncate(selection.filter.limit.unwrap_or(usize::MAX));
+        Ok(records)
+    }
+
+    /// The same without their limit.
+    async fn all_dead_records(
+        &self,
+        selection: &DeadSelection,
+    ) -> Result<Vec<DeadRecord>, ApiError> {
         let DeadSelection { filter, like, is_dry_run: _, about: _ } = selection;
-        let limit = filter.limit.unwrap_or(usize::MAX);
         let unlimited = DeadFilter { limit: None, ..filter.clone() };
         let mut records = self.queue.dead_records(unlimited).await?;
         records.retain(|record| is_like(record, like.as_deref()));
-        records.truncate(limit);
         Ok(records)
     }
 
@@ -136,16 +161,19 @@ impl Api {
         selection: DeadSelection,
         change: DeadChange,
     ) -> Result<Changed, ApiError> {
-        let records = self.dead_records(&selection).await?;
+        let mut records = self.all_dead_records(&selection).await?;
         let target = selection.target(group_of(selection.like.as_deref(), &records).as_deref());
         let n_lost = self.n_lost(&selection).await?;
         let DeadSelection { filter, like, is_dry_run, about } = selection;
         let limit = filter.limit.unwrap_or(usize::MAX);
+        let n_all = records.len() as u64 + n_lost;
+        records.truncate(limit);
         let n_found = records.len() as u64;
         let matched = n_found + n_lost.min((limit as u64).saturating_sub(n_found));
+        let more = n_all - matched;
         if is_dry_run {
             let types = self.oldest_types(&records).await?.counts;
-            return Ok(Changed { types, ..Changed::new(matched, matched) });
+            return Ok(Changed { types, more, ..Changed::new(matched, matched) });
         }
         let named = |one: &DeadRecord| (one.handler.clone(), one.position);
         let remembered = records.iter().take(LETTERS_MAX).map(named).collect();
@@ -168,10 +196,9 @@ impl Api {
         };
         let changed =
             // More than matched may be done: letters that died in between match the filter, too.
-            done.map(|done| Changed::new(matched.max(done), done)).map_err(ApiError::from);
-        self.note(action, ActionTarget::new(target, about), &changed, |changed| {
-            format!("{} of {}, {} skipped", changed.done, changed.matched, changed.skipped)
-        });
+            done.map(|done| Changed { more, ..Changed::new(matched.max(done), done) });
+        let changed = changed.map_err(ApiError::from);
+        self.note(action, ActionTarget::new(target, about), &changed, Changed::words);
         if change == DeadChange::Redrive {
             self.remember_redriven(remembered);
         }

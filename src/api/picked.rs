@@ -29,9 +29,7 @@ impl Api {
             [(id, handler)] => ActedOn::event(*id, Some(handler)),
             _ => ActedOn::default(),
         };
-        self.note("redrive", ActionTarget::new(target, about), &changed, |changed| {
-            format!("{} of {}, {} skipped", changed.done, changed.matched, changed.skipped)
-        });
+        self.note("redrive", ActionTarget::new(target, about), &changed, Changed::words);
         self.remember_redriven(letters);
         changed
     }

@@ -218,9 +218,13 @@ impl Api {
 
 fn objected(objection: Objection) -> ApiError {
     ApiError::Conflict(match objection {
-        Objection::Overlaps(other) => format!(
-            "rollout {other} is for some of the same dead letters: cancel it first, or let it come to its end"
-        ),
+        Objection::Overlaps(other, target, state) => {
+            let state = state.as_str();
+            format!(
+                "rollout {other} ({target}) is {state} and may be for some of the same dead letters, which would go \
+                 twice: let it come to its end, or cancel it (`gatepost rollouts cancel {other}`)"
+            )
+        }
         Objection::TooMany => "too many rollouts have not ended: cancel some".to_owned(),
     })
 }

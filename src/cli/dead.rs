@@ -7,7 +7,7 @@ use crate::api::{Changed, DeadAsk, DeadEntry, LostView};
 use crate::config::Config;
 use crate::event::{EventId, HandlerName};
 use crate::queue::DeadLetter;
-use crate::text::counted;
+use crate::text::{count, counted};
 
 use super::args::{Dead, DeadChange, DeadDrop, DeadFilter, DeadRedrive, SaidEvent};
 use super::human::{ago, ago_and_exact};
@@ -250,7 +250,7 @@ async fn change(ask: DeadAsk, how: How, config: &Config, output: Output) -> Resu
     }
     output.one(&changed, |changed| {
         let letters = counted(changed.done, "dead letter", "dead letters");
-        match (how, is_dry) {
+        let said = match (how, is_dry) {
             (How::Redrive, true) => format!("{letters} would be tried again"),
             (How::Redrive, false) => format!("{letters} will be tried again"),
             (How::ByStages, _) => {
@@ -258,6 +258,10 @@ async fn change(ask: DeadAsk, how: How, config: &Config, output: Output) -> Resu
             }
             (How::Drop, true) => format!("{letters} would be dropped"),
             (How::Drop, false) => format!("dropped {letters}"),
+        };
+        match changed.more {
+            0 => said,
+            more => format!("{said}; left out by `--limit`: {}", count(more)),
         }
     })
 }

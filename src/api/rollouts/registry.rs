@@ -31,10 +31,10 @@ pub struct Rollouts {
 }
 
 /// Why another rollout may not begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Objection {
-    /// This one is for some of the same letters.
-    Overlaps(u64),
+    /// This one may be for some of the same letters: its number, what it is for, and how it stands.
+    Overlaps(u64, String, RolloutState),
     /// There are [`OPEN_MAX`] already.
     TooMany,
 }
@@ -186,7 +186,8 @@ fn check(
     let open = || rollouts.iter().map(|one| &one.view).filter(|one| !one.state.is_end());
     let mut others = open().chain(elsewhere.iter().filter(|one| !one.state.is_end()));
     if let Some(other) = others.find(|other| overlaps(other, view)) {
-        return Err(Objection::Overlaps(other.number));
+        let (target, state) = (other.target.clone(), other.state);
+        return Err(Objection::Overlaps(other.number, target, state));
     }
     if open().count() >= OPEN_MAX { Err(Objection::TooMany) } else { Ok(()) }
 }

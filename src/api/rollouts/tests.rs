@@ -244,7 +244,10 @@ async fn kept_rollouts_are_there_again_and_overlapping_ones_are_refused() {
     let rollouts = Rollouts::open(path.clone());
     let number = add(&rollouts, rollout(5)).unwrap();
     rollouts.save(number).await.unwrap();
-    assert_eq!(add(&rollouts, rollout(5)), Err(Objection::Overlaps(number)));
+    let objection = Objection::Overlaps(number, "handler app".to_owned(), RolloutState::Running);
+    assert_eq!(add(&rollouts, rollout(5)), Err(objection.clone()));
+    let said = objected(objection).to_string();
+    assert!(said.starts_with("rollout 1 (handler app) is running and may be for some"), "{said}");
     let other = DeadAsk { handler: Some("other".into()), ..DeadAsk::default() };
     let other = Rollout::begin(RolloutView { filter: other, ..view(5) }, letters(0..1));
     assert_eq!(add(&rollouts, other), Ok(2));

@@ -177,7 +177,10 @@ fn dead_letters_are_counted_before_they_are_redriven_or_dropped() {
     });
     for (arguments, expected) in [
         (vec!["redrive"], "3 dead letters would be tried again\n"),
-        (vec!["redrive", "--limit", "2"], "2 dead letters would be tried again\n"),
+        (
+            vec!["redrive", "--limit", "2"],
+            "2 dead letters would be tried again; left out by `--limit`: 1\n",
+        ),
         (vec!["redrive", "--rollout"], "3 dead letters would be tried again: 1, then 2\n"),
         (vec!["drop"], "3 dead letters would be dropped\n"),
     ] {

@@ -73,7 +73,8 @@ fn dead_letters_are_grouped_and_a_preview_changes_nothing() {
     let preview = json!({ "handler": "app", "dry_run": true, "limit": 2 });
     let types = json!([{ "source": "hyvor", "type": "comment.create", "count": 2 }]);
     let expected = json!({
-        "matched": 2, "done": 2, "skipped": 0, "failed": 0, "count": 2, "types": types,
+        "matched": 2, "done": 2, "skipped": 0, "failed": 0, "count": 2, "more": 1,
+        "types": types,
     });
     assert_eq!(post(&gateway, "dead/redrive", &preview), expected);
     assert_eq!(post(&gateway, "dead/drop", &preview), expected);

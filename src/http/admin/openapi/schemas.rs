@@ -356,6 +356,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("skipped", "integer"),
             ("failed", "integer"),
             ("count", "integer"),
+            ("more", "integer?"),
             ("types", "[TypeCount]?"),
         ],
     ),
