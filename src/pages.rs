@@ -40,6 +40,7 @@ mod idle;
 mod json;
 mod log_in;
 mod overview;
+mod paged;
 mod path;
 mod picked;
 mod redriven;

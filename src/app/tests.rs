@@ -154,6 +154,33 @@ async fn dead_letters_that_are_dropped_by_age_stand_in_the_action_log() {
     application.run_until_stopped().await.unwrap();
 }
 
+/// A page must not wait for what hundreds of ways to sign are tried on.
+#[tokio::test]
+async fn explanation_of_a_group_takes_no_longer_than_its_time_and_is_there_a_little_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let application = application(folder.path(), "").await;
+    let mut call = tokio::net::TcpStream::connect(application.public()[0]).await.unwrap();
+    let head =
+        "POST /hooks/s HTTP/1.1\r\nHost: a\r\nX-Signature: 00\r\nContent-Length: 2\r\n\r\n{}";
+    call.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    call.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 401");
+    let (api, explanations) =
+        (&application.by_signal, application.server.ingest.rejected().explanations());
+    let number = api.rejected(1).unwrap()[0].number;
+    let explained = async |time| api.explain_one_of(&[number], time).await.unwrap().is_some();
+    assert!(!explained(Duration::ZERO).await);
+    let turn = explanations.turn().await;
+    let hour = Duration::from_hours(1);
+    assert!(!explained(hour).await, "another one is being worked out: nobody waits for it");
+    drop(turn);
+    assert!(explained(hour).await);
+    assert!(explained(Duration::ZERO).await, "it is known");
+    application.stop_token().cancel();
+    application.run_until_stopped().await.unwrap();
+}
+
 fn crm() -> HandlerName {
     HandlerName::parse("crm").unwrap()
 }

@@ -98,7 +98,7 @@ async fn done(api: &Api, page: Page, body: &str, fields: &Fields) -> Result<Stri
         }
         Page::RolloutStep(number, step) => {
             api.change_rollout(number, step).await?;
-            "/dead".to_owned()
+            dead_address(fields)
         }
         Page::DeadDrop => {
             drop_dead(api, fields).await?;

@@ -41,6 +41,8 @@ struct DeadPage {
     sums: Vec<Linked>,
     chosen: Option<Chosen>,
     rollouts: Vec<RolloutCard>,
+    /// What is chosen stays so behind a step of a rollout.
+    kept: Vec<(&'static str, String)>,
     /// How many of them are at their end: the last ones.
     n_ended: usize,
 }
@@ -142,6 +144,7 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
         chosen,
         n_ended: rollouts.iter().filter(|one| !one.may_cancel).count(),
         rollouts,
+        kept: fields.said(&FILTER),
         frame,
     })
 }

@@ -180,9 +180,9 @@ async fn preview(api: &Api, fields: &Fields) -> Result<ReplayPreview, ApiError> 
     let all = (String::new(), all, false);
     let is_one = to.len() == 1;
     // A form that says nothing is for nothing: this one has said how many they are.
-    let narrowing = said(fields, &FILTER);
+    let narrowing = fields.said(&FILTER);
     let every = narrowing.is_empty().then(|| ("all", "true".to_owned()));
-    let rest = said(fields, &["after", "up_to"]);
+    let rest = fields.said(&["after", "up_to"]);
     Ok(ReplayPreview {
         matched: events(counted.matched),
         n_matched: counted.matched,
@@ -194,11 +194,6 @@ async fn preview(api: &Api, fields: &Fields) -> Result<ReplayPreview, ApiError> 
         goes_on_behind: fields.number("after").map(words::count),
         fields: narrowing.into_iter().chain(every).chain(rest).collect(),
     })
-}
-
-/// Those of the fields that are given.
-fn said(fields: &Fields, names: &[&'static str]) -> Vec<(&'static str, String)> {
-    names.iter().filter_map(|name| Some((*name, fields.text(name)?))).collect()
 }
 
 /// All that the filter finds, as lines of JSON.
@@ -274,7 +269,7 @@ fn page(
             until: shown("until"),
         },
         sources: status.sources.iter().map(|one| one.name.to_string()).collect(),
-        kept: said(fields, &[&FILTER[..], &["before"]].concat()),
+        kept: fields.said(&[&FILTER[..], &["before"]].concat()),
         heading: heading(rows.len(), older.is_some()),
         command: events_take::command(fields),
         lines: fields.address("/events", &OF_REPLAY, &[("form", "jsonl")]),

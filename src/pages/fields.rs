@@ -60,6 +60,11 @@ impl Fields {
         self.get(name).map(str::to_owned)
     }
 
+    /// Those of these that are given, with their values.
+    pub(super) fn said(&self, names: &[&'static str]) -> Vec<(&'static str, String)> {
+        names.iter().filter_map(|name| Some((*name, self.text(name)?))).collect()
+    }
+
     /// A number; what is none counts as left out.
     pub(super) fn number(&self, name: &str) -> Option<u64> {
         self.get(name).and_then(|text| text.parse().ok())

@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
+use super::paged::{self, Rest};
 use super::widgets::{Bars, Linked, Sign, Ticked, When};
 use super::{Viewer, rendered, words};
 use crate::api::{
@@ -138,18 +139,20 @@ impl HandlerRow {
     }
 }
 
-/// So many handlers, those in trouble first.
-pub(super) fn rows(
-    status: &StatusView,
-    rates: &RatesView,
-    now: Timestamp,
-    rows_max: usize,
-) -> Vec<HandlerRow> {
-    let rates_of = |name: &HandlerName| rates.handlers.iter().find(|one| one.handler == *name);
+/// Those in trouble first.
+pub(super) fn in_order(status: &StatusView) -> Vec<&HandlerView> {
     let mut handlers: Vec<&HandlerView> = status.handlers.iter().collect();
     handlers.sort_by_key(|handler| !handler.is_in_trouble());
-    let handlers = handlers.into_iter().take(rows_max);
-    handlers.map(|handler| HandlerRow::new(handler, rates_of(&handler.name), now)).collect()
+    handlers
+}
+
+pub(super) fn rows(
+    handlers: &[&HandlerView],
+    rates: &RatesView,
+    now: Timestamp,
+) -> Vec<HandlerRow> {
+    let rates_of = |name: &HandlerName| rates.handlers.iter().find(|one| one.handler == *name);
+    handlers.iter().map(|handler| HandlerRow::new(handler, rates_of(&handler.name), now)).collect()
 }
 
 /// Keys of a table that are shown.
@@ -166,17 +169,21 @@ struct HandlersPage {
     handlers: Vec<HandlerRow>,
     n_troubled: usize,
     n_all: usize,
+    rest: Option<Rest>,
 }
 
 pub(super) fn list(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
     let status = api.status();
     let rates = api.rates().unwrap_or_default();
     let n_troubled = status.handlers.iter().filter(|one| one.is_in_trouble()).count();
-    let handlers = rows(&status, &rates, api.now(), ROWS_MAX);
+    let all = in_order(&status);
+    let of_list = ("/handlers", fields);
+    let (shown, rest) = paged::page((&all, |one| one.name.as_str()), of_list, ROWS_MAX);
+    let handlers = rows(shown, &rates, api.now());
     let json = "/api/v1/handlers";
     let frame = Frame::new(api, &status, fields, viewer, Here::Handlers, "Handlers", json);
     let n_all = status.handlers.len();
-    rendered(&HandlersPage { frame, handlers, n_troubled, n_all })
+    rendered(&HandlersPage { frame, handlers, n_troubled, n_all, rest })
 }
 
 #[derive(Template)]

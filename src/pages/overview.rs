@@ -7,7 +7,7 @@ use askama::Template;
 use super::cluster::{ClusterCard, card};
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
-use super::handlers::{HandlerRow, rows};
+use super::handlers::{HandlerRow, in_order, rows};
 use super::idle::{for_idle, is_left};
 use super::sources::SourceRow;
 use super::verdict::{Verdict, since, verdict, young_since};
@@ -99,6 +99,11 @@ impl Charts {
     }
 }
 
+/// As many as the page has rows.
+fn first<T>(all: &[T]) -> &[T] {
+    all.get(..ROWS_MAX.min(all.len())).unwrap_or_default()
+}
+
 /// The first steps of a new owner.
 #[derive(Debug)]
 struct FirstSteps {
@@ -160,8 +165,8 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
         chart: Bars::large(&minutes, &failed_by_minute(&rates), label),
         axis: [59, 45, 30, 15].map(before).to_vec(),
         cluster: status.cluster.as_ref().map(|view| card(view, &status.gateways, now)),
-        handlers: rows(&status, &rates, now, ROWS_MAX),
-        sources: sources::rows(&status, &rates, now, ROWS_MAX),
+        handlers: rows(first(&in_order(&status)), &rates, now),
+        sources: sources::rows(&status, &rates, now, first(&sources::in_order(&status, now))),
         n_more_handlers: status.handlers.len().saturating_sub(ROWS_MAX),
         n_more_sources: status.sources.len().saturating_sub(ROWS_MAX),
         machine: machine(api, &status),

@@ -8,6 +8,7 @@ use askama::Template;
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::handlers::Settings;
+use super::paged::{self, Rest};
 use super::verdict::trouble_sign;
 use super::widgets::{Bars, Linked, Plain, Sign, Ticked, When};
 use super::{Viewer, events, rejected, rendered, words};
@@ -36,15 +37,21 @@ pub(super) struct SourceRow {
     pub(super) address: String,
 }
 
+/// Those in trouble first.
+pub(super) fn in_order(status: &StatusView, now: Timestamp) -> Vec<&SourceView> {
+    let mut sources: Vec<&SourceView> = status.sources.iter().collect();
+    sources.sort_by_key(|source| source.trouble(now).is_none());
+    sources
+}
+
 pub(super) fn rows(
     status: &StatusView,
     rates: &RatesView,
     now: Timestamp,
-    rows_max: usize,
+    sources: &[&SourceView],
 ) -> Vec<SourceRow> {
     let since = counted_since(status);
-    let sources = status.sources.iter().take(rows_max);
-    sources.map(|source| row(source, rates, since, now)).collect()
+    sources.iter().map(|source| row(source, rates, since, now)).collect()
 }
 
 /// Since when events are counted; nothing = of several gateways, each since its own start.
@@ -105,15 +112,19 @@ const ROWS_MAX: usize = 24;
 struct SourcesPage {
     frame: Frame,
     sources: Vec<SourceRow>,
+    rest: Option<Rest>,
 }
 
 pub(super) fn list(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
-    let status = api.status();
+    let (status, now) = (api.status(), api.now());
     let rates = api.rates().unwrap_or_default();
-    let sources = rows(&status, &rates, api.now(), ROWS_MAX);
+    let all = in_order(&status, now);
+    let of_list = ("/sources", fields);
+    let (shown, rest) = paged::page((&all, |one| one.name.as_str()), of_list, ROWS_MAX);
+    let sources = rows(&status, &rates, now, shown);
     let json = "/api/v1/sources";
     let frame = Frame::new(api, &status, fields, viewer, Here::Sources, "Sources", json);
-    rendered(&SourcesPage { frame, sources })
+    rendered(&SourcesPage { frame, sources, rest })
 }
 
 #[derive(Template)]

@@ -79,6 +79,25 @@ fn good_get_is_not_told_under_a_heading_that_says_refused() {
     assert_eq!(served.stop(), Some(0));
 }
 
+#[test]
+fn lists_say_that_they_may_have_ended_at_their_limit_but_not_of_a_few_rows_and_to_no_program() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    (0..51).for_each(|_| drop(send(&folder, &served, "hyvor", "comment.create")));
+    let noted = |arguments: &[&str]| {
+        let output = run(&folder, arguments);
+        printed(&output, 0);
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let at_limit = "these are the newest 50; if there are more, `--limit` shows them";
+    assert!(noted(&["events", "list"]).contains(at_limit));
+    for arguments in [&["--limit", "3"][..], &["--limit", "60"], &["--json"]] {
+        let told = noted(&[&["events", "list"], arguments].concat());
+        assert!(!told.contains("these are"), "{arguments:?}: {told}");
+    }
+    assert_eq!(served.stop(), Some(0));
+}
+
 /// The overview, `status` and `top` must not say different things of one gateway.
 #[test]
 fn source_from_which_nothing_comes_in_is_told_of_by_status_and_top_as_on_the_overview() {

@@ -74,6 +74,11 @@ async fn however_often_it_is_put_off_no_try_is_used_up_and_the_handler_is_not_do
     .await;
     assert_eq!(*breaker.lock().unwrap(), BreakerState::Closed);
     assert_eq!(ready.handler.n_calls(), 30 * 13, "due when it said, and not before");
+    let counted = rig.metrics.text();
+    for line in ["outcome=\"retry\"} 0", "outcome=\"delivered\"} 30"] {
+        let line = format!("gatepost_deliveries_total{{handler=\"h\",{line}");
+        assert!(counted.contains(&line), "{line}: {counted}");
+    }
     assert!(rig.dead().await.is_empty());
     assert_delivered_at_the_first_try(&rig, 1..=30).await;
 }

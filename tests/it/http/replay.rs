@@ -10,6 +10,8 @@ fn a_range_of_events_is_replayed_page_by_page() {
     for n in 0..3 {
         gateway.send(format!(r#"{{"n":{n}}}"#).as_bytes()).id();
     }
+    // What is not settled stays as it is.
+    gateway.wait_until_delivered("all", 3);
     let ask = |body: &Value| gateway.ask("POST", "/api/v1/events/replay", &body.to_string());
     let page = |body: &Value| -> Value {
         let answer = ask(body);
@@ -33,6 +35,7 @@ fn a_range_of_events_is_replayed_page_by_page() {
         assert_eq!(refused.status, 400, "{unlimited}");
         assert!(refused.text().contains("or `all`"), "{}", refused.text());
     }
+    gateway.wait_until_delivered("all", 6);
     assert_eq!(page(&json!({ "limit": 1, "all": true })), expected(1, 1, false));
     assert_eq!(ask(&json!({ "sorce": "hyvor" })).status, 400, "a typing mistake is not `all`");
     assert_eq!(ask(&json!({ "handler": "No" })).status, 400);

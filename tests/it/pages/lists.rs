@@ -148,7 +148,8 @@ fn replay_of_a_long_list_goes_on_behind_where_the_click_before_it_came_to() {
     assert!(answer.header("location").unwrap().starts_with("/events?q=n&done="), "{answer:?}");
     gateway.wait_until_delivered("all", 8);
     let actions = gateway.ask("GET", "/api/v1/actions", "").json();
-    assert_eq!(actions[0]["result"], "2 events, 2 deliveries");
+    let told = actions[0]["result"].as_str().unwrap();
+    assert!(told.starts_with("2 events, 2 deliveries"), "{told}");
 }
 
 #[test]

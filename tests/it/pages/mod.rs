@@ -13,6 +13,7 @@ mod fields;
 mod hostile;
 mod lists;
 mod live;
+mod many;
 mod owner;
 mod pauses;
 mod refusals;

@@ -257,7 +257,7 @@ fn all_that_a_filter_finds_is_delivered_again_behind_a_preview() {
     let mut counted = post(&gateway, "events/replay", &one).json();
     assert!(counted.as_object_mut().unwrap().remove("after").is_some_and(|at| at.is_u64()));
     let expected = json!({ "matched": 1, "done": 1, "skipped": 0, "failed": 0, "count": 1,
-        "deliveries": 2, "is_last": true });
+        "unwanted": 0, "pending": 0, "gone": 0, "deliveries": 2, "is_last": true });
     assert_eq!(counted, expected);
 }
 
