@@ -173,7 +173,7 @@ impl Api {
         let more = n_all - matched;
         if is_dry_run {
             let types = self.oldest_types(&records).await?.counts;
-            return Ok(Changed { types, more, ..Changed::new(matched, matched) });
+            return Ok(Changed { more, types, ..Changed::new(matched, matched) });
         }
         let named = |one: &DeadRecord| (one.handler.clone(), one.position);
         let remembered = records.iter().take(LETTERS_MAX).map(named).collect();

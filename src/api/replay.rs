@@ -233,23 +233,8 @@ impl Api {
             // Each body is read: others get their turn in between.
             tokio::task::yield_now().await;
         }
-        let mut by_handler = BTreeMap::new();
-        for (handler, positions) in handlers.iter().zip(&wanted) {
-            let became = match range.dry_run {
-                true => self.queue.would_replay(handler, positions),
-                false => self.queue.replay(handler, positions).await?,
-            };
-            let n_restarted = became.iter().filter(|one| **one == ReplayResult::Restarted).count();
-            by_handler.insert(handler.clone(), n_restarted as u64);
-            for (position, became) in positions.iter().zip(became) {
-                let result = match became {
-                    ReplayResult::Restarted => EventResult::Restarted,
-                    ReplayResult::Pending => EventResult::Pending,
-                    ReplayResult::Gone => EventResult::Gone,
-                };
-                results.entry(*position).and_modify(|known| *known = result.max(*known));
-            }
-        }
+        let wanted: Vec<_> = handlers.into_iter().zip(wanted).collect();
+        let by_handler = self.replay_wanted(wanted, range.dry_run, &mut results).await?;
         let count = |of| results.values().filter(|result| **result == of).count() as u64;
         let done = count(EventResult::Restarted);
         Ok(Replayed {
@@ -268,6 +253,35 @@ impl Api {
             is_last,
             by_handler,
         })
+    }
+
+    /// Makes what each handler wants due again, or only says what that would come to: how many deliveries of whose
+    /// are restarted, and into `results` what becomes of each event.
+    async fn replay_wanted(
+        &self,
+        wanted: Vec<(HandlerName, Vec<Position>)>,
+        is_dry_run: bool,
+        results: &mut BTreeMap<Position, EventResult>,
+    ) -> Result<BTreeMap<HandlerName, u64>, ApiError> {
+        let mut by_handler = BTreeMap::new();
+        for (handler, positions) in wanted {
+            let became = if is_dry_run {
+                self.queue.would_replay(&handler, &positions)
+            } else {
+                self.queue.replay(&handler, &positions).await?
+            };
+            let n_restarted = became.iter().filter(|one| **one == ReplayResult::Restarted).count();
+            by_handler.insert(handler, n_restarted as u64);
+            for (position, became) in positions.iter().zip(became) {
+                let result = match became {
+                    ReplayResult::Restarted => EventResult::Restarted,
+                    ReplayResult::Pending => EventResult::Pending,
+                    ReplayResult::Gone => EventResult::Gone,
+                };
+                results.entry(*position).and_modify(|known| *known = result.max(*known));
+            }
+        }
+        Ok(by_handler)
     }
 
     /// [`Api::replay_range`] for one who asks for the pages. The action log has a line of the first and one of

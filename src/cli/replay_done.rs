@@ -43,7 +43,7 @@ impl ReplayDone {
         let in_all = counted(*deliveries, "delivery", "deliveries");
         let mut again = format!("{count} {events} {will} delivered again: {in_all} in all");
         if let Some(skipped) = skips.words() {
-            again += &format!("\n{skipped}");
+            again = format!("{again}\n{skipped}");
         }
         let stay = counted(*unsettled, "delivery is", "deliveries are");
         let left = format!(

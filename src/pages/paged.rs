@@ -38,7 +38,7 @@ mod tests {
             let all: Vec<&String> = all.iter().collect();
             let (rows, rest) = page((&all, |one| one.as_str()), ("/sources", &fields), 3);
             let rest = rest.map(|rest| (rest.n_more, rest.address));
-            (rows.first().map(|one| one.to_string()), rows.len(), rest)
+            (rows.first().map(|one| (*one).clone()), rows.len(), rest)
         };
         assert_eq!(
             shown(""),

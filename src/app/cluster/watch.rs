@@ -52,7 +52,7 @@ struct Told {
     /// Since when the engine is away, where that was told.
     down_since: Option<Timestamp>,
     /// When an outage was told last.
-    told_at: Option<Timestamp>,
+    last: Option<Timestamp>,
     /// Whether an earlier process told it.
     is_recalled: bool,
 }
@@ -60,8 +60,8 @@ struct Told {
 impl Told {
     /// What an earlier process told: that it is over is told in this one.
     fn recalled(open: Option<OpenAlert>) -> Self {
-        let (down_since, told_at) = (open.map(|open| open.since), open.map(|open| open.told_at));
-        Self { down_since, told_at, is_recalled: open.is_some() }
+        let (down_since, last) = (open.map(|open| open.since), open.map(|open| open.told_at));
+        Self { down_since, last, is_recalled: open.is_some() }
     }
 
     /// What is to be told of an engine that stands like this.
@@ -69,11 +69,11 @@ impl Told {
         let engine = &view.engine;
         match (engine.up, self.down_since) {
             (false, None) => {
-                let is_due = self.told_at.is_none_or(|at| now.since(at) >= PAUSE);
+                let is_due = self.last.is_none_or(|at| now.since(at) >= PAUSE);
                 if !is_due || now.since(engine.since) < TOLERATED {
                     return None;
                 }
-                (self.down_since, self.told_at) = (Some(engine.since), Some(now));
+                (self.down_since, self.last) = (Some(engine.since), Some(now));
                 let payload = json!({
                     "node": view.node,
                     "backend": view.backend,

@@ -110,9 +110,10 @@ pub(crate) async fn replay(
             off_thread(move || which_are_there(&core, &some)).await?
         };
         for (position, is_there) in some.iter().zip(there) {
-            results.push(match is_there {
-                true => replay_one(core, &cell, *position)?,
-                false => ReplayResult::Gone,
+            results.push(if is_there {
+                replay_one(core, &cell, *position)?
+            } else {
+                ReplayResult::Gone
             });
         }
         core.ask(Request::Recorded).await?;

@@ -159,13 +159,13 @@ pub(super) async fn a_dropped_dead_letter_is_gone<B: Backend>(mut world: World<B
 
 async fn replay<B: Backend>(world: &World<B>, name: &str, positions: &[u64]) -> Vec<ReplayResult> {
     let positions: Vec<Position> = positions.iter().copied().map(Position).collect();
-    let would = world.queue.would_replay(&handler(name), &positions);
+    let expected = world.queue.would_replay(&handler(name), &positions);
     let became = world.queue.replay(&handler(name), &positions).await.unwrap();
     // What is gone is told by the log only, the second of two is pending by then, and the copy of a shared log
     // learns of a settlement later.
-    for (n, (would, became)) in would.iter().zip(&became).enumerate() {
+    for (n, (expected, became)) in expected.iter().zip(&became).enumerate() {
         if *became == Pending && !positions[..n].contains(&positions[n]) {
-            assert_eq!(would, became, "{:?}", positions[n]);
+            assert_eq!(expected, became, "{:?}", positions[n]);
         }
     }
     became
