@@ -99,7 +99,7 @@ fn dead_letters_are_grouped_and_a_preview_changes_nothing() {
     let expected = [
         ("redrive", "2 of 2, 0 skipped"),
         ("redrive", "0 of 0, 0 skipped"),
-        ("drop", "1 of 1, 0 skipped"),
+        ("drop", "1 of 1, 0 skipped; left out by its limit: 2"),
     ];
     assert_eq!(told, expected, "previews are no actions");
     assert_eq!(actions[0]["actor"], "token");
