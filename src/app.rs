@@ -330,8 +330,8 @@ fn tasks(
         .with_dead_retention(server.config().queue.dead_retention, &api);
     tasks.spawn(watch.run(stop.clone()));
     if let Some(certificates) = server.certificates.clone() {
-        let clock = Arc::clone(&server.core.clock);
-        tasks.spawn(certificates::watch(certificates, clock, Arc::clone(&own), stop.clone()));
+        let (core, own) = (server.core.clone(), Arc::clone(&own));
+        tasks.spawn(certificates::watch(certificates, core, own, stop.clone()));
     }
     if let Some(cluster) = server.cluster.clone() {
         let (server, own, stop) = (Arc::clone(server), Arc::clone(&own), stop.clone());

@@ -72,6 +72,7 @@ struct Inner {
     deliveries: Family<DeliveryLabels, Counter>,
     delivery: Family<HandlerLabels, Histogram, fn() -> Histogram>,
     secret_matched: Family<SecretLabels, Seconds>,
+    certificate_end: Family<NoLabels, Seconds>,
     standby_connected: Family<NoLabels, Count>,
     standby_lag: Family<NoLabels, Seconds>,
     standby_lag_bytes: Family<NoLabels, Count>,
@@ -99,6 +100,7 @@ impl Metrics {
             deliveries: names::deliveries(&mut registry),
             delivery: names::delivery(&mut registry),
             secret_matched: names::secret_matched(&mut registry),
+            certificate_end: names::certificate_end(&mut registry),
             standby_connected: names::standby_connected(&mut registry),
             standby_lag: names::standby_lag(&mut registry),
             standby_lag_bytes: names::standby_lag_bytes(&mut registry),
@@ -182,6 +184,11 @@ impl Metrics {
             self.0.oldest_pending.get_or_create(&labels).set(figures.oldest_pending.as_secs_f64());
             self.0.dead_letters.get_or_create(&labels).set(figures.dead_letters);
         }
+    }
+
+    /// Sets when the public listener's certificate ends; there is no series before one is there.
+    pub fn set_certificate_end(&self, end: Timestamp) {
+        self.0.certificate_end.get_or_create(&NoLabels).set(seconds(end));
     }
 
     /// Sets the standby's gauges; without one, and where none is expected, there are none.
@@ -340,15 +347,20 @@ impl HandlerMetrics {
     }
 }
 
+/// Since the epoch.
+#[expect(clippy::cast_precision_loss, reason = "milliseconds are exact up to the year 280000")]
+fn seconds(at: Timestamp) -> f64 {
+    at.as_millis() as f64 / 1_000.0
+}
+
 /// One secret's gauge.
 #[derive(Clone, Debug)]
 pub struct SecretMetrics(Seconds);
 
 impl SecretMetrics {
     /// Notes that a request which was received then was signed with it.
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds are exact up to the year 280000")]
     pub fn matched(&self, at: Timestamp) {
-        self.0.set(at.as_millis() as f64 / 1_000.0);
+        self.0.set(seconds(at));
     }
 
     /// When it was last matched; the epoch = never.

@@ -19,6 +19,7 @@ use crate::sync::lock;
 use crate::tls::acme::Acme;
 use crate::tls::{self, AcmeChallenge, Certificate, CertificateStore, TlsFiles, TlsSettings};
 
+use super::core::Core;
 use super::error::AppError;
 use super::system_events::SystemSource;
 
@@ -222,10 +223,11 @@ const NONE: &str = "";
 /// Looks at the certificate now and then, until `stop`.
 pub(super) async fn watch(
     certificates: Arc<Certificates>,
-    clock: Arc<dyn Clock>,
+    core: Core,
     own: Arc<SystemSource>,
     stop: CancellationToken,
 ) {
+    let Core { clock, metrics, .. } = core;
     let certificates = &*certificates;
     let mut look = tokio::time::interval(EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -247,6 +249,9 @@ pub(super) async fn watch(
                 }
             }
             let now = clock.now();
+            if let Some(certificate) = certificates.store.current() {
+                metrics.set_certificate_end(certificate.not_after());
+            }
             let Some(event) = told.look(certificates.trouble(now), now) else { return };
             if let Some(reason) = &event.reason {
                 warn!(reason, "The certificate needs its owner");
@@ -319,8 +324,6 @@ mod tests {
     use crate::secret::SecretRef;
     use crate::trace::Traces;
 
-    use super::super::core::Core;
-
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
     fn trouble(event_type: &'static str) -> Trouble {
@@ -345,7 +348,7 @@ mod tests {
         let clock = Arc::new(ManualClock::new(NOW)) as Arc<dyn Clock>;
         let queue = Arc::new(MemoryDisk::new().open(Arc::clone(&clock)));
         let (metrics, traces) = (Metrics::new(), Traces::default());
-        let core = Core { queue, clock: Arc::clone(&clock), metrics, traces };
+        let core = Core { queue, clock, metrics: metrics.clone(), traces };
         let store = Arc::new(CertificateStore::of(files.load().unwrap()));
         let certificates = Arc::new(Certificates {
             store: Arc::clone(&store),
@@ -354,8 +357,8 @@ mod tests {
             wanted: Notify::new(),
         });
         let stop = CancellationToken::new();
-        let own = Arc::new(SystemSource::new(core));
-        let watching = watch(Arc::clone(&certificates), clock, own, stop.clone());
+        let own = Arc::new(SystemSource::new(core.clone()));
+        let watching = watch(Arc::clone(&certificates), core, own, stop.clone());
         let changes = async {
             // The first look is at once.
             tokio::time::sleep(EVERY / 2).await;
@@ -363,6 +366,9 @@ mod tests {
             assert!(!store.current().unwrap().is_same(&new));
             tokio::time::sleep(EVERY).await;
             assert!(store.current().unwrap().is_same(&new));
+            let end = new.not_after().as_millis() / 1_000;
+            let line = format!("gatepost_certificate_end_timestamp_seconds{{}} {end}.0");
+            assert!(metrics.text().lines().any(|one| one == line), "no `{line}`");
             // A key of another one: what is there is served on.
             std::fs::write(folder.path().join("key"), "no key").unwrap();
             tokio::time::sleep(EVERY).await;

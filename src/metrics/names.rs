@@ -110,6 +110,16 @@ pub(super) fn secret_matched(registry: &mut Registry) -> Family<SecretLabels, Se
     family
 }
 
+pub(super) fn certificate_end(registry: &mut Registry) -> Family<NoLabels, Seconds> {
+    let family = Family::default();
+    registry.register(
+        "certificate_end_timestamp_seconds",
+        "When the public listener's certificate ends",
+        family.clone(),
+    );
+    family
+}
+
 pub(super) fn standby_connected(registry: &mut Registry) -> Family<NoLabels, Count> {
     let family = Family::default();
     registry.register("standby_connected", "Whether a standby follows", family.clone());

@@ -6,16 +6,17 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use instant_acme::{Account, AccountCredentials, CertificateIdentifier, NewAccount, RenewalInfo};
 use rustls::pki_types::Der;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::clock::Timestamp;
 use crate::files;
-use crate::secret;
+use crate::secret::{self, Secret};
+use crate::sync::lock;
 
 use super::{AcmeSettings, Certificate, CertificateError, CertificateStore};
 
@@ -34,6 +35,8 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Acme {
     settings: AcmeSettings,
     store: Arc<CertificateStore>,
+    /// The newest certificate with its key, where it could not be written.
+    unwritten: Mutex<Option<Secret>>,
 }
 
 /// Why there is no new certificate.
@@ -76,7 +79,7 @@ impl Acme {
     pub fn open(settings: AcmeSettings, store: Arc<CertificateStore>) -> Result<Self, AcmeError> {
         let settings =
             settings.in_its_folder().map_err(|(path, err)| AcmeError::File(path, err))?;
-        let acme = Self { settings, store };
+        let acme = Self { settings, store, unwritten: Mutex::default() };
         if let Some(certificate) = acme.kept()? {
             acme.store.replace(certificate);
         }
@@ -113,19 +116,41 @@ impl Acme {
         if !self.is_for_names(&certificate) {
             return Err(AcmeError::Names(certificate.names().join(", ")));
         }
-        let path = self.settings.certificate();
-        if let Err(err) = secret::write_own(&path, &pem) {
-            let path = path.display();
-            warn!(%path, error = %err, "The new certificate is in memory only: the next start orders another one");
-        }
+        self.write(pem);
         self.store.replace(certificate);
         // It was put there just now.
         self.store.current().ok_or(AcmeError::Certificate(CertificateError::NoCertificate))
     }
 
+    /// Writes the newest certificate where that failed before.
+    pub fn write_unwritten(&self) {
+        let unwritten = lock(&self.unwritten).take();
+        if let Some(pem) = unwritten
+            && self.write(pem)
+        {
+            info!("The certificate that was in memory only is written");
+        }
+    }
+
+    /// Whether it could be; else it is tried again later.
+    fn write(&self, pem: Secret) -> bool {
+        let path = self.settings.certificate();
+        let Err(err) = secret::write_own(&path, &pem) else {
+            *lock(&self.unwritten) = None;
+            return true;
+        };
+        warn!(
+            path = %path.display(),
+            error = %err,
+            "The certificate is in memory only; it is written again each minute, and a start before that works orders another one"
+        );
+        *lock(&self.unwritten) = Some(pem);
+        false
+    }
+
     fn check_writable(&self) -> Result<(), AcmeError> {
         let path = self.settings.folder.join("probe");
-        let written = secret::write_own(&path, &secret::Secret::new("probe"));
+        let written = secret::write_own(&path, &Secret::new("probe"));
         written.and_then(|()| files::remove(&path)).map_err(|err| AcmeError::File(path, err))
     }
 
@@ -174,7 +199,7 @@ impl Acme {
                 let created = self.builder()?.create(&account, directory, None).await;
                 let (account, credentials) = created.map_err(|err| self.unreached(err))?;
                 let text = serde_json::to_vec(&credentials).map_err(io::Error::other);
-                let text = secret::Secret::new(text.map_err(file_error)?);
+                let text = Secret::new(text.map_err(file_error)?);
                 secret::write_own(&path, &text).map_err(file_error)?;
                 Ok(account)
             }
@@ -203,4 +228,42 @@ impl Acme {
 fn certificate_id(certificate: &Certificate) -> Option<CertificateIdentifier<'static>> {
     let issuer_key = Der::from(certificate.issuer_key()?);
     Some(CertificateIdentifier::new(issuer_key, Der::from(certificate.serial())).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::AcmeChallenge;
+    use super::*;
+
+    /// A full disk, say, that has room again later.
+    #[test]
+    fn certificate_that_could_not_be_written_is_written_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = AcmeSettings {
+            domains: vec!["hooks.example.com".to_owned()],
+            contact: None,
+            directory: "https://acme.example/directory".to_owned(),
+            ca: None,
+            challenge: AcmeChallenge::TlsAlpn01,
+            http: Vec::new(),
+            profile: None,
+            folder: folder.path().to_owned(),
+        };
+        let path = settings.certificate();
+        let acme = Acme::open(settings, Arc::default()).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(!acme.write(Secret::new("key and chain")));
+        acme.write_unwritten();
+        std::fs::remove_dir(&path).unwrap();
+        acme.write_unwritten();
+        assert_eq!(std::fs::read(&path).unwrap(), b"key and chain");
+        // An older one never comes in place of one that was ordered since.
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(!acme.write(Secret::new("older")));
+        std::fs::remove_dir(&path).unwrap();
+        assert!(acme.write(Secret::new("newer")));
+        acme.write_unwritten();
+        assert_eq!(std::fs::read(&path).unwrap(), b"newer");
+    }
 }

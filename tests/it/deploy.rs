@@ -12,7 +12,9 @@ use crate::support::gateway::{Folder, Gateway, http_handler};
 use crate::support::patience::wait_until;
 use crate::support::program;
 use crate::support::servers::{find, skip};
+use crate::support::tls::{Pair, connect_believing};
 use crate::support::wire;
+use crate::tls::post;
 
 pub(crate) fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -31,8 +33,12 @@ pub(crate) fn named(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn alerts_and_panels_ask_for_metrics_that_there_are() {
-    let gateway = Gateway::with("", "[standby]\n");
-    gateway.send(b"{}").id();
+    let pair = Pair::until(2200);
+    let folder = Folder::new("tls = { cert = \"cert.pem\", key = \"key.pem\" }", "[standby]\n");
+    pair.write(folder.path());
+    let gateway = Gateway::serve(folder);
+    let mut wire = connect_believing(gateway.public, &pair.cert, &[]);
+    post(&mut wire, b"{}").unwrap().id();
     let metrics = wire::request(gateway.admin, "GET", "/metrics", &[], b"").text();
     for path in ["deploy/prometheus/gatepost-alerts.yml", "deploy/grafana/gatepost.json"] {
         let names = named(&read(path));

@@ -43,6 +43,7 @@ impl Renewal {
         certificates: &Certificates,
         clock: &dyn Clock,
     ) {
+        acme.write_unwritten();
         let current = certificates.store().current();
         if let Some(certificate) = current.as_deref()
             && self.due(acme, certificate, clock.now()).await > clock.now()

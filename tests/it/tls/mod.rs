@@ -27,7 +27,7 @@ fn folder(pair: &Pair) -> Folder {
 }
 
 /// Posts `body` to `hyvor` as Hyvor Talk signs it.
-fn post(wire: &mut TlsWire, body: &[u8]) -> Option<Answer> {
+pub(crate) fn post(wire: &mut TlsWire, body: &[u8]) -> Option<Answer> {
     let (length, signature) = (body.len().to_string(), signature(body));
     let headers = [("Content-Length", &*length), ("X-Signature", &*signature)];
     let mut bytes = wire::head("POST", "/hooks/hyvor", &headers).into_bytes();
