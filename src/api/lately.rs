@@ -85,7 +85,7 @@ pub(super) struct DeadLately {
 }
 
 impl DeadLately {
-    /// Something was done by hand: whoever did it is to see what became of it.
+    /// Something was done by hand: its owner is to see what became of it.
     pub(super) fn forget(&self) {
         self.n_changes.fetch_add(1, Ordering::SeqCst);
     }

@@ -1,7 +1,7 @@
 //! New events as server-sent events: the event as JSON under its position, so that a viewer who
 //! comes again says where he was. One look per [`LOOK_EVERY`], whatever comes in: a viewer who is
 //! behind is told how many he did not see. One who asks for some is shown them among all that came by, and told
-//! of those that match and of those that nobody had the time to look at.
+//! of those that match and of those that there was no time to look at.
 
 use std::collections::VecDeque;
 use std::time::Duration;
