@@ -86,7 +86,7 @@ impl KeptAlerts {
     }
 
     /// Writes what changed. Not before the events about it are stored: the next process would take for told what
-    /// nobody was told.
+    /// no owner was told of.
     pub(super) fn save(&self) {
         let Some(path) = &self.path else { return };
         let mut saved = lock(&self.saved);
