@@ -217,7 +217,7 @@ impl Watch {
             let source = endpoint.source();
             let name = source.name().clone();
             let Some(expected) = source.settings().expect_every else {
-                // Nobody waits for it any more.
+                // No owner waits for it any more.
                 self.own.alerts().end(SILENT, name.as_str());
                 continue;
             };
