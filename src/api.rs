@@ -55,7 +55,7 @@ pub use acted_on::{ActedOn, ActionList, ListName};
 pub use actions::{ACTIONS_MAX, ActionView, Actions, ActionsAsk, Actor, ListedActions};
 pub use ask::{EventsAsk, ExportAsk, RejectedAsk, ReplayAsk};
 pub use control::{Control, Forgotten, Reloaded, Retried, Run, RunChanged, StoredEvent};
-pub use dead::{Changed, DeadGroup, DeadGroups, GROUPED_MAX, WINDOWS, normalised};
+pub use dead::{Changed, DeadGroup, DeadGroups, GROUPED_MAX, WINDOWS, is_zero, normalised};
 pub use dead_ask::{DeadAsk, DeadSelection, GroupBy, RolloutAsk};
 pub use dead_list::{ChosenAsk, ChosenDead, ListedDead, OldestTypes};
 pub use detail::{HandlerDetail, NextTry, PlanAsk, ReasonCount, SourceDetail, TakenType};

@@ -8,6 +8,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags};
+use serde::de::DeserializeOwned;
 
 mod users;
 
@@ -47,6 +48,17 @@ pub fn replace_privately(path: &Path, content: impl AsRef<[u8]>) -> io::Result<(
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(&staging)?;
     file.write_all(content.as_ref())?;
     std::fs::rename(&staging, path)
+}
+
+/// The JSON that [`replace`] or [`replace_privately`] wrote: the default where there is no file, or where a power cut
+/// left nothing of it, or zeros, since it is not synced. An error where something else is there.
+pub fn read_json<T: DeserializeOwned + Default>(path: &Path) -> io::Result<T> {
+    match std::fs::read(path) {
+        Ok(bytes) if bytes.iter().all(|byte| *byte == 0) => Ok(T::default()),
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::from),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(T::default()),
+        Err(err) => Err(err),
+    }
 }
 
 /// Whether something is at `path` that is no socket: making one there would cost its owner a file.

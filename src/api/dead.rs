@@ -63,8 +63,8 @@ impl Changed {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-const fn is_zero(count: &u64) -> bool {
+/// What is left out of JSON.
+pub const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 

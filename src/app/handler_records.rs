@@ -177,13 +177,7 @@ pub(super) fn obstacle(path: &Path) -> Option<String> {
 
 /// What is at `path`: an error where something else is, which may be the owner's.
 fn read(path: &Path) -> io::Result<BTreeMap<HandlerName, HandlerRecord>> {
-    match std::fs::read(path) {
-        // It is not synced: a power cut leaves nothing of it, or zeros.
-        Ok(bytes) if bytes.iter().all(|byte| *byte == 0) => Ok(BTreeMap::new()),
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::from),
-        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-        Err(err) => Err(err),
-    }
+    files::read_json(path)
 }
 
 /// Whether the same handlers fail, and the same was told of them.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
 
 use serde::{Deserialize, Serialize};
@@ -46,8 +46,10 @@ pub(super) struct KeptAlerts {
 impl KeptAlerts {
     /// What the file holds. Where it cannot be read nothing is known to be open; what is there stays.
     pub(super) fn open(path: PathBuf) -> Self {
-        match read(&path) {
-            Ok(open) => {
+        match files::read_json::<Vec<StoredAlert>>(&path) {
+            Ok(stored) => {
+                let open = stored.into_iter().map(|one| ((one.event_type, one.of), one.alert));
+                let open: BTreeMap<_, _> = open.collect();
                 Self { path: Some(path), saved: Mutex::new(open.clone()), open: Mutex::new(open) }
             }
             Err(err) => {
@@ -114,18 +116,6 @@ impl KeptAlerts {
 
 fn key(event_type: &str, of: &str) -> AlertKey {
     (event_type.to_owned(), of.to_owned())
-}
-
-/// What is at `path`: an error where something else is, which may be the owner's.
-fn read(path: &Path) -> io::Result<BTreeMap<AlertKey, OpenAlert>> {
-    let stored: Vec<StoredAlert> = match std::fs::read(path) {
-        // It is not synced: a power cut leaves nothing of it, or zeros.
-        Ok(bytes) if bytes.iter().all(|byte| *byte == 0) => Vec::new(),
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::from)?,
-        Err(err) if err.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(err) => return Err(err),
-    };
-    Ok(stored.into_iter().map(|one| ((one.event_type, one.of), one.alert)).collect())
 }
 
 #[cfg(test)]

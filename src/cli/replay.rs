@@ -55,9 +55,8 @@ struct ReplayProgress {
 }
 
 impl ReplayProgress {
-    const fn new(range: ReplayRange) -> Self {
-        let skips = Skips { unwanted: 0, pending: 0, gone: 0 };
-        Self { range, count: 0, deliveries: 0, skips }
+    fn new(range: ReplayRange) -> Self {
+        Self { range, count: 0, deliveries: 0, skips: Skips::default() }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::api::Skips;
+use crate::api::{Skips, is_zero};
 use crate::text::counted;
 
 use super::CliError;
@@ -20,11 +20,6 @@ pub(super) struct ReplayDone {
     #[serde(flatten, skip_serializing_if = "is_none")]
     pub(super) skips: Skips,
     pub(super) dry_run: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-const fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 fn is_none(skips: &Skips) -> bool {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::action_log::{ACTION_BYTES_MAX, LoggedAction};
 use super::cluster_queue::ClusterQueue;
 use super::node::NodeName;
-use super::operation_outcome::OperationOutcome;
 use super::reports::{REPORT_MAX, SharedReport};
 use super::unit::UnitOperation;
 use crate::queue::QueueError;
@@ -39,15 +38,7 @@ impl ClusterQueue {
     /// told later all the same.
     pub async fn report_behind(&self, text: String) -> Result<Vec<SharedReport>, QueueError> {
         let operation = report_of(text)?;
-        match self.node.propose_soon(operation, "it did not answer in time: ask again").await? {
-            OperationOutcome::Told(before) => Ok(before),
-            OperationOutcome::Counted(_)
-            | OperationOutcome::Changed(_)
-            | OperationOutcome::Replayed(_)
-            | OperationOutcome::Stored(_) => {
-                Err(QueueError::Corrupt("a report was answered as something else".into()))
-            }
-        }
+        self.node.propose_soon(operation, "it did not answer in time: ask again").await?.told()
     }
 
     /// What the other nodes told last, by name: also those that give no sign of life any more or have left.

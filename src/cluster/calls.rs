@@ -284,7 +284,9 @@ impl Queue for ClusterQueue {
         positions: &[Position],
     ) -> Result<Vec<ReplayResult>, QueueError> {
         let outcomes = self.change_by_hand(handler, HandChange::Replay, positions).await?;
-        Ok(outcomes.into_iter().flat_map(OperationOutcome::replayed).collect())
+        let results: Result<Vec<_>, _> =
+            outcomes.into_iter().map(OperationOutcome::replayed).collect();
+        Ok(results?.concat())
     }
 
     fn would_replay(&self, handler: &HandlerName, positions: &[Position]) -> Vec<ReplayResult> {
@@ -319,7 +321,7 @@ impl Queue for ClusterQueue {
         while changes.peek().is_some() {
             let some = changes.by_ref().take(CHANGED_AT_ONCE).collect();
             let operation = UnitOperation::CarryOver { handler: handler.clone(), changes: some };
-            n_changed += self.node.propose(operation).await?.n_changed();
+            n_changed += self.node.propose(operation).await?.changed()?;
         }
         Ok(n_changed)
     }

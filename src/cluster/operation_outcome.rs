@@ -17,30 +17,29 @@ pub(super) enum OperationOutcome {
     Told(Vec<SharedReport>),
 }
 
+/// An error where it is of another operation than was asked for: nothing is told of what was.
 impl OperationOutcome {
     /// What became of events.
     pub(super) fn stored(self) -> Result<Vec<Appended>, QueueError> {
-        match self {
-            Self::Stored(appended) => Ok(appended),
-            Self::Counted(_) | Self::Changed(_) | Self::Replayed(_) | Self::Told(_) => {
-                Err(QueueError::Corrupt("events were answered as something else".into()))
-            }
-        }
+        if let Self::Stored(appended) = self { Ok(appended) } else { another("events") }
     }
 
     /// How many deliveries were changed.
-    pub(super) const fn n_changed(&self) -> u64 {
-        match self {
-            Self::Changed(n_changed) => *n_changed,
-            Self::Stored(_) | Self::Counted(_) | Self::Replayed(_) | Self::Told(_) => 0,
-        }
+    pub(super) fn changed(self) -> Result<u64, QueueError> {
+        if let Self::Changed(n_changed) = self { Ok(n_changed) } else { another("a change") }
     }
 
     /// What became of deliveries that were to be made again.
-    pub(super) fn replayed(self) -> Vec<ReplayResult> {
-        match self {
-            Self::Replayed(results) => results,
-            Self::Stored(_) | Self::Counted(_) | Self::Changed(_) | Self::Told(_) => Vec::new(),
-        }
+    pub(super) fn replayed(self) -> Result<Vec<ReplayResult>, QueueError> {
+        if let Self::Replayed(results) = self { Ok(results) } else { another("a replay") }
     }
+
+    /// What the others had told before a report.
+    pub(super) fn told(self) -> Result<Vec<SharedReport>, QueueError> {
+        if let Self::Told(before) = self { Ok(before) } else { another("a report") }
+    }
+}
+
+fn another<T>(what: &str) -> Result<T, QueueError> {
+    Err(QueueError::Corrupt(format!("{what} was answered as something else")))
 }

@@ -53,7 +53,9 @@ impl ClusterQueue {
         let mut n_changed = 0;
         for (handler, positions) in by_handler {
             let outcomes = self.change_by_hand(&handler, change, &positions).await?;
-            n_changed += outcomes.iter().map(OperationOutcome::n_changed).sum::<u64>();
+            for outcome in outcomes {
+                n_changed += outcome.changed()?;
+            }
         }
         Ok(n_changed)
     }

@@ -12,8 +12,9 @@ mod parameters;
 mod schemas;
 
 use crate::api::{HandlerStatus, HandlerView};
+use answers::EXTENDED;
 use kinds::{reference, schema};
-use schemas::{EXTENDED, Field, SCHEMAS};
+use schemas::{Field, SCHEMAS};
 
 #[derive(Debug)]
 pub(super) struct Operation {

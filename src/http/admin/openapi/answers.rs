@@ -2,6 +2,14 @@
 
 use super::schemas::Field;
 
+/// Answers that hold all of another one, and then fields of their own.
+pub(super) const EXTENDED: &[(&str, &str)] = &[
+    ("EventDetail", "Event"),
+    ("HandlerDetail", "Handler"),
+    ("SourceDetail", "Source"),
+    ("RejectedDetail", "Rejected"),
+];
+
 /// As [`super::schemas::SCHEMAS`].
 pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
     (

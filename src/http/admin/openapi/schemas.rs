@@ -2,13 +2,6 @@
 
 /// Name and type of a field. `?` = it may be null or left out (`boolean?`: left out only), `[X]` = a list of it.
 pub(super) type Field = (&'static str, &'static str);
-/// Answers that hold all of another one, and then fields of their own.
-pub(super) const EXTENDED: &[(&str, &str)] = &[
-    ("EventDetail", "Event"),
-    ("HandlerDetail", "Handler"),
-    ("SourceDetail", "Source"),
-    ("RejectedDetail", "Rejected"),
-];
 
 /// What questions take and answers hold.
 pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
