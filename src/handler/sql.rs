@@ -47,6 +47,7 @@ mod target;
 mod template;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod url;
 mod writer;
 

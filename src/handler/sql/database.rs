@@ -79,7 +79,10 @@ impl SqlDatabase {
         now: Moment,
     ) -> Result<(), WriteError> {
         let mut session = self.begin().await?;
-        self.transact(&mut session, target, changes, now).await?;
+        if let Err(err) = self.transact(&mut session, target, changes, now).await {
+            session.roll_back_after(&err.source).await;
+            return Err(err);
+        }
         // Where the answer to the commit is lost, the next try learns from the ledger whether it
         // was made.
         Ok(session.commit().await?)

@@ -2,7 +2,9 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What each SQLite file begins with.
 const HEADER: &[u8; 16] = b"SQLite format 3\0";
@@ -38,6 +40,33 @@ pub(super) fn doubt(path: &Path, is_made: bool, help: &str) -> Option<String> {
             Some(format!("the database `{shown}` cannot be read: {err}"))
         }
         Ok(()) | Err(_) => Some(format!("`{shown}` is no SQLite database")),
+    }
+}
+
+/// The file that a connection of SQLite was opened with.
+pub(super) struct OpenedFile {
+    path: PathBuf,
+    /// Which one it was; 0 = that is not known.
+    inode: AtomicU64,
+}
+
+impl OpenedFile {
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), inode: AtomicU64::new(0) }
+    }
+
+    fn found(&self) -> u64 {
+        self.path.metadata().map_or(0, |file| file.ino())
+    }
+
+    pub(super) fn note(&self) {
+        self.inode.store(self.found(), Ordering::Relaxed);
+    }
+
+    /// Whether it stands at its path still.
+    pub(super) fn is_there(&self) -> bool {
+        let opened = self.inode.load(Ordering::Relaxed);
+        opened == 0 || self.found() == opened
     }
 }
 

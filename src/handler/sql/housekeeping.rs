@@ -147,7 +147,7 @@ mod tests {
     use super::super::statement::Statement;
     use super::super::{Settings, made, table};
     use super::*;
-    use crate::event::HandlerName;
+    use crate::event::{FailureClass, FailureKind, HandlerName};
 
     const TABLE: &str = "url = \"sqlite:site.db\"\ntable = \"t\"\ncreate_table = true\nkey = \"id\"\n\
                          newer_by = \"data.at\"\ncolumns = { id = \"data.id\" }";
@@ -196,6 +196,22 @@ mod tests {
         assert_eq!(count(&database).await, "9999 from 00001", "what is behind 10000");
         remove(&database, &target, cutoff, &reached).await.unwrap();
         assert_eq!(count(&database).await, "9998 from 00002", "from the beginning again");
+    }
+
+    #[tokio::test]
+    async fn delivery_that_waits_for_the_only_connection_of_sqlite_times_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!("statement_timeout = \"2s\"\n{TABLE}");
+        let settings = crate::settings::read(&text, folder.path(), Settings::read).value.unwrap();
+        let settings = Arc::new(settings);
+        let database = SqlDatabase::new(&HandlerName::parse("test").unwrap(), &settings, None);
+        let housekeeping = database.begin().await.unwrap();
+        let Err(err) = database.begin().await else { panic!("it has one connection") };
+        let failure = failure::of(&err, &settings.url);
+        assert_eq!(failure.class, Some(FailureClass::Timeout), "{failure}");
+        assert_eq!(failure.kind, FailureKind::Transient);
+        housekeeping.commit().await.unwrap();
+        database.begin().await.unwrap().commit().await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

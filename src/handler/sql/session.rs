@@ -1,10 +1,8 @@
 //! The connections: a pool for each kind of database, and a transaction on one of its connections.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::mysql::{
@@ -16,11 +14,13 @@ use sqlx::sqlite::{
 };
 use sqlx::{
     AssertSqlSafe, ColumnIndex, Connection, Database, Decode, Encode, Executor, MySql, Postgres,
-    Row, SqlSafeStr, Sqlite, Transaction, Type,
+    Row, SqlSafeStr, Sqlite, Type,
 };
 
 use super::Settings;
+use super::file::OpenedFile;
 use super::statement::{Param, Statement};
+use super::transaction::Transaction;
 use super::url::{DatabaseUrl, postgres_options};
 use crate::secret::Secret;
 
@@ -31,6 +31,8 @@ const CONNECTIONS_MAX: u32 = 3;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long is asked why there is no connection.
 const CAUSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the connections may take to close: as long as sqlx gives each of them.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection may stand idle: servers and routers in between drop those that stand
 /// long.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
@@ -61,17 +63,15 @@ impl Pool {
                 let options = SqlitePoolOptions::new().max_connections(1);
                 let options =
                     options.acquire_timeout(timeout).idle_timeout(None).max_lifetime(None);
-                // Where the disk is full, SQLite ends a transaction by itself; the driver does not
-                // notice, and would never begin another one on this connection.
-                // Nor does SQLite notice that its file was removed: what is written goes with it.
-                let file = Arc::new(OpenedFile { path: path.clone(), inode: AtomicU64::new(0) });
+                // SQLite does not notice that its file was removed: what is written goes with it.
+                let file = Arc::new(OpenedFile::new(path));
                 let opened = Arc::clone(&file);
                 let options = options.after_connect(move |_, _| {
                     opened.note();
                     Box::pin(async { Ok(()) })
                 });
-                let options = options.before_acquire(move |connection, _| {
-                    let is_usable = file.is_there() && !connection.is_in_transaction();
+                let options = options.before_acquire(move |_, _| {
+                    let is_usable = file.is_there();
                     Box::pin(async move { Ok(is_usable) })
                 });
                 let mut connect = SqliteConnectOptions::new()
@@ -126,6 +126,11 @@ impl Pool {
 
     /// Why no connection was had in time: the pool says only that there was none.
     pub(super) async fn cause(&self) -> sqlx::Error {
+        if matches!(self, Self::Sqlite(_)) {
+            // The only connection waits for the file's lock, or writes.
+            let text = "its connection was in use for all of `statement_timeout`";
+            return sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, text));
+        }
         match tokio::time::timeout(CAUSE_TIMEOUT, self.try_connect()).await {
             Ok(Err(err)) => err,
             Ok(Ok(())) | Err(_) => sqlx::Error::PoolTimedOut,
@@ -136,7 +141,9 @@ impl Pool {
     pub(super) async fn begin(&self) -> Result<Session, sqlx::Error> {
         Ok(match self {
             // A deferred transaction begins as a reader, and fails where another one writes first.
-            Self::Sqlite(pool) => Session::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Sqlite(pool) => {
+                Session::Sqlite(Transaction::begin(pool, "BEGIN IMMEDIATE").await?)
+            }
             Self::Postgres(_) | Self::MySql(_) => self.begin_reading().await?,
         })
     }
@@ -144,44 +151,26 @@ impl Pool {
     /// Begins a transaction that only reads: in SQLite it takes no lock that writes.
     pub(super) async fn begin_reading(&self) -> Result<Session, sqlx::Error> {
         Ok(match self {
-            Self::Sqlite(pool) => Session::Sqlite(pool.begin().await?),
+            Self::Sqlite(pool) => Session::Sqlite(Transaction::begin(pool, "BEGIN").await?),
             Self::Postgres(PostgresPool { pool, begin }) => {
-                Session::Postgres(pool.begin_with(AssertSqlSafe(begin.clone())).await?)
+                let begin = AssertSqlSafe(begin.clone());
+                Session::Postgres(Transaction::begin(pool, begin).await?)
             }
-            Self::MySql(pool) => Session::MySql(pool.begin().await?),
+            Self::MySql(pool) => Session::MySql(Transaction::begin(pool, "BEGIN").await?),
         })
     }
 
-    /// Closes the connections.
+    /// Closes the connections, each as soon as it is at rest.
     pub(super) async fn close(&self) {
-        match self {
-            Self::Sqlite(pool) => pool.close().await,
-            Self::Postgres(PostgresPool { pool, .. }) => pool.close().await,
-            Self::MySql(pool) => pool.close().await,
-        }
-    }
-}
-
-/// The file that a connection of SQLite was opened with.
-struct OpenedFile {
-    path: PathBuf,
-    /// Which one it was; 0 = that is not known.
-    inode: AtomicU64,
-}
-
-impl OpenedFile {
-    fn found(&self) -> u64 {
-        self.path.metadata().map_or(0, |file| file.ino())
-    }
-
-    fn note(&self) {
-        self.inode.store(self.found(), Ordering::Relaxed);
-    }
-
-    /// Whether it stands at its path still.
-    fn is_there(&self) -> bool {
-        let opened = self.inode.load(Ordering::Relaxed);
-        opened == 0 || self.found() == opened
+        let closed = async {
+            match self {
+                Self::Sqlite(pool) => pool.close().await,
+                Self::Postgres(PostgresPool { pool, .. }) => pool.close().await,
+                Self::MySql(pool) => pool.close().await,
+            }
+        };
+        // One that a dead network keeps from it goes with the process.
+        drop(tokio::time::timeout(CLOSE_TIMEOUT, closed).await);
     }
 }
 
@@ -222,11 +211,11 @@ async fn set_up_mysql(
     }
 }
 
-/// A transaction; dropped without [`Session::commit`] it is rolled back.
+/// A transaction; one that is dropped is rolled back, and costs its connection.
 pub(super) enum Session {
-    Sqlite(Transaction<'static, Sqlite>),
-    Postgres(Transaction<'static, Postgres>),
-    MySql(Transaction<'static, MySql>),
+    Sqlite(Transaction<Sqlite>),
+    Postgres(Transaction<Postgres>),
+    MySql(Transaction<MySql>),
 }
 
 /// One row as text.
@@ -307,6 +296,21 @@ impl Session {
             Self::Postgres(_) => Ok(()),
             Self::MySql(transaction) => transaction.prepare(sql).await.map(drop),
         }
+    }
+
+    /// Ends it without a change. Its connection is used again where the error is the database's own word: then
+    /// nothing is owed.
+    pub(super) async fn roll_back_after(self, err: &sqlx::Error) {
+        if err.as_database_error().is_none() {
+            return;
+        }
+        let rolled_back = match self {
+            Self::Sqlite(transaction) => transaction.roll_back().await,
+            Self::Postgres(transaction) => transaction.roll_back().await,
+            Self::MySql(transaction) => transaction.roll_back().await,
+        };
+        // Where that failed, its connection is gone, and with it what it had begun.
+        drop(rolled_back);
     }
 
     /// Commits the transaction.

@@ -18,7 +18,7 @@ use crate::support::gateway::Gateway;
 use crate::support::kinds::{self, assert_transient, delivery, until_taken};
 use crate::support::proxy::{Direction, Proxy, Upstream};
 
-const LOG: &str = r#"
+pub(super) const LOG: &str = r#"
 table = "log"
 create_table = true
 columns = { n = "data.n" }
@@ -27,11 +27,11 @@ columns = { n = "data.n" }
 /// The same by a statement of the owner's own, whose table the test makes.
 const STATEMENT: &str = "statements = \"INSERT INTO log (n) VALUES ({{ data.n | string }})\"";
 
-fn numbered(numbers: impl IntoIterator<Item = u64>) -> Vec<Delivery> {
+pub(super) fn numbered(numbers: impl IntoIterator<Item = u64>) -> Vec<Delivery> {
     numbers.into_iter().map(|n| delivery(n, "x", &json!({ "n": n }))).collect()
 }
 
-async fn assert_each_once(database: &Database, n_events: u64) {
+pub(super) async fn assert_each_once(database: &Database, n_events: u64) {
     let rows = database.texts("SELECT n FROM log").await;
     let mut numbers: Vec<u64> = rows.iter().map(|row| row.parse().unwrap()).collect();
     numbers.sort_unstable();

@@ -16,6 +16,7 @@ mod defaults;
 mod documents;
 mod faults;
 mod filled;
+mod given_up;
 mod ledger;
 mod online;
 mod owner;

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -38,6 +38,8 @@ pub(crate) struct Proxy {
 struct Budgets {
     to_server: AtomicI64,
     to_client: AtomicI64,
+    /// What is beyond them waits for the cable, which is pulled then, and no connection ends.
+    holds: AtomicBool,
     is_pulled: watch::Sender<bool>,
 }
 
@@ -48,6 +50,7 @@ impl Proxy {
         let budgets = Arc::new(Budgets {
             to_server: AtomicI64::new(i64::MAX),
             to_client: AtomicI64::new(i64::MAX),
+            holds: AtomicBool::new(false),
             is_pulled: watch::Sender::new(false),
         });
         let shared = Arc::clone(&budgets);
@@ -65,8 +68,21 @@ impl Proxy {
         self.budgets.is_pulled.send_replace(is_pulled);
     }
 
+    /// Lets `n_bytes` more pass in `direction`, then pulls the cable, once. What is beyond them comes through
+    /// when it is back.
+    pub(crate) fn pull_after(&self, direction: Direction, n_bytes: i64) {
+        self.budgets.holds.store(true, Ordering::SeqCst);
+        self.budgets.of(direction).store(n_bytes, Ordering::SeqCst);
+    }
+
+    pub(crate) async fn until_pulled(&self) {
+        let mut cable = self.budgets.is_pulled.subscribe();
+        let _pulled = cable.wait_for(|is_pulled| *is_pulled).await;
+    }
+
     /// Lets `n_bytes` more pass in `direction`, then ends that connection, once.
     pub(crate) fn cut_after(&self, direction: Direction, n_bytes: i64) {
+        self.budgets.holds.store(false, Ordering::SeqCst);
         self.budgets.of(direction).store(n_bytes, Ordering::SeqCst);
     }
 
@@ -154,7 +170,16 @@ async fn pass(
         if allowed < wanted {
             // Once: the next connection passes.
             budget.store(i64::MAX, Ordering::SeqCst);
-            return;
+            if !budgets.holds.load(Ordering::SeqCst) {
+                return;
+            }
+            budgets.is_pulled.send_replace(true);
+            budgets.wait_for_cable().await;
+            let is_passed = to.write_all(&buffer[n_bytes..n_read]).await.is_ok();
+            if !is_passed || to.flush().await.is_err() {
+                return;
+            }
+            continue;
         }
         if !is_passed {
             return;
