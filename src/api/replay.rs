@@ -121,6 +121,10 @@ impl Skips {
         self.gone += more.gone;
     }
 
+    pub const fn sum(self) -> u64 {
+        self.unwanted + self.pending + self.gone
+    }
+
     /// For people; `None` = none is skipped.
     pub fn words(self) -> Option<String> {
         let why = [

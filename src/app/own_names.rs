@@ -9,6 +9,7 @@ use std::time::Duration;
 use reqwest::Client;
 
 use crate::config::Config;
+use crate::http;
 use crate::text::error_chain;
 use crate::tls::{AcmeChallenge, AcmeSettings, TlsSettings};
 
@@ -70,10 +71,7 @@ fn port_problem(address: SocketAddr) -> Option<String> {
             "another program has it (`ss -ltnp` shows which): stop it, have it pass on \
              `/.well-known/acme-challenge/`, or write `challenge = \"tls-alpn-01\"`"
         }
-        ErrorKind::PermissionDenied => {
-            "this user may not: run the service with `AmbientCapabilities=CAP_NET_BIND_SERVICE`, as the \
-             shipped unit does, or write `challenge = \"tls-alpn-01\"`"
-        }
+        ErrorKind::PermissionDenied => http::PORT_IS_ROOTS,
         _ => "name addresses of this machine in `[server.acme] http`",
     };
     Some(format!("an authority cannot look at {address} (HTTP-01): {err}; {hint}"))

@@ -118,8 +118,7 @@ async fn one(
         return Err(CliError::Failed(format!("nothing is delivered again: {why}")));
     }
     let ReplayedEvent { count: deliveries, unsettled, why: _ } = replayed;
-    let (skips, dry_run) = (Skips::default(), options.dry_run);
-    ReplayDone { count: 1, deliveries, unsettled, skips, dry_run }.tell(output)
+    ReplayDone::of_one(deliveries, unsettled, options.dry_run).tell(output)
 }
 
 async fn range(
@@ -159,14 +158,8 @@ async fn range(
             if !options.dry_run {
                 forget(&file)?;
             }
-            let replayed = ReplayDone {
-                count: progress.count,
-                deliveries: progress.deliveries,
-                unsettled: 0,
-                skips: progress.skips,
-                dry_run: options.dry_run,
-            };
-            return replayed.tell(output);
+            let ReplayProgress { count, deliveries, skips, .. } = progress;
+            return ReplayDone::of_many(count, deliveries, skips, options.dry_run).tell(output);
         }
         if !options.dry_run {
             save(&file, &progress)?;

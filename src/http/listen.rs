@@ -56,16 +56,55 @@ pub struct Listen {
     pub inherited: Vec<TcpListener>,
 }
 
+/// Which addresses of `listen` nothing listens on, where `passed` sockets take its place. One that only this
+/// machine reaches is left out: it is `listen` as it stands where nothing is said.
+pub(super) fn unserved(listen: &[SocketAddr], passed: &[TcpListener]) -> Vec<SocketAddr> {
+    let is_served =
+        |port| passed.iter().any(|socket| socket.local_addr().is_ok_and(|own| own.port() == port));
+    let unserved = listen.iter().filter(|one| !one.ip().is_loopback() && !is_served(one.port()));
+    unserved.copied().collect()
+}
+
+/// What to do where this user may not listen on a port.
+pub const PORT_IS_ROOTS: &str = "this user may not: under systemd write `ListenStream=` with the port into `gatepost.socket`, which \
+     is opened for it; elsewhere `setcap cap_net_bind_service=+ep` on the program";
+
 /// Why nothing listens on an address. `key` says where the address stands in the configuration.
 pub(super) fn cannot_listen(
     address: impl std::fmt::Display,
     key: &str,
     err: &io::Error,
 ) -> io::Error {
-    let hint = if err.kind() == io::ErrorKind::AddrInUse {
-        "; `ss -ltnp` shows which program has it"
-    } else {
-        ""
+    let hint = match err.kind() {
+        io::ErrorKind::AddrInUse => "; `ss -ltnp` shows which program has it".to_owned(),
+        io::ErrorKind::PermissionDenied => format!("; {PORT_IS_ROOTS}"),
+        io::ErrorKind::AddrNotAvailable => "; `ip address` shows those of this machine".to_owned(),
+        _ => String::new(),
     };
     io::Error::new(err.kind(), format!("cannot listen on {address} ({key}): {err}{hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn address_that_passed_sockets_leave_out_is_told() {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let other = if port == 443 { 444 } else { 443 };
+        let listen = |text: String| [text.parse::<SocketAddr>().unwrap()];
+        let passed = [socket];
+        assert_eq!(unserved(&listen(format!("0.0.0.0:{port}")), &passed), []);
+        let public = listen(format!("0.0.0.0:{other}"));
+        assert_eq!(unserved(&public, &passed), public);
+        assert_eq!(unserved(&listen(format!("127.0.0.1:{other}")), &passed), []);
+    }
+
+    #[test]
+    fn port_that_is_roots_is_told_with_the_way_out() {
+        let err = io::Error::from(io::ErrorKind::PermissionDenied);
+        let told = cannot_listen("0.0.0.0:443", "`[server] listen`", &err).to_string();
+        assert!(told.contains("`ListenStream=` with the port into `gatepost.socket`"), "{told}");
+    }
 }

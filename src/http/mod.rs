@@ -20,5 +20,5 @@ mod serve;
 mod start;
 mod tls;
 
-pub use listen::{CONNECTION_BYTES, CONNECTIONS_PER_WORKER, KEEP_ALIVE, Listen};
+pub use listen::{CONNECTION_BYTES, CONNECTIONS_PER_WORKER, KEEP_ALIVE, Listen, PORT_IS_ROOTS};
 pub use start::{Listeners, start};

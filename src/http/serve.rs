@@ -20,6 +20,7 @@ use futures_util::future::Either;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::admin::{self, Admin};
 use super::challenge;
@@ -28,7 +29,7 @@ use super::connections::{Connections, NO_ROOM, Registration};
 use super::http2::Http2;
 use super::listen::{
     ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_TIMEOUT, ADMIN_STOP_TIMEOUT, Listen, STOP_TIMEOUT,
-    cannot_listen,
+    cannot_listen, unserved,
 };
 use super::public::{self, Public};
 use super::tls::{Handshake, Socket};
@@ -298,6 +299,13 @@ where
 fn public_sockets(listen: &Listen) -> io::Result<Vec<TcpListener>> {
     let passed = passed(listen, |port| !is_challenge_port(listen, port))?;
     if !passed.is_empty() {
+        for address in unserved(&listen.public, &passed) {
+            warn!(
+                "Nothing listens on {address} of `[server] listen`: the sockets of the service manager take its \
+                 place; write `ListenStream={}` into `gatepost.socket`",
+                address.port()
+            );
+        }
         return Ok(passed);
     }
     let bound = listen.public.iter().map(|address| {

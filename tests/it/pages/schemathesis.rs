@@ -4,9 +4,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::gateway::Folder;
+use crate::support::gateway::{Folder, signature};
 use crate::support::program::Served;
 use crate::support::servers::skip;
+use crate::support::wire;
 
 /// Together some 20 s; nothing of it may take longer than a test.
 const EXAMPLES_MAX: &str = "12";
@@ -20,6 +21,18 @@ fn api_answers_whatever_schemathesis_asks_as_it_says_of_itself() {
     }
     let folder = Folder::new("", "");
     let served = Served::start(&folder);
+    // Lists of nothing answer little: two events, and one with a bad signature.
+    for (body, is_good) in [("{\"n\":1}", true), ("{\"n\":2}", true), ("{\"n\":3}", false)] {
+        let signed = signature(if is_good { body.as_bytes() } else { b"another body" });
+        let answer = wire::post(
+            served.public(),
+            "/hooks/hyvor",
+            &[("X-Signature", &signed)],
+            body.as_bytes(),
+        );
+        assert_eq!(answer.status, if is_good { 200 } else { 401 });
+    }
+    served.wait_until_delivered("all");
     let token = std::fs::read_to_string(folder.path().join("data/admin-token")).unwrap();
     let output = Command::new(program)
         .current_dir(folder.path())
