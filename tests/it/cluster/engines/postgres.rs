@@ -64,7 +64,7 @@ async fn a_commit_waits_for_standbys_whatever_the_role_says() {
             Err(EngineAppendError::Unavailable(_)) => n_unavailable += 1,
             Err(err) => panic!("{err:?}"),
         }
-        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
     }
     // Those that were given up: the one that waits for the standby, and what waits behind it at most 2 s.
     let n_connections = ask(
@@ -86,7 +86,8 @@ async fn a_server_that_hangs_is_unavailable_in_time() {
     append(&engine, "first").await;
     assert_eq!(read_texts(&engine, 1).await, ["first"]);
     server.freeze(true);
-    let within = |began: Instant| began.elapsed() < Duration::from_millis(4_500);
+    // Before the first sender gives up, after 10 s.
+    let within = |began: Instant| began.elapsed() < Duration::from_secs(9);
     let began = Instant::now();
     let failed = engine.append(&Bytes::from_static(b"second")).await;
     assert!(matches!(failed, Err(EngineAppendError::Unavailable(_))) && within(began));
