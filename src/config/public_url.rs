@@ -73,11 +73,16 @@ pub fn check_public_url(text: &str) -> Result<String, String> {
 pub(super) fn read(server: &mut Table<'_>) -> Option<String> {
     let help = "write scheme and host, as in `public_url = \"https://hooks.example.com\"`";
     let url = server.checked_or("public_url", help, |text: String| check_public_url(&text))?;
-    if url.ends_with("/hooks") {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let path = url.get(host..).and_then(|rest| rest.rfind("/hooks"));
+    let (base, of_source) = url.split_at(path.map_or(url.len(), |at| host + at));
+    if of_source == "/hooks" || of_source.starts_with("/hooks/") {
         server.warning(
             "public_url",
             format_args!("senders would be given `{url}/hooks/NAME`"),
-            "leave the `/hooks` at its end out: it belongs to each source's own address",
+            format_args!(
+                "write `public_url = \"{base}\"`: `{of_source}` belongs to a source's own address"
+            ),
         );
     }
     Some(url)
@@ -94,6 +99,26 @@ mod tests {
         let checked = check_text(server, "x.toml", Path::new("/"), None);
         let Some(config) = checked.config else { panic!("{}", checked.report) };
         config.server.public_base(Some(listening.parse().unwrap()))
+    }
+
+    #[test]
+    fn address_of_a_source_is_told_from_that_of_the_machine() {
+        for (url, base) in [
+            ("https://a.example/hooks", Some("https://a.example")),
+            ("https://a.example/in/hooks/shop", Some("https://a.example/in")),
+            ("https://hooks.example/hooks/shop", Some("https://hooks.example")),
+            ("https://hooks.example/in", None),
+            ("https://hooks/in", None),
+            ("https://a.example/hooksmith", None),
+        ] {
+            let text = format!("[server]\npublic_url = '{url}'\n");
+            let checked = check_text(&text, "x.toml", Path::new("/"), None);
+            let told = checked.report.to_string();
+            let is_told = told.contains("senders would be given");
+            assert_eq!(is_told, base.is_some(), "{url}: {told}");
+            let better = base.map(|base| format!("write `public_url = \"{base}\"`"));
+            assert!(better.is_none_or(|better| told.contains(&better)), "{url}: {told}");
+        }
     }
 
     #[test]

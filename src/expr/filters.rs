@@ -29,6 +29,7 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
     add_builtin(environment);
     environment.add_filter("length", length);
     environment.add_filter("count", length);
+    environment.add_filter("bool", truth);
     environment.add_filter("default", default);
     environment.add_filter("d", default);
     environment.add_filter("join", join);
@@ -156,6 +157,15 @@ fn add_converting(environment: &mut Environment<'_>, name: &'static str, filter:
         filter.call(state, &values)
     });
 }
+
+/// A text that means no is false, as it comes in forms and in headers: by itself any text is true.
+fn truth(value: &Value) -> bool {
+    let is_no = |text: &str| NO.iter().any(|word| text.trim().eq_ignore_ascii_case(word));
+    value.as_str().map_or_else(|| value.is_true(), |text| !is_no(text))
+}
+
+/// How forms and programs write what is not so.
+const NO: [&str; 8] = ["", "0", "false", "f", "no", "n", "off", "null"];
 
 /// A form's field that was left empty.
 fn is_blank(value: &Value) -> bool {

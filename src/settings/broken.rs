@@ -47,6 +47,12 @@ fn help(error: &Error, text: &str, at: usize) -> String {
     let line = text.get(line_at(text, at)).unwrap_or_default().trim();
     let value = line.split_once('=').map_or("", |(_, value)| value.trim());
     let is_bare = value.starts_with(|c: char| c.is_alphanumeric() || "/.*~$@".contains(c));
+    if let Some(unseen) = line.chars().find(|c| is_unseen(*c)) {
+        let code = u32::from(unseen);
+        return format!(
+            "this line has a character that is not seen (U+{code:04X}): write it anew by hand"
+        );
+    }
     let help = if says("duplicate key") {
         "each name stands once: put the two together, or give one of them another name"
     } else if line.contains(['“', '”', '„', '‘', '’']) {
@@ -55,6 +61,10 @@ fn help(error: &Error, text: &str, at: usize) -> String {
         "a backslash in `\"…\"` begins an escape: write `'…'` around the text, or `\\\\` for each one"
     } else if ["//", "--", ";"].iter().any(|mark| line.starts_with(mark)) {
         "a comment begins with `#`"
+    } else if line.contains(['«', '»', '‹', '›']) || value.starts_with('`') {
+        "text stands in straight quotation marks: `\"text\"`"
+    } else if ends_like_a_statement(value) {
+        "nothing stands behind a value: leave out what is at the end of the line"
     } else if let Some(word) = truth(value) {
         return format!("write `{word}`, in small letters and without quotation marks");
     } else if says("unquoted key") || says("key with no value") || says("assignment between") {
@@ -71,6 +81,21 @@ fn help(error: &Error, text: &str, at: usize) -> String {
         help_for_text(message, value)
     };
     help.to_owned()
+}
+
+/// What editors, chats and web pages put between letters, and TOML takes nowhere but within a text.
+fn is_unseen(c: char) -> bool {
+    let is_blank = c != ' ' && c != '\t' && c.is_whitespace();
+    let is_nothing = matches!(
+        c,
+        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}'
+    );
+    is_blank || is_nothing
+}
+
+/// `"text",` and `10;`; a list or a table of several lines ends so as well, and is told of elsewhere.
+fn ends_like_a_statement(value: &str) -> bool {
+    value.ends_with([',', ';']) && !value.starts_with(['[', '{'])
 }
 
 /// Of a line that is no `key = value`.
@@ -131,4 +156,30 @@ fn line_at(text: &str, at: usize) -> Range<usize> {
     let behind = text.as_bytes().get(before.len()..).unwrap_or_default();
     let end = behind.iter().position(|byte| *byte == b'\n');
     start..end.map_or(text.len(), |index| before.len() + index + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::settings::{Problem, read};
+
+    #[test]
+    fn what_is_pasted_or_comes_from_another_language_is_named() {
+        for (text, told) in [
+            ("level = \"info\",", "leave out what is at the end of the line"),
+            ("level = 10;", "leave out what is at the end of the line"),
+            ("level =\u{a0}\"info\"", "(U+00A0)"),
+            ("level\u{200b} = \"info\"", "(U+200B)"),
+            ("\u{feff}[log]\n\u{feff}level = 1", "(U+FEFF)"),
+            ("level = «info»", "straight quotation marks"),
+            ("level = `info`", "straight quotation marks"),
+        ] {
+            let problems =
+                read(text, Path::new(""), |table| drop(table.take::<String>("level"))).problems;
+            let said: Vec<&str> =
+                problems.iter().map(|Problem { help, .. }| help.as_str()).collect();
+            assert!(said.iter().any(|said| said.contains(told)), "{text}: {problems:?}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::addresses::{in_literals, looks_made, looks_random};
 use super::path::join;
-use super::secret_names::{is_literal_secret, names_secret};
+use super::secret_names::{is_literal_secret, names_secret, names_secret_key};
 use super::spelled_out::{self, guessed, secrets_of_arguments, without_written_secrets};
 use super::tokens;
 use super::{Problem, Severity};
@@ -100,7 +100,7 @@ impl HiddenTexts {
             _ if key == "headers" => Below::Headers,
             _ if key == "statements" => Below::Statements,
             // Whatever a program is told may be a secret.
-            _ if key == "value" || key == "env" || names_secret(key) => Below::Secret,
+            _ if key == "value" || key == "env" || names_secret_key(key) => Below::Secret,
             Below::Headers if is_literal_secret(key, value.get_ref().as_str()) => Below::Secret,
             Below::Nothing if ADDRESSES.contains(&key) && value.get_ref().is_str() => {
                 Below::Address
@@ -225,13 +225,8 @@ const ADDRESSES: [&str; 4] = ["url", "smtp", "server", "endpoint"];
 /// that libraries of `PostgreSQL` and ODBC take.
 fn has_bare_password(text: &str) -> bool {
     let settings = text.split([' ', ';']).filter_map(|part| part.split_once('='));
-    let names_one = settings.map(|(name, _)| name).any(|name| names_secret(name) || is_short(name));
+    let names_one = settings.map(|(name, _)| name).any(names_secret_key);
     tokens::password_without_scheme(text).is_some() || names_one && !text.contains("://")
-}
-
-/// As it is called in such a list.
-fn is_short(name: &str) -> bool {
-    ["pwd", "pass"].contains(&name.to_ascii_lowercase().as_str())
 }
 
 /// Whether the secret was written where the place of it is asked for: an address, a token of a well-known form,
@@ -297,22 +292,50 @@ fn is_secret(text: &str) -> bool {
     SECRET_TEXTS.iter().any(|part| text.contains(part)) || has_password()
 }
 
-/// In a text that is no TOML, the rest of each line that names a secret: it is unknown where its
-/// text ends.
+/// In a text that is no TOML, the rest of each line that names a secret, and the lines that go on with it: it is
+/// unknown where its text ends.
 pub(super) fn find_in_broken(text: &str) -> Vec<Range<usize>> {
     let mut hidden = Vec::new();
-    let mut start = 0;
+    let (mut start, mut goes_on) = (0, false);
     for line in text.split_inclusive('\n') {
+        let end = start + line.trim_end().len();
+        let key = line.trim_start().split(['=', ':', ' ', '\t']).next().unwrap_or_default();
         let is_secret = names_secret(line)
+            || names_secret_key(key)
             || line.contains("value")
             || is_secret(line)
             || !spelled_out::places(line).is_empty();
-        if let Some(at) = line.find('=').filter(|_| is_secret) {
-            hidden.push(start + at + 1..start + line.trim_end().len());
+        if is_secret {
+            hidden.extend(value_at(line).map(|at| start + at..end));
+        } else if goes_on && !begins_anew(line) {
+            hidden.push(start..end);
         }
+        goes_on = is_secret || goes_on && !begins_anew(line);
         start += line.len();
     }
     hidden
+}
+
+/// Where the value begins in a line: behind its `=`, or what stands there in other languages.
+fn value_at(line: &str) -> Option<usize> {
+    let indent = line.len() - line.trim_start().len();
+    let colon_or_blank = || {
+        let at = line.trim_start().find([':', ' ', '\t']);
+        at.map(|at| indent + at)
+    };
+    line.find('=').or_else(colon_or_blank).map(|at| at + 1)
+}
+
+/// Whether a line does not go on with the value of the one above.
+fn begins_anew(line: &str) -> bool {
+    let line = line.trim();
+    let is_key = |key: &str| {
+        let key = key.trim();
+        !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
+    };
+    line.is_empty()
+        || line.starts_with(['#', '['])
+        || line.split_once('=').is_some_and(|(key, _)| is_key(key))
 }
 
 /// So long is no secret that is a part of a word by chance.

@@ -35,6 +35,18 @@ pub fn names_secret(key: &str) -> bool {
     })
 }
 
+/// Keys that are called like a secret as a whole; as a part of a name they tell nothing.
+const SECRET_KEYS: [&str; 6] = ["auth", "basic", "basicauth", "bearer", "pass", "pwd"];
+
+/// The same of a key of the configuration, or of another program's: `basic_auth`, `Pwd`.
+pub(super) fn names_secret_key(key: &str) -> bool {
+    let is_one = || {
+        let key = key.trim_matches(['"', '\'']).replace(['_', '-'], "");
+        SECRET_KEYS.iter().any(|word| key.eq_ignore_ascii_case(word))
+    };
+    names_secret(key) || is_one()
+}
+
 /// The same of a header, many of which are not called like what is in them.
 pub(super) fn names_secret_header(name: &str) -> bool {
     let ends = |end: &str| {

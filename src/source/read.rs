@@ -27,6 +27,7 @@ mod verify;
 use answer::{read_answer, read_methods};
 use checks::{check_query, check_url, check_weaknesses};
 use fetched::{of_provider, read_keys};
+use field_ref::check_json_path;
 use handshake::{check_handshake, read_handshakes};
 use keys::check_keys;
 use verify::read_verify;
@@ -109,6 +110,9 @@ fn read_allow(table: &mut Table<'_>) -> Option<Vec<IpNet>> {
 fn read_split(table: &mut Table<'_>) -> (Option<Split>, Option<String>) {
     let split = table.choice("split", Split::ALL);
     let path = table.take::<String>("split_at");
+    if let Some(path) = &path {
+        check_json_path(table, "split_at", path);
+    }
     let is_off = split.map_or(!table.has("provider"), |split| split == Split::Off);
     if path.is_some() && is_off {
         table.warning("split_at", "nothing is split", "write `split = \"json-array\"`, too");
@@ -146,6 +150,14 @@ fn check_secrets(
     if is_open && table.has("secrets") && profile.schemes.iter().any(|one| one.fetch.is_some()) {
         let why = "the keys are fetched: there is nothing secret";
         table.problem("secrets", why, "leave it out");
+        return None;
+    }
+    if table.has("secrets") && profile.schemes.iter().all(|one| one.algorithm == Algorithm::None) {
+        table.problem(
+            "secrets",
+            "nothing is checked by them: `verify` says `algorithm = \"none\"`",
+            "name the algorithm by which the sender signs; where it signs nothing, leave them out",
+        );
         return None;
     }
     if !is_open && !table.has("secrets") {

@@ -39,7 +39,8 @@ pub(super) fn read(text: &str) -> (Option<SourceSettings>, String) {
 
 /// The source that `text` configures, with other secrets than it says.
 pub(super) fn configured(text: &str, secrets: &[&str]) -> Source {
-    let (settings, problems) = read(&format!("secrets = [{{ env = \"A\" }}]\n{text}"));
+    let named = if text.contains("\"none\"") { "" } else { "secrets = [{ env = \"A\" }]\n" };
+    let (settings, problems) = read(&format!("{named}{text}"));
     let settings = settings.unwrap_or_else(|| panic!("{text}\n{problems}"));
     let secrets = secrets.iter().map(|secret| Secret::new(*secret)).collect();
     Source::with_secrets(SourceName::parse("s").unwrap(), settings, secrets).unwrap()

@@ -356,3 +356,13 @@ fn map_is_urlencoded_pair_by_pair() {
     check("'a/b c' | urlencode", "a/b%20c");
     check("data.nothing | urlencode", "undefined");
 }
+
+#[test]
+fn text_that_means_no_is_false() {
+    for no in ["'false'", "'False'", "' no '", "'0'", "'off'", "''", "'n'", "0", "none", "false"] {
+        check(&format!("{no} | bool"), "false");
+    }
+    for yes in ["'true'", "'1'", "'on'", "'2020'", "'nothing'", "1", "[0]", "true"] {
+        check(&format!("{yes} | bool"), "true");
+    }
+}

@@ -130,6 +130,42 @@ fn password_within_a_statement_is_hidden() {
     assert!(read(text, Path::new(""), |_| ()).hidden.is_empty());
 }
 
+#[test]
+fn value_of_a_key_that_is_called_like_a_secret_is_hidden() {
+    for key in ["bearer", "auth", "basic_auth", "Basic-Auth", "pass", "pwd", "bot_token"] {
+        for value in ["'hush-9'", "{ user = 'me', x = 'hush-9' }", "['hush-9']"] {
+            let text = format!("{key} = {value}");
+            let reading = read(&text, Path::new(""), |table| {
+                table.problem(key, "wrong", "as in `hush-9`");
+            });
+            let report = Report::new("config.toml", &text, &reading).render(ReportStyle::Plain);
+            assert!(report.contains("wrong") && !report.contains("hush"), "{report}");
+        }
+    }
+}
+
+#[test]
+fn secret_of_a_broken_line_is_hidden() {
+    for text in [
+        "token \"hush-9\"",
+        "password: hush-9",
+        "  pass hush-9",
+        "bearer = hush-9",
+        "pwd = 'hush-9",
+        "secrets = [\n  'hush-9\n]",
+        "secrets = [\n  'other',\n  hush-9==,\n]",
+        "[handler.a]\ntoken = \"hush-9\n",
+    ] {
+        let reading = read(text, Path::new(""), |_| ());
+        let report = Report::new("config.toml", text, &reading).render(ReportStyle::Plain);
+        assert!(report.contains("error: ") && !report.contains("hush"), "{text}: {report}");
+    }
+    let text = "secrets = [{ file = 'a' }]\n\nlisten == 'shown'";
+    let reading = read(text, Path::new(""), |_| ());
+    let report = Report::new("config.toml", text, &reading).render(ReportStyle::Plain);
+    assert!(report.contains("shown"), "{report}");
+}
+
 /// With a look to the end of the text from each word, none of these would end.
 #[test]
 fn tokens_are_looked_for_once_in_a_long_text() {

@@ -14,7 +14,7 @@ use super::super::type_rule::TypeRule;
 use super::checks::{check_url, check_weaknesses};
 use super::envelope::{fixed_places, read_envelope};
 use super::fetched::{of_verify, read_keys};
-use super::field_ref::{PLACES, check_header, read_field_ref};
+use super::field_ref::{PLACES, check_header, check_json_path, read_field_ref};
 
 pub(super) const ENCODINGS: &[(&str, Encoding)] =
     &[("hex", Encoding::Hex), ("base64", Encoding::Base64)];
@@ -63,6 +63,7 @@ fn take_verify(table: &mut Table<'_>, address: Option<&str>) -> Option<SigningPr
 
     // Everything is taken: from here on nothing new is asked.
     let algorithm = algorithm?;
+    let is_judged = algorithm != Algorithm::None || check_nothing_is_judged(table);
     let mut scheme = Scheme {
         algorithm,
         signature: signature?,
@@ -84,7 +85,7 @@ fn take_verify(table: &mut Table<'_>, address: Option<&str>) -> Option<SigningPr
             None => None,
         },
     };
-    let mut is_good = check_variables(table, &scheme);
+    let mut is_good = is_judged && check_variables(table, &scheme);
     is_good &= check_url(table, std::slice::from_mut(&mut scheme), address);
     is_good &= check_weaknesses(table, "signed", &scheme, is_allowed);
     let event_type = event_type.unwrap_or(Some(TypeRule::At(Vec::new())))?;
@@ -97,6 +98,23 @@ fn take_verify(table: &mut Table<'_>, address: Option<&str>) -> Option<SigningPr
         data_root: DataRoot::Payload,
         handshakes: Vec::new(),
     })
+}
+
+/// Whether nothing beside `none` says how a signature is judged: its owner would believe that one is.
+fn check_nothing_is_judged(table: &Table<'_>) -> bool {
+    let judges =
+        ["header", "query", "json", "form", "prefix", "list", "encoding", "timestamp", "key"];
+    let others = ["strip", "url", "keys", "each"];
+    let judges = judges.into_iter().chain(others).find(|key| table.has(key));
+    if let Some(key) = judges {
+        table.problem(
+            key,
+            "`algorithm = \"none\"` checks nothing, and this says how a signature is checked",
+            "name the sender's algorithm, as in `algorithm = \"hmac-sha256\"`; where it signs nothing, \
+             leave this out",
+        );
+    }
+    judges.is_none()
 }
 
 /// Where what a signature comes in says where it stands.
@@ -146,6 +164,9 @@ fn read_signature(table: &mut Table<'_>, algorithm: Option<Algorithm>) -> Option
     let mut places: Vec<FieldRef> =
         headers.iter().flatten().map(|name| FieldRef::header(name)).collect();
     places.extend(query.map(|name| FieldRef::Query(name.into())));
+    if let Some(path) = &json {
+        check_json_path(table, "json", path);
+    }
     places.extend(json.map(|path| FieldRef::Json(path.into())));
     places.extend(form.map(|name| FieldRef::Form(name.into())));
     let is_basic = algorithm == Some(Algorithm::Basic);

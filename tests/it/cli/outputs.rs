@@ -29,6 +29,10 @@ static OF_THIS_RUN: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b1[78]\d{8}(\d{3})?\b".to_owned(), "UNIX"),
         ("\"id\":\\d{9}".to_owned(), "\"id\":SAMPLE"),
         ("  +".to_owned(), "  "),
+        // Of the last full minute: one may be over since what it counts, or not.
+        (r"\d+\.\d events a second".to_owned(), "RATE events a second"),
+        (r"(?m)^((all|app)  .*  \d/\d)  \d+  \d+  ".to_owned(), "$1  RATE  RATE  "),
+        (r"(?m)^(hyvor  hyvor-talk|userecho  userecho)  \d+((  \d+){3})$".to_owned(), "$1  RATE$2"),
     ];
     patterns.map(|(pattern, word)| (Regex::new(&pattern).unwrap(), word)).to_vec()
 });

@@ -79,3 +79,32 @@ fn hash_for_strangers_with_what_signs_events_is_warned_of() {
     assert!(said("A", "").contains(told), "{}", said("A", ""));
     assert!(!said("B", "").contains(told) && !said("A", ", signed = true").contains(told));
 }
+
+#[test]
+fn nothing_that_is_checked_stands_beside_none() {
+    let none = |more: &str| format!("verify = {{ algorithm = \"none\"{more} }}");
+    for key in ["header = \"X-S\"", "timestamp = { header = \"X-T\" }", "encoding = \"hex\""] {
+        let said = bad(&none(&format!(", {key}")));
+        assert!(said.contains("`algorithm = \"none\"` checks nothing"), "{said}");
+    }
+    let said = bad(&format!("{SECRETS}{}", none("")));
+    assert!(said.contains("nothing is checked by them"), "{said}");
+    good(&none(", id = { header = \"X-Id\" }, type = { json = \"event\" }"));
+}
+
+#[test]
+fn path_of_another_language_is_refused_wherever_one_stands() {
+    let scheme = |more: &str| {
+        bad(&format!("{SECRETS}verify = {{ algorithm = \"hmac-sha256\", header = \"X\"{more} }}"))
+    };
+    let said = scheme(", type = { json = \"$.event\" }");
+    assert!(
+        said.contains("write names and places with `.` between them: `json = \"event\"`"),
+        "{said}"
+    );
+    let said = scheme(", id = { json = \"data[0].id\" }");
+    assert!(said.contains("`json = \"data.0.id\"`"), "{said}");
+    let split = "split = \"json-array\"\nsplit_at = \"value[]\"\n";
+    let said = bad(&format!("{split}{SECRETS}verify = {{ {SIGNED} }}"));
+    assert!(said.contains("`split_at = \"value\"`"), "{said}");
+}
