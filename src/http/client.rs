@@ -96,12 +96,15 @@ pub(crate) fn hops_in<'a>(
         };
         return Box::new(std::iter::once_with(hops).flatten());
     }
-    Box::new(lists.rev().flat_map(|list| list.rsplit(|byte| *byte == b',')).map(parse))
+    let items = lists.rev().flat_map(|list| list.rsplit(|byte| *byte == b','));
+    // An empty item is none (RFC 9110, 5.6.1).
+    Box::new(items.filter(|item| !item.trim_ascii().is_empty()).map(parse))
 }
 
-/// An address, with or without a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.
+/// An address, with or without a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`. Some proxies
+/// write it in quotation marks.
 fn parse(hop: &[u8]) -> Option<IpAddr> {
-    let hop = str::from_utf8(hop).ok()?.trim();
+    let hop = str::from_utf8(hop).ok()?.trim().trim_matches('"');
     let parsed = hop.parse().ok();
     parsed
         .or_else(|| hop.parse::<std::net::SocketAddr>().ok().map(|address| address.ip()))
@@ -162,6 +165,14 @@ mod tests {
         check("10.0.0.1", &["203.0.113.9, unknown"], "10.0.0.1");
         check("10.0.0.1", &["203.0.113.9, unknown, 10.0.0.2"], "10.0.0.2");
         check("10.0.0.1", &["\u{e4}"], "10.0.0.1");
+    }
+
+    #[test]
+    fn empty_items_and_quotation_marks_are_passed_over() {
+        check("10.0.0.1", &["203.0.113.9, "], "203.0.113.9");
+        check("10.0.0.1", &["203.0.113.9,, 10.0.0.2,"], "203.0.113.9");
+        check("10.0.0.1", &["\"203.0.113.9\", \"10.0.0.2:80\""], "203.0.113.9");
+        check("10.0.0.1", &[" , ,"], "10.0.0.1");
     }
 
     #[test]

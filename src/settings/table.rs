@@ -41,7 +41,7 @@ impl<'a> Value<'a> {
     }
 
     /// The table that it is, whose head is written so.
-    fn table_written(&self, head: &str) -> Option<Table<'a>> {
+    pub(super) fn table_written(&self, head: &str) -> Option<Table<'a>> {
         let Some(entries) = self.inner.as_table() else {
             let message = format!("expected a table, found {}", self.kind());
             self.problem(message, format_args!("write `{head}` and its keys below it"));
@@ -222,32 +222,6 @@ impl<'a> Table<'a> {
     /// The number under `key`, where it is one; nothing is recorded or asked for.
     pub fn number_of(&self, key: &str) -> Option<i128> {
         self.value(key).and_then(|value| value.as_integer())
-    }
-
-    /// The tables under `key` with the names that the owner chose: `[handler.NAME]` …
-    pub fn tables<N, E: Display>(
-        &mut self,
-        key: &str,
-        parse: impl Fn(&str) -> Result<N, E>,
-    ) -> Vec<(N, Table<'a>)> {
-        self.ask(key, TABLE.to_owned(), json!({ "type": "object" }));
-        let head = format!("[{key}.NAME]");
-        let outer = self.value(key).and_then(|value| value.table_written(&head));
-        let Some(outer) = outer else { return Vec::new() };
-        let mut named = Vec::new();
-        for (name, _) in outer.entries {
-            let name: &str = name.get_ref();
-            let table = outer.value(name).and_then(|value| value.table());
-            let Some(mut table) = table else { continue };
-            table.pattern = format!("{}.NAME", outer.pattern);
-            let schema = json!({ "type": "object" });
-            self.diagnostics.register_key(&table.pattern, TABLE.to_owned(), schema);
-            match parse(name) {
-                Ok(name) => named.push((name, table)),
-                Err(err) => table.problem_here(err, format_args!("for example `[{key}.my-name]`")),
-            }
-        }
-        named
     }
 
     /// Keys that hold a table and were not asked for yet, in the order of the text: where one

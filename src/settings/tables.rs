@@ -1,5 +1,7 @@
 //! A table, or several of one form.
 
+use std::fmt::Display;
+
 use serde_json::json;
 
 use super::table::{TABLE, Table};
@@ -19,5 +21,38 @@ impl<'a> Table<'a> {
             table
         };
         tables.map(of_one).collect()
+    }
+
+    /// The tables under `key` with the names that the owner chose: `[handler.NAME]` …
+    pub fn tables<N, E: Display>(
+        &mut self,
+        key: &str,
+        parse: impl Fn(&str) -> Result<N, E>,
+    ) -> Vec<(N, Table<'a>)> {
+        self.ask(key, TABLE.to_owned(), json!({ "type": "object" }));
+        let head = format!("[{key}.NAME]");
+        let outer = self.value(key).and_then(|value| value.table_written(&head));
+        let Some(outer) = outer else { return Vec::new() };
+        let mut named = Vec::new();
+        for (name, _) in outer.entries {
+            let name: &str = name.get_ref();
+            let Some(value) = outer.value(name) else { continue };
+            let Some(entries) = value.inner.as_table() else {
+                let help = format_args!(
+                    "each has a name: what is said of one stands below `[{key}.my-name]`"
+                );
+                value.problem(format_args!("expected a table, found {}", value.kind()), help);
+                continue;
+            };
+            let mut table = Table::of(&value, entries);
+            table.pattern = format!("{}.NAME", outer.pattern);
+            let schema = json!({ "type": "object" });
+            self.diagnostics.register_key(&table.pattern, TABLE.to_owned(), schema);
+            match parse(name) {
+                Ok(name) => named.push((name, table)),
+                Err(err) => table.problem_here(err, format_args!("for example `[{key}.my-name]`")),
+            }
+        }
+        named
     }
 }

@@ -88,7 +88,7 @@ mail = 3
 5:9 `0` is not a whole number from 1 to 4294967295 (for example `count = 1`)
 6:15 expected a string, found an integer (write `"2"`)
 6:18 expected a string, found an integer (write `"3"`)
-9:8 expected a table, found an integer (write `[handler.mail]` and its keys below it)
+9:8 expected a table, found an integer (each has a name: what is said of one stands below `[handler.my-name]`)
 10:1 `BAD` is not a name: use 1 to 64 of a-z, 0-9, `-` and `_`, with a letter or digit first (for example `[handler.my-name]`)
 "#);
 }

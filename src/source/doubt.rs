@@ -175,6 +175,10 @@ pub(super) fn doubt(profile: &SigningProfile, secret: &[u8]) -> Option<(String, 
                     own in `secrets`";
         return said("has several lines, all of which are part of it", help);
     }
+    if text.contains(['•', '●', '∙']) || text.contains("****") {
+        let help = "let the sender's page show the secret, and copy that";
+        return said("is masked, as a page shows a secret that it hides", help);
+    }
     if let Some(entity) =
         ["&amp;", "&lt;", "&gt;", "&quot;", "&#39;"].iter().find(|one| text.contains(**one))
     {

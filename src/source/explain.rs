@@ -100,6 +100,7 @@ impl Case<'_> {
         };
         self.unsigned_question(rejection)
             .or_else(|| self.asked_with_another_word(rejection))
+            .or_else(|| self.sent_without_a_secret())
             .or_else(|| self.of_preset(rejection))
             .or_else(elsewhere)
             .or_else(|| self.other_token(rejection))

@@ -106,6 +106,8 @@ fn secret_that_is_likely_to_be_something_else_is_a_warning() {
         (own, "s3cr3t\u{feff}-value", "not seen (U+FEFF)"),
         (own, "changeme", "is a word that stands in for a secret"),
         (own, "<your-secret-here>", "is a word that stands in for a secret"),
+        (own, "••••••••", "is masked, as a page shows"),
+        ("provider = \"stripe\"", "whsec_****************", "is masked, as a page shows"),
         (own, "ab", "has 2 characters only: it can be guessed"),
         (own, "WEBHOOK_SECRET=s3cr3t-value", "looks like a line of an environment file"),
         (own, "export secret=s3cr3t-value", "looks like a line of an environment file"),

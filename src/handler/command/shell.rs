@@ -93,7 +93,21 @@ pub(super) fn warn(table: &Table<'_>, run: &[&str]) {
             format_args!("no shell reads `{sign}`: the program gets it as an argument"),
             format_args!("write `run = {}`", in_shell(&words.join(" "))),
         );
+    } else if let Some((message, _)) = run.iter().skip(1).find_map(|part| for_a_shell(part))
+        && !is_shell(run)
+    {
+        let words: Vec<String> = run.iter().map(|part| word(part)).collect();
+        let shell = in_shell(&words.join(" "));
+        let help = format!("write what it stands for, or let a shell read it: `run = {shell}`");
+        table.warning("run", message, help);
     }
+}
+
+/// What is said of an argument in which a shell would put something in. Of several words it is a program's own
+/// text: `{print $NF}` of awk.
+fn for_a_shell(part: &str) -> Option<(String, String)> {
+    let is_one_word = !part.contains(char::is_whitespace) && !part.contains("{{");
+    is_one_word.then(|| unexpanded(part))?
 }
 
 /// Whether it is a pipe, a redirection or a list of commands to a shell. A `;` alone ends `find -exec`.
@@ -163,7 +177,8 @@ fn in_shell(text: &str) -> String {
 /// An argument as a shell is told it; what is meant for the shell stays as it is.
 fn word(part: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,$".contains(c);
-    if is_sign(part) || (!part.is_empty() && part.chars().all(is_plain)) {
+    let is_for_it = || for_a_shell(part).is_some() && !part.contains(['\'', '"', ';', '&', '|']);
+    if is_sign(part) || (!part.is_empty() && part.chars().all(is_plain)) || is_for_it() {
         part.to_owned()
     } else {
         shell_word(part)
@@ -173,6 +188,37 @@ fn word(part: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn warned(run: &str) -> String {
+        let text = format!("run = {run}");
+        let reading = crate::settings::read(&text, Path::new(""), |table| {
+            let run = table.take::<Vec<String>>("run").unwrap();
+            warn(table, &run.iter().map(String::as_str).collect::<Vec<_>>());
+        });
+        let told = reading.problems.iter().map(|one| format!("{}: {}", one.message, one.help));
+        told.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn argument_that_a_shell_would_put_something_in_for_is_told() {
+        for (run, instead) in [
+            ("['/bin/echo', '$HOME']", "/bin/echo $HOME"),
+            ("['/bin/echo', '--to=${OUT}', 'a b']", "/bin/echo --to=${OUT} 'a b'"),
+            ("['/bin/cat', '~/x']", "/bin/cat ~/x"),
+        ] {
+            let told = warned(run);
+            let told_instead = format!("`run = [\"/bin/sh\", \"-c\", \"{instead}\"]`");
+            assert!(told.contains(&told_instead), "{run}: {told}");
+        }
+        for run in [
+            "['/bin/sh', '-c', 'echo $HOME']",
+            "['/bin/sh', '-c', 'echo', '$HOME']",
+            "['/usr/bin/awk', '{print $NF}']",
+            "['/bin/echo', '$5', 'a$b', '{{ data.$HOME }}']",
+        ] {
+            assert_eq!(warned(run), "", "{run}");
+        }
+    }
 
     #[test]
     fn text_becomes_the_arguments_that_a_shell_makes_of_it() {

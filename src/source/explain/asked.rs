@@ -3,9 +3,13 @@
 use super::super::field_ref::FieldRef;
 use super::super::rejection::Rejection;
 use super::super::settings::SigningProfile;
+use super::super::signature::SignatureFormat;
 use super::super::template::Template;
 use super::case::{Case, Explanation, because};
 use crate::body::starts_like_json;
+
+/// In place of a signature: nothing, or what a program prints of a secret that it does not have.
+const NO_SIGNATURE: [&str; 6] = ["", "no-secret-provided", "none", "null", "undefined", "unsigned"];
 
 impl Case<'_> {
     /// The question whether the address is its owner's, with a word that is not the configured one.
@@ -52,6 +56,31 @@ impl Case<'_> {
             )
         };
         Some(because(&line, Some("enter the word of that file as verify token at the sender")))
+    }
+
+    /// What senders put in a signature's place while they have no secret.
+    pub(super) fn sent_without_a_secret(&self) -> Option<Explanation> {
+        let request = &self.rejected.request;
+        let schemes = self.source.settings.profile.schemes.iter();
+        let mut signatures = schemes.flat_map(|scheme| {
+            scheme.signature.places.iter().map(|place| (&scheme.signature.format, place))
+        });
+        let (place, said) = signatures.find_map(|(format, place)| {
+            let text = place.find(request).text()?;
+            let bare = match format {
+                SignatureFormat::Whole { prefix } => text.strip_prefix(&**prefix).unwrap_or(&text),
+                SignatureFormat::List { .. } | SignatureFormat::Items { .. } => &text,
+            };
+            let words = NO_SIGNATURE.iter();
+            let said = words.copied().find(|word| bare.trim().eq_ignore_ascii_case(word))?;
+            Some((place, said))
+        })?;
+        let line = if said.is_empty() {
+            format!("the {place} is empty: the sender has no secret to sign with")
+        } else {
+            format!("the {place} is `{said}`: the sender has no secret to sign with")
+        };
+        Some(because(&line, Some("enter the secret at the sender, too")))
     }
 
     /// What is known of one sender alone.

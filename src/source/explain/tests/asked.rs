@@ -99,3 +99,24 @@ fn hint_is_that_of_the_claim_or_key() {
         assert!(told.config_hint.as_ref().unwrap().contains(hint), "{told:?}");
     }
 }
+
+#[test]
+fn sender_without_a_secret_is_named() {
+    let github = source("github", &["k"]);
+    let mut signed = sign(&github);
+    signed.headers.retain(|(name, _)| name != "x-hub-signature-256");
+    for (value, line) in [
+        ("", "is empty: the sender has no secret"),
+        ("sha256=", "is empty: the sender has no secret"),
+        ("no-secret-provided", "is `no-secret-provided`: the sender has no secret"),
+        ("undefined", "is `undefined`: the sender has no secret"),
+    ] {
+        let signed = SignedRequest {
+            headers: signed.headers.clone(),
+            query: Vec::new(),
+            body: signed.body.clone(),
+        };
+        let signed = with_headers(signed, &[("x-hub-signature-256", value)]);
+        check(&github, &signed, line, "enter the secret at the sender");
+    }
+}
