@@ -201,7 +201,7 @@ mod tests {
     #[tokio::test]
     async fn delivery_that_waits_for_the_only_connection_of_sqlite_times_out() {
         let folder = tempfile::tempdir().unwrap();
-        let text = format!("statement_timeout = \"2s\"\n{TABLE}");
+        let text = format!("statement_timeout = \"5s\"\n{TABLE}");
         let settings = crate::settings::read(&text, folder.path(), Settings::read).value.unwrap();
         let settings = Arc::new(settings);
         let database = SqlDatabase::new(&HandlerName::parse("test").unwrap(), &settings, None);
